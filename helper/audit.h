@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Which connections a set of processes holds, by the kernel's word: the TCP sockets whose local
+ * port is a listener's (sock_diag), joined with the sockets in /proc/PID/fd.
+ *
+ * Counters kept inside the daemon cannot say it: fclose(), raw system calls, descriptors passed
+ * over sockets, fork and SIGKILL make each of them wrong.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "helper/tree.h"
+
+/* Sorted socket inodes; the same connection held by many processes counts once. */
+struct inode_set {
+	uint64_t *inodes;
+	size_t count;
+	size_t allocated;
+};
+
+void inode_set_deinit(struct inode_set *set);
+bool inode_set_has(const struct inode_set *set, uint64_t inode);
+
+/* The socket a listener is, as the store knows it. */
+struct audit_port {
+	int family;    /* AF_INET, AF_INET6 */
+	uint16_t port; /* host order */
+};
+
+/*
+ * Connections on one of `ports`: every TCP row that is neither LISTEN nor TIME_WAIT and has an
+ * inode (0: still in an accept queue, or closed by the program with data leaving).  0 or -errno.
+ */
+int audit_connections(const struct audit_port *ports, size_t count, struct inode_set *ret_set);
+
+/*
+ * Sockets open in the processes of `set`.  *ret_unreadable: processes whose /proc/PID/fd we may not
+ * read (another uid, not dumpable).  *ret_in_flight: descriptors in flight inside their UNIX
+ * sockets (the sum of fdinfo's scm_fds).  A process that ended meanwhile holds nothing.  0 or
+ * -errno.
+ */
+int audit_sockets(const struct pid_set *set, struct inode_set *ret_set, size_t *ret_unreadable,
+        size_t *ret_in_flight);
+
+/* How many inodes are in both. */
+size_t audit_join(const struct inode_set *a, const struct inode_set *b);
+
+/* Listening TCP sockets (rows in LISTEN) of this network namespace. 0 or -errno. */
+struct audit_listener {
+	int family;
+	uint16_t port;
+	uint8_t address[16]; /* network order; the first 4 bytes for AF_INET */
+	uint64_t inode;
+};
+int audit_listeners(struct audit_listener **ret_rows, size_t *ret_count);
+
+/* Rows in SYN_RECV on that port: handshakes that will still reach the accept queue. -errno. */
+int audit_handshakes(const struct audit_port *port);
+
+/*
+ * Do epoll instances of the processes in `set` still watch the socket `inode`?  Read from
+ * /proc/PID/fdinfo, the kernel's truth.  *ret_count: registrations.  *ret_exclusive: those with
+ * EPOLLEXCLUSIVE.  -EACCES when a process could not be looked at.
+ */
+int audit_registrations(
+        const struct pid_set *set, uint64_t inode, size_t *ret_count, size_t *ret_exclusive);

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: MIT */
+/* The command line: what it means, and what is wrong with it. */
+#pragma once
+
+#include <stdbool.h>
+
+#include "helper/log.h"
+#include "helper/util.h"
+
+/* Exit statuses, as in the man page. 3 is LSB's "not running". */
+enum exit_status {
+	EXIT_DONE = 0,
+	EXIT_FAILED = 1,
+	EXIT_USAGE = 2,
+	EXIT_NO_INSTANCE = 3,
+	EXIT_BUSY = 75,            /* EX_TEMPFAIL of sysexits.h */
+	EXIT_CANNOT_EXECUTE = 126, /* as the shell */
+	EXIT_NOT_FOUND = 127,
+};
+
+enum readiness_kind { READY_SERVING, READY_NOTIFY, READY_FD, READY_EXEC };
+enum restart_policy { RESTART_NO, RESTART_ON_FAILURE, RESTART_ALWAYS };
+
+/* How a generation is run: everything that `run` sets and `upgrade` may change. */
+struct settings {
+	enum readiness_kind ready;
+	int ready_fd;        /* READY_FD: the daemon's descriptor number */
+	char *ready_command; /* READY_EXEC: for /bin/sh -c */
+	nanoseconds ready_timeout;
+	nanoseconds drain_timeout;
+	nanoseconds kill_after;
+	int drain_signal; /* 0: none */
+	int stop_signal;
+	enum restart_policy restart;
+	int max_draining;
+	char **command; /* NULL-terminated; for upgrade NULL means "as before" */
+};
+
+struct options {
+	struct settings settings;
+	char *name;     /* -n, or upgrade/status/stop's argument; run: the program's base name */
+	char *pid_file; /* NULL: none */
+	bool background;
+	bool syslog;
+	enum log_level level;
+	bool wait;  /* upgrade --wait */
+	bool json;  /* status --json */
+	bool watch; /* status --watch */
+	bool now;   /* stop --now */
+};
+
+enum verb { VERB_RUN, VERB_UPGRADE, VERB_STATUS, VERB_LIST, VERB_STOP };
+
+/*
+ * Fills in the defaults, then reads argv (the words after the verb) for that verb.  For upgrade,
+ * *options must hold the instance's present settings: only what is named changes.  Strings are
+ * copied.  Returns 0, or -EINVAL with one line in `complaint` ("--ready-timeout=soon: not a time
+ * (try 500ms, 30s, 5m, 1h, infinity)").
+ */
+void options_default(struct options *options);
+int options_parse(struct options *options, enum verb verb, int argc, char **argv, char *complaint,
+        size_t size);
+void options_deinit(struct options *options);
+
+/* Deep copy and release of the settings alone. */
+int settings_copy(struct settings *to, const struct settings *from);
+void settings_deinit(struct settings *settings);
+
+/* 500ms, 30s, 5m, 1h, infinity; a bare number is not a time. 0 or -EINVAL. */
+int duration_parse(const char *text, nanoseconds *ret_duration);
+/* "310 ms", "4.2 s", "5 min", "no limit": for people. */
+void duration_print(nanoseconds duration, char *text, size_t size);
+/* TERM, SIGTERM, term, 15. 0 or -EINVAL. */
+int signal_parse(const char *text, int *ret_signal);
+/* "SIGTERM"; never NULL. */
+const char *signal_print(int signal, char *text, size_t size);
+
+/* A name is a file name of at most 64 of [A-Za-z0-9._@-], not starting with '.' or '-'. */
+bool name_is_valid(const char *name);
+
+extern const char options_help[];

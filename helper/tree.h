@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The processes of a generation: all descendants of its keeper, which is their subreaper.
+ *
+ * One walk over /proc/PID/task/TID/children misses about 1 % of live processes while others fork
+ * (measured on Linux 6.18, 30 chains re-forking); the union of three walks missed none of 60 000.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+struct pid_set {
+	pid_t *pids; /* ascending, no duplicates */
+	size_t count;
+	size_t allocated;
+};
+
+void pid_set_deinit(struct pid_set *set);
+bool pid_set_has(const struct pid_set *set, pid_t pid);
+
+/* Adds all descendants of `root` (not itself). 0 or -ENOMEM; a root that is gone has none. */
+int tree_list(pid_t root, struct pid_set *set);
+
+/* Is `pid` a descendant of `root` (or it)? Follows parents upwards; false when in doubt. */
+bool tree_has(pid_t root, pid_t pid);
+
+/*
+ * Sends `signal` to every descendant of `root` through pidfds, checking after the open that the
+ * process still descends from root (a pid may be reused between the walk and the signal).
+ * Returns how many were signalled.
+ */
+int tree_signal(pid_t root, int signal);
+
+/* The direct children of `root` only. */
+int tree_signal_children(pid_t root, int signal);

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT */
+/* Small things every file of the launcher uses. */
+#pragma once
+
+#include <stdint.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+#define COUNT(array)          (sizeof(array) / sizeof((array)[0]))
+#define CLEANUP(release)      __attribute__((cleanup(release)))
+#define PRINTF(format, first) __attribute__((format(printf, format, first)))
+
+/* Durations and instants are nanoseconds of CLOCK_MONOTONIC; NEVER is "no deadline". */
+typedef int64_t nanoseconds;
+#define NEVER       INT64_MAX
+#define MILLISECOND INT64_C(1000000)
+#define SECOND      INT64_C(1000000000)
+
+static inline nanoseconds now(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * SECOND + t.tv_nsec;
+}
+
+/* The instant `delay` from now; NEVER stays NEVER. */
+static inline nanoseconds after(nanoseconds delay)
+{
+	nanoseconds t = now();
+	return delay >= NEVER - t ? NEVER : t + delay;
+}
+
+/* Closes and forgets; for CLEANUP and for fields. -1 is "no descriptor". */
+static inline void fd_close(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+}
+
+static inline void string_free(char **string)
+{
+	free(*string);
+	*string = NULL;
+}
