@@ -7,9 +7,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#define COUNT(array)          (sizeof(array) / sizeof((array)[0]))
-#define CLEANUP(release)      __attribute__((cleanup(release)))
-#define PRINTF(format, first) __attribute__((format(printf, format, first)))
+#define COUNT(array)        (sizeof(array) / sizeof((array)[0]))
+#define CLEANUP(release)    __attribute__((cleanup(release)))
+#define PRINTF(text, first) __attribute__((format(printf, text, first)))
 
 /* Durations and instants are nanoseconds of CLOCK_MONOTONIC; NEVER is "no deadline". */
 typedef int64_t nanoseconds;
