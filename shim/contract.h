@@ -42,6 +42,8 @@ enum {
  *             WARMING ----> OPEN <----> DRAINING
  *      (first generation, restart)^   switch / roll-back
  *
+ * and SHUT, from any of them, when the daemon itself called shutdown(): its accept() fails with
+ * EINVAL, as it would, while the queue lives on.
  * Only a process of a generation whose gate is OPEN may call the kernel's accept().
  */
 enum moult_gate_state {
@@ -49,6 +51,7 @@ enum moult_gate_state {
 	MOULT_GATE_WARMING = 1,
 	MOULT_GATE_OPEN = 2,
 	MOULT_GATE_DRAINING = 3,
+	MOULT_GATE_SHUT = 4,
 };
 #define MOULT_GATE_STATE 0xffu /* the part of the word that holds the state */
 
@@ -121,6 +124,8 @@ enum moult_verb {
 	MOULT_BIND = 2,   /* fd = the fresh socket, address -> listener >= 0 and its fd, or -1 */
 	MOULT_LISTEN = 3, /* listener known: backlog; else fd = the listening socket -> listener */
 	MOULT_CLOSED = 4, /* listener: the process that bound it has closed it; no answer */
+	MOULT_SHUT =
+	        5, /* listener: shutdown() was called on it -> when its accepts have returned */
 };
 
 struct moult_request {

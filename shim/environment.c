@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: MIT */
+/* Our two variables, and who gets them. */
+#include "shim/environment.h"
+
+#include <limits.h>
+#include <unistd.h>
+
+#include "shim/contract.h"
+#include "shim/listener.h"
+#include "shim/member.h"
+
+#define PRELOAD "LD_PRELOAD"
+#define LIBRARY "/libmoult.so"
+
+static char variable[256]; /* "MOULT=..." */
+static char library[PATH_MAX];
+
+static size_t length_of(const char *text)
+{
+	size_t n = 0;
+	while (text[n])
+		n++;
+	return n;
+}
+
+/* "NAME=value" -> value, or NULL when the name is another. */
+static char *value_of(char *entry, const char *name)
+{
+	while (*name && *entry == *name)
+		entry++, name++;
+	return !*name && *entry == '=' ? entry + 1 : NULL;
+}
+
+static bool ends_with(const char *text, size_t length, const char *end)
+{
+	size_t n = length_of(end);
+	if (length < n)
+		return false;
+	for (size_t i = 0; i < n; i++)
+		if (text[length - n + i] != end[i])
+			return false;
+	return true;
+}
+
+static bool is_separator(char c)
+{
+	return c == ':' || c == ' ';
+}
+
+/* Moves our library from the list to `library`; false when nothing else is left in the list. */
+static bool preload_take(char *list)
+{
+	char *out = list;
+	for (char *in = list; *in;) {
+		size_t length = 0;
+		while (in[length] && !is_separator(in[length]))
+			length++;
+		if (ends_with(in, length, LIBRARY) && length < sizeof(library)) {
+			for (size_t i = 0; i < length; i++)
+				library[i] = in[i];
+			library[length] = '\0';
+		} else if (length) {
+			if (out != list)
+				*out++ = ':';
+			for (size_t i = 0; i < length; i++)
+				*out++ = in[i];
+		}
+		in += length + (in[length] != '\0');
+	}
+	*out = '\0';
+	return out != list;
+}
+
+static void remove_entry(char **entry)
+{
+	for (; *entry; entry++)
+		entry[0] = entry[1];
+}
+
+const char *environment_take(void)
+{
+	char *ours = NULL;
+	for (char **entry = environ; entry && *entry; entry++) {
+		if (!value_of(*entry, MOULT_VARIABLE))
+			continue;
+		size_t length = length_of(*entry);
+		if (length >= sizeof(variable))
+			return NULL;
+		for (size_t i = 0; i <= length; i++)
+			variable[i] = (*entry)[i];
+		ours = value_of(variable, MOULT_VARIABLE);
+		remove_entry(entry);
+		break;
+	}
+	for (char **entry = environ; ours && entry && *entry; entry++) {
+		char *list = value_of(*entry, PRELOAD);
+		if (list && !preload_take(list))
+			remove_entry(entry);
+		if (list)
+			break;
+	}
+	return ours;
+}
+
+bool environment_follows(void)
+{
+	return member_page && library[0] && (!listener_known() || listener_survives_exec());
+}
+
+static size_t entries(char *const environment[])
+{
+	size_t n = 0;
+	while (environment && environment[n])
+		n++;
+	return n;
+}
+
+static char *find(char *const environment[], const char *name)
+{
+	for (size_t i = 0; environment && environment[i]; i++)
+		if (value_of(environment[i], name))
+			return environment[i];
+	return NULL;
+}
+
+size_t environment_room(char *const environment[])
+{
+	char *preload = find(environment, PRELOAD);
+	return (entries(environment) + 3) * sizeof(char *) + sizeof(PRELOAD) + 2 +
+	       length_of(library) + (preload ? length_of(preload) : 0);
+}
+
+char **environment_extend(void *room, char *const environment[])
+{
+	size_t count = entries(environment), out = 0;
+	char **list = room;
+	char *text = (char *)(list + count + 3);
+	char *preload = find(environment, PRELOAD);
+	for (size_t i = 0; i < count; i++)
+		if (environment[i] != preload && !value_of(environment[i], MOULT_VARIABLE))
+			list[out++] = environment[i];
+	list[out++] = text;
+	const char *start = preload ? preload : PRELOAD "=";
+	while (*start)
+		*text++ = *start++;
+	if (text[-1] != '=')
+		*text++ = ':';
+	for (const char *c = library; *c; c++)
+		*text++ = *c;
+	*text = '\0';
+	list[out++] = variable;
+	list[out] = NULL;
+	return list;
+}

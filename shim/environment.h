@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The shim follows the listener: our two variables leave the daemon's environment at start, and go
+ * back into that of a program it executes only if that program could come to bind or accept.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/*
+ * Copies our variables out of `environ` and removes them; a preloaded library of the user's stays.
+ * Returns the value of MOULT, or NULL when there is none: then nothing has been touched.
+ */
+const char *environment_take(void);
+
+/* Should a program executed now be a member too? */
+bool environment_follows(void);
+
+/* How many bytes environment_extend needs; works in a vfork child, allocates nothing. */
+size_t environment_room(char *const environment[]);
+
+/* `environment` with our variables, built in `room`; it points into the original. */
+char **environment_extend(void *room, char *const environment[]);

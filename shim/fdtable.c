@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT */
+/* What each descriptor number of this process is. */
+#include "shim/fdtable.h"
+
+#include "shim/contract.h"
+
+_Atomic uint16_t fd_table[FD_TABLE];
+_Atomic int fd_table_end;
+
+static _Atomic uint16_t listener_fds[MOULT_LISTENERS];
+
+void fd_set_kind(int fd, unsigned kind)
+{
+	if ((unsigned)fd >= FD_TABLE)
+		return;
+	unsigned before = atomic_exchange_explicit(&fd_table[fd], kind, memory_order_relaxed);
+	if (before >= FD_LISTENER)
+		atomic_fetch_sub(&listener_fds[before - FD_LISTENER], 1);
+	if (kind >= FD_LISTENER)
+		atomic_fetch_add(&listener_fds[kind - FD_LISTENER], 1);
+	int end = atomic_load(&fd_table_end);
+	while (kind != FD_UNKNOWN && fd >= end &&
+	        !atomic_compare_exchange_weak(&fd_table_end, &end, fd + 1))
+		;
+}
+
+unsigned fd_count(int listener)
+{
+	return atomic_load(&listener_fds[listener]);
+}

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * How a function of libc is taken over: INTERPOSE(result, name, parameters) { body }.
+ *
+ * In C it is called interposed_NAME, so that neither libc's prototype (with its transparent unions
+ * and attributes) nor a call of ours can be confused with it; only the library exports it as NAME.
+ */
+#pragma once
+
+#include <signal.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+#define INTERPOSED(result, name, ...) \
+	__attribute__((visibility("default"))) result interposed_##name(__VA_ARGS__) __asm__(#name)
+#define INTERPOSE(result, name, ...)           \
+	INTERPOSED(result, name, __VA_ARGS__); \
+	result interposed_##name(__VA_ARGS__)
+
+/* Those that shim/interpose_syscall.c leads to. */
+INTERPOSED(int, bind, int, const struct sockaddr *, socklen_t);
+INTERPOSED(int, listen, int, int);
+INTERPOSED(int, accept, int, struct sockaddr *, socklen_t *);
+INTERPOSED(int, accept4, int, struct sockaddr *, socklen_t *, int);
+INTERPOSED(int, shutdown, int, int);
+INTERPOSED(int, close, int);
+INTERPOSED(int, close_range, unsigned, unsigned, int);
+INTERPOSED(int, dup3, int, int, int);
+INTERPOSED(int, epoll_ctl, int, int, int, struct epoll_event *);

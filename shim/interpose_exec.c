@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * exec and posix_spawn: the variables go back where environment_follows() says so.
+ *
+ * May run in a vfork child, on its parent's stack and memory: alloca, and nothing else is written.
+ */
+#include <alloca.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <unistd.h>
+
+#include "shim/environment.h"
+#include "shim/interpose.h"
+#include "shim/real.h"
+
+#define MEMBER(environment)                                                                        \
+	(environment_follows()                                                                     \
+	                ? environment_extend(alloca(environment_room(environment)), (environment)) \
+	                : (environment))
+
+INTERPOSE(int, execve, const char *path, char *const argv[], char *const environment[])
+{
+	return real.execve(path, argv, MEMBER(environment));
+}
+
+INTERPOSE(int, execv, const char *path, char *const argv[])
+{
+	return real.execve(path, argv, MEMBER(environ));
+}
+
+INTERPOSE(int, execvpe, const char *file, char *const argv[], char *const environment[])
+{
+	if (!real.execvpe)
+		real_resolve();
+	return real.execvpe(file, argv, MEMBER(environment));
+}
+
+INTERPOSE(int, execvp, const char *file, char *const argv[])
+{
+	return interposed_execvpe(file, argv, environ);
+}
+
+INTERPOSE(int, fexecve, int fd, char *const argv[], char *const environment[])
+{
+	if (!real.fexecve)
+		real_resolve();
+	return real.fexecve(fd, argv, MEMBER(environment));
+}
+
+INTERPOSE(int, execveat, int directory, const char *path, char *const argv[],
+        char *const environment[], int flags)
+{
+	return real.execveat(directory, path, argv, MEMBER(environment), flags);
+}
+
+/* argv of an execl: counts the words after the first, then collects them; the list stays open. */
+#define COLLECT(argv, first, list)                             \
+	do {                                                   \
+		va_list counting;                              \
+		size_t count = 1;                              \
+		va_start(counting, first);                     \
+		while (va_arg(counting, char *))               \
+			count++;                               \
+		va_end(counting);                              \
+		(argv) = alloca((count + 1) * sizeof(char *)); \
+		(argv)[0] = (char *)(first);                   \
+		for (size_t i = 1; i <= count; i++)            \
+			(argv)[i] = va_arg(list, char *);      \
+	} while (0)
+
+INTERPOSE(int, execl, const char *path, const char *first, ...)
+{
+	char **argv;
+	va_list list;
+	va_start(list, first);
+	COLLECT(argv, first, list);
+	va_end(list);
+	return interposed_execve(path, argv, environ);
+}
+
+INTERPOSE(int, execlp, const char *file, const char *first, ...)
+{
+	char **argv;
+	va_list list;
+	va_start(list, first);
+	COLLECT(argv, first, list);
+	va_end(list);
+	return interposed_execvpe(file, argv, environ);
+}
+
+INTERPOSE(int, execle, const char *path, const char *first, ...)
+{
+	char **argv;
+	va_list list;
+	va_start(list, first);
+	COLLECT(argv, first, list);
+	char *const *environment = va_arg(list, char *const *);
+	va_end(list);
+	return interposed_execve(path, argv, environment);
+}
+
+INTERPOSE(int, posix_spawn, pid_t *ret_pid, const char *path,
+        const posix_spawn_file_actions_t *actions, const posix_spawnattr_t *attributes,
+        char *const argv[], char *const environment[])
+{
+	if (!real.posix_spawn)
+		real_resolve();
+	return real.posix_spawn(ret_pid, path, actions, attributes, argv, MEMBER(environment));
+}
+
+INTERPOSE(int, posix_spawnp, pid_t *ret_pid, const char *file,
+        const posix_spawn_file_actions_t *actions, const posix_spawnattr_t *attributes,
+        char *const argv[], char *const environment[])
+{
+	if (!real.posix_spawnp)
+		real_resolve();
+	return real.posix_spawnp(ret_pid, file, actions, attributes, argv, MEMBER(environment));
+}

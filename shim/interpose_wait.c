@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: MIT */
+/* epoll, poll and select in all their spellings. */
+#include <stddef.h>
+#include <stdint.h>
+
+#include "shim/interest.h"
+#include "shim/interpose.h"
+#include "shim/listener.h"
+#include "shim/member.h"
+#include "shim/real.h"
+#include "shim/wait.h"
+
+INTERPOSE(int, epoll_ctl, int epoll, int operation, int fd, struct epoll_event *event)
+{
+	if (!member_page)
+		return real.epoll_ctl(epoll, operation, fd, event);
+	if (!atomic_load_explicit(&interest_possible, memory_order_relaxed))
+		atomic_store(&interest_possible, 1);
+	int listener = listener_of(fd);
+	if (listener < 0)
+		return real.epoll_ctl(epoll, operation, fd, event);
+	int result = interest_ctl(epoll, operation, fd, event, listener);
+	wait_resettle();
+	return result;
+}
+
+/* The result of a native wait, after a look at what has changed meanwhile. */
+static int done(int result)
+{
+	wait_done();
+	return result;
+}
+
+static const struct timespec *from_milliseconds(int timeout, struct timespec *room)
+{
+	if (timeout < 0)
+		return NULL;
+	*room = (struct timespec){timeout / 1000, timeout % 1000 * 1000000L};
+	return room;
+}
+
+INTERPOSE(int, epoll_wait, int epoll, struct epoll_event *events, int count, int timeout)
+{
+	if (timeout == 0 || wait_epoll_is_plain())
+		return done(real.epoll_wait(epoll, events, count, timeout));
+	struct timespec t;
+	return wait_epoll(epoll, events, count, from_milliseconds(timeout, &t), NULL);
+}
+
+INTERPOSE(int, epoll_pwait, int epoll, struct epoll_event *events, int count, int timeout,
+        const sigset_t *mask)
+{
+	if (timeout == 0 || wait_epoll_is_plain())
+		return done(real.epoll_pwait(epoll, events, count, timeout, mask));
+	struct timespec t;
+	return wait_epoll(epoll, events, count, from_milliseconds(timeout, &t), mask);
+}
+
+INTERPOSE(int, epoll_pwait2, int epoll, struct epoll_event *events, int count,
+        const struct timespec *timeout, const sigset_t *mask)
+{
+	if (wait_epoll_is_plain())
+		return done(real.epoll_pwait2(epoll, events, count, timeout, mask));
+	return wait_epoll(epoll, events, count, timeout, mask);
+}
+
+INTERPOSE(int, poll, struct pollfd *fds, nfds_t count, int timeout)
+{
+	if (wait_poll_is_plain(fds, count))
+		return done(real.poll(fds, count, timeout));
+	struct timespec t;
+	return wait_poll(fds, count, from_milliseconds(timeout, &t), NULL);
+}
+
+INTERPOSE(int, __poll_chk, struct pollfd *fds, nfds_t count, int timeout, size_t size)
+{
+	if (size / sizeof(*fds) < count && real.__poll_chk)
+		return real.__poll_chk(fds, count, timeout, size); /* ends the process */
+	return interposed_poll(fds, count, timeout);
+}
+
+INTERPOSE(int, ppoll, struct pollfd *fds, nfds_t count, const struct timespec *timeout,
+        const sigset_t *mask)
+{
+	if (wait_poll_is_plain(fds, count))
+		return done(real.ppoll(fds, count, timeout, mask));
+	return wait_poll(fds, count, timeout, mask);
+}
+
+INTERPOSE(int, __ppoll_chk, struct pollfd *fds, nfds_t count, const struct timespec *timeout,
+        const sigset_t *mask, size_t size)
+{
+	if (size / sizeof(*fds) < count && real.__ppoll_chk)
+		return real.__ppoll_chk(fds, count, timeout, mask, size);
+	return interposed_ppoll(fds, count, timeout, mask);
+}
+
+INTERPOSE(int, select, int count, fd_set *readable, fd_set *writable, fd_set *exceptional,
+        struct timeval *timeout)
+{
+	if (wait_select_is_plain(count, readable))
+		return done(real.select(count, readable, writable, exceptional, timeout));
+	struct timespec t, left;
+	if (timeout)
+		t = (struct timespec){timeout->tv_sec + timeout->tv_usec / 1000000,
+		        timeout->tv_usec % 1000000 * 1000};
+	int result = wait_select(
+	        count, readable, writable, exceptional, timeout ? &t : NULL, NULL, &left);
+	if (timeout) /* Linux tells select how much time was left */
+		*timeout = (struct timeval){left.tv_sec, left.tv_nsec / 1000};
+	return result;
+}
+
+INTERPOSE(int, pselect, int count, fd_set *readable, fd_set *writable, fd_set *exceptional,
+        const struct timespec *timeout, const sigset_t *mask)
+{
+	if (wait_select_is_plain(count, readable))
+		return done(real.pselect(count, readable, writable, exceptional, timeout, mask));
+	struct timespec left;
+	return wait_select(count, readable, writable, exceptional, timeout, mask, &left);
+}

@@ -1,0 +1,413 @@
+/* SPDX-License-Identifier: MIT */
+/* The life of a listening socket in this process. */
+#include "shim/listener.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <stddef.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/time.h>
+
+#include "shim/connection.h"
+#include "shim/fdtable.h"
+#include "shim/gate.h"
+#include "shim/interest.h"
+#include "shim/member.h"
+#include "shim/raw.h"
+#include "shim/real.h"
+#include "shim/wait.h"
+
+/* What this process remembers of a listener; forked children have their own copy. */
+struct local {
+	_Atomic uint32_t watched;     /* has been polled */
+	_Atomic uint32_t declined_at; /* number of the wait after which an accept was turned away */
+	_Atomic uint32_t owner;       /* pid that bound it or called listen() */
+};
+static struct local local[MOULT_LISTENERS];
+static _Atomic uint32_t waits; /* poll, select and epoll_wait calls begun */
+static _Atomic bool known;
+
+bool listener_known(void)
+{
+	return atomic_load_explicit(&known, memory_order_relaxed);
+}
+
+static void learn(int fd, int listener)
+{
+	fd_set_kind(fd, FD_LISTENER + (unsigned)listener);
+	atomic_store(&known, true);
+	wait_resettle();
+}
+
+static bool is_stream_listener(int fd)
+{
+	int listening = 0;
+	socklen_t length = sizeof(listening);
+	return raw(SYS_getsockopt, fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &length) == 0 &&
+	       listening;
+}
+
+int listener_of(int fd)
+{
+	unsigned kind = fd_kind(fd);
+	if (kind >= FD_LISTENER)
+		return (int)(kind - FD_LISTENER);
+	if (kind != FD_UNKNOWN || !member_page || (unsigned)fd >= FD_TABLE)
+		return -1;
+	struct moult_page *page = member_page;
+	uint32_t count = atomic_load(&page->listeners);
+	if (!count)
+		return -1;
+	struct stat status;
+	if (!is_stream_listener(fd) || raw(SYS_fstat, fd, &status) < 0)
+		return -1;
+	for (uint32_t i = 0; i < count && i < MOULT_LISTENERS; i++)
+		if (atomic_load(&page->gate[i].inode) == status.st_ino &&
+		        gate_state((int)i) != MOULT_GATE_NONE) {
+			learn(fd, (int)i);
+			interest_discover(fd, (int)i, 0);
+			return (int)i;
+		}
+	fd_set_kind(fd, FD_FOREIGN);
+	return -1;
+}
+
+static bool is_index(int listener)
+{
+	return listener >= 0 && listener < MOULT_LISTENERS;
+}
+
+static void own(int listener)
+{
+	atomic_store(&local[listener].owner, (uint32_t)member_pid());
+}
+
+/* ---- bind ---- */
+
+static bool may_be_ours(int fd, const struct sockaddr *address, socklen_t length)
+{
+	int type = 0;
+	socklen_t size = sizeof(type);
+	return address && length >= sizeof(address->sa_family) &&
+	       length <= sizeof(struct sockaddr_storage) &&
+	       (address->sa_family == AF_INET || address->sa_family == AF_INET6) &&
+	       raw(SYS_getsockopt, fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0 &&
+	       type == SOCK_STREAM && !member_is_borrowed();
+}
+
+int listener_bind(int fd, const struct sockaddr *address, socklen_t length)
+{
+	if (!may_be_ours(fd, address, length))
+		return real.bind(fd, address, length);
+	struct moult_request request = {
+	        .verb = MOULT_BIND, .listener = -1, .address_length = length};
+	for (socklen_t i = 0; i < length; i++)
+		((char *)&request.address)[i] = ((const char *)address)[i];
+	struct moult_reply reply = {.listener = -1};
+	int stored = -1;
+	int error = member_ask(&request, fd, &reply, &stored);
+	if (error < 0 || stored < 0 || !is_index(reply.listener)) {
+		if (stored >= 0)
+			raw(SYS_close, stored);
+		return real.bind(fd, address, length);
+	}
+
+	/* The listening socket takes the place of the fresh one, under the daemon's own number. */
+	int listener = reply.listener;
+	long flags = raw(SYS_fcntl, fd, F_GETFL);
+	long descriptor_flags = raw(SYS_fcntl, fd, F_GETFD);
+	if (fd_kind(fd) != FD_UNKNOWN)
+		listener_closing(fd);
+	interest_discover(fd, listener, 1);
+	long result = raw(SYS_dup3, stored, fd,
+	        descriptor_flags > 0 && (descriptor_flags & FD_CLOEXEC) ? O_CLOEXEC : 0);
+	raw(SYS_close, stored);
+	if (result < 0) /* EBUSY: another thread opens `fd` at this moment */
+		return real.bind(fd, address, length);
+	learn(fd, listener);
+	own(listener);
+	int saved = errno;
+	listener_set_flags(listener, fd, flags > 0 ? flags : 0);
+	errno = saved;
+	return 0;
+}
+
+/* ---- listen ---- */
+
+static int announce(int fd, int backlog)
+{
+	struct moult_request request = {.verb = MOULT_LISTEN, .listener = -1, .backlog = backlog};
+	struct moult_reply reply = {.listener = -1};
+	if (member_ask(&request, fd, &reply, NULL) < 0 || !is_index(reply.listener))
+		return -1;
+	return reply.listener;
+}
+
+int listener_listen(int fd, int backlog)
+{
+	int listener = listener_of(fd);
+	if (listener >= 0) {
+		struct moult_request request = {
+		        .verb = MOULT_LISTEN, .listener = listener, .backlog = backlog};
+		struct moult_reply reply;
+		if (member_ask(&request, -1, &reply, NULL) == 0) {
+			own(listener);
+			return 0;
+		}
+		return real.listen(fd, backlog);
+	}
+	int result = real.listen(fd, backlog);
+	if (result < 0 || member_is_borrowed())
+		return result;
+	listener = announce(fd, backlog);
+	if (listener >= 0) {
+		if (fd_kind(fd) != FD_UNKNOWN)
+			listener_closing(fd);
+		learn(fd, listener);
+		own(listener);
+		interest_discover(fd, listener, 0);
+	}
+	return result;
+}
+
+int listener_shutdown(int listener)
+{
+	struct moult_request request = {.verb = MOULT_SHUT, .listener = listener};
+	struct moult_reply reply;
+	member_ask(&request, -1, &reply, NULL);
+	return 0;
+}
+
+/* ---- accept ---- */
+
+/* Is `fd` the launcher's own connection, made to wake a blocked accept? */
+static bool is_poke(int fd)
+{
+	struct moult_page *page = member_page;
+	uint32_t count = atomic_load(&page->pokes);
+	if (!count)
+		return false;
+	struct sockaddr_in6 peer = {0};
+	socklen_t length = sizeof(peer);
+	if (raw(SYS_getpeername, fd, &peer, &length) < 0)
+		return false;
+	uint32_t address[4];
+	if (peer.sin6_family == AF_INET) {
+		const struct sockaddr_in *v4 = (const void *)&peer;
+		address[0] = address[1] = 0;
+		address[2] = htonl(0xffff);
+		address[3] = v4->sin_addr.s_addr;
+	} else {
+		for (int i = 0; i < 4; i++)
+			address[i] = peer.sin6_addr.s6_addr32[i];
+	}
+	uint32_t port = ntohs(peer.sin6_port); /* at the same place in both families */
+	for (uint32_t i = 0; i < count && i < MOULT_POKES; i++) {
+		struct moult_poke *poke = &page->poke[i];
+		if (atomic_load(&poke->port) != port)
+			continue;
+		bool same = true;
+		for (int j = 0; j < 4; j++)
+			same &= atomic_load(&poke->address[j]) == address[j];
+		if (same)
+			return true;
+	}
+	return false;
+}
+
+static int fail(int error)
+{
+	errno = error;
+	return -1;
+}
+
+/* SO_RCVTIMEO of the listener in microseconds, -1 for none. */
+static int64_t receive_timeout(int fd)
+{
+	struct timeval limit = {0};
+	socklen_t length = sizeof(limit);
+	if (raw(SYS_getsockopt, fd, SOL_SOCKET, SO_RCVTIMEO, &limit, &length) < 0 ||
+	        (!limit.tv_sec && !limit.tv_usec))
+		return -1;
+	return limit.tv_sec * (int64_t)1000000 + limit.tv_usec;
+}
+
+/*
+ * The daemon was told of a connection that is not for it.  True once per wait: a program that polls
+ * and then accepts is sent back to its poll; threads that sit in accept alone do block.
+ */
+static bool was_announced(int listener)
+{
+	struct local *mine = &local[listener];
+	if (!atomic_load_explicit(&mine->watched, memory_order_relaxed))
+		return false;
+	uint32_t wait = atomic_load(&waits);
+	return atomic_exchange(&mine->declined_at, wait) != wait;
+}
+
+int listener_accept(int listener, int fd, struct sockaddr *address, socklen_t *length, int flags)
+{
+	struct moult_gate *gate = gate_of(listener);
+	socklen_t given = length ? *length : 0;
+	gate_mark_waiting(listener);
+	for (;;) {
+		bool nonblock = atomic_load_explicit(&gate->nonblock, memory_order_relaxed);
+		struct moult_slot *slot = gate_enter();
+		uint32_t word = atomic_load(&gate->word);
+		uint32_t state = word & MOULT_GATE_STATE;
+		if (state == MOULT_GATE_OPEN || state == MOULT_GATE_NONE) {
+			int saved = errno;
+			int result = flags < 0 ? real.accept(fd, address, length)
+			                       : real.accept4(fd, address, length, flags);
+			gate_leave(slot);
+			if (result >= 0 && !is_poke(result)) {
+				connection_opened(result);
+				return result;
+			}
+			if (result >= 0) {
+				raw(SYS_close, result);
+				if (length)
+					*length = given;
+				if (!nonblock && atomic_load(&local[listener].watched))
+					return fail(ECONNABORTED);
+				continue;
+			}
+			/* A final stop ends the queue with shutdown() once the gate is closed. */
+			if (errno != EINVAL || atomic_load(&gate->word) == word)
+				return result;
+			errno = saved;
+			continue;
+		}
+		gate_leave(slot);
+		if (state == MOULT_GATE_SHUT)
+			return fail(EINVAL);
+		if (nonblock)
+			return fail(EAGAIN);
+		if (was_announced(listener))
+			return fail(ECONNABORTED);
+		int slept = gate_sleep(listener, word, receive_timeout(fd));
+		if (slept < 0)
+			return fail(slept == -ETIMEDOUT ? EAGAIN : -slept);
+	}
+}
+
+/* ---- flags ---- */
+
+int listener_get_flags(int listener, int fd)
+{
+	int flags = real.fcntl(fd, F_GETFL);
+	if (flags < 0)
+		return flags;
+	return atomic_load(&gate_of(listener)->nonblock) ? flags | O_NONBLOCK : flags & ~O_NONBLOCK;
+}
+
+/*
+ * The view is written first, then, if it is our turn, the real flag, inside the bracket that holds
+ * a switch up.  The launcher sets the real flag from the view when it opens the gate and reads the
+ * view again afterwards: whoever comes second sees the other's write.
+ */
+int listener_set_flags(int listener, int fd, long flags)
+{
+	struct moult_gate *gate = gate_of(listener);
+	atomic_store(&gate->nonblock, flags & O_NONBLOCK ? 1 : 0);
+	struct moult_slot *slot = gate_enter();
+	uint32_t state = gate_state(listener);
+	if (state != MOULT_GATE_OPEN && state != MOULT_GATE_NONE) {
+		long present = raw(SYS_fcntl, fd, F_GETFL);
+		flags = (flags & ~(long)O_NONBLOCK) | (present > 0 ? present & O_NONBLOCK : 0);
+	}
+	int result = real.fcntl(fd, F_SETFL, flags);
+	gate_leave(slot);
+	return result;
+}
+
+int listener_set_nonblock(int listener, int fd, unsigned long request, int *argument)
+{
+	if (!argument)
+		return real.ioctl(fd, request, argument);
+	struct moult_gate *gate = gate_of(listener);
+	atomic_store(&gate->nonblock, *argument ? 1 : 0);
+	struct moult_slot *slot = gate_enter();
+	uint32_t state = gate_state(listener);
+	int result = 0;
+	if (state == MOULT_GATE_OPEN || state == MOULT_GATE_NONE)
+		result = real.ioctl(fd, request, argument);
+	gate_leave(slot);
+	return result;
+}
+
+/* ---- waiting ---- */
+
+void listener_watched(int listener)
+{
+	if (!atomic_load_explicit(&local[listener].watched, memory_order_relaxed))
+		atomic_store_explicit(&local[listener].watched, 1, memory_order_relaxed);
+	gate_mark_waiting(listener);
+}
+
+void listener_wait_begun(void)
+{
+	atomic_fetch_add_explicit(&waits, 1, memory_order_relaxed);
+}
+
+/* ---- close, dup, exec ---- */
+
+void listener_closing(int fd)
+{
+	unsigned kind = fd_kind(fd);
+	if (member_is_borrowed())
+		return;
+	if (kind == FD_CONNECTION) {
+		connection_closing(fd);
+		return;
+	}
+	if (kind == FD_EPOLL)
+		interest_drop_epoll(fd);
+	if (kind < FD_LISTENER) {
+		fd_set_kind(fd, FD_UNKNOWN);
+		return;
+	}
+	int listener = (int)(kind - FD_LISTENER);
+	interest_drop(fd);
+	fd_set_kind(fd, FD_UNKNOWN);
+	wait_resettle();
+	if (fd_count(listener) == 0 &&
+	        atomic_load(&local[listener].owner) == (uint32_t)member_pid()) {
+		atomic_store(&local[listener].owner, 0);
+		struct moult_request request = {.verb = MOULT_CLOSED, .listener = listener};
+		member_tell(&request);
+	}
+}
+
+void listener_duplicated(int from, int to)
+{
+	unsigned kind = fd_kind(from);
+	if (kind >= FD_LISTENER && !member_is_borrowed())
+		fd_set_kind(to, kind);
+}
+
+void listener_inherit(void)
+{
+	if (!atomic_load(&member_page->listeners))
+		return;
+	struct pollfd probe; /* numbers above this are not open at start in any known daemon */
+	for (probe.fd = 0; probe.fd < 1024; probe.fd++)
+		listener_of(probe.fd);
+	for (int fd = 0; fd < 1024; fd++) /* FOREIGN is only worth remembering for a listener */
+		if (fd_kind(fd) == FD_FOREIGN)
+			fd_set_kind(fd, FD_UNKNOWN);
+}
+
+bool listener_survives_exec(void)
+{
+	for (int fd = 0, end = atomic_load(&fd_table_end); fd < end; fd++) {
+		if (fd_kind(fd) < FD_LISTENER)
+			continue;
+		long flags = raw(SYS_fcntl, fd, F_GETFD);
+		if (flags >= 0 && !(flags & FD_CLOEXEC))
+			return true;
+	}
+	return false;
+}

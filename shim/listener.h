@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The life of a listening socket in this process: adopted in bind() or announced in listen(), asked
+ * for connections, and closed.
+ *
+ * Every function that stands for a libc function returns and sets errno as that does.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <sys/socket.h>
+#include <sys/types.h>
+
+/* The listener that `fd` is, or -1. A descriptor never seen before is recognised by its inode. */
+int listener_of(int fd);
+
+/* Has this process, or one it was forked from, ever had a listener of ours? */
+bool listener_known(void);
+
+int listener_bind(int fd, const struct sockaddr *address, socklen_t length);
+int listener_listen(int fd, int backlog);
+
+/* shutdown() on a listener would reset the queue of all generations: kept from the kernel. */
+int listener_shutdown(int listener);
+
+/*
+ * accept4() in its generation's turn; `flags` < 0 for accept().  Out of turn: EAGAIN where the
+ * daemon set O_NONBLOCK; ECONNABORTED where a poll, select or epoll had announced a connection that
+ * now is another generation's (a single-threaded daemon must not hang in a blocking accept then);
+ * else it blocks as for an empty queue.
+ */
+int listener_accept(int listener, int fd, struct sockaddr *address, socklen_t *length, int flags);
+
+/* fcntl(F_GETFL), fcntl(F_SETFL), ioctl(FIONBIO): this generation's own O_NONBLOCK. */
+int listener_get_flags(int listener, int fd);
+int listener_set_flags(int listener, int fd, long flags);
+int listener_set_nonblock(int listener, int fd, unsigned long request, int *argument);
+
+/* The process polls this listener: a connection may be taken away between "ready" and accept. */
+void listener_watched(int listener);
+/* One more poll, select or epoll_wait of this process has begun. */
+void listener_wait_begun(void);
+
+/* `fd` (any kind but unknown) is about to be closed or replaced. */
+void listener_closing(int fd);
+
+/* `to` has just become a duplicate of `from`. */
+void listener_duplicated(int from, int to);
+
+/* Recognises the listeners among the descriptors this process has inherited over exec. */
+void listener_inherit(void);
+
+/* Would an exec now, with the close-on-exec flags as they are, pass a listener on? */
+bool listener_survives_exec(void);

@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: MIT */
+/* This process's membership of a generation. */
+#include "shim/member.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/un.h>
+
+#include "shim/raw.h"
+
+struct moult_page *member_page;
+
+static uint32_t generation;
+static char token[MOULT_TOKEN_DIGITS];
+static struct sockaddr_un launcher;
+static socklen_t launcher_length;
+
+/*
+ * What belongs to one process and not to its forked children.  The kernel empties this page in a
+ * child (MADV_WIPEONFORK, Linux 4.14), also when the child was made by a raw clone() that no fork
+ * handler sees.
+ */
+struct own {
+	_Atomic uint32_t pid;
+	_Atomic uint32_t claiming;
+	_Atomic uint32_t slot; /* 0: none yet */
+};
+static struct own *own;
+
+/* MOULT=CONTRACT:GENERATION:TOKEN:ADDRESS; false: not ours to understand. */
+static bool variable_parse(const char *text)
+{
+	uint32_t numbers[2] = {0, 0};
+	for (int i = 0; i < 2; i++) {
+		if (*text < '0' || *text > '9')
+			return false;
+		for (; *text >= '0' && *text <= '9'; text++)
+			numbers[i] = numbers[i] * 10 + (uint32_t)(*text - '0');
+		if (*text++ != ':')
+			return false;
+	}
+	generation = numbers[1];
+	for (int i = 0; i < MOULT_TOKEN_DIGITS; i++) {
+		if (!*text)
+			return false;
+		token[i] = *text++;
+	}
+	if (*text++ != ':')
+		return false;
+	size_t length = 0;
+	launcher.sun_family = AF_UNIX;
+	while (text[length] && length < sizeof(launcher.sun_path) - 1) {
+		launcher.sun_path[1 + length] = text[length];
+		length++;
+	}
+	launcher_length = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + length);
+	return length > 0 && !text[length];
+}
+
+/* A connection to the launcher with the request sent, or -errno. Signals may interrupt any step. */
+static int send_request(struct moult_request *request, int fd)
+{
+	long channel = raw(SYS_socket, AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	if (channel < 0)
+		return (int)channel;
+	struct timeval limit = {.tv_sec = MOULT_REPLY_SECONDS};
+	raw(SYS_setsockopt, channel, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+	raw(SYS_setsockopt, channel, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
+
+	request->contract = MOULT_CONTRACT;
+	request->generation = generation;
+	for (int i = 0; i < MOULT_TOKEN_DIGITS; i++)
+		request->token[i] = token[i];
+	struct iovec part = {request, sizeof(*request)};
+	alignas(struct cmsghdr) char space[CMSG_SPACE(sizeof(int))] = {0};
+	struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+	if (fd >= 0) {
+		message.msg_control = space;
+		message.msg_controllen = sizeof(space);
+		struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+		header->cmsg_level = SOL_SOCKET;
+		header->cmsg_type = SCM_RIGHTS;
+		header->cmsg_len = CMSG_LEN(sizeof(int));
+		*(int *)(void *)CMSG_DATA(header) = fd;
+	}
+	long result;
+	do
+		result = raw(SYS_connect, channel, &launcher, launcher_length);
+	while (result == -EINTR);
+	while (result >= 0 || result == -EINTR) {
+		result = raw(SYS_sendmsg, channel, &message, MSG_NOSIGNAL);
+		if (result >= 0)
+			return (int)channel;
+	}
+	raw(SYS_close, channel);
+	return (int)result;
+}
+
+int member_ask(struct moult_request *request, int fd, struct moult_reply *ret_reply, int *ret_fd)
+{
+	int channel = send_request(request, fd);
+	if (channel < 0)
+		return channel;
+
+	struct iovec part = {ret_reply, sizeof(*ret_reply)};
+	alignas(struct cmsghdr) char space[CMSG_SPACE(sizeof(int))] = {0};
+	struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+	long result;
+	do {
+		message.msg_control = space;
+		message.msg_controllen = sizeof(space);
+		result = raw(SYS_recvmsg, channel, &message, MSG_CMSG_CLOEXEC);
+	} while (result == -EINTR);
+	raw(SYS_close, channel);
+
+	int received = -1;
+	struct cmsghdr *header = result > 0 ? CMSG_FIRSTHDR(&message) : NULL;
+	if (header && header->cmsg_type == SCM_RIGHTS && header->cmsg_len == CMSG_LEN(sizeof(int)))
+		received = *(int *)(void *)CMSG_DATA(header);
+	if (result == sizeof(*ret_reply) && ret_fd)
+		*ret_fd = received;
+	else if (received >= 0)
+		raw(SYS_close, received);
+	if (result != sizeof(*ret_reply))
+		return result < 0 ? (int)result : -EPROTO;
+	return ret_reply->error;
+}
+
+void member_tell(struct moult_request *request)
+{
+	int channel = send_request(request, -1);
+	if (channel >= 0)
+		raw(SYS_close, channel);
+}
+
+void member_join(const char *variable)
+{
+	if (!variable_parse(variable))
+		return;
+	struct moult_request hello = {.verb = MOULT_HELLO, .listener = -1};
+	struct moult_reply reply;
+	int fd = -1;
+	if (member_ask(&hello, -1, &reply, &fd) < 0 || fd < 0)
+		return;
+	long page = raw(SYS_mmap, NULL, sizeof(struct moult_page), PROT_READ | PROT_WRITE,
+	        MAP_SHARED, fd, 0);
+	raw(SYS_close, fd);
+	if (page < 0 && page > -4096)
+		return;
+	long mine = raw(
+	        SYS_mmap, NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if ((mine < 0 && mine > -4096) || raw(SYS_madvise, mine, 4096, MADV_WIPEONFORK) < 0) {
+		raw(SYS_munmap, page, sizeof(struct moult_page));
+		return;
+	}
+	own = (struct own *)mine;
+	member_page = (struct moult_page *)page;
+}
+
+pid_t member_pid(void)
+{
+	uint32_t pid = atomic_load_explicit(&own->pid, memory_order_relaxed);
+	if (!pid) {
+		pid = (uint32_t)raw(SYS_getpid);
+		atomic_store_explicit(&own->pid, pid, memory_order_relaxed);
+	}
+	return (pid_t)pid;
+}
+
+bool member_is_borrowed(void)
+{
+	return member_pid() != (pid_t)raw(SYS_getpid);
+}
+
+struct moult_slot *member_slot_if_any(void)
+{
+	uint32_t mine = atomic_load_explicit(&own->slot, memory_order_relaxed);
+	return mine ? &member_page->slot[mine] : NULL;
+}
+
+/*
+ * The lowest free slot.  One thread of the process looks for it; the others use slot 0 meanwhile.
+ * A slot that already bears our pid is ours from before an exec, or was left by a dead process
+ * whose pid came back: no thread of ours can be in flight in it.
+ */
+static struct moult_slot *slot_claim(void)
+{
+	struct moult_page *page = member_page;
+	uint32_t none = 0;
+	if (!atomic_compare_exchange_strong(&own->claiming, &none, 1))
+		return &page->slot[0];
+	uint32_t pid = (uint32_t)member_pid();
+	uint32_t found = 0;
+	uint32_t used = atomic_load(&page->slots);
+	for (uint32_t i = 1; i < used && i < MOULT_SLOTS && !found; i++)
+		if (atomic_load(&page->slot[i].pid) == pid)
+			found = i;
+	if (found)
+		atomic_store(&page->slot[found].inflight, 0);
+	for (uint32_t i = 1; i < MOULT_SLOTS && !found; i++) {
+		uint32_t nobody = 0;
+		if (atomic_compare_exchange_strong(&page->slot[i].pid, &nobody, pid))
+			found = i;
+	}
+	if (!found)
+		return &page->slot[0]; /* `claiming` stays set: no further search */
+	while (used <= found && !atomic_compare_exchange_weak(&page->slots, &used, found + 1))
+		;
+	atomic_store(&own->slot, found);
+	return &page->slot[found];
+}
+
+struct moult_slot *member_slot(void)
+{
+	struct moult_slot *slot = member_slot_if_any();
+	return slot ? slot : slot_claim();
+}

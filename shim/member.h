@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * This process's membership of a generation: the shared page, its slot in it, and the way to ask
+ * the launcher.  Without a launcher there is no page, and every hook goes straight through to libc.
+ */
+#pragma once
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "shim/contract.h"
+
+/* NULL: inert. Set once, in the constructor, before the daemon's first instruction. */
+extern struct moult_page *member_page;
+
+/*
+ * Joins the generation that `variable` (the value of MOULT) names.  Any failure leaves the process
+ * inert: the daemon then runs as it would without us.
+ */
+void member_join(const char *variable);
+
+/* This process's pid, remembered; wrong in a vfork child, which shares our memory. */
+pid_t member_pid(void);
+
+/* Are we a vfork child? It must not touch what it shares with its parent. Costs a getpid. */
+bool member_is_borrowed(void);
+
+/* This process's slot; the shared slot 0 when there is none to be had. */
+struct moult_slot *member_slot(void);
+
+/* The slot if this process has one already, else NULL. */
+struct moult_slot *member_slot_if_any(void);
+
+/*
+ * One question to the launcher.  `fd` (or -1) goes along and stays ours; *ret_fd (may be NULL) gets
+ * the descriptor of the answer, CLOEXEC, or -1, and belongs to the caller.  Returns the answer's
+ * error, or -errno when the launcher cannot be asked.
+ */
+int member_ask(struct moult_request *request, int fd, struct moult_reply *ret_reply, int *ret_fd);
+
+/* The same without an answer. */
+void member_tell(struct moult_request *request);

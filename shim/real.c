@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: MIT */
+/* The libc functions underneath ours: system calls first, dlsym(RTLD_NEXT) from the constructor on.
+ */
+#include "shim/real.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <stdarg.h>
+
+#include "shim/raw.h"
+
+/* Kernel's _NSIG / 8: the size it wants beside every signal mask. */
+enum { KERNEL_SIGSET = 8 };
+
+static long finish(long result)
+{
+	if (result >= 0)
+		return result;
+	errno = (int)-result;
+	return -1;
+}
+
+static int first_bind(int fd, const struct sockaddr *address, socklen_t length)
+{
+	return (int)finish(raw(SYS_bind, fd, address, length));
+}
+
+static int first_listen(int fd, int backlog)
+{
+	return (int)finish(raw(SYS_listen, fd, backlog));
+}
+
+static int first_accept4(int fd, struct sockaddr *address, socklen_t *length, int flags)
+{
+	return (int)finish(raw(SYS_accept4, fd, address, length, flags));
+}
+
+static int first_accept(int fd, struct sockaddr *address, socklen_t *length)
+{
+	return first_accept4(fd, address, length, 0);
+}
+
+static int first_shutdown(int fd, int how)
+{
+	return (int)finish(raw(SYS_shutdown, fd, how));
+}
+
+static int first_close(int fd)
+{
+	return (int)finish(raw(SYS_close, fd));
+}
+
+static int first_close_range(unsigned first, unsigned last, int flags)
+{
+	return (int)finish(raw(SYS_close_range, first, last, flags));
+}
+
+static void first_closefrom(int first)
+{
+	raw(SYS_close_range, first < 0 ? 0 : first, ~0u, 0);
+}
+
+static int first_dup(int fd)
+{
+	return (int)finish(raw(SYS_dup, fd));
+}
+
+static int first_dup3(int fd, int to, int flags)
+{
+	return (int)finish(raw(SYS_dup3, fd, to, flags));
+}
+
+static int first_dup2(int fd, int to)
+{
+#ifdef SYS_dup2
+	return (int)finish(raw(SYS_dup2, fd, to));
+#else
+	if (fd == to) /* dup3 refuses what dup2 allows */
+		return raw(SYS_fcntl, fd, 1 /* F_GETFD */) < 0 ? (int)finish(-EBADF) : to;
+	return first_dup3(fd, to, 0);
+#endif
+}
+
+static int first_fcntl(int fd, int command, ...)
+{
+	va_list arguments;
+	va_start(arguments, command);
+	long argument = va_arg(arguments, long);
+	va_end(arguments);
+	return (int)finish(raw(SYS_fcntl, fd, command, argument));
+}
+
+static int first_ioctl(int fd, unsigned long request, ...)
+{
+	va_list arguments;
+	va_start(arguments, request);
+	long argument = va_arg(arguments, long);
+	va_end(arguments);
+	return (int)finish(raw(SYS_ioctl, fd, request, argument));
+}
+
+static int first_epoll_ctl(int epoll, int operation, int fd, struct epoll_event *event)
+{
+	return (int)finish(raw(SYS_epoll_ctl, epoll, operation, fd, event));
+}
+
+static int first_epoll_pwait(
+        int epoll, struct epoll_event *events, int count, int timeout, const sigset_t *mask)
+{
+	return (int)finish(
+	        raw(SYS_epoll_pwait, epoll, events, count, timeout, mask, KERNEL_SIGSET));
+}
+
+static int first_epoll_wait(int epoll, struct epoll_event *events, int count, int timeout)
+{
+	return first_epoll_pwait(epoll, events, count, timeout, NULL);
+}
+
+static int first_epoll_pwait2(int epoll, struct epoll_event *events, int count,
+        const struct timespec *timeout, const sigset_t *mask)
+{
+	return (int)finish(raw(441, epoll, events, count, timeout, mask, KERNEL_SIGSET));
+}
+
+/* The kernel writes the remaining time back into the timeouts of ppoll and pselect6; libc does not.
+ */
+static int first_ppoll(
+        struct pollfd *fds, nfds_t count, const struct timespec *timeout, const sigset_t *mask)
+{
+	struct timespec copy;
+	if (timeout)
+		copy = *timeout;
+	return (int)finish(raw(SYS_ppoll, fds, count, timeout ? &copy : NULL, mask, KERNEL_SIGSET));
+}
+
+static int first_poll(struct pollfd *fds, nfds_t count, int timeout)
+{
+	struct timespec t = {timeout / 1000, timeout % 1000 * 1000000L};
+	return first_ppoll(fds, count, timeout < 0 ? NULL : &t, NULL);
+}
+
+static int first_pselect(int count, fd_set *readable, fd_set *writable, fd_set *exceptional,
+        const struct timespec *timeout, const sigset_t *mask)
+{
+	struct timespec copy;
+	const void *pack[2] = {mask, (void *)KERNEL_SIGSET};
+	if (timeout)
+		copy = *timeout;
+	return (int)finish(raw(SYS_pselect6, count, readable, writable, exceptional,
+	        timeout ? &copy : NULL, pack));
+}
+
+static int first_select(
+        int count, fd_set *readable, fd_set *writable, fd_set *exceptional, struct timeval *timeout)
+{
+	struct timespec t = {0};
+	if (timeout)
+		t = (struct timespec){timeout->tv_sec, timeout->tv_usec * 1000};
+	int result = (int)finish(raw(
+	        SYS_pselect6, count, readable, writable, exceptional, timeout ? &t : NULL, NULL));
+	if (timeout)
+		*timeout = (struct timeval){t.tv_sec, t.tv_nsec / 1000};
+	return result;
+}
+
+static long first_syscall(long number, ...)
+{
+	long a[6];
+	va_list arguments;
+	va_start(arguments, number);
+	for (int i = 0; i < 6; i++)
+		a[i] = va_arg(arguments, long);
+	va_end(arguments);
+	return finish(raw_call(number, a[0], a[1], a[2], a[3], a[4], a[5]));
+}
+
+static int first_execve(const char *path, char *const argv[], char *const environment[])
+{
+	return (int)finish(raw(SYS_execve, path, argv, environment));
+}
+
+static int first_execveat(
+        int directory, const char *path, char *const argv[], char *const environment[], int flags)
+{
+	return (int)finish(raw(SYS_execveat, directory, path, argv, environment, flags));
+}
+
+struct real real = {
+#define FUNCTION(result, name, parameters) .name = first_##name,
+        REAL_CALLS(FUNCTION)
+#undef FUNCTION
+};
+
+void real_resolve(void)
+{
+	void *symbol;
+#define FUNCTION(result, name, parameters) \
+	symbol = dlsym(RTLD_NEXT, #name);  \
+	if (symbol)                        \
+		*(void **)&real.name = symbol;
+	REAL_CALLS(FUNCTION)
+	REAL_LIBRARY(FUNCTION)
+#undef FUNCTION
+}

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The libc functions underneath ours.
+ *
+ * Before our constructor has run every entry is a plain system call: allocators call close() and
+ * the like while they set themselves up, and looking a symbol up there would allocate (redis with
+ * jemalloc dies of that).  Afterwards it is libc's function, or the next preloaded library's: those
+ * are cancellation points, and sanitizers see them.
+ */
+#pragma once
+
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdbool.h>
+#include <sys/epoll.h>
+#include <sys/select.h>
+#include <sys/socket.h>
+#include <time.h>
+
+/*
+ * Functions with a system call of their own to fall back on: FUNCTION(result, name, parameters).
+ * syscall stays first: shim/interpose_syscall.c jumps through the start of the table.
+ */
+#define REAL_CALLS(FUNCTION)                                                                       \
+	FUNCTION(long, syscall, (long, ...))                                                       \
+	FUNCTION(int, bind, (int, const struct sockaddr *, socklen_t))                             \
+	FUNCTION(int, listen, (int, int))                                                          \
+	FUNCTION(int, accept, (int, struct sockaddr *, socklen_t *))                               \
+	FUNCTION(int, accept4, (int, struct sockaddr *, socklen_t *, int))                         \
+	FUNCTION(int, shutdown, (int, int))                                                        \
+	FUNCTION(int, close, (int))                                                                \
+	FUNCTION(int, close_range, (unsigned, unsigned, int))                                      \
+	FUNCTION(void, closefrom, (int))                                                           \
+	FUNCTION(int, dup, (int))                                                                  \
+	FUNCTION(int, dup2, (int, int))                                                            \
+	FUNCTION(int, dup3, (int, int, int))                                                       \
+	FUNCTION(int, fcntl, (int, int, ...))                                                      \
+	FUNCTION(int, ioctl, (int, unsigned long, ...))                                            \
+	FUNCTION(int, epoll_ctl, (int, int, int, struct epoll_event *))                            \
+	FUNCTION(int, epoll_wait, (int, struct epoll_event *, int, int))                           \
+	FUNCTION(int, epoll_pwait, (int, struct epoll_event *, int, int, const sigset_t *))        \
+	FUNCTION(int, epoll_pwait2,                                                                \
+	        (int, struct epoll_event *, int, const struct timespec *, const sigset_t *))       \
+	FUNCTION(int, poll, (struct pollfd *, nfds_t, int))                                        \
+	FUNCTION(int, ppoll, (struct pollfd *, nfds_t, const struct timespec *, const sigset_t *)) \
+	FUNCTION(int, select, (int, fd_set *, fd_set *, fd_set *, struct timeval *))               \
+	FUNCTION(int, pselect,                                                                     \
+	        (int, fd_set *, fd_set *, fd_set *, const struct timespec *, const sigset_t *))    \
+	FUNCTION(int, execve, (const char *, char *const[], char *const[]))                        \
+	FUNCTION(int, execveat, (int, const char *, char *const[], char *const[], int))
+
+/* Functions that live in libc alone; NULL when it has none. */
+#define REAL_LIBRARY(FUNCTION)                                                                \
+	FUNCTION(int, execvpe, (const char *, char *const[], char *const[]))                  \
+	FUNCTION(int, fexecve, (int, char *const[], char *const[]))                           \
+	FUNCTION(int, posix_spawn,                                                            \
+	        (pid_t *, const char *, const posix_spawn_file_actions_t *,                   \
+	                const posix_spawnattr_t *, char *const[], char *const[]))             \
+	FUNCTION(int, posix_spawnp,                                                           \
+	        (pid_t *, const char *, const posix_spawn_file_actions_t *,                   \
+	                const posix_spawnattr_t *, char *const[], char *const[]))             \
+	FUNCTION(int, __poll_chk, (struct pollfd *, nfds_t, int, size_t))                     \
+	FUNCTION(int, __ppoll_chk,                                                            \
+	        (struct pollfd *, nfds_t, const struct timespec *, const sigset_t *, size_t)) \
+	FUNCTION(int, pthread_setcanceltype, (int, int *))
+
+struct real {
+#define FUNCTION(result, name, parameters) result(*name) parameters;
+	REAL_CALLS(FUNCTION)
+	REAL_LIBRARY(FUNCTION)
+#undef FUNCTION
+};
+extern struct real real;
+
+/* Looks every function up; for the constructor, and for library functions called before it. */
+void real_resolve(void);

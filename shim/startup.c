@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: MIT */
+/* The constructor: who am I? A member of a generation, or inert. */
+#include <stddef.h>
+
+#include "shim/environment.h"
+#include "shim/listener.h"
+#include "shim/member.h"
+#include "shim/real.h"
+
+/* musl passes no arguments to constructors, so the environment is read from `environ`. */
+__attribute__((constructor)) static void startup(void)
+{
+	real_resolve();
+	const char *variable = environment_take();
+	if (!variable)
+		return;
+	member_join(variable);
+	if (member_page)
+		listener_inherit();
+}

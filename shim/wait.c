@@ -1,0 +1,310 @@
+/* SPDX-License-Identifier: MIT */
+/* epoll_wait, poll and select of a process that has listeners. */
+#include "shim/wait.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/mman.h>
+
+#include "shim/fdtable.h"
+#include "shim/gate.h"
+#include "shim/interest.h"
+#include "shim/listener.h"
+#include "shim/member.h"
+#include "shim/raw.h"
+#include "shim/real.h"
+
+typedef int64_t nanoseconds;
+#define FOREVER     INT64_MAX
+#define MILLISECOND INT64_C(1000000)
+#define SECOND      INT64_C(1000000000)
+
+/*
+ * What the last settling saw.  `edition` counts this process's own changes (a listener more or
+ * less), the page's sequence the launcher's; a wait compares their sum.  Threads may settle at the
+ * same time: all of them compute the same from the same gates.
+ */
+static _Atomic uint32_t edition = 1;
+static _Atomic uint32_t settled;  /* edition + sequence at the last settling */
+static _Atomic uint32_t marked;   /* the same for the last marking of epoll interests */
+static _Atomic bool closed;       /* a listener we have may not be accepted from now */
+static _Atomic bool warming;      /* and one of those will be soon */
+static _Atomic int64_t closed_at; /* when that was first seen */
+
+static nanoseconds clock_now(void)
+{
+	struct timespec t;
+	raw(SYS_clock_gettime, CLOCK_MONOTONIC, &t);
+	return t.tv_sec * SECOND + t.tv_nsec;
+}
+
+void wait_resettle(void)
+{
+	atomic_fetch_add(&edition, 1);
+}
+
+static uint32_t state_now(void)
+{
+	return atomic_load_explicit(&edition, memory_order_relaxed) +
+	       atomic_load_explicit(&member_page->sequence, memory_order_acquire);
+}
+
+static bool is_closed(int listener)
+{
+	uint32_t state = gate_state(listener);
+	return state != MOULT_GATE_OPEN && state != MOULT_GATE_NONE;
+}
+
+static void settle(uint32_t now)
+{
+	interest_settle();
+	bool any_closed = false, any_warming = false;
+	uint32_t count = atomic_load(&member_page->listeners);
+	for (uint32_t i = 0; i < count && i < MOULT_LISTENERS; i++) {
+		if (!fd_count((int)i) || !is_closed((int)i))
+			continue;
+		any_closed = true;
+		any_warming |= gate_state((int)i) == MOULT_GATE_WARMING;
+	}
+	if (any_closed)
+		atomic_store(&closed_at, clock_now());
+	atomic_store(&warming, any_warming);
+	atomic_store(&closed, any_closed);
+	atomic_store(&settled, now);
+}
+
+int wait_is_plain(void)
+{
+	if (!member_page || !listener_known())
+		return 1;
+	listener_wait_begun();
+	uint32_t now = state_now();
+	if (atomic_load_explicit(&settled, memory_order_relaxed) != now)
+		settle(now);
+	return !atomic_load_explicit(&closed, memory_order_relaxed);
+}
+
+void wait_done(void)
+{
+	if (!member_page || !listener_known())
+		return;
+	uint32_t now = state_now();
+	if (atomic_load_explicit(&settled, memory_order_relaxed) != now)
+		settle(now);
+}
+
+int wait_epoll_is_plain(void)
+{
+	int plain = wait_is_plain();
+	if (member_page && listener_known()) {
+		uint32_t now = state_now();
+		if (atomic_load_explicit(&marked, memory_order_relaxed) != now) {
+			interest_mark_waiting();
+			atomic_store_explicit(&marked, now, memory_order_relaxed);
+		}
+	}
+	return plain;
+}
+
+int wait_poll_is_plain(const struct pollfd *fds, nfds_t count)
+{
+	int plain = wait_is_plain();
+	if (member_page && listener_known())
+		for (nfds_t i = 0; i < count; i++)
+			if (fds[i].fd >= 0 && (fds[i].events & POLLIN) &&
+			        fd_listener(fds[i].fd) >= 0)
+				listener_watched(fd_listener(fds[i].fd));
+	return plain;
+}
+
+/* fd_set is a fixed size in the header and any size in practice: words of the set, all of them. */
+typedef unsigned long set_word;
+enum { WORD_BITS = 8 * sizeof(set_word) };
+
+static size_t set_words(int count)
+{
+	return ((size_t)count + WORD_BITS - 1) / WORD_BITS;
+}
+
+int wait_select_is_plain(int count, const fd_set *readable)
+{
+	int plain = wait_is_plain();
+	if (!member_page || !listener_known() || !readable || count <= 0)
+		return plain;
+	const set_word *words = (const void *)readable;
+	for (size_t w = 0; w < set_words(count); w++)
+		for (set_word bits = words[w]; bits; bits &= bits - 1) {
+			int fd = (int)(w * WORD_BITS) + __builtin_ctzl(bits);
+			if (fd < count && fd_listener(fd) >= 0)
+				listener_watched(fd_listener(fd));
+		}
+	return plain;
+}
+
+/* ---- sliced waits ---- */
+
+/* Memory for a copy of what is waited for: on our stack, or mapped for the very large. */
+struct scratch {
+	alignas(max_align_t) char room[8192];
+	void *memory;
+	size_t mapped;
+};
+
+static void *scratch_get(struct scratch *scratch, size_t size)
+{
+	scratch->memory = scratch->room;
+	scratch->mapped = 0;
+	if (size <= sizeof(scratch->room))
+		return scratch->memory;
+	long memory = raw(
+	        SYS_mmap, NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (memory < 0 && memory > -4096)
+		return NULL;
+	scratch->mapped = size;
+	return scratch->memory = (void *)memory;
+}
+
+static void scratch_release(struct scratch *scratch)
+{
+	if (scratch->mapped)
+		raw(SYS_munmap, scratch->memory, scratch->mapped);
+}
+
+static nanoseconds deadline_of(const struct timespec *timeout)
+{
+	if (!timeout || timeout->tv_sec > INT64_MAX / SECOND / 2)
+		return FOREVER;
+	return clock_now() + timeout->tv_sec * SECOND + timeout->tv_nsec;
+}
+
+/*
+ * The next slice: a sixteenth of the time the gate has been closed for, so that a switch that
+ * follows soon is seen soon and an idle drain costs nothing.  *ret_last: the daemon's own timeout
+ * ends it.
+ */
+static struct timespec slice(nanoseconds deadline, bool *ret_last)
+{
+	nanoseconds now = clock_now();
+	nanoseconds most = atomic_load(&warming) ? 10 * MILLISECOND : 200 * MILLISECOND;
+	nanoseconds length = (now - atomic_load(&closed_at)) / 16;
+	if (length < MILLISECOND)
+		length = MILLISECOND;
+	if (length > most)
+		length = most;
+	nanoseconds left = deadline == FOREVER ? FOREVER : deadline > now ? deadline - now : 0;
+	if (!atomic_load(&closed)) /* it opened: the rest in one piece */
+		length = left;
+	*ret_last = left != FOREVER && left <= length;
+	if (*ret_last)
+		length = left;
+	if (length == FOREVER)
+		length = 3600 * SECOND;
+	return (struct timespec){length / SECOND, length % SECOND};
+}
+
+/* A gate may have changed since the last slice. */
+static void look_again(void)
+{
+	uint32_t now = state_now();
+	if (atomic_load(&settled) != now)
+		settle(now);
+}
+
+int wait_epoll(int epoll, struct epoll_event *events, int count, const struct timespec *timeout,
+        const sigset_t *mask)
+{
+	nanoseconds deadline = deadline_of(timeout);
+	for (;;) {
+		look_again();
+		interest_mark_waiting();
+		bool last;
+		struct timespec part = slice(deadline, &last);
+		int64_t ms = part.tv_sec * 1000 + (part.tv_nsec + 999999) / 1000000;
+		int result = real.epoll_pwait(epoll, events, count, (int)ms, mask);
+		if (result != 0 || last)
+			return result;
+	}
+}
+
+int wait_poll(
+        struct pollfd *fds, nfds_t count, const struct timespec *timeout, const sigset_t *mask)
+{
+	struct scratch scratch;
+	struct pollfd *copy = scratch_get(&scratch, count * sizeof(*fds));
+	if (!copy)
+		return errno = ENOMEM, -1;
+	nanoseconds deadline = deadline_of(timeout);
+	int result;
+	bool last;
+	do {
+		look_again();
+		for (nfds_t i = 0; i < count; i++) {
+			copy[i] = fds[i];
+			int listener = fds[i].fd < 0 ? -1 : fd_listener(fds[i].fd);
+			if (listener >= 0 && is_closed(listener))
+				copy[i].fd = -1;
+		}
+		struct timespec part = slice(deadline, &last);
+		result = real.ppoll(copy, count, &part, mask);
+	} while (result == 0 && !last);
+	for (nfds_t i = 0; result >= 0 && i < count; i++)
+		fds[i].revents = copy[i].revents;
+	scratch_release(&scratch);
+	return result;
+}
+
+/* The listeners in a set that may not be accepted from are taken out of it. */
+static void set_hide_closed(set_word *words, int count)
+{
+	for (size_t w = 0; w < set_words(count); w++)
+		for (set_word bits = words[w]; bits; bits &= bits - 1) {
+			int fd = (int)(w * WORD_BITS) + __builtin_ctzl(bits);
+			if (fd < count && fd_listener(fd) >= 0 && is_closed(fd_listener(fd)))
+				words[w] &= ~(bits & -bits);
+		}
+}
+
+static void set_copy(void *to, const void *from, int count)
+{
+	for (size_t w = 0; w < set_words(count); w++)
+		((set_word *)to)[w] = ((const set_word *)from)[w];
+}
+
+int wait_select(int count, fd_set *readable, fd_set *writable, fd_set *exceptional,
+        const struct timespec *timeout, const sigset_t *mask, struct timespec *ret_left)
+{
+	fd_set *given[3] = {readable, writable, exceptional};
+	fd_set *copy[3] = {NULL, NULL, NULL};
+	struct scratch scratch;
+	size_t words = count > 0 ? set_words(count) : 0;
+	set_word *memory = scratch_get(&scratch, 3 * words * sizeof(set_word));
+	if (!memory)
+		return errno = ENOMEM, -1;
+	for (int i = 0; i < 3; i++)
+		if (given[i])
+			copy[i] = (fd_set *)(void *)(memory + (size_t)i * words);
+	nanoseconds deadline = deadline_of(timeout);
+	int result;
+	bool last;
+	do {
+		look_again();
+		for (int i = 0; i < 3; i++)
+			if (copy[i])
+				set_copy(copy[i], given[i], count > 0 ? count : 0);
+		if (copy[0] && count > 0)
+			set_hide_closed((void *)copy[0], count);
+		struct timespec part = slice(deadline, &last);
+		result = real.pselect(count, copy[0], copy[1], copy[2], &part, mask);
+	} while (result == 0 && !last);
+	for (int i = 0; result >= 0 && i < 3; i++)
+		if (copy[i])
+			set_copy(given[i], copy[i], count > 0 ? count : 0);
+	scratch_release(&scratch);
+	nanoseconds left = deadline == FOREVER ? 0 : deadline - clock_now();
+	if (left < 0)
+		left = 0;
+	*ret_left = (struct timespec){left / SECOND, left % SECOND};
+	return result;
+}

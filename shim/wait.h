@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * epoll_wait, poll and select of a process that has listeners.
+ *
+ * While every gate is open they are libc's.  While one is closed the listener is left out of what
+ * is waited for, and the wait is cut into slices, so that an opening gate is noticed: nothing of
+ * ours is parked in the daemon for the launcher to ring, no signal is sent and no thread added.  A
+ * generation that warms up looks every millisecond at first, one that drains five times a second at
+ * last.
+ *
+ * A process that slept in the kernel when its gate closed is woken by the next connection, as the
+ * next generation is; it then finds out here.  It may see a listener ready and get EAGAIN or
+ * ECONNABORTED from accept, as POSIX allows.
+ */
+#pragma once
+
+#include <poll.h>
+#include <sys/epoll.h>
+#include <sys/select.h>
+#include <time.h>
+
+/* The next wait of this process looks at all gates again. */
+void wait_resettle(void);
+
+/* Each as its namesake; the spelling with the most general timeout and a signal mask (or NULL). */
+int wait_epoll(int epoll, struct epoll_event *events, int count, const struct timespec *timeout,
+        const sigset_t *mask);
+int wait_poll(
+        struct pollfd *fds, nfds_t count, const struct timespec *timeout, const sigset_t *mask);
+int wait_select(int count, fd_set *readable, fd_set *writable, fd_set *exceptional,
+        const struct timespec *timeout, const sigset_t *mask, struct timespec *ret_left);
+
+/* May the wait go straight to libc? Settles what has changed since the last one. */
+int wait_is_plain(void);
+
+/* The same, and notes which listeners are waited for. */
+int wait_epoll_is_plain(void);
+int wait_poll_is_plain(const struct pollfd *fds, nfds_t count);
+int wait_select_is_plain(int count, const fd_set *readable);
+
+/* After a native wait: leave at once what closed while we slept. */
+void wait_done(void);
