@@ -164,7 +164,7 @@ def expect(wanted, status):
 
 def under_moult(nginx):
     say("\n== nginx under moult: three upgrades, one of them to a version that fails\n")
-    words = ["run", "--name=web", "--quiet", "--", *nginx.command("v1")]
+    words = ["run", "--name=web", "-q", "--", *nginx.command("v1")]
     say(f"  $ moult {shlex.join(words)} &")
     launcher = subprocess.Popen([MOULT, *words])
     nginx.wait()

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * server PORT blocking|epoll [RECORD]
+ *
+ * Accepts and closes.  With RECORD it answers "GEN pid" first, and keeps in the file RECORD.pid
+ * when it became ready and when it accepted, for scripts/bench to look at after its end.
+ */
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+/* Nanoseconds of CLOCK_MONOTONIC, in a mapped file: a SIGKILL does not lose it. */
+struct record {
+	int64_t ready;          /* just before the first wait for connections */
+	int64_t first_accepted; /* just after accept() returned */
+	int64_t last_accepted;
+	int64_t accepted;
+};
+
+static struct record own, *record = &own;
+static char answer[32];
+
+static void check(int result, const char *what)
+{
+	if (result < 0) {
+		perror(what);
+		exit(1);
+	}
+}
+
+static int64_t now(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * INT64_C(1000000000) + t.tv_nsec;
+}
+
+static void record_open(const char *prefix)
+{
+	char path[4096];
+	snprintf(path, sizeof(path), "%s.%d", prefix, getpid());
+	int fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	check(fd, path);
+	check(ftruncate(fd, sizeof(*record)), "ftruncate");
+	record = mmap(NULL, sizeof(*record), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	check(record == MAP_FAILED ? -1 : 0, "mmap");
+	close(fd);
+	snprintf(answer, sizeof(answer), "GEN %d \n", getpid());
+}
+
+static void serve(int connection)
+{
+	if (*answer) {
+		record->last_accepted = now();
+		if (record->accepted++ == 0)
+			record->first_accepted = record->last_accepted;
+		/* A client that is gone is not our business here. */
+		(void)send(connection, answer, strlen(answer), MSG_NOSIGNAL);
+	}
+	close(connection);
+}
+
+static _Noreturn void serve_blocking(int listener)
+{
+	record->ready = now();
+	for (;;) {
+		int connection = accept(listener, NULL, NULL);
+		if (connection >= 0)
+			serve(connection);
+	}
+}
+
+static _Noreturn void serve_epoll(int listener)
+{
+	struct epoll_event event = {.events = EPOLLIN};
+	int connection, epoll = epoll_create1(EPOLL_CLOEXEC);
+	check(epoll, "epoll_create1");
+	check(fcntl(listener, F_SETFL, O_RDWR | O_NONBLOCK), "fcntl");
+	check(epoll_ctl(epoll, EPOLL_CTL_ADD, listener, &event), "epoll_ctl");
+	record->ready = now();
+	for (;;)
+		if (epoll_wait(epoll, &event, 1, -1) == 1)
+			while ((connection = accept(listener, NULL, NULL)) >= 0)
+				serve(connection);
+}
+
+int main(int argc, char **argv)
+{
+	int one = 1;
+	struct sockaddr_in address = {
+	        .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	if (argc < 3) {
+		fprintf(stderr, "usage: server PORT blocking|epoll [RECORD]\n");
+		return 2;
+	}
+	if (argc > 3)
+		record_open(argv[3]);
+	address.sin_port = htons((uint16_t)atoi(argv[1]));
+	int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	check(listener, "socket");
+	check(setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)), "SO_REUSEADDR");
+	check(bind(listener, (struct sockaddr *)&address, sizeof(address)), "bind");
+	check(listen(listener, 4096), "listen");
+	if (strcmp(argv[2], "epoll") == 0)
+		serve_epoll(listener);
+	serve_blocking(listener);
+}
