@@ -4,7 +4,9 @@
  * root.
  *
  * Request: one datagram of NUL-terminated strings: CONTROL_PROTOCOL, the verb ("upgrade", "status",
- * "stop", "ping"), then the words of the command line after the verb and the instance's name.
+ * "stop", "list", "ping"), then the words of the command line after the verb and the instance's
+ * name.  The answer to "list" is one CONTROL_TEXT line: pid, state, generation and command with
+ * tabs between them.
  * Answers: datagrams whose first byte says what the rest (not NUL-terminated) is; the last one is
  * CONTROL_EXIT with the exit status in decimal.  A connection that ends without it: the launcher
  * died.
@@ -28,6 +30,7 @@ enum { CONTROL_REQUEST_MAX = 128 * 1024, CONTROL_ANSWER_MAX = 128 * 1024 };
 /*
  * The runtime directory: $MOULT_RUNTIME_DIR, else /run/moult for root, else $XDG_RUNTIME_DIR/moult.
  * `create` makes it, mode 0700.  Refuses (-EPERM) one that another user owns or may write to.
- * 0 or -errno, -ENOENT when XDG_RUNTIME_DIR is needed and not set.
+ * 0 or -errno, -ENOENT when XDG_RUNTIME_DIR is needed and not set; without `create` a directory
+ * that does not exist is fine.
  */
 int control_directory(char *path, size_t size, int create);

@@ -43,10 +43,12 @@ struct options {
 	bool background;
 	bool syslog;
 	enum log_level level;
-	bool wait;  /* upgrade --wait */
-	bool json;  /* status --json */
-	bool watch; /* status --watch */
-	bool now;   /* stop --now */
+	bool help;     /* --help: nothing after it was read */
+	bool wait;     /* upgrade --wait */
+	bool json;     /* status --json */
+	bool watch;    /* status --watch */
+	bool now;      /* stop --now */
+	int name_word; /* upgrade, status, stop: which word was the name; -1: none */
 };
 
 enum verb { VERB_RUN, VERB_UPGRADE, VERB_STATUS, VERB_LIST, VERB_STOP };

@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: MIT */
+/* moult: one program, the launcher (run) and the operator's commands, which talk to it. */
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "helper/client.h"
+#include "helper/options.h"
+#include "helper/supervisor.h"
+
+#define VERSION "0.1.0"
+
+static const struct {
+	const char *word;
+	enum verb verb;
+} verbs[] = {
+        {"run", VERB_RUN},
+        {"upgrade", VERB_UPGRADE},
+        {"status", VERB_STATUS},
+        {"list", VERB_LIST},
+        {"stop", VERB_STOP},
+};
+
+static const char usage[] = "usage: moult run|upgrade|status|list|stop [OPTIONS] ...\n"
+                            "       moult --help\n";
+
+/*
+ * A standard stream that was closed must not become one of our sockets.  CLOEXEC: the daemon then
+ * finds it closed, as it would without us.
+ */
+static void fill_standard_streams(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd >= 0)
+		close(fd);
+}
+
+static int say(const char *text)
+{
+	(void)fputs(text, stdout);
+	return fflush(stdout) == 0 ? EXIT_DONE : EXIT_FAILED;
+}
+
+static int dispatch(enum verb verb, struct options *options, int word_count, char **words)
+{
+	char complaint[512];
+
+	options_default(options);
+	if (options_parse(options, verb, word_count, words, complaint, sizeof complaint) < 0) {
+		(void)fprintf(stderr, "moult: %s\n", complaint);
+		return EXIT_USAGE;
+	}
+	if (options->help)
+		return say(options_help);
+	if (verb == VERB_RUN) {
+		log_open(options->syslog, options->level, options->name);
+		return supervisor_run(options);
+	}
+	if (verb == VERB_LIST)
+		return client_list();
+	if (options->name_word >= 0) {
+		/* The launcher knows its name */
+		for (int i = options->name_word; i + 1 < word_count; i++)
+			words[i] = words[i + 1];
+		word_count--;
+	}
+	return client_run(verb, options, word_count, words);
+}
+
+int main(int argc, char **argv)
+{
+	struct options options;
+	int status;
+
+	fill_standard_streams();
+	if (argc < 2) {
+		(void)fputs(usage, stderr);
+		return EXIT_USAGE;
+	}
+	if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h"))
+		return say(options_help);
+	if (!strcmp(argv[1], "--version"))
+		return say("moult " VERSION "\n");
+	for (size_t i = 0; i < COUNT(verbs); i++) {
+		if (strcmp(argv[1], verbs[i].word) != 0)
+			continue;
+		status = dispatch(verbs[i].verb, &options, argc - 2, argv + 2);
+		options_deinit(&options);
+		return status;
+	}
+	(void)fprintf(stderr, "moult: %s: no such %s (see moult --help)\n", argv[1],
+	        argv[1][0] == '-' ? "option" : "command");
+	return EXIT_USAGE;
+}
