@@ -1,0 +1,655 @@
+/* SPDX-License-Identifier: MIT */
+/* Options, habits and failures of the test daemons; see legacy.h. */
+#include <arpa/inet.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "legacy.h"
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+struct legacy legacy = {.tag = "none", .backlog = 128, .style = ""};
+void (*legacy_unbound)(void);
+
+enum stage { STAGE_START, STAGE_BOUND, STAGE_LISTENING, STAGE_WAITING };
+static const char *const stage_names[] = {"start", "bound", "listening", "waiting"};
+
+/* 127.0.0.1, ::1 only, :: with IPv4, and 127.0.0.1 beside ::1 on one port. */
+enum family { FAMILY_4, FAMILY_6, FAMILY_DUAL, FAMILY_BOTH };
+static const char *const family_names[] = {"4", "6", "dual", "both"};
+
+static struct {
+	int ports[LEGACY_LISTENERS];
+	int port_count;
+	enum family family;
+	const char *fail;
+	enum stage fail_at;
+	int start_delay;
+	int ready_after;
+	int ready_fd;
+	bool notify;
+	char **argv;
+} settings = {.ready_fd = -1};
+
+_Noreturn void legacy_die(int status, const char *what)
+{
+	fprintf(stderr, "%s %s: %s: %s\n", legacy.program, legacy.tag, what, strerror(errno));
+	exit(status);
+}
+
+static void sleep_ms(int ms)
+{
+	struct timespec t = {ms / 1000, ms % 1000 * 1000000L};
+	while (nanosleep(&t, &t) < 0 && errno == EINTR)
+		continue;
+}
+
+/* ---- habits ---- */
+
+static void habit_close_loop(void)
+{
+	struct rlimit limit;
+	getrlimit(RLIMIT_NOFILE, &limit);
+	for (int fd = 3; fd < (int)limit.rlim_cur; fd++)
+		close(fd);
+}
+
+static void habit_close_range(void)
+{
+	close_range(3, ~0U, 0);
+}
+
+static void habit_closefrom(void)
+{
+	closefrom(3);
+}
+
+/* As dnsmasq: what /proc/self/fd names. */
+static void habit_close_proc(void)
+{
+	DIR *directory = opendir("/proc/self/fd");
+	for (struct dirent *entry; directory && (entry = readdir(directory));) {
+		int fd = atoi(entry->d_name);
+		if (fd > 2 && fd != dirfd(directory))
+			close(fd);
+	}
+	closedir(directory);
+}
+
+static void habit_daemon(void)
+{
+	int log = dup(STDERR_FILENO); /* daemon() points it to /dev/null */
+	if (daemon(1, 0) < 0)
+		legacy_die(4, "daemon");
+	dup2(log, STDERR_FILENO);
+	close(log);
+}
+
+static void habit_double_fork(void)
+{
+	if (fork() > 0)
+		_exit(0);
+	setsid();
+	if (fork() > 0)
+		_exit(0);
+}
+
+static void habit_drop_uid(void)
+{
+	if (getuid() == 0 && (setgid(65534) < 0 || setuid(65534) < 0))
+		legacy_die(4, "setuid");
+}
+
+/* Starts itself again before anything else, as haproxy's or squid's master does. */
+static void habit_exec_early(void)
+{
+	if (getenv("LEGACY_AGAIN"))
+		return;
+	setenv("LEGACY_AGAIN", "1", 1);
+	execvp(settings.argv[0], settings.argv);
+	legacy_die(4, "exec");
+}
+
+/* A feature test: may I bind and listen at all? */
+static void habit_port0(void)
+{
+	struct sockaddr_in in = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+	if (bind(fd, (struct sockaddr *)&in, sizeof(in)) < 0 || listen(fd, 1) < 0)
+		legacy_die(4, "port 0");
+	close(fd);
+}
+
+/* Binds in the one process, listens and serves in the other. */
+static void habit_fork_after_bind(void)
+{
+	pid_t pid = fork();
+	if (pid < 0)
+		legacy_die(4, "fork");
+	if (pid > 0)
+		_exit(0);
+	setsid();
+}
+
+/* Keeps its listeners across an exec of itself, by number. */
+static void habit_exec_listening(void)
+{
+	char text[16 * LEGACY_LISTENERS] = "";
+	for (int i = 0; i < legacy.listener_count; i++)
+		sprintf(text + strlen(text), "%d ", legacy.listeners[i]);
+	setenv("LEGACY_LISTENERS", text, 1);
+	execvp(settings.argv[0], settings.argv);
+	legacy_die(4, "exec");
+}
+
+static void habit_options_late(void)
+{
+	int one = 1, seconds = 1, size = 65536;
+	for (int i = 0; i < legacy.listener_count; i++) {
+		int fd = legacy.listeners[i];
+		if (setsockopt(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, &seconds, sizeof(seconds)) < 0 ||
+		        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)) < 0 ||
+		        setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof(one)) < 0 ||
+		        setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size)) < 0)
+			legacy_die(4, "setsockopt");
+	}
+}
+
+/* accept() then wakes up every 100 ms with EAGAIN, though the listener is blocking. */
+static void habit_receive_timeout(void)
+{
+	struct timeval t = {.tv_usec = 100000};
+	for (int i = 0; i < legacy.listener_count; i++)
+		if (setsockopt(legacy.listeners[i], SOL_SOCKET, SO_RCVTIMEO, &t, sizeof(t)) < 0)
+			legacy_die(4, "setsockopt");
+}
+
+static void habit_listen_twice(void)
+{
+	for (int i = 0; i < legacy.listener_count; i++)
+		if (listen(legacy.listeners[i], 16) < 0)
+			legacy_die(4, "listen again");
+}
+
+static void habit_move(void)
+{
+	for (int i = 0; i < legacy.listener_count; i++) {
+		if (dup2(legacy.listeners[i], 100 + i) < 0)
+			legacy_die(4, "dup2");
+		close(legacy.listeners[i]);
+		legacy.listeners[i] = 100 + i;
+	}
+}
+
+static void habit_fcntl_late(void)
+{
+	for (int i = 0; i < legacy.listener_count; i++)
+		if (fcntl(legacy.listeners[i], F_SETFL,
+		            fcntl(legacy.listeners[i], F_GETFL) | O_NONBLOCK) < 0)
+			legacy_die(4, "fcntl");
+	legacy.nonblocking = true;
+}
+
+static void habit_ioctl_late(void)
+{
+	int one = 1;
+	for (int i = 0; i < legacy.listener_count; i++)
+		if (ioctl(legacy.listeners[i], FIONBIO, &one) < 0)
+			legacy_die(4, "ioctl");
+	legacy.nonblocking = true;
+}
+
+/* Its own address is taken, and it must be told so. */
+static void habit_bind_twice(void)
+{
+	struct sockaddr_storage address;
+	socklen_t length = sizeof(address);
+	if (getsockname(legacy.listeners[0], (struct sockaddr *)&address, &length) < 0)
+		legacy_die(4, "getsockname");
+	int fd = socket(address.ss_family, SOCK_STREAM, 0);
+	if (bind(fd, (struct sockaddr *)&address, length) == 0 || errno != EADDRINUSE)
+		legacy_die(5, "a second bind to the same address");
+	close(fd);
+}
+
+static void shutdown_and_exit(int signal)
+{
+	(void)signal;
+	for (int i = 0; i < legacy.listener_count; i++)
+		shutdown(legacy.listeners[i], SHUT_RDWR);
+	_exit(0);
+}
+
+static void habit_shutdown_at_exit(void)
+{
+	signal(SIGTERM, shutdown_and_exit);
+}
+
+static const struct habit {
+	const char *name;
+	enum stage stage;
+	void (*act)(void);
+} habits[] = {
+        {"exec-early", STAGE_START, habit_exec_early},
+        {"close-loop", STAGE_START, habit_close_loop},
+        {"close-range", STAGE_START, habit_close_range},
+        {"closefrom", STAGE_START, habit_closefrom},
+        {"close-proc", STAGE_START, habit_close_proc},
+        {"daemon", STAGE_START, habit_daemon},
+        {"double-fork", STAGE_START, habit_double_fork},
+        {"drop-uid-early", STAGE_START, habit_drop_uid},
+        {"port-0", STAGE_START, habit_port0},
+        {"fork-after-bind", STAGE_BOUND, habit_fork_after_bind},
+        {"exec-listening", STAGE_LISTENING, habit_exec_listening},
+        {"options-late", STAGE_LISTENING, habit_options_late},
+        {"receive-timeout", STAGE_LISTENING, habit_receive_timeout},
+        {"listen-twice", STAGE_LISTENING, habit_listen_twice},
+        {"move", STAGE_LISTENING, habit_move},
+        {"fcntl-late", STAGE_LISTENING, habit_fcntl_late},
+        {"ioctl-late", STAGE_LISTENING, habit_ioctl_late},
+        {"bind-twice", STAGE_LISTENING, habit_bind_twice},
+        {"drop-uid", STAGE_LISTENING, habit_drop_uid},
+        {"daemon-late", STAGE_LISTENING, habit_daemon},
+        {"shutdown-at-exit", STAGE_LISTENING, habit_shutdown_at_exit},
+};
+static bool habit_chosen[COUNT(habits)];
+
+static void habit_choose(const char *name)
+{
+	for (size_t i = 0; i < COUNT(habits); i++)
+		if (strcmp(habits[i].name, name) == 0) {
+			habit_chosen[i] = true;
+			return;
+		}
+	errno = EINVAL;
+	legacy_die(2, name);
+}
+
+/* ---- failures ---- */
+
+static void die_on_alarm(int signal)
+{
+	(void)signal;
+	_exit(1);
+}
+
+/* A helper of its own session keeps every descriptor open; the daemon itself fails. */
+static void fail_leaving_helper(void)
+{
+	if (fork() == 0) {
+		setsid();
+		signal(SIGTERM, SIG_IGN);
+		for (;;)
+			pause();
+	}
+	_exit(1);
+}
+
+static void fail_daemonised(void)
+{
+	if (daemon(1, 1) < 0)
+		legacy_die(4, "daemon");
+	sleep_ms(50);
+	_exit(1);
+}
+
+static void fail(void)
+{
+	const char *how = settings.fail;
+	if (strcmp(how, "exit0") == 0)
+		_exit(0);
+	if (strcmp(how, "exit1") == 0)
+		_exit(1);
+	if (strcmp(how, "abort") == 0)
+		abort();
+	if (strcmp(how, "segv") == 0)
+		raise(SIGSEGV);
+	if (strcmp(how, "hang") == 0)
+		for (;;)
+			pause();
+	if (strcmp(how, "leave-helper") == 0)
+		fail_leaving_helper();
+	if (strcmp(how, "daemonise-then-fail") == 0)
+		fail_daemonised();
+	if (strcmp(how, "die-soon") == 0) {
+		struct itimerval t = {.it_value.tv_usec = 50000};
+		signal(SIGALRM, die_on_alarm);
+		setitimer(ITIMER_REAL, &t, NULL);
+		return;
+	}
+	errno = EINVAL;
+	legacy_die(2, how);
+}
+
+static void reach(enum stage stage)
+{
+	static const char again[] = "LEGACY_LISTENERS";
+	for (size_t i = 0; i < COUNT(habits); i++)
+		if (habit_chosen[i] && habits[i].stage == stage &&
+		        !(habits[i].act == habit_exec_listening && getenv(again)))
+			habits[i].act();
+	if (settings.fail && settings.fail_at == stage)
+		fail();
+}
+
+/* ---- readiness ---- */
+
+/* As sd_notify() does it. */
+static void notify(void)
+{
+	static const char ready[] = "STATUS=serving\nREADY=1\n";
+	struct sockaddr_un un = {.sun_family = AF_UNIX};
+	const char *path = getenv("NOTIFY_SOCKET");
+	if (!path || strlen(path) >= sizeof(un.sun_path))
+		return;
+	memcpy(un.sun_path, path, strlen(path));
+	if (path[0] == '@')
+		un.sun_path[0] = '\0';
+	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	socklen_t length = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(path));
+	(void)sendto(fd, ready, strlen(ready), MSG_NOSIGNAL, (struct sockaddr *)&un, length);
+	close(fd);
+}
+
+static void announce(int signal)
+{
+	int error = errno;
+	(void)signal;
+	if (settings.notify)
+		notify();
+	if (settings.ready_fd >= 0) {
+		(void)!write(settings.ready_fd, "\n", 1);
+		close(settings.ready_fd);
+	}
+	errno = error;
+}
+
+void legacy_waiting(void)
+{
+	reach(STAGE_WAITING);
+	if (!settings.notify && settings.ready_fd < 0)
+		return;
+	if (settings.ready_after == 0) {
+		announce(0);
+		return;
+	}
+	struct itimerval t = {
+	        .it_value = {settings.ready_after / 1000, settings.ready_after % 1000 * 1000}};
+	signal(SIGALRM, announce);
+	setitimer(ITIMER_REAL, &t, NULL);
+}
+
+/* ---- signals that tests ask about ---- */
+
+static void signal_report(int signal)
+{
+	char text[128];
+	int length = snprintf(
+	        text, sizeof(text), "%s %s: signal %d\n", legacy.program, legacy.tag, signal);
+	(void)!write(STDERR_FILENO, text, (size_t)length);
+}
+
+static void signal_report_and_exit(int signal)
+{
+	signal_report(signal);
+	_exit(0);
+}
+
+/* ---- options ---- */
+
+static int choice(const char *text, const char *const *names, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (strcmp(text, names[i]) == 0)
+			return (int)i;
+	errno = EINVAL;
+	legacy_die(2, text);
+}
+
+static void port_add(const char *text)
+{
+	if (settings.port_count == LEGACY_LISTENERS / 2) {
+		errno = E2BIG;
+		legacy_die(2, text);
+	}
+	settings.ports[settings.port_count++] = atoi(text);
+}
+
+static void options_parse(int argc, char **argv)
+{
+	static const struct option known[] = {{"tag", 1, NULL, 't'}, {"port", 1, NULL, 'p'},
+	        {"family", 1, NULL, 'f'}, {"backlog", 1, NULL, 'b'}, {"nonblocking", 0, NULL, 'n'},
+	        {"accept4", 0, NULL, '4'}, {"processes", 1, NULL, 'N'}, {"wait", 1, NULL, 'w'},
+	        {"model", 1, NULL, 'w'}, {"stdio", 0, NULL, 's'}, {"habit", 1, NULL, 'h'},
+	        {"fail", 1, NULL, 'F'}, {"fail-at", 1, NULL, 'A'}, {"start-delay", 1, NULL, 'd'},
+	        {"ready-after", 1, NULL, 'R'}, {"ready-fd", 1, NULL, 'r'}, {"notify", 0, NULL, 'y'},
+	        {"report-signal", 1, NULL, 'S'}, {"exit-signal", 1, NULL, 'X'},
+	        {"ignore-signal", 1, NULL, 'I'}, {"output", 1, NULL, 'o'}, {NULL, 0, NULL, 0}};
+	int o;
+	while ((o = getopt_long(argc, argv, "", known, NULL)) != -1)
+		switch (o) {
+		case 't': legacy.tag = optarg; break;
+		case 'p': port_add(optarg); break;
+		case 'f':
+			settings.family =
+			        (enum family)choice(optarg, family_names, COUNT(family_names));
+			break;
+		case 'b': legacy.backlog = atoi(optarg); break;
+		case 'n': legacy.nonblocking = true; break;
+		case '4': legacy.with_accept4 = true; break;
+		case 'N': legacy.processes = atoi(optarg); break;
+		case 'w': legacy.style = optarg; break;
+		case 's': legacy.stdio = true; break;
+		case 'h': habit_choose(optarg); break;
+		case 'F': settings.fail = optarg; break;
+		case 'A':
+			settings.fail_at =
+			        (enum stage)choice(optarg, stage_names, COUNT(stage_names));
+			break;
+		case 'd': settings.start_delay = atoi(optarg); break;
+		case 'R': settings.ready_after = atoi(optarg); break;
+		case 'r': settings.ready_fd = atoi(optarg); break;
+		case 'y': settings.notify = true; break;
+		case 'S': signal(atoi(optarg), signal_report); break;
+		case 'X': signal(atoi(optarg), signal_report_and_exit); break;
+		case 'I': signal(atoi(optarg), SIG_IGN); break;
+		case 'o': legacy.output = optarg; break;
+		default: exit(2);
+		}
+}
+
+/* ---- listeners ---- */
+
+static void listener_socket(enum family family)
+{
+	int one = 1, v6only = family != FAMILY_DUAL;
+	int type = SOCK_STREAM | (legacy.nonblocking ? SOCK_NONBLOCK : 0);
+	int fd = socket(family == FAMILY_4 ? AF_INET : AF_INET6, type, 0);
+	if (fd < 0)
+		legacy_die(4, "socket");
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	if (family != FAMILY_4)
+		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &v6only, sizeof(v6only));
+	legacy.listeners[legacy.listener_count++] = fd;
+}
+
+static void listener_bind(int fd, enum family family, int port)
+{
+	struct sockaddr_in in4 = {.sin_family = AF_INET,
+	        .sin_port = htons((uint16_t)port),
+	        .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	struct sockaddr_in6 in6 = {.sin6_family = AF_INET6, .sin6_port = htons((uint16_t)port)};
+	in6.sin6_addr = family == FAMILY_DUAL ? in6addr_any : in6addr_loopback;
+	int result = family == FAMILY_4 ? bind(fd, (struct sockaddr *)&in4, sizeof(in4))
+	                                : bind(fd, (struct sockaddr *)&in6, sizeof(in6));
+	if (result < 0)
+		legacy_die(3, "bind");
+}
+
+/* All sockets, then all binds, then all listens. */
+static void listeners_open(void)
+{
+	bool both = settings.family == FAMILY_BOTH;
+	for (int i = 0; i < settings.port_count; i++) {
+		listener_socket(both ? FAMILY_4 : settings.family);
+		if (both)
+			listener_socket(FAMILY_6);
+	}
+	if (legacy_unbound)
+		legacy_unbound();
+	for (int i = 0, fd = 0; i < settings.port_count; i++) {
+		listener_bind(legacy.listeners[fd++], both ? FAMILY_4 : settings.family,
+		        settings.ports[i]);
+		if (both)
+			listener_bind(legacy.listeners[fd++], FAMILY_6, settings.ports[i]);
+	}
+	reach(STAGE_BOUND);
+	for (int i = 0; i < legacy.listener_count; i++)
+		if (listen(legacy.listeners[i], legacy.backlog) < 0)
+			legacy_die(3, "listen");
+}
+
+/* After habit_exec_listening: the numbers are in the environment. */
+static bool listeners_inherit(void)
+{
+	char *text = getenv("LEGACY_LISTENERS");
+	if (!text)
+		return false;
+	for (char *end; legacy.listener_count < LEGACY_LISTENERS; text = end) {
+		long fd = strtol(text, &end, 10);
+		if (end == text)
+			break;
+		legacy.listeners[legacy.listener_count++] = (int)fd;
+	}
+	return true;
+}
+
+void legacy_start(int argc, char **argv)
+{
+	const char *slash = strrchr(argv[0], '/');
+	legacy.program = slash ? slash + 1 : argv[0];
+	settings.argv = argv;
+	signal(SIGPIPE, SIG_IGN);
+	options_parse(argc, argv);
+	if (!listeners_inherit()) {
+		if (settings.start_delay > 0)
+			sleep_ms(settings.start_delay);
+		reach(STAGE_START);
+		listeners_open();
+	}
+	reach(STAGE_LISTENING);
+}
+
+/* ---- serving ---- */
+
+int legacy_accept(int listener)
+{
+	int fd = legacy.with_accept4 ? accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)
+	                             : accept(listener, NULL, NULL);
+	if (fd < 0 && errno != EAGAIN && errno != EINTR && errno != ECONNABORTED)
+		legacy_die(4, "accept");
+	return fd;
+}
+
+static bool answer_line(int fd, const char *line)
+{
+	char text[LEGACY_LINE];
+	int length = snprintf(text, sizeof(text), "GEN %s %d\n", legacy.tag, (int)getpid());
+	if (strcmp(line, "hello") != 0)
+		length = snprintf(text, sizeof(text), "ERR\n");
+	return write(fd, text, (size_t)length) == length;
+}
+
+int legacy_answer(int fd, struct legacy_line *line)
+{
+	int answered = 0;
+	ssize_t n = read(fd, line->text + line->length, sizeof(line->text) - line->length);
+	if (n < 0)
+		return errno == EAGAIN || errno == EINTR ? 0 : -1;
+	if (n == 0)
+		return -1;
+	line->length += (size_t)n;
+	for (char *end; (end = memchr(line->text, '\n', line->length)); answered++) {
+		size_t used = (size_t)(end - line->text) + 1;
+		*end = '\0';
+		if (!answer_line(fd, line->text))
+			return -1;
+		line->length -= used;
+		memmove(line->text, line->text + used, line->length);
+	}
+	return line->length < sizeof(line->text) ? answered : -1;
+}
+
+/* As old servers do it: a FILE for each direction.  fclose() closes behind everybody's back. */
+static void serve_stdio(int fd)
+{
+	char line[LEGACY_LINE];
+	FILE *in = fdopen(fd, "r"), *out = fdopen(dup(fd), "w");
+	while (fgets(line, sizeof(line), in)) {
+		fprintf(out, strcmp(line, "hello\n") == 0 ? "GEN %s %d\n" : "ERR\n", legacy.tag,
+		        (int)getpid());
+		fflush(out);
+	}
+	fclose(in);
+	fclose(out);
+}
+
+static void wait_readable(int fd)
+{
+	struct pollfd p = {.fd = fd, .events = POLLIN};
+	if (legacy.with_accept4) /* the connection does not block */
+		poll(&p, 1, -1);
+}
+
+void legacy_serve(int fd)
+{
+	struct legacy_line line = {.length = 0};
+	if (legacy.stdio) {
+		serve_stdio(fd);
+		return;
+	}
+	do
+		wait_readable(fd);
+	while (legacy_answer(fd, &line) >= 0);
+	close(fd);
+}
+
+void legacy_serve_one(int fd)
+{
+	struct legacy_line line = {.length = 0};
+	do
+		wait_readable(fd);
+	while (legacy_answer(fd, &line) == 0);
+	close(fd);
+}
+
+void legacy_prefork(void)
+{
+	for (int i = 0; i < legacy.processes; i++) {
+		pid_t pid = fork();
+		if (pid < 0)
+			legacy_die(4, "fork");
+		if (pid == 0)
+			return;
+	}
+	while (legacy.processes > 0)
+		if (wait(NULL) < 0 && errno == ECHILD)
+			exit(0);
+}

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the test daemons have in common: their options, their start-up habits, their ways to fail,
+ * and the answer.  They know nothing of moult; each does what some real daemon does.
+ *
+ * Protocol: for the line "hello" the answer is "GEN <tag> <pid>", any number of times, until the
+ * client closes.  The tag comes from the command line, so each generation has its own.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+
+enum { LEGACY_LISTENERS = 8, LEGACY_LINE = 256 };
+
+struct legacy {
+	const char *program;
+	const char *tag;
+	int listeners[LEGACY_LISTENERS];
+	int listener_count;
+	int backlog;
+	bool nonblocking;  /* the listeners */
+	bool with_accept4; /* accept4(SOCK_NONBLOCK | SOCK_CLOEXEC) instead of accept */
+	int processes;     /* 0: the main process serves itself */
+	const char *style; /* --wait or --model: how it waits for connections */
+	bool stdio;        /* serve with fdopen and fclose */
+	const char *output;
+};
+extern struct legacy legacy;
+
+/* If set before legacy_start(): called when the sockets are there, but not yet bound. */
+extern void (*legacy_unbound)(void);
+
+/*
+ * Reads the options, does the habits asked for with --habit in their places, and returns with the
+ * listeners open (none, if no --port was given), or does not return at all (--fail).
+ */
+void legacy_start(int argc, char **argv);
+
+/* To be called by the process that serves, right before it waits for the first time. */
+void legacy_waiting(void);
+
+/*
+ * Accepts one connection.  -1 where an accept loop just goes on (EAGAIN, EINTR, ECONNABORTED); any
+ * other error ends the program with status 4, as it would in the daemons of old.
+ */
+int legacy_accept(int listener);
+
+/* Lines that have come on a connection. */
+struct legacy_line {
+	size_t length;
+	char text[LEGACY_LINE];
+};
+
+/*
+ * Reads once and answers every complete line.  Returns their number, 0 also where a non-blocking
+ * descriptor has nothing to read, or -1: the client has closed, or failed.
+ */
+int legacy_answer(int fd, struct legacy_line *line);
+
+/* Answers until the client closes, then closes too; blocks meanwhile. */
+void legacy_serve(int fd);
+
+/* Answers one line, then closes. */
+void legacy_serve_one(int fd);
+
+/*
+ * Forks `legacy.processes` children that return (true); the master waits for them and ends when the
+ * last has ended.  With 0 processes it returns at once.
+ */
+void legacy_prefork(void);
+
+/* "legacy: what: errno's text" and the end, with that status. */
+_Noreturn void legacy_die(int status, const char *what);

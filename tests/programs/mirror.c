@@ -1,0 +1,324 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Writes down what a program can see of itself and of the calls it makes: environment, descriptors,
+ * signals, and the results of the socket calls in their usual and unusual uses.  Two of these,
+ * written with and without the library, must be the same text.
+ *
+ * With --port it goes on to serve; what it then starts must not see the library either, and that is
+ * written to OUTPUT.child.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/ioctl.h>
+#include <sys/resource.h>
+#include <sys/select.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "legacy.h"
+
+extern char **environ;
+
+static FILE *out;
+
+/* Wrong on purpose, and volatile so that no compiler looks through it. */
+static void *volatile nowhere;
+
+/* "what = result errno" */
+static int seen(int result, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static int seen(int result, const char *format, ...)
+{
+	int error = errno;
+	va_list arguments;
+	va_start(arguments, format);
+	vfprintf(out, format, arguments);
+	va_end(arguments);
+	fprintf(out, " = %d, errno %d\n", result, result < 0 ? error : 0);
+	errno = 0;
+	return result;
+}
+
+static void write_environment(void)
+{
+	for (char **entry = environ; *entry; entry++)
+		fprintf(out, "environment %s\n", *entry);
+}
+
+static void write_descriptors(void)
+{
+	for (int fd = 0; fd < 20000; fd++) {
+		struct stat status;
+		int flags = fcntl(fd, F_GETFD);
+		if (flags < 0 || fd == fileno(out) || fstat(fd, &status) < 0)
+			continue;
+		fprintf(out, "descriptor %d: flags %d, status flags %o, mode %o\n", fd, flags,
+		        (unsigned)fcntl(fd, F_GETFL), status.st_mode);
+	}
+}
+
+static void write_signals(void)
+{
+	sigset_t mask;
+	sigprocmask(SIG_SETMASK, NULL, &mask);
+	for (int number = 1; number < NSIG; number++) {
+		struct sigaction action;
+		if (sigaction(number, NULL, &action) == 0)
+			fprintf(out, "signal %d: %s%s\n", number,
+			        action.sa_handler == SIG_DFL   ? "default"
+			        : action.sa_handler == SIG_IGN ? "ignored"
+			                                       : "handled",
+			        sigismember(&mask, number) ? ", blocked" : "");
+	}
+}
+
+static void write_threads(void)
+{
+	int count = 0;
+	DIR *directory = opendir("/proc/self/task");
+	for (struct dirent *entry; directory && (entry = readdir(directory));)
+		count += entry->d_name[0] != '.';
+	closedir(directory);
+	fprintf(out, "threads %d\n", count);
+}
+
+/* An address on 127.0.0.1 that port 0 has given us. */
+static struct sockaddr_in address_of(int fd)
+{
+	struct sockaddr_in in = {.sin_family = AF_INET};
+	socklen_t length = sizeof(in);
+	seen(getsockname(fd, (struct sockaddr *)&in, &length), "getsockname");
+	fprintf(out, "  length %u family %d port %d\n", length, in.sin_family, in.sin_port != 0);
+	return in;
+}
+
+static int connect_to(struct sockaddr_in in)
+{
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+	seen(connect(fd, (struct sockaddr *)&in, sizeof(in)), "connect");
+	return fd;
+}
+
+static void try_listener(void)
+{
+	struct sockaddr_in any = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	int fd = seen(socket(AF_INET, SOCK_STREAM, 0), "socket");
+	seen(accept(fd, NULL, NULL), "accept on a fresh socket");
+	seen(bind(fd, (struct sockaddr *)&any, 3), "bind to a short address");
+	seen(bind(fd, nowhere, 0), "bind to nothing");
+	seen(bind(fd, (struct sockaddr *)&any, sizeof(any)), "bind");
+	struct sockaddr_in in = address_of(fd);
+	seen(bind(fd, (struct sockaddr *)&any, sizeof(any)), "bind again");
+	seen(accept(fd, NULL, NULL), "accept before listen");
+	seen(listen(fd, 5), "listen");
+	seen(listen(fd, 2), "listen again");
+	int other = socket(AF_INET, SOCK_STREAM, 0);
+	seen(bind(other, (struct sockaddr *)&in, sizeof(in)), "bind where another listens");
+	close(other);
+
+	seen(fcntl(fd, F_GETFL), "F_GETFL");
+	seen(fcntl(fd, F_SETFL, O_RDWR | O_NONBLOCK), "F_SETFL");
+	seen(fcntl(fd, F_GETFL), "F_GETFL");
+	seen(accept(fd, NULL, NULL), "accept, nobody there");
+	int off = 0, on = 1;
+	seen(ioctl(fd, FIONBIO, &off), "FIONBIO off");
+	seen(fcntl(fd, F_GETFL), "F_GETFL");
+	seen(ioctl(fd, FIONBIO, &on), "FIONBIO on");
+	seen(ioctl(fd, FIONBIO, nowhere), "FIONBIO of nothing");
+	seen(accept4(fd, NULL, NULL, 12345), "accept4 with wrong flags");
+
+	int client = connect_to(in);
+	struct pollfd p = {.fd = fd, .events = POLLIN};
+	seen(poll(&p, 1, 1000), "poll");
+	fprintf(out, "  revents %d\n", p.revents);
+	struct sockaddr_storage peer;
+	socklen_t length = sizeof(peer);
+	int connection = seen(accept(fd, (struct sockaddr *)&peer, &length), "accept");
+	fprintf(out, "  length %u family %d\n", length, peer.ss_family);
+	seen(fcntl(connection, F_GETFL), "F_GETFL of the connection");
+	seen(fcntl(connection, F_GETFD), "F_GETFD of the connection");
+	seen(close(connection), "close");
+	seen(close(connection), "close again");
+	close(client);
+	client = connect_to(in);
+	seen(accept4(fd, (struct sockaddr *)&peer, NULL, 0), "accept with a bad address");
+	close(client);
+	client = connect_to(in);
+	connection = seen(accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC), "accept4");
+	seen(fcntl(connection, F_GETFL), "F_GETFL of the connection");
+	seen(fcntl(connection, F_GETFD), "F_GETFD of the connection");
+	seen(dup2(connection, fd + 50), "dup2 of the connection");
+	close(fd + 50);
+	close(connection);
+	close(client);
+
+	seen(shutdown(fd, SHUT_RD), "shutdown of the listener");
+	seen(accept(fd, NULL, NULL), "accept after it");
+	close(fd);
+}
+
+static void try_epoll(void)
+{
+	struct sockaddr_in any = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	struct epoll_event event = {.events = EPOLLIN, .data.u64 = 0x123456789abcdef0}, events[4];
+	int epoll = seen(epoll_create(0), "epoll_create(0)");
+	epoll = seen(epoll_create1(EPOLL_CLOEXEC), "epoll_create1");
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+	seen(epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event), "add before bind");
+	seen(epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event), "add again");
+	bind(fd, (struct sockaddr *)&any, sizeof(any));
+	listen(fd, 5);
+	seen(epoll_wait(epoll, events, 4, 0), "epoll_wait, nobody there");
+	int client = connect_to(address_of(fd));
+	seen(epoll_wait(epoll, events, 4, 1000), "epoll_wait");
+	fprintf(out, "  events %x data %llx\n", events[0].events,
+	        (unsigned long long)events[0].data.u64);
+	seen(epoll_wait(epoll, events, 0, 0), "epoll_wait for none");
+	seen(epoll_wait(epoll, nowhere, 4, 0), "epoll_wait to nowhere");
+	seen(epoll_pwait(epoll, events, 4, 0, NULL), "epoll_pwait");
+	event.events = EPOLLIN | EPOLLET | EPOLLONESHOT;
+	seen(epoll_ctl(epoll, EPOLL_CTL_MOD, fd, &event), "modify");
+	seen(epoll_wait(epoll, events, 4, 0), "epoll_wait");
+	seen(epoll_wait(epoll, events, 4, 0), "epoll_wait after the one shot");
+	seen(epoll_ctl(epoll, EPOLL_CTL_DEL, fd, NULL), "delete");
+	seen(epoll_ctl(epoll, EPOLL_CTL_DEL, fd, NULL), "delete again");
+	seen(epoll_ctl(epoll, EPOLL_CTL_ADD, epoll, &event), "add itself");
+	seen(epoll_ctl(epoll, EPOLL_CTL_ADD, -1, &event), "add -1");
+	seen(epoll_ctl(fd, EPOLL_CTL_ADD, fd, &event), "add to no epoll");
+	seen(epoll_wait(fd, events, 4, 0), "epoll_wait on no epoll");
+	seen(epoll_wait(-1, events, 4, 0), "epoll_wait on -1");
+	close(client);
+	close(fd);
+	close(epoll);
+	seen(epoll_wait(epoll, events, 4, 0), "epoll_wait on a closed one");
+}
+
+static void try_descriptors(void)
+{
+	seen(close(-1), "close(-1)");
+	seen(close(19999), "close of none");
+	seen(dup(-1), "dup(-1)");
+	seen(dup2(19999, 5), "dup2 of none");
+	seen(dup2(19999, 19999), "dup2 of none to itself");
+	seen(dup2(0, 0), "dup2(0, 0)");
+	seen(dup3(0, 0, 0), "dup3(0, 0)");
+	seen(dup3(0, 200, 12345), "dup3 with wrong flags");
+	seen(dup3(0, 200, O_CLOEXEC), "dup3");
+	seen(fcntl(200, F_GETFD), "F_GETFD of it");
+	seen(fcntl(0, F_DUPFD, 300), "F_DUPFD");
+	seen(fcntl(0, F_DUPFD_CLOEXEC, 300), "F_DUPFD_CLOEXEC");
+	seen(fcntl(300, 9999), "fcntl of no sense");
+	seen(close_range(200, 400, 0), "close_range");
+	seen(close_range(400, 200, 0), "close_range backwards");
+	seen(fcntl(300, F_GETFD), "F_GETFD of a closed one");
+	seen((int)syscall(SYS_close, -1), "syscall(SYS_close, -1)");
+	seen((int)syscall(SYS_getpid) == getpid(), "syscall(SYS_getpid)");
+	seen((int)syscall(-1), "syscall(-1)");
+	seen(listen(0, 1), "listen on no socket");
+	seen(bind(0, nowhere, 0), "bind of no socket");
+	seen(shutdown(0, SHUT_RD), "shutdown of no socket");
+	seen(accept(19999, NULL, NULL), "accept on none");
+	fd_set set;
+	struct timeval none = {0, 0};
+	FD_ZERO(&set);
+	FD_SET(199, &set);
+	seen(select(200, &set, NULL, NULL, &none), "select of none");
+	struct pollfd p = {.fd = 199, .events = POLLIN};
+	seen(poll(&p, 1, 0), "poll of none");
+	fprintf(out, "  revents %d\n", p.revents);
+	p.fd = -1;
+	seen(poll(&p, 1, 0), "poll of -1");
+	seen(poll(nowhere, 1, 0), "poll of nowhere");
+	/* What is free is what was free before: nothing of ours took a low number. */
+	seen(dup(0), "the lowest free descriptor");
+	close_range(3 + 1, 100, 0); /* 3 is `out` */
+}
+
+/* What a program started in each of these ways sees of its environment and descriptors. */
+static void try_children(const char *path)
+{
+	char command[4096];
+	char *const arguments[] = {"sh", "-c", command, NULL};
+	int status;
+	pid_t pid;
+	const char *look =
+	        "env | sort; ls -l /proc/self/fd | sed 's/.* \\([0-9]* ->\\)/\\1/' | sort";
+	snprintf(command, sizeof(command), "{ echo fork and exec; %s; } >> %s", look, path);
+	pid = fork();
+	if (pid == 0) {
+		execv("/bin/sh", arguments);
+		_exit(9);
+	}
+	waitpid(pid, &status, 0);
+	pid = vfork();
+	if (pid == 0) {
+		execve("/bin/sh", arguments, environ);
+		_exit(9);
+	}
+	waitpid(pid, &status, 0);
+	snprintf(command, sizeof(command), "{ echo spawn; %s; } >> %s", look, path);
+	if (posix_spawn(&pid, "/bin/sh", NULL, NULL, arguments, environ) == 0)
+		waitpid(pid, &status, 0);
+	snprintf(command, sizeof(command), "{ echo system; %s; } >> %s", look, path);
+	status = system(command);
+	snprintf(command, sizeof(command), "{ echo popen; %s; } >> %s", look, path);
+	FILE *pipe = popen(command, "r");
+	if (pipe)
+		pclose(pipe);
+}
+
+/* One connection after the other, so that nothing but poll() and accept() happens. */
+static void serve(void)
+{
+	legacy_waiting();
+	for (;;) {
+		struct pollfd p = {.fd = legacy.listeners[0], .events = POLLIN};
+		if (poll(&p, 1, -1) < 1)
+			continue;
+		int fd = legacy_accept(p.fd);
+		if (fd >= 0)
+			legacy_serve_one(fd);
+	}
+}
+
+int main(int argc, char **argv)
+{
+	legacy_start(argc, argv);
+	out = fopen(legacy.output ? legacy.output : "/dev/stdout", "we");
+	if (!out)
+		legacy_die(2, legacy.output);
+	for (int i = 1; i < argc; i++)
+		fprintf(out, "argument %s\n", argv[i]);
+	fprintf(out, "name %s, session leader %d\n", program_invocation_short_name,
+	        getsid(0) == getpid());
+	write_environment();
+	write_descriptors();
+	write_signals();
+	write_threads();
+	if (legacy.listener_count == 0) {
+		try_descriptors();
+		try_listener();
+		try_epoll();
+		write_descriptors();
+		write_environment();
+		fclose(out);
+		return 7;
+	}
+	char child[4096];
+	snprintf(child, sizeof(child), "%s.child", legacy.output);
+	fclose(out);
+	try_children(child);
+	serve();
+}
