@@ -6,7 +6,7 @@
 #   make format                       clang-format in place
 #   make install PREFIX=/usr/local DESTDIR=
 #
-# Also: CC=clang, WERROR=1, BUILD=directory, TESTS="tests/test_x.py -k name".
+# SANITIZE wants gcc.  Also: CC=clang, WERROR=1, BUILD=directory, TESTS="tests/test_x.py -k name".
 
 PREFIX  = /usr/local
 DESTDIR =
@@ -27,7 +27,7 @@ COMPILE = $(CC) -std=gnu11 -D_GNU_SOURCE -I. $(OPTIMISE) $(WARNINGS) -MMD -MP $(
 # what a distribution's compiler adds by itself (start files, stack protector, fortified calls,
 # thread variables that need the loader's __tls_get_addr).  `make check` looks at the result.
 SHIM_CFLAGS  = -fPIC -fvisibility=hidden -ftls-model=initial-exec -fno-stack-protector \
-               -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=0
+               -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=0 -include shim/versions.h
 SHIM_LDFLAGS = -shared -Wl,-soname,libmoult.so -Wl,-z,now
 SHIM_LIBS    = -ldl
 ifndef SANITIZE
@@ -71,10 +71,9 @@ $(BUILD)/tests/%: tests/%.c
 
 -include $(shim:.o=.d) $(helper:.o=.d) $(programs:=.d)
 
-# With a sanitiser only our own programs are run: the runtime has to come first in every process,
-# and not every daemon stands it.
+# Sanitised only with our own programs: not every daemon stands the runtime.
 test: all programs
-	MOULT_BUILD=$(abspath $(BUILD)) MOULT_SANITIZE=$(SANITIZE) \
+	MOULT_BUILD=$(abspath $(BUILD)) $(if $(SANITIZE),scripts/sanitised $(SANITIZE)) \
 		$(PYTHON) -m pytest -n $(JOBS) $(if $(SANITIZE),-m "not daemons") $(TESTS)
 
 check:
