@@ -20,7 +20,13 @@ struct pid_set {
 void pid_set_deinit(struct pid_set *set);
 bool pid_set_has(const struct pid_set *set, pid_t pid);
 
-/* Adds all descendants of `root` (not itself). 0 or -ENOMEM; a root that is gone has none. */
+/*
+ * One look at /proc/PID/stat: the state letter ('Z' for a zombie; of the main thread, others may
+ * live on) and the parent, 0 when it has none here.  0 or -errno.
+ */
+int tree_stat(pid_t pid, char *ret_state, pid_t *ret_parent);
+
+/* Adds all descendants of `root` (not itself). 0 or -errno; a root that is gone has none. */
 int tree_list(pid_t root, struct pid_set *set);
 
 /* Is `pid` a descendant of `root` (or it)? Follows parents upwards; false when in doubt. */
