@@ -16,7 +16,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "legacy.h"
+#include "tests/programs/legacy.h"
 
 enum { POOL = 8, CHILDREN = 4 };
 

@@ -72,3 +72,5 @@ void legacy_prefork(void);
 
 /* "legacy: what: errno's text" and the end, with that status. */
 _Noreturn void legacy_die(int status, const char *what);
+
+#include "tests/programs/legacy_daemon.h"

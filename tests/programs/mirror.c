@@ -28,7 +28,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "legacy.h"
+#include "tests/programs/legacy.h"
 
 extern char **environ;
 

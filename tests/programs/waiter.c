@@ -22,7 +22,7 @@
 #include <sys/select.h>
 #include <unistd.h>
 
-#include "legacy.h"
+#include "tests/programs/legacy.h"
 
 #ifndef EPOLLEXCLUSIVE
 #define EPOLLEXCLUSIVE (1u << 28)

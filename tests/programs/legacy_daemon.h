@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* Options, habits and failures of the test daemons; see legacy.h. */
+/*
+ * Options, habits and failures of the test daemons: the body of legacy.h, which includes it.  Each
+ * test daemon is one file and one translation unit.
+ */
+#pragma once
+
 #include <arpa/inet.h>
 #include <dirent.h>
 #include <errno.h>
@@ -21,7 +26,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "legacy.h"
+#include "tests/programs/legacy.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 

@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: MIT
+"""Fixtures: each test has its own network, directory and processes, and leaves nothing behind."""
+
+import pathlib
+import shutil
+import tempfile
+
+import pytest
+
+from harness import build, network, processes
+from harness.load import Load
+from harness.moult import Moult
+from harness.plain import Plain
+
+
+@pytest.fixture(scope="session", autouse=True)
+def built():
+    processes.become_subreaper()
+    build.build_programs()
+
+
+@pytest.fixture(autouse=True)
+def surroundings(built):
+    """A network namespace; afterwards not one process of the test may be left."""
+    network.enter_namespace()
+    yield
+    network.release_ports()
+    left = processes.end_all()
+    processes.reap_orphans()
+    assert not left, "left behind: " + "; ".join(
+        f"{process.pid} {' '.join(process.command)}" for process in left)
+
+
+@pytest.fixture
+def directory(surroundings):
+    """A directory with a short name: paths of UNIX sockets are short."""
+    path = pathlib.Path(tempfile.mkdtemp(prefix="moult-"))
+    path.chmod(0o755)  # test daemons drop their uid
+    yield path
+    shutil.rmtree(path)
+
+
+@pytest.fixture
+def port(surroundings):
+    return network.new_port()
+
+
+@pytest.fixture
+def started(request):
+    """What the test has started, ended in reverse order; shown when it fails."""
+    things = []
+    request.node.stash[STARTED] = things
+    yield things
+    failures = []
+    for thing in reversed(things):
+        try:
+            thing.close()
+        except AssertionError as error:
+            failures.append(str(error))
+    assert not failures, "\n".join(failures)
+
+
+@pytest.fixture
+def moult(started, directory):
+    """moult(NAME): an instance that can be run."""
+    def make(name="daemon"):
+        instance = Moult(directory, name)
+        started.append(instance)
+        return instance
+    return make
+
+
+@pytest.fixture
+def load(started):
+    """load(ADDRESS, rate=..., ...): a running load client."""
+    def make(address, **options):
+        client = Load(address, **options)
+        started.append(client)
+        return client
+    return make
+
+
+@pytest.fixture
+def plain(started):
+    """plain(COMMAND): a program without a launcher."""
+    def make(command, **options):
+        thing = Plain(command, **options)
+        started.append(thing)
+        return thing
+    return make
+
+
+STARTED = pytest.StashKey()
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    """Shows what the launchers said and the clients saw, when a test fails."""
+    report = (yield).get_result()
+    if report.when == "call" and report.failed:
+        for thing in item.stash.get(STARTED, []):
+            if isinstance(thing, Moult):
+                report.sections.append((f"log of {thing.name}", thing.log()))
+            elif isinstance(thing, Load) and thing.last:
+                report.sections.append(("the last the clients saw", thing.last.explain()))

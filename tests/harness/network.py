@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: MIT
+"""A network namespace per test: no port is taken, and nothing listens to the world."""
+
+import ctypes
+import fcntl
+import itertools
+import os
+import socket
+import struct
+
+CLONE_NEWNET = 0x40000000
+SIOCGIFFLAGS, SIOCSIFFLAGS = 0x8913, 0x8914
+IFF_UP = 1
+
+# Only for those who are not root and share the machine's ports: below the ephemeral ones.
+FIRST_PORT, LAST_PORT = 10000, 30000
+_number = itertools.count(os.getpid() * 37 % (LAST_PORT - FIRST_PORT))
+_reserved = []
+
+
+def enter_namespace():
+    """This thread and what it starts from now on have a loopback device of their own."""
+    if os.geteuid() != 0:
+        return
+    libc = ctypes.CDLL(None, use_errno=True)
+    assert libc.unshare(CLONE_NEWNET) == 0, os.strerror(ctypes.get_errno())
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
+        request = struct.pack("16sh14x", b"lo", 0)
+        flags = struct.unpack("16sh14x", fcntl.ioctl(control, SIOCGIFFLAGS, request))[1]
+        fcntl.ioctl(control, SIOCSIFFLAGS, struct.pack("16sh14x", b"lo", flags | IFF_UP))
+
+
+def new_port():
+    """A port nobody uses, on any address of either family; ours until release_ports()."""
+    while True:
+        port = FIRST_PORT + next(_number) % (LAST_PORT - FIRST_PORT)
+        lock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        try:
+            lock.bind(f"\0moult-test-port-{port}")
+            for family, address in ((socket.AF_INET, "0.0.0.0"), (socket.AF_INET6, "::")):
+                with socket.socket(family) as probe:
+                    if family == socket.AF_INET6:
+                        probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+                    probe.bind((address, port))
+        except OSError:
+            lock.close()
+            continue
+        _reserved.append(lock)
+        return port
+
+
+def release_ports():
+    while _reserved:
+        _reserved.pop().close()

@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: MIT
+"""A program on its own, without a launcher."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import tempfile
+
+from harness.moult import clean_environment
+from harness.processes import alive, descendants
+from harness.waiting import wait_until
+
+
+class Plain:
+    """Runs it, with the library preloaded if `preload` names it."""
+
+    def __init__(self, command, preload=None, **environment):
+        # Files, not pipes: a child that outlives the program would keep a pipe open.
+        self.out, self.err = tempfile.TemporaryFile("w+"), tempfile.TemporaryFile("w+")
+        if preload:
+            environment["LD_PRELOAD"] = str(preload)
+        self.process = subprocess.Popen(
+            [str(word) for word in command], stdin=subprocess.DEVNULL,
+            stdout=self.out, stderr=self.err, env=clean_environment(**environment),
+            start_new_session=True)
+
+    def wait_listening(self, port, host="127.0.0.1", deadline=10.0):
+        wait_until(lambda: listens(host, port), deadline, f"nobody listens on {host}:{port}")
+        return self
+
+    def end(self, number=signal.SIGTERM):
+        """Sends the signal; returns exit status, stdout and stderr."""
+        if alive(self.process.pid):
+            self.process.send_signal(number)
+        return self.wait()
+
+    def wait(self):
+        status = self.process.wait(20)
+        return status, self.written(self.out), self.written(self.err)
+
+    @staticmethod
+    def written(file):
+        file.seek(0)
+        return file.read()
+
+    def close(self):
+        """Kills it with all its descendants, if the test has not ended it."""
+        if self.process.poll() is None:
+            for process in descendants(self.process.pid):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(process.pid, signal.SIGKILL)
+            self.process.kill()
+        self.process.wait(20)
+        self.out.close()
+        self.err.close()
+
+
+def listens(host, port):
+    """Somebody listens there: by the kernel's table, since a connection would be served."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    table = "/proc/thread-self/net/tcp6" if family == socket.AF_INET6 else "/proc/thread-self/net/tcp"
+    with open(table) as file:
+        rows = [line.split() for line in file.readlines()[1:]]
+    return any(row[3] == "0A" and int(row[1].rpartition(":")[2], 16) == port for row in rows)

@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: MIT
+"""Processes of this test: whatever is started becomes ours again when its parent ends."""
+
+import collections
+import ctypes
+import os
+import signal
+
+from harness.waiting import wait_until
+
+Process = collections.namedtuple("Process", "pid parent state command")
+
+PR_SET_CHILD_SUBREAPER = 36
+
+
+def become_subreaper():
+    """Orphans come to us, so that none can be overlooked however it forked."""
+    assert ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0
+
+
+def _read(pid):
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            fields = file.read().rpartition(b")")[2].split()
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            command = [word.decode(errors="replace") for word in file.read().split(b"\0")[:-1]]
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return Process(pid, int(fields[1]), fields[0].decode(), command)
+
+
+def alive(pid):
+    process = _read(pid)
+    return process is not None and process.state not in "ZX"
+
+
+def descendants(root=None):
+    """Living descendants of that process (of ours), zombies not counted."""
+    processes = [p for p in (_read(int(n)) for n in os.listdir("/proc") if n.isdigit()) if p]
+    children = collections.defaultdict(list)
+    for process in processes:
+        children[process.parent].append(process)
+    found, todo = [], [root or os.getpid()]
+    while todo:
+        for process in children[todo.pop()]:
+            todo.append(process.pid)
+            if process.state not in "ZX":
+                found.append(process)
+    return found
+
+
+def with_words(*words, root=None):
+    """Living descendants whose command line has these words next to each other."""
+    def matches(process):
+        return any(process.command[i:i + len(words)] == list(words)
+                   for i in range(len(process.command)))
+    return [process for process in descendants(root) if matches(process)]
+
+
+def reap_orphans():
+    """Takes the statuses of ended processes that came to us; every Popen has had its own."""
+    while True:
+        try:
+            if os.waitpid(-1, os.WNOHANG)[0] == 0:
+                return
+        except ChildProcessError:
+            return
+
+
+def end_all():
+    """Kills every descendant, by pid, and returns what there was to kill."""
+    left = descendants()
+
+    def none_left():
+        for process in descendants():
+            try:
+                os.kill(process.pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+        reap_orphans()
+        return not descendants()
+
+    wait_until(none_left, 10, "processes that survive SIGKILL")
+    return left

@@ -1,0 +1,20 @@
+# SPDX-License-Identifier: MIT
+"""Waiting for events, never for time to pass."""
+
+import time
+
+
+def wait_until(condition, deadline=10.0, reason="", pause=0.01):
+    """Calls condition() until it answers with something true, and returns that.
+
+    `reason` (a text, or something to call for one) says what did not happen.
+    """
+    end = time.monotonic() + deadline
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() >= end:
+            why = reason() if callable(reason) else reason
+            raise AssertionError(f"not within {deadline} s: {why or condition}")
+        time.sleep(pause)

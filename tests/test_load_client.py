@@ -1,0 +1,254 @@
+# SPDX-License-Identifier: MIT
+"""The load client sees what is lost: without this no other test says anything."""
+
+import contextlib
+import signal
+import socket
+import struct
+import threading
+
+import pytest
+
+from harness import network
+from harness.build import program
+from harness.load import assert_nothing_lost, assert_switches
+from harness.waiting import wait_until
+
+
+class Server:
+    """Accepts on a thread of its own and does with each connection what `behaviour` does."""
+
+    def __init__(self, port, behaviour, host="127.0.0.1"):
+        self.socket = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.socket.bind((host, port))
+        self.socket.listen(1024)
+        self.behaviour = behaviour
+        self.kept = []
+        self.thread = threading.Thread(target=self._loop)
+        self.thread.start()
+
+    def _loop(self):
+        while True:
+            try:
+                connection = self.socket.accept()[0]
+            except OSError:
+                return
+            connection.settimeout(5)
+            with contextlib.suppress(OSError):
+                self.behaviour(self, connection)
+
+    def close(self):
+        self.socket.shutdown(socket.SHUT_RDWR)
+        self.thread.join()
+        self.socket.close()
+        for connection in self.kept:
+            connection.close()
+
+
+def answers(text):
+    def behave(_, connection):
+        with connection:
+            connection.recv(4096)
+            connection.sendall(text)
+    return behave
+
+
+def resets(_, connection):
+    connection.recv(4096)
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    connection.close()
+
+
+def keeps_silent(server, connection):
+    server.kept.append(connection)
+
+
+def answers_and_keeps(server, connection):
+    connection.recv(4096)
+    connection.sendall(b"GEN g1 1\n")
+    server.kept.append(connection)
+
+
+def answers_and_resets(_, connection):
+    connection.recv(4096)
+    connection.sendall(b"GEN g1 1\n")
+    connection.recv(1)
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    connection.close()
+
+
+def changes_its_name(_, connection):
+    """What a client would see whose connection was given from one generation to another."""
+    with connection:
+        for tag in (b"g1", b"g2"):
+            if connection.recv(4096):
+                connection.sendall(b"GEN %s 1\n" % tag)
+
+
+@pytest.fixture
+def server(started):
+    def make(port, behaviour, **options):
+        thing = Server(port, behaviour, **options)
+        started.append(thing)
+        return thing
+    return make
+
+
+HTTP_ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\nGEN g1 1\n"
+
+
+@pytest.mark.parametrize("behaviour, loss, options", [
+    (answers(b""), "cut", {}),
+    (answers(b"GEN g1"), "cut", {}),
+    (resets, "reset", {}),
+    (answers_and_resets, "reset", {}),
+    (keeps_silent, "timed_out", {"timeout": 200}),
+    (answers_and_keeps, "timed_out", {"timeout": 200}),
+    (answers(b"ERR\n"), "wrong", {}),
+    (answers(b"GEN g1 1\nand more"), "wrong", {}),
+    (answers(b"XXX GEN g1 1\n"), "wrong", {"expect_prefix": "GEN "}),
+    (answers(HTTP_ANSWER % 9), "wrong", {"mode": "http", "expect_prefix": "HTTP/1.1 500"}),
+    (answers(HTTP_ANSWER % 10), "cut", {"mode": "http"}),
+    (answers(b"SSH-2.0-x\r\n" + b"x" * 20000), "wrong", {"mode": "http"}),
+    (keeps_silent, "overflow", {"in_flight": 5, "timeout": 1000}),
+], ids=lambda value: value if isinstance(value, str) else None)
+def test_each_loss_is_seen(server, load, port, behaviour, loss, options):
+    """A server that does one thing wrong, and the client calls it by its name."""
+    server(port, behaviour)
+    client = load(f"127.0.0.1:{port}", rate=200, **options)
+    client.wait(lambda report: report[loss] >= 10, reason=loss)
+    result = client.stop()
+    others = {"timed_out"} if loss == "overflow" else set()
+    assert set(result.losses) - others == {loss}, result.explain()
+
+
+def test_nobody_there_is_refused(load, port):
+    client = load(f"127.0.0.1:{port}", rate=200, persistent=2)
+    client.wait(lambda report: report["refused"] >= 10 and report["persistent"]["refused"] == 2)
+    result = client.stop()
+    assert set(result.losses) == {"refused", "persistent refused"}, result.explain()
+
+
+@pytest.mark.parametrize("behaviour, loss", [
+    (answers(b"GEN g1 1\n"), "cut"),
+    (answers_and_resets, "reset"),
+    (changes_its_name, "wrong"),
+])
+def test_a_lost_persistent_connection_is_seen(server, load, port, behaviour, loss):
+    """It is cut or reset between two requests, or goes on with another generation."""
+    server(port, behaviour)
+    client = load(f"127.0.0.1:{port}", rate=0, persistent=1, persistent_every=20)
+    client.wait(lambda report: report["persistent"]["lost"] == 1)
+    result = client.stop()
+    assert result.losses == {f"persistent {loss}": 1}, result.explain()
+
+
+@pytest.mark.parametrize("mode, answer, options", [
+    ("request", b"GEN g1 1\n", {}),
+    ("banner", b"220 GEN g1 ready\r\n", {"expect_prefix": "220 "}),
+    ("http", HTTP_ANSWER % 9, {"tag_before": " "}),
+    ("http", b"HTTP/1.0 200 OK\r\n\r\nGEN g1 1\n", {}),
+])
+def test_each_mode_reads_a_right_answer(server, load, port, mode, answer, options):
+    def behave(_, connection):
+        with connection:
+            if mode != "banner":
+                connection.recv(4096)
+            connection.sendall(answer)
+            if b"1.0" not in answer:
+                connection.recv(4096)
+    server(port, behave)
+    client = load(f"127.0.0.1:{port}", mode=mode, rate=300, **options)
+    client.wait(lambda report: report.tags.get("g1", {"answered": 0})["answered"] >= 50)
+    assert_nothing_lost(client.stop())
+
+
+def test_ipv6(server, load, port):
+    server(port, answers(b"GEN g1 1\n"), host="::1")
+    client = load(f"[::1]:{port}", rate=200)
+    client.wait_answers(20)
+    assert_nothing_lost(client.stop())
+
+
+def test_a_slow_server_does_not_slow_the_client_down(server, load, port):
+    """Open loop: connections are started by the clock, not by the answers."""
+    server(port, keeps_silent)
+    client = load(f"127.0.0.1:{port}", rate=500, duration=1, timeout=3000)
+    started = client.wait(lambda report: report["elapsed_ms"] >= 1000)["started"]
+    assert 480 <= started <= 510
+    client.close()
+
+
+def test_persistent_connections_are_renewed(plain, load, port):
+    """By the command and by SIGUSR1: the old ones end in good order, as many new ones come."""
+    plain([program("waiter"), "--wait", "epoll", "--tag", "g1", "--port", port]) \
+        .wait_listening(port)
+    client = load(f"127.0.0.1:{port}", rate=0, persistent=3, persistent_every=10)
+    for generation, renew in ((1, client.renew),
+                              (2, lambda: client.process.send_signal(signal.SIGUSR1))):
+        client.wait(lambda report, n=generation: report["persistent"]["answered"] >= 6 * n)
+        renew()
+        client.wait(lambda report, n=generation: report["persistent"]["closed"] == 3 * n)
+    client.wait(lambda report: report.persistent_tags["g1"]["open"] == 3)
+    client.close_persistent()
+    client.wait(lambda report: report.persistent_tags["g1"]["open"] == 0)
+    result = client.stop()
+    assert result["persistent"]["closed"] == 9
+    assert not result.losses, result.explain()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_with_a_result(plain, load, port, number):
+    plain([program("waiter"), "--wait", "poll", "--tag", "g1", "--port", port]) \
+        .wait_listening(port)
+    client = load(f"127.0.0.1:{port}", rate=300, persistent=1)
+    client.wait_answers(20)
+    client.process.send_signal(number)
+    wait_until(lambda: client.process.poll() is not None, 5, "the client goes on")
+    assert client.process.returncode == 0
+    assert client._line()["kind"] == "result"
+    assert_nothing_lost(client.last)
+
+
+@pytest.mark.parametrize("arguments", [
+    {}, {"address": "localhost:80"}, {"address": "127.0.0.1"}, {"address": "[1.2.3.4]:80"},
+    {"address": "127.0.0.1:80", "rate": "many"}, {"address": "127.0.0.1:80", "mode": "x"},
+    {"address": "127.0.0.1:80", "duration": "x"},
+])
+def test_bad_options_are_refused(plain, arguments):
+    from harness.build import LOAD
+    status, out, err = plain(
+        [LOAD] + [f"--{name}={value}" for name, value in arguments.items()]).wait()
+    assert (status, out) == (2, "")
+    assert err.startswith("load: ") and err.count("\n") == 1
+
+
+def test_a_plain_restart_loses_connections(plain, load, port):
+    """The negative control: stop and start, as it is done without moult, is seen."""
+    command = [program("waiter"), "--wait", "epoll", "--port", port, "--start-delay", 150, "--tag"]
+    old = plain(command + ["g1"]).wait_listening(port)
+    client = load(f"127.0.0.1:{port}", rate=600, persistent=3)
+    client.wait(lambda report: report["answered"] >= 100 and
+                report["persistent"]["answered"] >= 3)
+    old.end()
+    plain(command + ["g2"])
+    client.wait(lambda report: "g2" in report.tags and report.tags["g2"]["answered"] >= 100)
+    result = client.stop()
+    assert list(result.tags) == ["g1", "g2"]
+    assert result["refused"] >= 10, result.explain()
+    lost_while_open = result["persistent"]["cut"] + result["persistent"]["reset"]
+    assert lost_while_open == 3, result.explain()
+
+
+def test_a_late_answer_of_the_old_one_is_seen(plain, load):
+    """Two servers on one queue stand for an old generation that goes on accepting."""
+    port = network.new_port()
+    plain([program("acceptor"), "--model", "prefork", "--tag", "g1", "--port", port]) \
+        .wait_listening(port)
+    client = load(f"127.0.0.1:{port}", rate=300)
+    switched = client.wait_answers(50)["now_ns"]
+    client.wait_answers(50)
+    result = client.stop()
+    with pytest.raises(AssertionError, match="after the upgrade"):
+        assert_switches(result, ["g1"], [switched])
