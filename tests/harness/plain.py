@@ -64,3 +64,10 @@ def listens(host, port):
     with open(table) as file:
         rows = [line.split() for line in file.readlines()[1:]]
     return any(row[3] == "0A" and int(row[1].rpartition(":")[2], 16) == port for row in rows)
+
+
+def ask(port, host="127.0.0.1", question=b"hello\n"):
+    """One question on a connection of its own; the answer's first line."""
+    with socket.create_connection((host, port), timeout=10) as connection:
+        connection.sendall(question)
+        return connection.makefile().readline()
