@@ -63,7 +63,8 @@ int audit_handshakes(const struct audit_port *port);
 /*
  * Do epoll instances of the processes in `set` still watch the socket `inode`?  Read from
  * /proc/PID/fdinfo, the kernel's truth.  *ret_count: registrations.  *ret_exclusive: those with
- * EPOLLEXCLUSIVE.  -EACCES when a process could not be looked at.
+ * EPOLLEXCLUSIVE.  An instance that several processes share counts once in each.  -EACCES when a
+ * process could not be looked at.
  */
 int audit_registrations(
         const struct pid_set *set, uint64_t inode, size_t *ret_count, size_t *ret_exclusive);
