@@ -8,6 +8,7 @@
  */
 #pragma once
 
+#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -27,6 +28,9 @@ struct legacy {
 	const char *output;
 };
 extern struct legacy legacy;
+
+/* Set by --fail=die-soon, 50 ms after its stage: exit(1) as soon as no connection is open. */
+extern volatile sig_atomic_t legacy_dying;
 
 /* If set before legacy_start(): called when the sockets are there, but not yet bound. */
 extern void (*legacy_unbound)(void);

@@ -32,6 +32,7 @@
 
 struct legacy legacy = {.tag = "none", .backlog = 128, .style = ""};
 void (*legacy_unbound)(void);
+volatile sig_atomic_t legacy_dying;
 
 enum stage { STAGE_START, STAGE_BOUND, STAGE_LISTENING, STAGE_WAITING };
 static const char *const stage_names[] = {"start", "bound", "listening", "waiting"};
@@ -289,10 +290,11 @@ static void habit_choose(const char *name)
 
 /* ---- failures ---- */
 
-static void die_on_alarm(int signal)
+/* Not in the middle of a connection: what the client loses then is the daemon's own doing. */
+static void die_soon(int signal)
 {
 	(void)signal;
-	_exit(1);
+	legacy_dying = 1;
 }
 
 /* A helper of its own session keeps every descriptor open; the daemon itself fails. */
@@ -335,7 +337,7 @@ static void fail(void)
 		fail_daemonised();
 	if (strcmp(how, "die-soon") == 0) {
 		struct itimerval t = {.it_value.tv_usec = 50000};
-		signal(SIGALRM, die_on_alarm);
+		signal(SIGALRM, die_soon);
 		setitimer(ITIMER_REAL, &t, NULL);
 		return;
 	}

@@ -17,6 +17,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/select.h>
@@ -32,6 +33,7 @@ enum { DESCRIPTORS = 1024, BATCH = 64 };
 
 static struct legacy_line *lines[DESCRIPTORS]; /* not NULL: an open connection */
 static struct legacy_line line_of[DESCRIPTORS];
+static int connections;
 static int epoll_fd = -1; /* watches listeners and connections, or listeners only (nested) */
 static bool edge, oneshot, exclusive, nested, pwait;
 
@@ -104,6 +106,7 @@ static void connection_open(int listener)
 			fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
 		line_of[fd].length = 0;
 		lines[fd] = &line_of[fd];
+		connections++;
 		if (epoll_fd >= 0 && !nested)
 			epoll_add(fd, false);
 	} while (edge);
@@ -117,6 +120,7 @@ static void connection_answer(int fd)
 	while (answered > 0);
 	if (answered < 0) {
 		lines[fd] = NULL;
+		connections--;
 		close(fd);
 	} else if (oneshot) {
 		epoll_arm_again(fd);
@@ -205,6 +209,8 @@ static void loop(int (*wait_ready)(int *))
 	int ready[2 * BATCH];
 	legacy_waiting();
 	for (;;) {
+		if (legacy_dying && connections == 0)
+			exit(1);
 		int count = wait_ready(ready);
 		for (int i = 0; i < count; i++)
 			handle(ready[i]);

@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: MIT
+"""Every way of waiting, process model and habit is upgraded under load, and no client notices."""
+
+import pytest
+
+from harness import cases, network, processes
+from harness.load import assert_nothing_lost, assert_switches
+from harness.plain import ask
+
+TAGS = ["g1", "g2", "g3", "g4", "g5", "g6"]
+
+
+def assert_only_left(instance, tag):
+    """Of all generations only that one has processes, and the status says the same."""
+    for generation in instance.status()["generations"]:
+        assert generation["state"] == "current"
+        assert tag in generation["command"]
+    for old in TAGS:
+        left = instance.tagged(old)
+        assert bool(left) == (old == tag), f"{old}: {left}\n{instance.log()}"
+
+
+def hold_across_one_upgrade(instance, client, case):
+    """The old generation serves the connections it has, and ends when they end, not before."""
+    before = client.report().persistent_tags["g1"]
+    assert before["open"] == case.persistent
+    client.wait(lambda report: report.persistent_tags["g1"]["answered"] >=
+                before["answered"] + 3 * case.persistent, reason="the old one no longer answers")
+    instance.wait_generation(1, lambda old: old and old["connections"] == case.persistent)
+    assert instance.generation(1)["state"] == "draining"
+    assert instance.tagged("g1")
+    client.renew()
+    instance.wait_gone(1)
+    assert not instance.tagged("g1")
+
+
+@pytest.mark.parametrize("case", cases.ALL, ids=cases.ids)
+def test_five_upgrades_lose_nothing(moult, load, case):
+    ports = [network.new_port() for _ in range(case.ports)]
+    instance = moult().run(command=case.command("g1", ports))
+    client = load(case.addresses(ports), rate=case.rate, persistent=case.persistent,
+                  persistent_every=50)
+    client.wait(lambda report: report["answered"] >= 100 and
+                report["persistent"]["answered"] >= case.persistent)
+    switched = []
+    for tag in TAGS[1:]:
+        switched.append(instance.upgrade(command=case.command(tag, ports)).instant)
+        if tag == "g2" and case.persistent:
+            hold_across_one_upgrade(instance, client, case)
+        else:
+            client.renew()
+    client.wait_answers(100, "g6")
+    result = client.stop()
+    assert_nothing_lost(result)
+    assert_switches(result, TAGS, switched)
+    instance.wait_alone()
+    assert_only_left(instance, "g6")
+    upgrades = instance.status()["upgrades"]
+    assert (upgrades["completed"], upgrades["failed"]) == (5, 0)
+    instance.stop()
+    assert not processes.descendants(), instance.log()
+
+
+MIXED = ["epoll-edge-nonblocking", "poll-blocking", "accept-threads", "epoll-edge-exclusive-"
+         "4-processes", "accept-prefork", "select-blocking"]
+
+
+@pytest.mark.parametrize("order", [MIXED, MIXED[::-1]], ids=["there", "and-back"])
+def test_generations_may_wait_differently(moult, load, port, order):
+    """One wants O_NONBLOCK on the listener, the next does not; they share the file description."""
+    kinds = {case.name: case for case in cases.WAITS}
+    commands = [kinds[name].command(tag, [port]) for name, tag in zip(order, TAGS)]
+    instance = moult().run(command=commands[0])
+    client = load(f"127.0.0.1:{port}", rate=600)
+    client.wait_answers(50)
+    switched = [instance.upgrade(command=command).instant for command in commands[1:]]
+    client.wait_answers(50, "g6")
+    result = client.stop()
+    assert_nothing_lost(result)
+    assert_switches(result, TAGS, switched)
+    instance.wait_alone()
+    assert_only_left(instance, "g6")
+    instance.stop()
+
+
+LONELY = [case for case in cases.WAITS
+          if "exclusive" in case.name or "shared" in case.name or case.name.startswith("accept-p")
+          or case.name in ("accept-single", "poll-blocking", "epoll-edge-4-processes")]
+
+
+@pytest.mark.parametrize("case", LONELY, ids=cases.ids)
+def test_a_lone_client_is_never_stalled(moult, port, case):
+    """One connection at a time: if the old generation swallows its wake-up nobody else wakes."""
+    instance = moult().run(command=case.command("g1", [port]))
+    assert ask(port).split()[:2] == ["GEN", "g1"]
+    for tag in TAGS[1:4]:
+        command = instance.start_command("upgrade", instance.name, "--",
+                                         *case.command(tag, [port]))
+        answers = 0
+        while command.poll() is None:
+            assert ask(port).startswith("GEN ")
+            answers += 1
+        out, err = command.communicate()
+        assert command.returncode == 0, f"{out}{err}\n{instance.log()}"
+        assert ask(port).split()[:2] == ["GEN", tag]
+        assert answers > 10
+    instance.stop()
