@@ -21,8 +21,8 @@ enum inspect_verdict {
  * Looks argv[0] up as execvp would (PATH of this process), follows #! lines (up to 4), and judges
  * the program that would run.  Returns 0; -ENOENT not found; -EACCES etc. cannot be executed.
  * `reason`: one clause for people, empty when fine: "/bin/x is statically linked: the library
- * cannot be loaded into it; it runs, but upgrades are not possible".  A set-uid file counts as
- * secure only when running it would change our uid.
+ * cannot be loaded into it; it runs, but upgrades are not possible"; on an error it may say more
+ * than errno does.  A set-uid file counts as secure only when running it would change our uid.
  */
 int inspect_program(
         const char *program, enum inspect_verdict *ret_verdict, char *reason, size_t size);
