@@ -325,7 +325,8 @@ static bool is_child(pid_t root, pid_t pid)
 	return tree_stat(pid, &state, &parent) == 0 && parent == root;
 }
 
-static int signal_all(pid_t root, int signal, bool whole)
+/* `told`: those that are left out, and where the signalled ones are added; NULL: everybody. */
+static int signal_all(pid_t root, int signal, bool whole, struct pid_set *told)
 {
 	CLEANUP(pid_set_deinit) struct pid_set set = {0};
 	int signalled = 0;
@@ -336,14 +337,21 @@ static int signal_all(pid_t root, int signal, bool whole)
 	(void)list(root, whole, &set);
 	for (size_t i = 0; i < set.count; i++) {
 		pid_t pid = set.pids[i];
-		int fd = (int)syscall(SYS_pidfd_open, pid, 0);
+		int fd;
 
+		if (told && pid_set_has(told, pid))
+			continue;
+		fd = (int)syscall(SYS_pidfd_open, pid, 0);
 		if (fd < 0)
 			continue;
 		/* What the pidfd refers to cannot change any more, so look now */
 		if ((whole ? tree_has(root, pid) : is_child(root, pid)) &&
-		        syscall(SYS_pidfd_send_signal, fd, signal, NULL, 0) == 0)
+		        syscall(SYS_pidfd_send_signal, fd, signal, NULL, 0) == 0) {
 			signalled++;
+			/* Without memory to remember it, it may be told again */
+			if (told)
+				(void)pid_set_add(told, pid);
+		}
 		close(fd);
 	}
 	return signalled;
@@ -351,10 +359,15 @@ static int signal_all(pid_t root, int signal, bool whole)
 
 int tree_signal(pid_t root, int signal)
 {
-	return signal_all(root, signal, true);
+	return signal_all(root, signal, true, NULL);
 }
 
 int tree_signal_children(pid_t root, int signal)
 {
-	return signal_all(root, signal, false);
+	return signal_all(root, signal, false, NULL);
+}
+
+int tree_signal_children_once(pid_t root, int signal, struct pid_set *told)
+{
+	return signal_all(root, signal, false, told);
 }

@@ -41,3 +41,6 @@ int tree_signal(pid_t root, int signal);
 
 /* The direct children of `root` only. */
 int tree_signal_children(pid_t root, int signal);
+
+/* Those of them that are not in `told`, and adds them. */
+int tree_signal_children_once(pid_t root, int signal, struct pid_set *told);
