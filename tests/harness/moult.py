@@ -123,8 +123,9 @@ class Moult:
         return wait_until(alone, deadline, lambda: f"{self.status()}\n{self.log()}")
 
     def tagged(self, tag):
-        """Living processes of the generation that was given this --tag."""
-        return processes.with_words("--tag", tag)
+        """Living processes of the generation that was given this --tag; the launcher is none."""
+        return [process for process in processes.with_words("--tag", tag)
+                if process.command[0] != str(build.MOULT)]
 
     def wait_log(self, pattern, deadline=10.0, start=0):
         """Until the log (from `start` on) has a match; returns it."""

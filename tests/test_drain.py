@@ -1,0 +1,274 @@
+# SPDX-License-Identifier: MIT
+"""The end of a generation: not while it has connections, at once when it has none, and completely."""
+
+import os
+import re
+import signal
+
+import pytest
+
+from harness import processes
+from harness.build import program
+from harness.load import assert_nothing_lost
+from harness.waiting import wait_until
+
+
+def waiter(tag, port, *more):
+    return [program("waiter"), "--tag", tag, "--wait=epoll", "--nonblocking", "--port", str(port),
+            *more]
+
+
+def acceptor(tag, port, model, *more):
+    return [program("acceptor"), "--tag", tag, f"--model={model}", "--port", str(port), *more]
+
+
+def held(load, port, count=3):
+    """Connections that stay, and nothing else."""
+    client = load(f"127.0.0.1:{port}", rate=0, persistent=count, persistent_every=20)
+    client.wait(lambda report: report["persistent"]["answered"] >= count)
+    return client
+
+
+def assert_served(client, tag):
+    """The held connections still get their answers, from the same generation."""
+    before = client.report().persistent_tags[tag]
+    client.wait(lambda report: report.persistent_tags[tag]["answered"] >=
+                before["answered"] + 3 * before["open"])
+
+
+MODELS = [lambda tag, port, *more: waiter(tag, port, *more)] + [
+    lambda tag, port, *more, model=model: acceptor(tag, port, model, *more)
+    for model in ("threads", "prefork", "fork")]
+MODEL_NAMES = ["epoll", "threads", "prefork", "fork"]
+
+
+@pytest.mark.parametrize("command", MODELS, ids=MODEL_NAMES)
+def test_open_connections_keep_a_generation(moult, load, port, command):
+    """Until the deadline, and not a moment less; then the whole tree goes."""
+    instance = moult().run("--drain-timeout=1500ms", command=command("g1", port))
+    client = held(load, port)
+    began = client.report()["now_ns"]
+    instance.upgrade(command=command("g2", port))
+    assert_served(client, "g1")
+    instance.wait_generation(1, lambda old: old and old["connections"] == 3)
+    instance.wait_gone(1)
+    assert not instance.tagged("g1")
+    result = client.wait(lambda report: report["persistent"]["lost"] == 3)
+    for failure in result["failures"]:
+        ended = failure["started_ns"] + failure["after_ms"] * 1e6
+        assert ended - began >= 1.5e9, result.explain()
+    assert "3 connections" in instance.log()
+    instance.stop()
+
+
+@pytest.mark.parametrize("command", MODELS, ids=MODEL_NAMES)
+def test_without_connections_it_ends_at_once(moult, load, port, command):
+    """Neither the drain's deadline nor the kill's is waited for."""
+    instance = moult().run("--drain-timeout=50s", "--kill-after=50s", command=command("g1", port))
+    client = load(f"127.0.0.1:{port}", rate=200)
+    client.wait_answers(20)
+    instance.upgrade(command=command("g2", port))
+    instance.wait_gone(1)
+    assert not instance.tagged("g1")
+    client.wait_answers(20, "g2")
+    assert_nothing_lost(client.stop())
+    instance.stop()
+
+
+@pytest.mark.parametrize("model", ["threads", "fork", "prefork"])
+def test_what_fclose_ended_has_ended(moult, load, port, model):
+    """Connections closed behind the library's back are not waited for."""
+    command = [acceptor(tag, port, model, "--stdio") for tag in ("g1", "g2")]
+    instance = moult().run("--drain-timeout=50s", "--kill-after=50s", command=command[0])
+    client = held(load, port, 2)
+    instance.upgrade(command=command[1])
+    assert_served(client, "g1")
+    instance.wait_generation(1, lambda old: old and old["connections"] == 2)
+    client.close_persistent()
+    instance.wait_gone(1)
+    assert_nothing_held_lost(client)
+    instance.stop()
+
+
+def assert_nothing_held_lost(client):
+    result = client.stop()
+    assert not result.losses, result.explain()
+
+
+def test_several_generations_drain_at_once(moult, load, port):
+    """Each ends with its own last connection, in whatever order."""
+    instance = moult().run(command=waiter("g1", port))
+    clients = {"g1": held(load, port)}
+    for number, tag in ((2, "g2"), (3, "g3"), (4, "g4")):
+        instance.upgrade(command=waiter(tag, port))
+        instance.wait_generation(number, lambda new: new and new["state"] == "current")
+        clients[tag] = held(load, port, number)
+    for tag, client in clients.items():
+        assert_served(client, tag)
+    for number in (2, 3, 1):
+        tag = f"g{number}"
+        count = 3 if number == 1 else number
+        instance.wait_generation(number, lambda old, n=count: old["connections"] == n)
+        assert instance.generation(number)["state"] == "draining"
+        clients[tag].close_persistent()
+        instance.wait_gone(number)
+        assert not instance.tagged(tag)
+        assert_nothing_held_lost(clients.pop(tag))
+        for other, client in clients.items():
+            assert_served(client, other)
+    assert instance.status()["upgrades"]["completed"] == 3
+    assert_nothing_held_lost(clients["g4"])
+    instance.stop()
+
+
+def test_signals_of_a_drain(moult, load, port):
+    """The drain's signal comes when it begins, the stop's when the connections have ended."""
+    options = (f"--report-signal={int(signal.SIGUSR1)}", f"--exit-signal={int(signal.SIGQUIT)}",
+               f"--report-signal={int(signal.SIGTERM)}")
+    instance = moult().run("--drain-signal=USR1", "--stop-signal=QUIT",
+                           command=waiter("g1", port, *options))
+    client = held(load, port)
+    instance.upgrade(command=waiter("g2", port, *options))
+    instance.wait_log(rf"waiter g1: signal {int(signal.SIGUSR1)}\n")
+    assert_served(client, "g1")
+    assert f"waiter g1: signal {int(signal.SIGQUIT)}\n" not in instance.log()
+    client.close_persistent()
+    instance.wait_gone(1)
+    log = instance.log()
+    assert log.count(f"waiter g1: signal {int(signal.SIGUSR1)}\n") == 1
+    assert log.count(f"waiter g1: signal {int(signal.SIGQUIT)}\n") == 1
+    assert f"waiter g1: signal {int(signal.SIGTERM)}\n" not in log
+    assert "waiter g2: signal" not in log
+    assert_nothing_held_lost(client)
+    instance.stop()
+
+
+@pytest.mark.parametrize("options", [(), ("--habit=daemon",), ("--processes=4",)],
+                         ids=["one", "daemonised", "four"])
+def test_who_does_not_listen_to_the_stop_signal_is_killed(moult, load, port, options):
+    ignore = f"--ignore-signal={int(signal.SIGTERM)}"
+    instance = moult().run("--kill-after=300ms", command=waiter("g1", port, ignore, *options))
+    client = load(f"127.0.0.1:{port}", rate=300)
+    client.wait_answers(20)
+    instance.upgrade(command=waiter("g2", port, ignore, *options))
+    instance.wait_gone(1)
+    assert not instance.tagged("g1")
+    client.wait_answers(20, "g2")
+    assert_nothing_lost(client.stop())
+    instance.stop()
+
+
+def test_helpers_in_sessions_of_their_own_go_too(moult, load, port):
+    """A draining generation whose first process has left others behind: all of them end."""
+    instance = moult().run("--kill-after=300ms", command=waiter("g1", port, "--processes=4"))
+    master = next(p for p in instance.tagged("g1") if len(processes.descendants(p.pid)) == 4)
+    client = load(f"127.0.0.1:{port}", rate=300)
+    client.wait_answers(20)
+    os.kill(master.pid, signal.SIGKILL)
+    instance.wait_log(r".")
+    client.wait_answers(50)  # the children go on serving
+    instance.upgrade(command=waiter("g2", port))
+    instance.wait_gone(1)
+    assert not instance.tagged("g1")
+    client.wait_answers(20, "g2")
+    assert_nothing_lost(client.stop())
+    instance.stop()
+
+
+def test_upgrade_wait_returns_when_the_old_one_is_gone(moult, load, port):
+    instance = moult().run(command=waiter("g1", port))
+    client = held(load, port)
+    command = instance.start_command("upgrade", instance.name, "--wait", "--",
+                                     *waiter("g2", port))
+    instance.wait_generation(1, lambda old: old and old["state"] == "draining")
+    assert_served(client, "g1")
+    instance.wait_generation(2, lambda new: new and new["state"] == "current")
+    assert command.poll() is None
+    client.close_persistent()
+    _, err = command.communicate(timeout=20)
+    assert command.returncode == 0, err
+    assert [g["id"] for g in instance.status()["generations"]] == [2]
+    assert not instance.tagged("g1")
+    assert_nothing_held_lost(client)
+    instance.stop()
+
+
+def test_upgrade_tells_what_happens(moult, load, port):
+    """One line per event on stderr, nothing on stdout."""
+    instance = moult().run(command=waiter("g1", port))
+    result = instance.upgrade("--wait", command=waiter("g2", port))
+    assert result.stdout == ""
+    told = result.stderr.splitlines()
+    for pattern in (r"generation 2: started, pid \d+", r"generation 2: .*ready after [\d.]+ m?s",
+                    r"generation 1: draining, 0 connections", r"generation 1: drained after "):
+        assert any(re.match(pattern, line) for line in told), (pattern, told)
+    instance.stop()
+
+
+def test_stop_drains(moult, load, port):
+    """What is open is served to its end; then the launcher ends with status 0."""
+    instance = moult().run(command=waiter("g1", port))
+    client = held(load, port)
+    stop = instance.start_command("stop", instance.name)
+    wait_until(lambda: instance.status()["state"] == "draining", 10, instance.log)
+    assert_served(client, "g1")
+    assert stop.poll() is None and instance.process.poll() is None
+    client.close_persistent()
+    _, err = stop.communicate(timeout=20)
+    assert stop.returncode == 0, err
+    assert instance.wait_ended() == 0
+    assert_nothing_held_lost(client)
+    assert not processes.descendants(), instance.log()
+
+
+def test_stop_now_does_not(moult, load, port):
+    instance = moult().run("--drain-timeout=50s", command=waiter("g1", port))
+    client = held(load, port)
+    instance.stop("--now")
+    client.wait(lambda report: report["persistent"]["lost"] == 3)
+    assert not processes.descendants(instance.process.pid)
+
+
+def test_stop_ends_draining_generations_too(moult, load, port):
+    """Older generations that drain have their time until their own deadline, not for ever."""
+    instance = moult().run("--drain-timeout=2s", command=waiter("g1", port))
+    client = held(load, port)
+    instance.upgrade(command=waiter("g2", port))
+    assert_served(client, "g1")
+    instance.stop()
+    client.wait(lambda report: report["persistent"]["lost"] == 3)
+    assert not [p for p in processes.descendants() if p.command[:1] != ["moult"]
+                and p.pid != client.process.pid]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT])
+def test_signals_that_end_the_launcher(moult, load, port, number):
+    """TERM drains, INT and QUIT do not."""
+    instance = moult().run("--drain-timeout=50s", command=waiter("g1", port))
+    client = held(load, port)
+    instance.signal(number)
+    if number == signal.SIGTERM:
+        wait_until(lambda: instance.status()["state"] == "draining", 10, instance.log)
+        assert_served(client, "g1")
+        client.close_persistent()
+        client.wait(lambda report: report["persistent"]["closed"] == 3)
+    assert instance.wait_ended() == 0
+    result = client.stop()
+    assert bool(result.losses) == (number != signal.SIGTERM), result.explain()
+    assert not processes.descendants(), instance.log()
+
+
+def test_hup_upgrades_and_usr1_reports(moult, load, port):
+    """As an init script knows it: HUP is an upgrade with the same command."""
+    instance = moult().run(command=waiter("g1", port))
+    client = load(f"127.0.0.1:{port}", rate=300)
+    client.wait_answers(20)
+    instance.signal(signal.SIGUSR1)
+    instance.wait_log(r"generation 1: .*current")
+    instance.signal(signal.SIGHUP)
+    wait_until(lambda: instance.status()["upgrades"]["completed"] == 1, 15, instance.log)
+    instance.wait_gone(1)
+    client.wait_answers(20)
+    assert_nothing_lost(client.stop())
+    assert instance.generation(2)["command"] == waiter("g1", port)
+    instance.stop()
