@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT */
+/* The launcher's end of the control socket (helper/control.h). */
+#pragma once
+
+#include <stdbool.h>
+
+#include "helper/loop.h"
+#include "helper/options.h"
+
+struct control_client;
+
+/* One request. `words` end with NULL and live until the call returns. */
+typedef void control_handler(void *context, struct control_client *client, int count, char **words);
+
+/*
+ * Binds RUNTIME/NAME.sock.  0, -EADDRINUSE when an instance of that name runs, or -errno; `path` is
+ * filled in either way.
+ */
+int control_start(const char *name, control_handler *handler, void *context, char *path, size_t size);
+
+/* Removes the socket's path and sends away whoever is still connected. */
+void control_stop(void);
+
+/* Answers; the last two of them end the request. */
+void control_text(struct control_client *client, const char *text, size_t length);
+void control_reply(struct control_client *client, int exit_status, const char *complaint);
+
+/* The client stays and sees every log line until control_finish() of its verb. */
+void control_attach(struct control_client *client, enum verb verb, bool wait);
+
+/* Ends all attached requests of that verb (and, for upgrade, with or without --wait). */
+void control_finish(enum verb verb, bool wait, int exit_status);
+
+/* To terminals of attached clients: replaces the line before it. */
+void control_progress(const char *format, ...) PRINTF(1, 2);

@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: MIT */
+/* The end of a generation. */
+#include "helper/drain.h"
+
+#include <signal.h>
+#include <stdio.h>
+
+#include "helper/audit.h"
+#include "helper/control_server.h"
+#include "helper/log.h"
+
+/* Sockets of all other generations' processes: what nobody else holds may be this one's. */
+static void exclude_others(struct instance *instance, const struct generation *generation,
+	const struct inode_set *rows, size_t *count)
+{
+	for (struct generation *g = instance->newest; g; g = g->older) {
+		struct pid_set processes = {0};
+		struct inode_set sockets = {0};
+		size_t unreadable, in_flight;
+		if (g != generation && tree_list(g->keeper, &processes) == 0 &&
+			audit_sockets(&processes, &sockets, &unreadable, &in_flight) == 0) {
+			size_t theirs = audit_join(rows, &sockets);
+			*count -= theirs < *count ? theirs : *count;
+		}
+		inode_set_deinit(&sockets);
+		pid_set_deinit(&processes);
+	}
+}
+
+int drain_count(struct instance *instance, struct generation *generation, bool *ret_quiet)
+{
+	struct pid_set processes = {0};
+	struct inode_set rows = {0}, sockets = {0};
+	size_t unreadable = 0, in_flight = 0, ports = 0;
+	struct audit_port *port = calloc(instance->store.count + 1, sizeof(*port));
+	int result = port ? 0 : -1;
+	for (uint32_t i = 0; i < instance->store.count && port; i++)
+		if (generation->holds[i])
+			port[ports++] = listener_port(instance_listener(instance, i));
+	/*
+	 * Processes first, then their sockets, then the connections: one that is accepted, or passed
+	 * on, in between is seen in the next round; empty counts only twice in a row.
+	 */
+	if (result == 0)
+		result = tree_list(generation->keeper, &processes);
+	if (result == 0)
+		result = audit_sockets(&processes, &sockets, &unreadable, &in_flight);
+	if (result == 0 && ports)
+		result = audit_connections(port, ports, &rows);
+	if (result == 0) {
+		size_t count = audit_join(&rows, &sockets);
+		if (unreadable) { /* what nobody else is seen to hold may be theirs */
+			count = rows.count;
+			exclude_others(instance, generation, &rows, &count);
+		}
+		generation->connections = count;
+		generation->audited = true;
+	}
+	*ret_quiet = result == 0 && !generation->connections && !in_flight &&
+		!generation_inflight(generation);
+	free(port);
+	inode_set_deinit(&rows);
+	inode_set_deinit(&sockets);
+	pid_set_deinit(&processes);
+	return result;
+}
+
+/* ---- listeners that no later generation wants ---- */
+
+static bool is_left_behind(struct instance *instance, const struct generation *generation,
+	uint32_t i)
+{
+	if (!generation->holds[i] || instance_listener(instance, i)->state == LISTENER_GONE)
+		return false;
+	for (struct generation *g = instance->newest; g; g = g->older)
+		if (g != generation && g->holds[i])
+			return false;
+	return true;
+}
+
+/*
+ * Retires without a reset: new SYNs are dropped (the clients retry, and are refused after the close),
+ * this generation accepts what is queued, then its gate closes and the queue ends.  True when none is
+ * left open.
+ */
+static bool retire_left_behind(struct instance *instance, struct generation *generation)
+{
+	bool done = true;
+	for (uint32_t i = 0; i < instance->store.count; i++) {
+		struct listener *listener = instance_listener(instance, i);
+		if (!is_left_behind(instance, generation, i))
+			continue;
+		if (listener->state == LISTENER_LIVE) {
+			listener_refuse(listener, true);
+			listener->state = LISTENER_RETIRING;
+		}
+		if (!listener_is_empty(listener) && now() < generation->drain_deadline &&
+			gate_get(generation, i) == MOULT_GATE_OPEN) {
+			done = false;
+			continue;
+		}
+		char name[80];
+		listener_print(listener, name, sizeof(name));
+		log_notice("generation %u: %s retired", generation->id, name);
+		gate_set(generation, i, MOULT_GATE_DRAINING);
+		generation_tell(generation);
+		listener_close(listener);
+	}
+	return done;
+}
+
+/* ---- stopping ---- */
+
+static void kill_again(void *context)
+{
+	struct generation *generation = context;
+	tree_signal(generation->keeper, SIGKILL);
+	/* Processes forked while we walked are found by the next walk; the keeper's exit ends it. */
+	loop_after(&generation->drain, 20 * MILLISECOND);
+}
+
+void drain_kill(struct generation *generation)
+{
+	generation->state = GENERATION_STOPPING;
+	generation->drain.fire = kill_again;
+	generation->drain.context = generation;
+	kill_again(generation);
+}
+
+/*
+ * The stop signal goes to the top: the keeper's children, and whoever becomes one because a process
+ * above it has ended (prefork workers whose master is gone).  Each gets it once.
+ */
+static void tell_again(void *context)
+{
+	struct generation *generation = context;
+	if (now() >= generation->kill_at) {
+		struct pid_set left = {0};
+		tree_list(generation->keeper, &left);
+		if (left.count)
+			log_notice("generation %u: %zu processes still there after the stop signal, "
+				   "killing",
+				generation->id, left.count);
+		pid_set_deinit(&left);
+		drain_kill(generation);
+		return;
+	}
+	tree_signal_children_once(generation->keeper, generation->settings.stop_signal,
+		&generation->told);
+	nanoseconds left = generation->kill_at - now();
+	loop_after(&generation->drain, left < 20 * MILLISECOND ? left : 20 * MILLISECOND);
+}
+
+void drain_stop(struct generation *generation, nanoseconds patience)
+{
+	if (generation->state == GENERATION_STOPPING)
+		return;
+	generation->state = GENERATION_STOPPING;
+	generation->kill_at = after(patience);
+	generation->drain.fire = tell_again;
+	generation->drain.context = generation;
+	tell_again(generation);
+}
+
+/* ---- draining ---- */
+
+static void drained(struct generation *generation)
+{
+	char time[32];
+	duration_print(now() - generation->drain_began, time, sizeof(time));
+	if (generation->by_deadline)
+		log_notice("generation %u: %zu connections left after %s, stopping", generation->id,
+			generation->connections, time);
+	else
+		snprintf(generation->ending, sizeof(generation->ending), "drained after %s, ",
+			time);
+	drain_stop(generation, generation->settings.kill_after);
+}
+
+static void look(void *context)
+{
+	struct generation *generation = context;
+	struct instance *instance = generation->instance;
+	nanoseconds began = now();
+	bool quiet = false;
+	size_t before = generation->connections;
+	bool retired = retire_left_behind(instance, generation);
+	int result = drain_count(instance, generation, &quiet);
+	if (result < 0)
+		log_debug("generation %u: cannot count its connections (%d), trying again",
+			generation->id, result);
+	generation->empty_in_a_row = quiet && retired ? generation->empty_in_a_row + 1 : 0;
+	if (generation->connections != before)
+		control_progress("generation %u: draining, %zu connections", generation->id,
+			generation->connections);
+	if (now() >= generation->drain_deadline)
+		generation->by_deadline = true;
+	if (generation->empty_in_a_row >= 2 || generation->by_deadline) {
+		if (generation->empty_in_a_row >= 2)
+			generation->by_deadline = false;
+		drained(generation);
+		return;
+	}
+	/* Soon while it is nearly over, and never more than 5 % of a core. */
+	nanoseconds cost = now() - began;
+	nanoseconds pause = generation->empty_in_a_row	     ? 5 * MILLISECOND
+		: generation_open_hint(generation) <= 0	     ? 20 * MILLISECOND
+		: now() - generation->drain_began < SECOND ? 20 * MILLISECOND
+							     : 200 * MILLISECOND;
+	if (pause < 20 * cost)
+		pause = 20 * cost;
+	if (generation->drain_deadline != NEVER && pause > generation->drain_deadline - now())
+		pause = generation->drain_deadline > now() ? generation->drain_deadline - now() : 0;
+	loop_after(&generation->drain, pause);
+}
+
+void drain_begin(struct instance *instance, struct generation *generation)
+{
+	bool quiet;
+	generation->state = GENERATION_DRAINING;
+	generation->drain_began = now();
+	generation->drain_deadline = after(generation->settings.drain_timeout);
+	generation->empty_in_a_row = 0;
+	generation->drain.fire = look;
+	generation->drain.context = generation;
+	drain_count(instance, generation, &quiet);
+	log_notice("generation %u: draining, %zu connections", generation->id,
+		generation->connections);
+	if (generation->settings.drain_signal)
+		tree_signal_children(generation->keeper, generation->settings.drain_signal);
+	loop_after(&generation->drain, 0);
+}
+
+void drain_cancel(struct generation *generation)
+{
+	loop_cancel(&generation->drain);
+	generation->state = GENERATION_CURRENT;
+}

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The end of a generation: its connections run out, it is told to stop, it is made to.
+ *
+ * The count is the kernel's (helper/audit.h); a generation is told to stop only when it was empty twice
+ * in a row, or when its time is over.  Its end is the exit of its keeper, which the supervisor sees.
+ */
+#pragma once
+
+#include "helper/instance.h"
+
+/* GENERATION_DRAINING: begins to count; `drained` follows by itself. */
+void drain_begin(struct instance *instance, struct generation *generation);
+
+/* A roll-back: it serves again. */
+void drain_cancel(struct generation *generation);
+
+/* Stop signal now, SIGKILL to all that is left after `patience`. */
+void drain_stop(struct generation *generation, nanoseconds patience);
+
+/* SIGKILL to every process, at once and until none is left. */
+void drain_kill(struct generation *generation);
+
+/* Counts once, now: ->connections. 0 or -errno. *ret_quiet: also nothing is in flight or queued. */
+int drain_count(struct instance *instance, struct generation *generation, bool *ret_quiet);

@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: MIT */
+/* One generation of the daemon: its processes, its page, what it has taken up. */
+#pragma once
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "helper/fdstore.h"
+#include "helper/loop.h"
+#include "helper/options.h"
+#include "shim/contract.h"
+
+/*
+ *            ready, switched              next one switched          drained or out of time
+ *   NEXT ---------------------> CURRENT ---------------------> DRAINING ----> STOPPING ----> gone
+ *     | failed                     ^       next one failed        |               ^
+ *     |                            +------------------------------+               |
+ *     +---------------------------------------------------------------------------+
+ */
+enum generation_state {
+	GENERATION_NEXT,
+	GENERATION_CURRENT,
+	GENERATION_DRAINING,
+	GENERATION_STOPPING, /* told to end; SIGKILL follows */
+};
+
+struct instance;
+
+struct generation {
+	struct generation *older;
+	struct instance *instance;
+	uint32_t id;
+	enum generation_state state;
+	struct settings settings;
+
+	/* Processes. */
+	pid_t keeper;
+	pid_t main; /* the first process; 0 until it has been reported */
+	bool executed, main_exited;
+	int main_status;
+	int execute_error;
+	struct watch reports;
+	struct timer aftermath; /* the first process has ended: what does that mean? */
+
+	/* Shared page; we keep our own copy of nothing but what we must not believe. */
+	struct moult_page *page;
+	int page_fd;
+	char token[MOULT_TOKEN_DIGITS + 1];
+	uint8_t holds[MOULT_LISTENERS]; /* has bound, or announced, that listener */
+	uint32_t held;			/* how many */
+	uint64_t accepted_before;	/* by processes whose slot has been taken back */
+
+	nanoseconds started, ready, last_bind;
+	time_t started_wall;
+	bool is_ready;
+	off_t output_start; /* where the daemon's stderr began, -1: not a regular file */
+
+	/* Drain and end. */
+	struct timer drain;
+	nanoseconds drain_began, drain_deadline, kill_at;
+	size_t connections; /* as of the last audit */
+	bool audited;	    /* it has been counted at all */
+	int empty_in_a_row;
+	struct pid_set told; /* processes that got the stop signal */
+	bool by_deadline;
+	char ending[64]; /* "drained after 4.2 s, " */
+};
+
+/* A generation that does not run yet. NULL with errno. */
+struct generation *generation_new(uint32_t id, const struct settings *settings);
+void generation_free(struct generation *generation);
+
+/* The value of MOULT for it. */
+void generation_variable(const struct generation *generation, const char *address, char *text,
+	size_t size);
+
+static inline uint32_t gate_get(const struct generation *generation, uint32_t listener)
+{
+	return atomic_load(&generation->page->gate[listener].word) & MOULT_GATE_STATE;
+}
+
+/* Writes the word and wakes blocked accepts; a wait notices after generation_tell(). */
+void gate_set(struct generation *generation, uint32_t listener, uint32_t word);
+void generation_tell(struct generation *generation);
+
+/* Puts a listener into its page. */
+void generation_take(struct generation *generation, uint32_t listener, uint64_t inode, bool nonblock,
+	uint32_t word);
+
+/* Accepts between reservation and return, of processes that live. */
+unsigned generation_inflight(const struct generation *generation);
+
+/* Is some process waiting for connections on a listener it holds? */
+bool generation_waits(const struct generation *generation);
+
+/* Sums of the slots: hints. Takes back the slots of processes that ended. */
+uint64_t generation_accepted(struct generation *generation);
+int64_t generation_open_hint(const struct generation *generation);
+
+/* Has a process other than the first one accepted connections and is alive? */
+bool generation_has_workers(const struct generation *generation);
+
+/* How the first process ended, for people: "exited with status 1", "was killed by SIGSEGV". */
+void status_print(int status, char *text, size_t size);
+
+/* "; its last output: …" with the last line it wrote, or "". */
+void generation_last_output(const struct generation *generation, char *text, size_t size);

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT */
+/* What the launcher knows about its instance. */
+#include "helper/instance.h"
+
+#include <time.h>
+
+void instance_set_state(struct instance *instance, enum instance_state state)
+{
+	if (instance->state != state)
+		instance->since = time(NULL);
+	instance->state = state;
+}
+
+struct generation *instance_acceptor(struct instance *instance, uint32_t listener)
+{
+	for (struct generation *g = instance->newest; g; g = g->older)
+		if (g->holds[listener] && gate_get(g, listener) == MOULT_GATE_OPEN)
+			return g;
+	return NULL;
+}
+
+static bool holds_one_of(struct instance *instance, const struct generation *generation,
+	uint32_t first, uint32_t end)
+{
+	struct pid_set processes = {0};
+	struct inode_set sockets = {0};
+	size_t unreadable = 0, in_flight = 0;
+	bool found = false;
+	if (tree_list(generation->keeper, &processes) < 0 ||
+		audit_sockets(&processes, &sockets, &unreadable, &in_flight) < 0)
+		unreadable = 1;
+	for (uint32_t i = first; i < end && i < instance->store.count; i++)
+		if (generation->holds[i])
+			found |= inode_set_has(&sockets, instance->store.listeners[i].inode);
+	/* Where we may not look, or a descriptor is on its way, assume that it is held. */
+	found |= unreadable || in_flight;
+	inode_set_deinit(&sockets);
+	pid_set_deinit(&processes);
+	return found;
+}
+
+bool instance_holds(struct instance *instance, const struct generation *generation,
+	uint32_t listener)
+{
+	return holds_one_of(instance, generation, listener, listener + 1);
+}
+
+bool instance_holds_any(struct instance *instance, const struct generation *generation)
+{
+	return holds_one_of(instance, generation, 0, instance->store.count);
+}

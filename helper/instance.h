@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MIT */
+/* What the launcher knows about its instance; every part of it works on this. */
+#pragma once
+
+#include "helper/fdstore.h"
+#include "helper/generation.h"
+#include "helper/inspect.h"
+#include "helper/loop.h"
+#include "helper/options.h"
+
+enum instance_state {
+	INSTANCE_STARTING,
+	INSTANCE_SERVING,
+	INSTANCE_DRAINING, /* `moult stop`: finishing what it has */
+	INSTANCE_STOPPING,
+};
+
+struct upgrade_counts {
+	unsigned completed, failed;
+	bool any, last_completed;
+	char last_reason[1024];
+	uint32_t last_generation;
+	nanoseconds last_duration;
+};
+
+struct instance {
+	const struct options *options;
+	struct settings settings; /* of the current generation; what an upgrade changes */
+	enum instance_state state;
+	time_t since; /* of the state */
+
+	struct fdstore store;
+	struct generation *newest;  /* all of them, through ->older */
+	struct generation *current; /* the one that should be accepting; NULL: crashed */
+	struct generation *next;    /* being started */
+	uint32_t last_id;
+
+	char channel_address[64]; /* for the shim: an abstract UNIX address, without its NUL */
+	struct timer crowd;	  /* see helper/crowd.h */
+	nanoseconds crowd_delay;
+	unsigned crowd_rounds;
+
+	enum inspect_verdict verdict; /* of the program as it was started */
+	char verdict_reason[512];
+	struct upgrade_counts upgrades;
+};
+
+static inline struct listener *instance_listener(struct instance *instance, uint32_t i)
+{
+	return &instance->store.listeners[i];
+}
+
+void instance_set_state(struct instance *instance, enum instance_state state);
+
+/* The generation whose gate for this listener is open; never more than one. */
+struct generation *instance_acceptor(struct instance *instance, uint32_t listener);
+
+/* Does a process of that generation hold the listening socket? */
+bool instance_holds(struct instance *instance, const struct generation *generation,
+	uint32_t listener);
+
+/* ... any of those it has taken up? */
+bool instance_holds_any(struct instance *instance, const struct generation *generation);

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: MIT */
+/* The launcher's event loop. */
+#include "helper/loop.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <sys/epoll.h>
+
+static int epoll = -1;
+static bool ended;
+static struct timer *timers; /* armed ones, soonest first */
+
+int loop_init(void)
+{
+	epoll = epoll_create1(EPOLL_CLOEXEC);
+	return epoll < 0 ? -errno : 0;
+}
+
+int loop_watch(struct watch *watch)
+{
+	struct epoll_event event = {.events = EPOLLIN, .data.ptr = watch};
+	return epoll_ctl(epoll, EPOLL_CTL_ADD, watch->fd, &event) < 0 ? -errno : 0;
+}
+
+void loop_unwatch(struct watch *watch)
+{
+	if (watch->fd >= 0)
+		(void)epoll_ctl(epoll, EPOLL_CTL_DEL, watch->fd, NULL); /* may not be in it */
+}
+
+void loop_cancel(struct timer *timer)
+{
+	for (struct timer **at = &timers; *at; at = &(*at)->next)
+		if (*at == timer) {
+			*at = timer->next;
+			break;
+		}
+	timer->armed = false;
+}
+
+void loop_after(struct timer *timer, nanoseconds delay)
+{
+	loop_cancel(timer);
+	if (delay == NEVER)
+		return;
+	timer->at = after(delay);
+	struct timer **at = &timers;
+	while (*at && (*at)->at <= timer->at)
+		at = &(*at)->next;
+	timer->next = *at;
+	*at = timer;
+	timer->armed = true;
+}
+
+/* Milliseconds until the next timer, rounded up so that it is due when we wake. */
+static int timeout(void)
+{
+	if (!timers)
+		return -1;
+	nanoseconds left = timers->at - now();
+	if (left <= 0)
+		return 0;
+	left = (left + MILLISECOND - 1) / MILLISECOND;
+	return left > 3600000 ? 3600000 : (int)left;
+}
+
+void loop_run(void)
+{
+	while (!ended) {
+		/* One event at a time: a callback may free the watch of any other. */
+		struct epoll_event event;
+		int count = epoll_wait(epoll, &event, 1, timeout());
+		while (!ended && timers && timers->at <= now()) {
+			struct timer *timer = timers;
+			timers = timer->next;
+			timer->armed = false;
+			timer->fire(timer->context);
+			count = 0; /* its watch may be gone: the event comes again */
+		}
+		if (!ended && count > 0) {
+			struct watch *watch = event.data.ptr;
+			watch->ready(watch->context);
+		}
+	}
+}
+
+void loop_end(void)
+{
+	ended = true;
+}

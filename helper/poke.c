@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: MIT */
+/* Pokes: throw-away connections that wake a blocked accept(). */
+#include "helper/poke.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
+#include "helper/util.h"
+
+struct poke {
+	int fd; /* -1: unused */
+	uint16_t port;
+	uint32_t address[4];
+};
+static struct poke pokes[MOULT_POKES];
+static uint32_t used; /* pokes in use are among [0, used) */
+
+static void publish(struct generation *generation, uint32_t i)
+{
+	struct moult_poke *slot = &generation->page->poke[i];
+	bool out = i < used && pokes[i].fd >= 0;
+	for (int j = 0; j < 4 && out; j++)
+		atomic_store(&slot->address[j], pokes[i].address[j]);
+	atomic_store(&slot->port, out ? pokes[i].port : 0);
+	atomic_store(&generation->page->pokes, used);
+}
+
+void poke_publish(struct generation *generation)
+{
+	for (uint32_t i = 0; i < used; i++)
+		publish(generation, i);
+}
+
+static void publish_everywhere(struct generation *newest, uint32_t i)
+{
+	for (struct generation *g = newest; g; g = g->older)
+		publish(g, i);
+}
+
+/* Where to reach it from this host: itself, or loopback when it is bound to any address. */
+static struct sockaddr_storage target(const struct listener *listener)
+{
+	struct sockaddr_storage address = listener->identity.address;
+	if (address.ss_family == AF_INET) {
+		struct sockaddr_in *v4 = (struct sockaddr_in *)&address;
+		if (v4->sin_addr.s_addr == htonl(INADDR_ANY))
+			v4->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	} else {
+		struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)&address;
+		if (IN6_IS_ADDR_UNSPECIFIED(&v6->sin6_addr))
+			v6->sin6_addr = in6addr_loopback;
+	}
+	return address;
+}
+
+/* The address the other side will see. */
+static bool remember(struct poke *poke, int fd)
+{
+	struct sockaddr_in6 own;
+	socklen_t length = sizeof(own);
+	if (getsockname(fd, (struct sockaddr *)&own, &length) < 0)
+		return false;
+	poke->port = ntohs(own.sin6_port);
+	if (own.sin6_family == AF_INET) {
+		poke->address[0] = poke->address[1] = 0;
+		poke->address[2] = htonl(0xffff);
+		poke->address[3] = ((struct sockaddr_in *)&own)->sin_addr.s_addr;
+	} else
+		for (int i = 0; i < 4; i++)
+			poke->address[i] = own.sin6_addr.s6_addr32[i];
+	return true;
+}
+
+bool poke_send(const struct listener *listener, struct generation *newest)
+{
+	uint32_t i = 0;
+	while (i < used && pokes[i].fd >= 0)
+		i++;
+	if (i == MOULT_POKES)
+		return false;
+	CLEANUP(fd_close)
+	int fd = socket(listener->identity.family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK,
+		listener->identity.protocol);
+	struct sockaddr_storage to = target(listener), from = to;
+	((struct sockaddr_in *)&from)->sin_port = 0; /* at the same place in both families */
+	if (fd < 0 || bind(fd, (struct sockaddr *)&from, sizeof(from)) < 0 ||
+		!remember(&pokes[i], fd))
+		return false;
+	pokes[i].fd = fd;
+	if (i == used)
+		used++;
+	publish_everywhere(newest, i); /* before the connection: accept may return at once */
+	int result = connect(fd, (struct sockaddr *)&to, sizeof(to));
+	if (result < 0 && errno != EINPROGRESS) {
+		pokes[i].fd = -1;
+		publish_everywhere(newest, i);
+		return false;
+	}
+	int seconds = 0;
+	socklen_t length = sizeof(seconds);
+	if (getsockopt(listener->fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, &seconds, &length) == 0 &&
+		seconds)
+		(void)send(fd, "\n", 1, MSG_DONTWAIT | MSG_NOSIGNAL); /* it is woken by data only */
+	fd = -1; /* kept in the table */
+	return true;
+}
+
+bool poke_reap(struct generation *newest)
+{
+	bool out = false;
+	for (uint32_t i = 0; i < used; i++) {
+		if (pokes[i].fd < 0)
+			continue;
+		char byte;
+		ssize_t got = recv(pokes[i].fd, &byte, 1, MSG_DONTWAIT);
+		if (got < 0 && (errno == EAGAIN || errno == EINTR || errno == ENOTCONN)) {
+			out = true;
+			continue;
+		}
+		if (got > 0) {
+			/* A daemon without the shim's accept has taken it for a client. */
+			out = true;
+			continue;
+		}
+		fd_close(&pokes[i].fd);
+		publish_everywhere(newest, i);
+	}
+	return out;
+}

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Pokes: throw-away connections of the launcher's own, made to wake a process that waits on a listener
+ * it may no longer accept from.
+ *
+ * A blocked accept() cannot be told anything else; a signal would break other calls of the daemon.  The
+ * shim knows a poke by its source address, which is in every page before the connection is made, and
+ * swallows it.  An address stays published until the other end has been closed, so that the kernel
+ * cannot give it to a client in between.
+ */
+#pragma once
+
+#include "helper/fdstore.h"
+#include "helper/generation.h"
+
+/* One poke, for the generations `newest` and older. False: none could be made. */
+bool poke_send(const struct listener *listener, struct generation *newest);
+
+/* Forgets those that have been answered. True while some are out. */
+bool poke_reap(struct generation *newest);
+
+/* Publishes those that are out in a new generation's page. */
+void poke_publish(struct generation *generation);

@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: MIT */
+/* When is a generation ready? */
+#include "helper/readiness.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include "helper/spawn.h"
+#include "helper/tree.h"
+
+static int notify_open(struct readiness *readiness)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	/* Not guessable, but no secret either: the sender is checked. */
+	snprintf(readiness->notify_address, sizeof(readiness->notify_address), "moult-notify-%.16s",
+		readiness->generation->token + MOULT_TOKEN_DIGITS / 2);
+	size_t length = strlen(readiness->notify_address);
+	memcpy(address.sun_path + 1, readiness->notify_address, length);
+	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	int on = 1;
+	if (fd < 0)
+		return -errno;
+	if (setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)) < 0 ||
+		bind(fd, (struct sockaddr *)&address,
+			(socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + length)) < 0) {
+		int error = errno;
+		close(fd);
+		return -error;
+	}
+	readiness->input.fd = fd;
+	return 0;
+}
+
+int readiness_init(struct readiness *readiness, struct instance *instance,
+	struct generation *generation)
+{
+	*readiness = (struct readiness){.instance = instance,
+		.generation = generation,
+		.input.fd = -1,
+		.pipe = -1};
+	switch (generation->settings.ready) {
+	case READY_NOTIFY: return notify_open(readiness);
+	case READY_FD: {
+		int ends[2];
+		if (pipe2(ends, O_CLOEXEC) < 0)
+			return -errno;
+		readiness->input.fd = ends[0];
+		readiness->pipe = ends[1];
+		fcntl(ends[0], F_SETFL, O_NONBLOCK);
+		return 0;
+	}
+	case READY_SERVING:
+	case READY_EXEC: return 0;
+	}
+	return -EINVAL;
+}
+
+void readiness_variable(const struct readiness *readiness, char *text, size_t size)
+{
+	if (readiness->notify_address[0])
+		snprintf(text, size, "NOTIFY_SOCKET=@%s", readiness->notify_address);
+	else
+		text[0] = '\0';
+}
+
+static void is_ready(struct readiness *readiness)
+{
+	void (*ready)(void *) = readiness->ready;
+	void *context = readiness->context;
+	readiness_deinit(readiness);
+	ready(context);
+}
+
+/* ---- serving ---- */
+
+static bool is_serving(const struct readiness *readiness)
+{
+	const struct generation *generation = readiness->generation;
+	if (!generation->held || !generation_waits(generation))
+		return false;
+	for (uint32_t i = 0; i < readiness->instance->store.count; i++)
+		if (instance_listener(readiness->instance, i)->state != LISTENER_GONE &&
+			!generation->holds[i])
+			return now() - generation->last_bind > SECOND;
+	return true;
+}
+
+static void look_serving(void *context)
+{
+	struct readiness *readiness = context;
+	if (is_serving(readiness)) {
+		is_ready(readiness);
+		return;
+	}
+	nanoseconds waited = now() - readiness->generation->started;
+	loop_after(&readiness->look, waited < 5 * SECOND ? MILLISECOND : 10 * MILLISECOND);
+}
+
+/* ---- notify ---- */
+
+static bool has_line(const char *text, const char *line)
+{
+	size_t length = strlen(line);
+	for (; text; text = strchr(text, '\n'), text = text ? text + 1 : NULL)
+		if (!strncmp(text, line, length) && (text[length] == '\n' || !text[length]))
+			return true;
+	return false;
+}
+
+/* Descriptors that came along (FDSTORE=1) are not for us. */
+static void close_received(struct msghdr *message)
+{
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(message); c; c = CMSG_NXTHDR(message, c))
+		if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS)
+			for (size_t n = 0; n < (c->cmsg_len - CMSG_LEN(0)) / sizeof(int); n++)
+				close(((int *)(void *)CMSG_DATA(c))[n]);
+}
+
+static pid_t sender_of(struct msghdr *message)
+{
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(message); c; c = CMSG_NXTHDR(message, c))
+		if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_CREDENTIALS &&
+			c->cmsg_len == CMSG_LEN(sizeof(struct ucred)))
+			return ((struct ucred *)(void *)CMSG_DATA(c))->pid;
+	return 0;
+}
+
+static void notified(void *context)
+{
+	struct readiness *readiness = context;
+	char text[4096];
+	_Alignas(struct cmsghdr) char space[CMSG_SPACE(sizeof(struct ucred)) + CMSG_SPACE(1024)];
+	struct iovec part = {text, sizeof(text) - 1};
+	struct msghdr message = {.msg_iov = &part,
+		.msg_iovlen = 1,
+		.msg_control = space,
+		.msg_controllen = sizeof(space)};
+	ssize_t length = recvmsg(readiness->input.fd, &message, MSG_CMSG_CLOEXEC);
+	if (length < 0)
+		return;
+	close_received(&message);
+	text[length] = '\0';
+	pid_t sender = sender_of(&message);
+	if (sender > 0 && tree_has(readiness->generation->keeper, sender) &&
+		has_line(text, "READY=1"))
+		is_ready(readiness);
+}
+
+/* ---- fd=N ---- */
+
+static void pipe_readable(void *context)
+{
+	struct readiness *readiness = context;
+	char text[256];
+	ssize_t length = read(readiness->input.fd, text, sizeof(text));
+	if (length > 0 && memchr(text, '\n', (size_t)length))
+		is_ready(readiness);
+	else if (length == 0)
+		loop_unwatch(&readiness->input); /* closed unwritten: the timeout will say so */
+}
+
+/* ---- exec=CMD ---- */
+
+static void look_probe(void *context)
+{
+	struct readiness *readiness = context;
+	if (readiness->probe)
+		return;
+	readiness->probed_at = now();
+	pid_t pid = fork();
+	if (pid == 0) {
+		setpgid(0, 0);
+		spawn_restore_process_state();
+		execl("/bin/sh", "sh", "-c", readiness->generation->settings.ready_command,
+			(char *)NULL);
+		_exit(127);
+	}
+	if (pid > 0) {
+		setpgid(pid, pid);
+		readiness->probe = pid;
+	} else
+		loop_after(&readiness->look, 200 * MILLISECOND);
+}
+
+bool readiness_reaped(struct readiness *readiness, pid_t pid, int status)
+{
+	if (!pid || readiness->probe != pid)
+		return false;
+	readiness->probe = 0;
+	if (status == 0) {
+		is_ready(readiness);
+		return true;
+	}
+	nanoseconds rest = readiness->probed_at + 200 * MILLISECOND - now();
+	loop_after(&readiness->look, rest > 0 ? rest : 0);
+	return true;
+}
+
+void readiness_await(struct readiness *readiness, void (*ready)(void *), void *context)
+{
+	readiness->ready = ready;
+	readiness->context = context;
+	readiness->look.context = readiness->input.context = readiness;
+	fd_close(&readiness->pipe);
+	switch (readiness->generation->settings.ready) {
+	case READY_SERVING:
+		readiness->look.fire = look_serving;
+		loop_after(&readiness->look, MILLISECOND);
+		break;
+	case READY_EXEC:
+		readiness->look.fire = look_probe;
+		loop_after(&readiness->look, 0);
+		break;
+	case READY_NOTIFY:
+	case READY_FD:
+		readiness->input.ready =
+			readiness->notify_address[0] ? notified : pipe_readable;
+		(void)loop_watch(&readiness->input); /* if it cannot: the timeout says so */
+		break;
+	}
+}
+
+void readiness_deinit(struct readiness *readiness)
+{
+	if (!readiness->instance)
+		return;
+	loop_cancel(&readiness->look);
+	loop_unwatch(&readiness->input);
+	fd_close(&readiness->input.fd);
+	fd_close(&readiness->pipe);
+	if (readiness->probe)
+		kill(-readiness->probe, SIGKILL); /* reaped by the supervisor, unnoticed */
+	*readiness = (struct readiness){.input.fd = -1, .pipe = -1};
+}

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: MIT */
+/* Starting a generation: launcher -> keeper -> the daemon. */
+#include "helper/spawn.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+static sigset_t original_mask;
+static mode_t original_umask;
+
+void spawn_remember_process_state(void)
+{
+	sigprocmask(SIG_SETMASK, NULL, &original_mask);
+	original_umask = umask(0);
+	umask(original_umask);
+}
+
+void spawn_restore_process_state(void)
+{
+	umask(original_umask);
+	sigprocmask(SIG_SETMASK, &original_mask, NULL);
+}
+
+/* A file keeps what the daemon writes; a terminal or pipe may be gone long before the daemon is. */
+static void detach(int fd)
+{
+	struct stat status;
+	if (fd != STDIN_FILENO && fstat(fd, &status) == 0 && S_ISREG(status.st_mode))
+		return;
+	int null = open("/dev/null", O_RDWR);
+	if (null >= 0 && null != fd) {
+		dup2(null, fd);
+		close(null);
+	}
+}
+
+static _Noreturn void execute(const struct spawn *spawn, int failure)
+{
+	/* As under an init system: a session of its own, so that a terminal's ^C is the launcher's. */
+	setsid();
+	if (spawn->background)
+		for (int fd = 0; fd <= 2; fd++)
+			detach(fd);
+	if (spawn->ready_fd >= 0) {
+		if (spawn->ready_fd == spawn->ready_pipe)
+			fcntl(spawn->ready_fd, F_SETFD, 0);
+		else
+			dup2(spawn->ready_pipe, spawn->ready_fd);
+	}
+	spawn_restore_process_state();
+	execvpe(spawn->command[0], spawn->command, spawn->environment);
+	int error = errno;
+	(void)!write(failure, &error, sizeof(error)); /* the reader sees EOF as success: cannot fail */
+	_exit(127);
+}
+
+static void send_report(int pipe, enum report_kind kind, int value, pid_t pid)
+{
+	struct report report = {kind, value, pid};
+	(void)!write(pipe, &report, sizeof(report)); /* the launcher may be dead; we are not */
+}
+
+/* Everything above stdio but one: the keeper must hold nothing that others wait for the end of. */
+static void close_all_but(int keep)
+{
+	if (keep > 3)
+		syscall(SYS_close_range, 3, keep - 1, 0);
+	syscall(SYS_close_range, keep + 1, ~0u, 0);
+	for (int fd = 0; fd <= 2; fd++) {
+		int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+		if (null > 2) {
+			dup3(null, fd, O_CLOEXEC);
+			close(null);
+		}
+	}
+}
+
+static _Noreturn void keep(const struct spawn *spawn, int reports)
+{
+	sigset_t all;
+	sigfillset(&all);
+	sigprocmask(SIG_SETMASK, &all, NULL);
+	prctl(PR_SET_CHILD_SUBREAPER, 1);
+	prctl(PR_SET_NAME, "moult-keeper");
+
+	int failure[2];
+	if (pipe2(failure, O_CLOEXEC) < 0) {
+		send_report(reports, REPORT_NOT_EXECUTED, errno, 0);
+		_exit(1);
+	}
+	pid_t daemon = fork();
+	if (daemon == 0)
+		execute(spawn, failure[1]);
+	if (daemon < 0) {
+		send_report(reports, REPORT_NOT_EXECUTED, errno, 0);
+		_exit(1);
+	}
+	close(failure[1]);
+	int error = 0;
+	if (read(failure[0], &error, sizeof(error)) == sizeof(error))
+		send_report(reports, REPORT_NOT_EXECUTED, error, daemon);
+	else
+		send_report(reports, REPORT_EXECUTED, 0, daemon);
+	close_all_but(reports);
+
+	for (;;) {
+		int status;
+		pid_t pid = waitpid(-1, &status, 0);
+		if (pid == daemon && !error)
+			send_report(reports, REPORT_EXITED, status, daemon);
+		if (pid < 0 && errno == ECHILD)
+			_exit(0);
+	}
+}
+
+int spawn_generation(const struct spawn *spawn, pid_t *ret_keeper, int *ret_reports)
+{
+	int reports[2];
+	if (pipe2(reports, O_CLOEXEC | O_NONBLOCK) < 0)
+		return -errno;
+	pid_t keeper = fork();
+	if (keeper == 0)
+		keep(spawn, reports[1]);
+	int error = keeper < 0 ? errno : 0;
+	close(reports[1]);
+	if (error) {
+		close(reports[0]);
+		return -error;
+	}
+	*ret_keeper = keeper;
+	*ret_reports = reports[0];
+	return 0;
+}

@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: MIT */
+/* What `moult status` and `moult list` say. The JSON is a contract: fields are added, never changed. */
+#include "helper/status.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "helper/drain.h"
+#include "helper/tree.h"
+
+static const char *state_name(enum instance_state state)
+{
+	switch (state) {
+	case INSTANCE_STARTING: return "starting";
+	case INSTANCE_SERVING: return "serving";
+	case INSTANCE_DRAINING: return "draining";
+	case INSTANCE_STOPPING: return "stopping";
+	}
+	return "";
+}
+
+static const char *generation_state_name(enum generation_state state)
+{
+	switch (state) {
+	case GENERATION_NEXT: return "next";
+	case GENERATION_CURRENT: return "current";
+	case GENERATION_DRAINING:
+	case GENERATION_STOPPING: return "draining";
+	}
+	return "";
+}
+
+static const char *time_print(time_t at, char *text, size_t size)
+{
+	struct tm tm;
+	gmtime_r(&at, &tm);
+	strftime(text, size, "%Y-%m-%dT%H:%M:%SZ", &tm);
+	return text;
+}
+
+static size_t process_count(const struct generation *generation)
+{
+	struct pid_set processes = {0};
+	tree_list(generation->keeper, &processes);
+	size_t count = processes.count;
+	pid_set_deinit(&processes);
+	return count;
+}
+
+static void json_string(FILE *out, const char *text)
+{
+	fputc('"', out);
+	for (const unsigned char *c = (const unsigned char *)text; *c; c++) {
+		if (*c == '"' || *c == '\\')
+			fprintf(out, "\\%c", *c);
+		else if (*c < ' ' || *c >= 127) /* a byte of unknown encoding is shown as Latin-1 */
+			fprintf(out, "\\u%04x", *c);
+		else
+			fputc(*c, out);
+	}
+	fputc('"', out);
+}
+
+static void json_generation(FILE *out, struct instance *instance, struct generation *g)
+{
+	char started[32];
+	bool quiet;
+	(void)drain_count(instance, g, &quiet); /* else the last count stands */
+	fprintf(out,
+		"{\"id\":%u,\"pid\":%d,\"state\":\"%s\",\"processes\":%zu,\"connections\":%zu,"
+		"\"accepted\":%llu,\"started\":\"%s\",\"ready_ms\":",
+		g->id, g->main, generation_state_name(g->state), process_count(g), g->connections,
+		(unsigned long long)generation_accepted(g),
+		time_print(g->started_wall, started, sizeof(started)));
+	if (g->is_ready)
+		fprintf(out, "%lld", (long long)((g->ready - g->started) / MILLISECOND));
+	else
+		fputs("null", out);
+	fputs(",\"command\":[", out);
+	for (char **word = g->settings.command; *word; word++) {
+		if (word != g->settings.command)
+			fputc(',', out);
+		json_string(out, *word);
+	}
+	fputs("]}", out);
+}
+
+static void json_listener(FILE *out, const struct listener *listener)
+{
+	char name[80];
+	unsigned queued = 0, backlog = 0;
+	listener_print(listener, name, sizeof(name));
+	(void)listener_queue(listener, &queued, &backlog); /* zeros when it does not listen */
+	fprintf(out, "{\"address\":\"%s\",\"backlog\":%u,\"queued\":%u,\"adopted\":%s}", name,
+		backlog, queued, listener->adopted ? "true" : "false");
+}
+
+char *status_json(struct instance *instance)
+{
+	char *text = NULL, since[32];
+	size_t size;
+	FILE *out = open_memstream(&text, &size);
+	if (!out)
+		return NULL;
+	fprintf(out, "{\"name\":\"%s\",\"pid\":%d,\"state\":\"%s\",\"since\":\"%s\",\"generations\":[",
+		instance->options->name, getpid(), state_name(instance->state),
+		time_print(instance->since, since, sizeof(since)));
+	for (struct generation *g = instance->newest; g; g = g->older) {
+		if (g != instance->newest)
+			fputc(',', out);
+		json_generation(out, instance, g);
+	}
+	fputs("],\"listeners\":[", out);
+	bool first = true;
+	for (uint32_t i = 0; i < instance->store.count; i++) {
+		if (instance_listener(instance, i)->state == LISTENER_GONE)
+			continue;
+		if (!first)
+			fputc(',', out);
+		first = false;
+		json_listener(out, instance_listener(instance, i));
+	}
+	const struct upgrade_counts *counts = &instance->upgrades;
+	fprintf(out, "],\"upgrades\":{\"completed\":%u,\"failed\":%u,\"last\":", counts->completed,
+		counts->failed);
+	if (counts->any) {
+		fprintf(out, "{\"result\":\"%s\",\"reason\":",
+			counts->last_completed ? "completed" : "failed");
+		json_string(out, counts->last_reason);
+		fprintf(out, ",\"generation\":%u,\"ms\":%lld}", counts->last_generation,
+			(long long)(counts->last_duration / MILLISECOND));
+	} else
+		fputs("null", out);
+	fputs("}}\n", out);
+	return fclose(out) == 0 ? text : NULL;
+}
+
+static void text_command(FILE *out, const struct generation *g)
+{
+	for (char **word = g->settings.command; *word; word++)
+		fprintf(out, strpbrk(*word, " \t;'\"") ? " '%s'" : " %s", *word);
+}
+
+static void text_generation(FILE *out, struct instance *instance, struct generation *g)
+{
+	char time[32];
+	bool quiet;
+	(void)drain_count(instance, g, &quiet);
+	fprintf(out, "  generation %u: %s, pid %d, %zu processes, %zu connections, %llu accepted",
+		g->id, generation_state_name(g->state), g->main, process_count(g), g->connections,
+		(unsigned long long)generation_accepted(g));
+	if (g->is_ready) {
+		duration_print(g->ready - g->started, time, sizeof(time));
+		fprintf(out, ", ready after %s", time);
+	}
+	fputc(':', out);
+	text_command(out, g);
+	fputc('\n', out);
+}
+
+char *status_text(struct instance *instance)
+{
+	char *text = NULL, time[32];
+	size_t size;
+	FILE *out = open_memstream(&text, &size);
+	if (!out)
+		return NULL;
+	fprintf(out, "%s: %s, pid %d, since %s\n", instance->options->name,
+		state_name(instance->state), getpid(),
+		time_print(instance->since, time, sizeof(time)));
+	for (struct generation *g = instance->newest; g; g = g->older)
+		text_generation(out, instance, g);
+	for (uint32_t i = 0; i < instance->store.count; i++) {
+		const struct listener *listener = instance_listener(instance, i);
+		char name[80];
+		unsigned queued = 0, backlog = 0;
+		if (listener->state == LISTENER_GONE)
+			continue;
+		listener_print(listener, name, sizeof(name));
+		(void)listener_queue(listener, &queued, &backlog);
+		fprintf(out, "  %s: backlog %u, %u queued%s\n", name, backlog, queued,
+			listener->state == LISTENER_RETIRING ? ", retiring" : "");
+	}
+	const struct upgrade_counts *counts = &instance->upgrades;
+	fprintf(out, "  upgrades: %u completed, %u failed", counts->completed, counts->failed);
+	if (counts->any) {
+		duration_print(counts->last_duration, time, sizeof(time));
+		fprintf(out, "; the last, to generation %u, %s after %s", counts->last_generation,
+			counts->last_completed ? "completed" : "failed", time);
+		if (!counts->last_completed)
+			fprintf(out, ": %s", counts->last_reason);
+	}
+	fputc('\n', out);
+	if (instance->verdict_reason[0])
+		fprintf(out, "  note: %s\n", instance->verdict_reason);
+	return fclose(out) == 0 ? text : NULL;
+}
+
+char *status_line(struct instance *instance)
+{
+	char *text = NULL;
+	size_t size;
+	FILE *out = open_memstream(&text, &size);
+	const struct generation *g = instance->current ? instance->current : instance->newest;
+	if (!out)
+		return NULL;
+	fprintf(out, "%-20s %8d  %-9s %10u ", instance->options->name, getpid(),
+		state_name(instance->state), g ? g->id : 0);
+	if (g)
+		text_command(out, g);
+	fputc('\n', out);
+	return fclose(out) == 0 ? text : NULL;
+}

@@ -1,0 +1,677 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The launcher of one instance.
+ *
+ * Signals, requests and ended processes arrive here, from the one loop; everything below is called
+ * from here.  The launcher's pid never changes, so an init system has nothing to follow.
+ */
+#include "helper/supervisor.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include "helper/channel.h"
+#include "helper/control_server.h"
+#include "helper/drain.h"
+#include "helper/inspect.h"
+#include "helper/instance.h"
+#include "helper/log.h"
+#include "helper/spawn.h"
+#include "helper/status.h"
+#include "helper/switch.h"
+#include "helper/tree.h"
+#include "helper/upgrade.h"
+
+static const nanoseconds RESTART_FIRST = 100 * MILLISECOND;
+static const nanoseconds RESTART_MOST = 10 * SECOND;
+/* How long a final stop lets the daemon accept what is queued. */
+static const nanoseconds QUEUE_PATIENCE = 5 * SECOND;
+
+static struct instance instance;
+static struct watch signals = {.fd = -1};
+static struct timer restart_timer, stop_timer;
+static nanoseconds restart_delay, queue_deadline;
+static int exit_status;
+static int parent = -1; /* --background: the pipe to who started us */
+
+/* ---- the end ---- */
+
+static void end(int status)
+{
+	exit_status = status;
+	loop_end();
+}
+
+static bool is_stopping(void)
+{
+	return instance.state == INSTANCE_DRAINING || instance.state == INSTANCE_STOPPING;
+}
+
+static void close_listeners(void)
+{
+	for (struct generation *g = instance.newest; g; g = g->older) {
+		for (uint32_t i = 0; i < instance.store.count; i++)
+			if (g->holds[i] && gate_get(g, i) == MOULT_GATE_OPEN)
+				gate_set(g, i, MOULT_GATE_DRAINING);
+		generation_tell(g);
+	}
+	for (uint32_t i = 0; i < instance.store.count; i++)
+		listener_close(instance_listener(&instance, i));
+}
+
+static void abandon_upgrade(void)
+{
+	upgrade_abandon();
+	control_finish(VERB_UPGRADE, false, EXIT_FAILED);
+	control_finish(VERB_UPGRADE, true, EXIT_FAILED);
+}
+
+static void stop_now(void)
+{
+	loop_cancel(&restart_timer);
+	loop_cancel(&stop_timer);
+	abandon_upgrade();
+	instance_set_state(&instance, INSTANCE_STOPPING);
+	close_listeners();
+	for (struct generation *g = instance.newest; g; g = g->older)
+		drain_stop(g, g->settings.kill_after);
+	if (!instance.newest)
+		end(EXIT_DONE);
+}
+
+/*
+ * The queue first: new SYNs are dropped, what is queued is accepted.  Then the gates close, and only
+ * then the queue: an accept that finds it ended looks at the gate, and waits instead of failing.
+ */
+static void stop_look(void *context)
+{
+	(void)context;
+	bool empty = true;
+	for (uint32_t i = 0; i < instance.store.count; i++)
+		empty &= instance_listener(&instance, i)->state == LISTENER_GONE ||
+			listener_is_empty(instance_listener(&instance, i));
+	if (!empty && instance.current && now() < queue_deadline) {
+		loop_after(&stop_timer, 5 * MILLISECOND);
+		return;
+	}
+	close_listeners();
+	if (instance.current)
+		drain_begin(&instance, instance.current);
+	instance.current = NULL;
+}
+
+static void stop_with_drain(void)
+{
+	loop_cancel(&restart_timer);
+	abandon_upgrade();
+	instance_set_state(&instance, INSTANCE_DRAINING);
+	for (uint32_t i = 0; i < instance.store.count; i++)
+		if (instance_listener(&instance, i)->state != LISTENER_GONE)
+			listener_refuse(instance_listener(&instance, i), true);
+	nanoseconds patience = instance.settings.drain_timeout;
+	queue_deadline = after(patience < QUEUE_PATIENCE ? patience : QUEUE_PATIENCE);
+	stop_timer.fire = stop_look;
+	loop_after(&stop_timer, 0);
+	if (!instance.newest)
+		end(EXIT_DONE);
+}
+
+/* ---- restart ---- */
+
+static void restart(void *context)
+{
+	(void)context;
+	if (upgrade_is_running() || is_stopping())
+		return;
+	int result = upgrade_begin(UPGRADE_RESTART, &instance.settings);
+	if (result < 0) {
+		log_error("cannot start the program again: %s", strerror(-result));
+		loop_after(&restart_timer, RESTART_MOST);
+	}
+}
+
+static void schedule_restart(void)
+{
+	char time[32];
+	restart_timer.fire = restart;
+	duration_print(restart_delay, time, sizeof(time));
+	log_notice("starting again in %s", time);
+	loop_after(&restart_timer, restart_delay);
+	restart_delay = restart_delay * 2 < RESTART_MOST ? restart_delay * 2 : RESTART_MOST;
+}
+
+static bool wants_restart(bool failed)
+{
+	return instance.settings.restart == RESTART_ALWAYS ||
+		(instance.settings.restart == RESTART_ON_FAILURE && failed);
+}
+
+static bool has_failed(const struct generation *generation)
+{
+	return !generation->main_exited || !WIFEXITED(generation->main_status) ||
+		WEXITSTATUS(generation->main_status) != 0;
+}
+
+/* One that was to be stopped can still accept: it does, until there is a better one. */
+static bool predecessor_steps_in(void)
+{
+	struct generation *g = instance.newest;
+	while (g && g->state != GENERATION_DRAINING)
+		g = g->older;
+	if (!g)
+		return false;
+	log_notice("generation %u: serves again", g->id);
+	drain_cancel(g);
+	instance.current = g;
+	switch_to(&instance, g);
+	return true;
+}
+
+/* Nobody accepts any more. `failed` decides with --restart=on-failure. */
+static void after_the_end(bool failed)
+{
+	if (upgrade_is_running())
+		return; /* its end decides */
+	if (wants_restart(failed)) {
+		instance_set_state(&instance, INSTANCE_STARTING);
+		schedule_restart();
+	} else if (!instance.current) {
+		if (instance.newest) { /* older ones finish what they have */
+			close_listeners();
+			instance_set_state(&instance, INSTANCE_DRAINING);
+			exit_status = failed ? EXIT_FAILED : EXIT_DONE;
+		} else
+			end(failed ? EXIT_FAILED : EXIT_DONE);
+	}
+}
+
+/* ---- what happens to processes ---- */
+
+/*
+ * The first process of the serving generation has ended and others are left.  A parent that went into
+ * the background (status 0, a child holds the listener) is nothing; prefork workers serve on without
+ * their master; what is left otherwise only finishes its connections.
+ */
+static void look_at_aftermath(void *context)
+{
+	struct generation *generation = context;
+	char how[64];
+	bool failed = has_failed(generation);
+	if (generation != instance.current || is_stopping() || upgrade_is_running())
+		return;
+	bool holds = instance_holds_any(&instance, generation);
+	if (holds && (!failed || generation_has_workers(generation))) {
+		if (!failed)
+			return;
+		status_print(generation->main_status, how, sizeof(how));
+		log_error("generation %u: its first process %s; others of it serve on",
+			generation->id, how);
+		if (wants_restart(failed))
+			schedule_restart();
+		return;
+	}
+	status_print(generation->main_status, how, sizeof(how));
+	log_error("generation %u: its first process %s; what is left of it does not accept",
+		generation->id, how);
+	if (wants_restart(failed)) {
+		schedule_restart();
+		return;
+	}
+	exit_status = failed ? EXIT_FAILED : EXIT_DONE;
+	stop_with_drain();
+}
+
+/* Keepers end right after their last process: whether anything is left is clear a moment later. */
+static void main_ended(struct generation *generation)
+{
+	if (generation != instance.current)
+		return;
+	generation->aftermath.fire = look_at_aftermath;
+	generation->aftermath.context = generation;
+	loop_after(&generation->aftermath, 50 * MILLISECOND);
+}
+
+/* A queue that no generation will ever accept from again only makes clients wait. */
+static void close_unheld(void)
+{
+	if (!instance.current || upgrade_is_running())
+		return;
+	for (uint32_t i = 0; i < instance.store.count; i++) {
+		bool held = instance_listener(&instance, i)->state == LISTENER_GONE;
+		for (struct generation *g = instance.newest; g; g = g->older)
+			held |= g->holds[i];
+		if (!held)
+			listener_close(instance_listener(&instance, i));
+	}
+}
+
+static void remove_generation(struct generation *generation)
+{
+	struct generation **at = &instance.newest;
+	while (*at != generation)
+		at = &(*at)->older;
+	*at = generation->older;
+	channel_forget(generation);
+	generation_free(generation);
+}
+
+static void log_end(const struct generation *generation)
+{
+	char how[64];
+	status_print(generation->main_status, how, sizeof(how));
+	if (generation->state == GENERATION_CURRENT && has_failed(generation))
+		log_error("generation %u: %s", generation->id,
+			generation->main_exited ? how : "its processes ended");
+	else
+		log_notice("generation %u: %s%s", generation->id, generation->ending,
+			generation->main_exited ? how : "ended");
+}
+
+static void generation_gone(struct generation *generation)
+{
+	bool failed = has_failed(generation), was_current = generation == instance.current;
+	if (upgrade_concerns(generation))
+		upgrade_generation_gone(generation);
+	else
+		log_end(generation);
+	bool bereft = was_current && instance.current == generation;
+	if (bereft)
+		instance.current = NULL;
+	remove_generation(generation);
+	if (bereft && !is_stopping()) {
+		predecessor_steps_in();
+		after_the_end(failed);
+	}
+	close_unheld();
+	if (is_stopping() && !instance.newest)
+		end(exit_status);
+	if (!upgrade_is_running() && instance.newest && !instance.newest->older)
+		control_finish(VERB_UPGRADE, true, EXIT_DONE);
+}
+
+static void reap(void)
+{
+	int status;
+	pid_t pid;
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+		struct generation *g = instance.newest;
+		while (g && g->keeper != pid)
+			g = g->older;
+		if (!g) {
+			(void)upgrade_reaped(pid, status); /* else an orphan of a killed keeper */
+			continue;
+		}
+		g->keeper = 0; /* the pid may be anybody's from now on */
+		upgrade_read_reports(g);
+		generation_gone(g);
+	}
+}
+
+/* ---- upgrades ---- */
+
+static void background_done(int status)
+{
+	if (parent < 0)
+		return;
+	(void)!write(parent, &status, sizeof(status)); /* nobody waits: nobody is told */
+	fd_close(&parent);
+	for (int fd = 0; fd <= 2; fd++) {
+		struct stat file;
+		int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+		if (null >= 0 && (fd == 0 || fstat(fd, &file) < 0 || !S_ISREG(file.st_mode)))
+			dup2(null, fd);
+		fd_close(&null);
+	}
+}
+
+static void start_done(int status)
+{
+	if (status == EXIT_DONE) {
+		background_done(status);
+		return;
+	}
+	if (status == EXIT_FAILED && wants_restart(true) && !instance.options->background) {
+		instance_set_state(&instance, INSTANCE_STARTING);
+		schedule_restart();
+		return;
+	}
+	end(status);
+}
+
+static void upgrade_over(enum upgrade_kind kind, int status)
+{
+	if (status == EXIT_DONE) {
+		restart_delay = RESTART_FIRST;
+		close_unheld();
+	}
+	if (kind == UPGRADE_START)
+		start_done(status);
+	else if (kind == UPGRADE_REQUESTED) {
+		control_finish(VERB_UPGRADE, false, status);
+		bool alone = instance.newest && !instance.newest->older;
+		if (status != EXIT_DONE || alone)
+			control_finish(VERB_UPGRADE, true, status);
+	}
+	if (status != EXIT_DONE && kind != UPGRADE_START && !instance.current && !is_stopping())
+		after_the_end(true);
+}
+
+/* Why it cannot even be tried: a line for the operator, and the exit status; 0: it can. */
+static int refusal(const struct settings *settings, char *text, size_t size)
+{
+	enum inspect_verdict verdict;
+	char reason[400];
+	if (is_stopping()) {
+		snprintf(text, size, "moult: %s is stopping", instance.options->name);
+		return EXIT_FAILED;
+	}
+	if (upgrade_is_running()) {
+		snprintf(text, size, "moult: %s: another upgrade is running (generation %u)",
+			instance.options->name, instance.last_id);
+		return EXIT_BUSY;
+	}
+	if (instance.current && !instance.current->held) {
+		snprintf(text, size,
+			"moult: %s: generation %u has no listening socket that moult could hand "
+			"over%s%s; it still runs",
+			instance.options->name, instance.current->id,
+			instance.verdict_reason[0] ? ": " : "", instance.verdict_reason);
+		return EXIT_FAILED;
+	}
+	int result = inspect_program(settings->command[0], &verdict, reason, sizeof(reason));
+	const char *who = instance.current ? "; the current generation still serves" : "";
+	if (result < 0) {
+		snprintf(text, size, "moult: %s: %s cannot be executed: %s%s",
+			instance.options->name, settings->command[0], strerror(-result), who);
+		return result == -ENOENT || result == -ENOTDIR ? EXIT_NOT_FOUND
+							       : EXIT_CANNOT_EXECUTE;
+	}
+	if (verdict == INSPECT_FOREIGN || verdict == INSPECT_STATIC || verdict == INSPECT_SECURE) {
+		snprintf(text, size, "moult: %s: %s%s", instance.options->name, reason, who);
+		return verdict == INSPECT_FOREIGN ? EXIT_CANNOT_EXECUTE : EXIT_FAILED;
+	}
+	return 0;
+}
+
+static void count_refused(const char *text, const nanoseconds began)
+{
+	struct upgrade_counts *counts = &instance.upgrades;
+	counts->failed++;
+	counts->any = true;
+	counts->last_completed = false;
+	counts->last_duration = now() - began;
+	counts->last_generation = instance.last_id + 1;
+	const char *reason = strstr(text, ": ");
+	snprintf(counts->last_reason, sizeof(counts->last_reason), "%s", reason ? reason + 2 : text);
+}
+
+/* `client` may be NULL (SIGHUP). */
+static void request_upgrade(struct control_client *client, int count, char **words)
+{
+	struct options options;
+	char text[700];
+	options_default(&options);
+	settings_deinit(&options.settings);
+	int status = settings_copy(&options.settings, &instance.settings) < 0 ? EXIT_FAILED : 0;
+	snprintf(text, sizeof(text), "moult: %s: out of memory", instance.options->name);
+	if (!status && options_parse(&options, VERB_UPGRADE, count, words, text, sizeof(text)) < 0)
+		status = EXIT_USAGE;
+	if (!status) {
+		status = refusal(&options.settings, text, sizeof(text));
+		if (status && status != EXIT_BUSY && !is_stopping())
+			count_refused(text, now());
+	}
+	if (!status) {
+		loop_cancel(&restart_timer);
+		if (client)
+			control_attach(client, VERB_UPGRADE, options.wait);
+		int result = upgrade_begin(UPGRADE_REQUESTED, &options.settings);
+		if (result < 0) {
+			log_error("the next generation could not be started: %s", strerror(-result));
+			control_finish(VERB_UPGRADE, options.wait, EXIT_FAILED);
+			if (!instance.current)
+				schedule_restart();
+		}
+	} else if (client)
+		control_reply(client, status, text);
+	else
+		log_error("%s", text);
+	options_deinit(&options);
+}
+
+/* ---- requests and signals ---- */
+
+static void reply_text(struct control_client *client, char *text)
+{
+	if (text)
+		control_text(client, text, strlen(text));
+	control_reply(client, text ? EXIT_DONE : EXIT_FAILED, text ? NULL : "moult: out of memory");
+	free(text);
+}
+
+static void request_stop(struct control_client *client, int count, char **words)
+{
+	struct options options;
+	char text[300];
+	options_default(&options);
+	int result = options_parse(&options, VERB_STOP, count, words, text, sizeof(text));
+	bool now_ = options.now;
+	options_deinit(&options);
+	if (result < 0) {
+		control_reply(client, EXIT_USAGE, text);
+		return;
+	}
+	control_attach(client, VERB_STOP, false);
+	if (now_)
+		stop_now();
+	else if (!is_stopping())
+		stop_with_drain();
+}
+
+static void handle_request(void *context, struct control_client *client, int count, char **words)
+{
+	(void)context;
+	const char *verb = count > 0 ? words[0] : "";
+	if (!strcmp(verb, "status"))
+		reply_text(client, count > 1 && !strcmp(words[1], "--json") ? status_json(&instance)
+									  : status_text(&instance));
+	else if (!strcmp(verb, "list"))
+		reply_text(client, status_line(&instance));
+	else if (!strcmp(verb, "upgrade"))
+		request_upgrade(client, count - 1, words + 1);
+	else if (!strcmp(verb, "stop"))
+		request_stop(client, count - 1, words + 1);
+	else if (!strcmp(verb, "ping"))
+		control_reply(client, EXIT_DONE, NULL);
+	else
+		control_reply(client, EXIT_USAGE, "moult: the launcher does not know this request");
+}
+
+static void log_status(void)
+{
+	char *text = status_text(&instance), *rest = text, *line;
+	while (rest && (line = strsep(&rest, "\n")))
+		if (*line)
+			log_notice("%s", line + strspn(line, " "));
+	free(text);
+}
+
+static void signalled(void *context)
+{
+	(void)context;
+	struct signalfd_siginfo info;
+	if (read(signals.fd, &info, sizeof(info)) != sizeof(info))
+		return;
+	switch (info.ssi_signo) {
+	case SIGCHLD: reap(); break;
+	case SIGHUP: request_upgrade(NULL, 0, (char *[]){NULL}); break;
+	case SIGTERM:
+		if (!is_stopping())
+			stop_with_drain();
+		break;
+	case SIGINT:
+	case SIGQUIT: stop_now(); break;
+	case SIGUSR1: log_status(); break;
+	}
+}
+
+/* ---- start ---- */
+
+static int watch_signals(void)
+{
+	sigset_t set;
+	sigemptyset(&set);
+	sigaddset(&set, SIGCHLD);
+	sigaddset(&set, SIGHUP);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGQUIT);
+	sigaddset(&set, SIGUSR1);
+	signals.fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (signals.fd < 0)
+		return -errno;
+	sigaddset(&set, SIGPIPE); /* blocked, not ignored: what is ignored, the daemon inherits */
+	if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
+		return -errno;
+	signals.ready = signalled;
+	return loop_watch(&signals);
+}
+
+/* Complete at every instant: written beside and renamed. */
+static int write_pid_file(const char *path)
+{
+	char beside[4096];
+	if (snprintf(beside, sizeof(beside), "%s.%d", path, getpid()) >= (int)sizeof(beside))
+		return -ENAMETOOLONG;
+	CLEANUP(fd_close) int fd = open(beside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+	if (fd < 0)
+		return -errno;
+	if (dprintf(fd, "%d\n", getpid()) < 0 || rename(beside, path) < 0) {
+		int error = errno;
+		(void)unlink(beside);
+		return -error;
+	}
+	return 0;
+}
+
+static void remove_pid_file(const char *path)
+{
+	CLEANUP(fd_close) int fd = open(path, O_RDONLY | O_CLOEXEC);
+	char text[32] = "";
+	if (fd >= 0 && read(fd, text, sizeof(text) - 1) > 0 && atoi(text) == getpid())
+		(void)unlink(path); /* gone already is as good */
+}
+
+/* --background: returns in the child; the parent leaves with the status of the start. */
+static void go_to_background(void)
+{
+	int ends[2], status = EXIT_FAILED;
+	if (pipe2(ends, O_CLOEXEC) < 0) {
+		log_error("cannot go to the background: %s", strerror(errno));
+		exit(EXIT_FAILED);
+	}
+	pid_t pid = fork();
+	if (pid < 0) {
+		log_error("cannot go to the background: %s", strerror(errno));
+		exit(EXIT_FAILED);
+	}
+	if (pid > 0) {
+		close(ends[1]);
+		if (read(ends[0], &status, sizeof(status)) != sizeof(status))
+			status = EXIT_FAILED; /* it died, and has said why if it could */
+		_exit(status);
+	}
+	close(ends[0]);
+	parent = ends[1];
+	setsid();
+}
+
+/* Says at once what will not work, and starts it anyway: it runs as it would without us. */
+static int inspect(void)
+{
+	const char *program = instance.settings.command[0];
+	int result = inspect_program(program, &instance.verdict, instance.verdict_reason,
+		sizeof(instance.verdict_reason));
+	if (result < 0) {
+		log_error("%s cannot be executed: %s", program, strerror(-result));
+		return result == -ENOENT || result == -ENOTDIR ? EXIT_NOT_FOUND
+							       : EXIT_CANNOT_EXECUTE;
+	}
+	if (instance.verdict_reason[0])
+		log_error("%s", instance.verdict_reason);
+	return 0;
+}
+
+static int set_up(const struct options *options)
+{
+	char path[256];
+	int result = loop_init();
+	if (result == 0)
+		result = watch_signals();
+	if (result == 0)
+		result = channel_start(&instance);
+	if (result < 0) {
+		log_error("cannot start: %s", strerror(-result));
+		return EXIT_FAILED;
+	}
+	result = control_start(options->name, handle_request, NULL, path, sizeof(path));
+	if (result == -EADDRINUSE) {
+		log_error("an instance named %s is running already; choose another with --name",
+			options->name);
+		return EXIT_FAILED;
+	}
+	if (result < 0) {
+		log_error("control socket %s: %s", path, strerror(-result));
+		return EXIT_FAILED;
+	}
+	if (options->pid_file && (result = write_pid_file(options->pid_file)) < 0) {
+		log_error("pid file %s: %s", options->pid_file, strerror(-result));
+		return EXIT_FAILED;
+	}
+	return 0;
+}
+
+int supervisor_run(const struct options *options)
+{
+	if (options->background)
+		go_to_background();
+	spawn_remember_process_state();
+	prctl(PR_SET_CHILD_SUBREAPER, 1); /* should a keeper be killed, its processes stay ours */
+	instance.options = options;
+	instance.since = time(NULL);
+	restart_delay = RESTART_FIRST;
+	if (settings_copy(&instance.settings, &options->settings) < 0)
+		return EXIT_FAILED;
+	upgrade_init(&instance, upgrade_over, main_ended);
+
+	int status = inspect();
+	if (!status)
+		status = set_up(options);
+	if (!status) {
+		int result = upgrade_begin(UPGRADE_START, &instance.settings);
+		if (result < 0) {
+			log_error("cannot start %s: %s", instance.settings.command[0],
+				strerror(-result));
+			status = EXIT_FAILED;
+		} else {
+			loop_run();
+			status = exit_status;
+		}
+	}
+	control_finish(VERB_STOP, false, EXIT_DONE);
+	control_stop();
+	channel_stop();
+	if (options->pid_file)
+		remove_pid_file(options->pid_file);
+	background_done(status);
+	fdstore_deinit(&instance.store);
+	settings_deinit(&instance.settings);
+	return status;
+}

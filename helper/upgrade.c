@@ -1,0 +1,565 @@
+/* SPDX-License-Identifier: MIT */
+/* From one generation to the next. */
+#include "helper/upgrade.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#include "helper/audit.h"
+#include "helper/drain.h"
+#include "helper/log.h"
+#include "helper/poke.h"
+#include "helper/readiness.h"
+#include "helper/spawn.h"
+#include "helper/switch.h"
+
+/* A version that cannot serve most often shows it with its first connections. */
+static const nanoseconds PROBATION = 300 * MILLISECOND;
+
+/*
+ *             ready             PROBATION over
+ *   WARMING --------> PROBATION ---------------> IDLE
+ *      |                  |
+ *      +------ failure ---+----> FAILING ------> IDLE (its last process is gone)
+ */
+enum phase { IDLE, WARMING, PROBATION_TIME, FAILING };
+
+static struct {
+	struct instance *instance;
+	upgrade_done *done;
+	void (*main_ended)(struct generation *);
+	enum phase phase;
+	enum upgrade_kind kind;
+	struct generation *generation;
+	struct readiness readiness;
+	struct timer ready_timeout, probation, hint;
+	nanoseconds began;
+	int exit_status; /* of a failure */
+	bool hinted;
+} state;
+
+void upgrade_init(struct instance *instance, upgrade_done *done,
+	void (*main_ended)(struct generation *))
+{
+	state.instance = instance;
+	state.done = done;
+	state.main_ended = main_ended;
+}
+
+bool upgrade_is_running(void)
+{
+	return state.phase != IDLE;
+}
+
+static void finish(int exit_status)
+{
+	struct upgrade_counts *counts = &state.instance->upgrades;
+	loop_cancel(&state.ready_timeout);
+	loop_cancel(&state.probation);
+	loop_cancel(&state.hint);
+	if (state.kind == UPGRADE_REQUESTED) {
+		counts->any = true;
+		counts->last_completed = exit_status == EXIT_DONE;
+		counts->completed += exit_status == EXIT_DONE;
+		counts->failed += exit_status != EXIT_DONE;
+		counts->last_duration = now() - state.began;
+		if (exit_status == EXIT_DONE)
+			counts->last_reason[0] = '\0';
+	}
+	state.phase = IDLE;
+	state.generation = NULL;
+	state.done(state.kind, exit_status);
+}
+
+/* The rest of the sentence about a failure: who serves now. */
+static void consequence(char *text, size_t size)
+{
+	const struct generation *current = state.instance->current;
+	text[0] = '\0';
+	if (current)
+		snprintf(text, size, "; generation %u still serves", current->id);
+	else if (state.kind == UPGRADE_RESTART)
+		snprintf(text, size, "; clients wait in the queue until a start succeeds");
+}
+
+PRINTF(2, 3) static void fail(int exit_status, const char *format, ...)
+{
+	struct instance *instance = state.instance;
+	struct generation *generation = state.generation;
+	char reason[300], after[100], output[300];
+	va_list arguments;
+	va_start(arguments, format);
+	vsnprintf(reason, sizeof(reason), format, arguments);
+	va_end(arguments);
+
+	readiness_deinit(&state.readiness);
+	loop_cancel(&state.ready_timeout);
+	loop_cancel(&state.probation);
+	loop_cancel(&state.hint);
+	/* Where it had been switched to, the one before it takes its place again. */
+	if (state.phase == PROBATION_TIME && instance->current == generation) {
+		struct generation *old = generation->older;
+		while (old && old->state != GENERATION_DRAINING)
+			old = old->older;
+		instance->current = old;
+		if (old) {
+			drain_cancel(old);
+			switch_to(instance, old);
+		}
+	}
+	instance->next = NULL;
+	state.phase = FAILING;
+	state.exit_status = exit_status;
+	consequence(after, sizeof(after));
+	generation_last_output(generation, output, sizeof(output));
+	log_error("generation %u: %s%s%s", generation->id, reason, after, output);
+	if (state.kind == UPGRADE_REQUESTED) {
+		snprintf(instance->upgrades.last_reason, sizeof(instance->upgrades.last_reason),
+			"%s", reason);
+		instance->upgrades.last_generation = generation->id;
+	}
+	drain_kill(generation); /* its keeper's exit finishes this */
+}
+
+/* ---- ready ---- */
+
+static void begin_drain_of_old(const struct generation *generation)
+{
+	struct generation *old = generation->older;
+	while (old && old->state != GENERATION_DRAINING)
+		old = old->older;
+	unsigned draining = 0;
+	struct generation *oldest = NULL;
+	for (struct generation *g = old; g; g = g->older)
+		if (g->state == GENERATION_DRAINING) {
+			draining++;
+			oldest = g;
+		}
+	if (old) {
+		drain_begin(state.instance, old);
+		if (draining > (unsigned)generation->settings.max_draining && oldest != old) {
+			log_notice("generation %u: more than %d generations drain, stopping this, "
+				   "the oldest",
+				oldest->id, generation->settings.max_draining);
+			drain_stop(oldest, oldest->settings.kill_after);
+		}
+	}
+}
+
+static void probation_over(void *context)
+{
+	(void)context;
+	begin_drain_of_old(state.generation);
+	state.instance->upgrades.last_generation = state.generation->id;
+	finish(EXIT_DONE);
+}
+
+static void print_listeners(const struct generation *generation, char *text, size_t size)
+{
+	size_t length = 0;
+	unsigned more = 0;
+	text[0] = '\0';
+	for (uint32_t i = 0; i < state.instance->store.count; i++) {
+		char name[80];
+		if (!generation->holds[i])
+			continue;
+		listener_print(instance_listener(state.instance, i), name, sizeof(name));
+		if (length + strlen(name) + 32 > size) {
+			more++;
+			continue;
+		}
+		length += (size_t)snprintf(
+			text + length, size - length, "%s%s", length ? ", " : "", name);
+	}
+	if (more)
+		snprintf(text + length, size - length, " and %u more", more);
+}
+
+static void become_current(struct generation *generation)
+{
+	struct instance *instance = state.instance;
+	struct generation *old = instance->current;
+	generation->state = GENERATION_CURRENT;
+	instance->next = NULL;
+	instance->current = generation;
+	if (old)
+		old->state = GENERATION_DRAINING;
+	instance_set_state(instance, INSTANCE_SERVING);
+	nanoseconds waited = switch_to(instance, generation);
+	if (old)
+		log_debug("generation %u: open, generation %u: last accept after %lld us",
+			generation->id, old->id, (long long)(waited / 1000));
+	settings_deinit(&instance->settings);
+	if (settings_copy(&instance->settings, &generation->settings) < 0)
+		log_error("out of memory: the next upgrade needs its command line again");
+	if (old) {
+		state.phase = PROBATION_TIME;
+		state.probation.fire = probation_over;
+		loop_after(&state.probation, PROBATION);
+	} else {
+		instance->upgrades.last_generation = generation->id;
+		finish(EXIT_DONE);
+	}
+}
+
+static void ready(void *context)
+{
+	(void)context;
+	struct generation *generation = state.generation;
+	char time[32], names[300];
+	generation->ready = now();
+	generation->is_ready = true;
+	loop_cancel(&state.ready_timeout);
+	loop_cancel(&state.hint);
+	duration_print(generation->ready - generation->started, time, sizeof(time));
+	print_listeners(generation, names, sizeof(names));
+	if (!names[0])
+		log_notice("generation %u: ready after %s, without a listening socket that moult "
+			   "could hand over",
+			generation->id, time);
+	else
+		log_notice("generation %u: %s %s, ready after %s", generation->id,
+			state.instance->current ? "took over" : "listens on", names, time);
+	become_current(generation);
+}
+
+/* ---- not ready ---- */
+
+/* A socket that the generation listens on without having told us: it makes its own system calls. */
+static bool find_unseen_listener(const struct generation *generation, char *address, size_t size)
+{
+	struct pid_set processes = {0};
+	struct inode_set sockets = {0};
+	struct audit_listener *rows = NULL;
+	size_t count = 0, unreadable, in_flight;
+	bool found = false;
+	if (tree_list(generation->keeper, &processes) == 0 &&
+		audit_sockets(&processes, &sockets, &unreadable, &in_flight) == 0 &&
+		audit_listeners(&rows, &count) == 0)
+		for (size_t i = 0; i < count && !found; i++)
+			if (inode_set_has(&sockets, rows[i].inode) &&
+				fdstore_find_inode(&state.instance->store, rows[i].inode) < 0) {
+				snprintf(address, size, ":%u", rows[i].port);
+				found = true;
+			}
+	free(rows);
+	inode_set_deinit(&sockets);
+	pid_set_deinit(&processes);
+	return found;
+}
+
+static const char *program_of(const struct generation *generation)
+{
+	const char *slash = strrchr(generation->settings.command[0], '/');
+	return slash ? slash + 1 : generation->settings.command[0];
+}
+
+/* While it is not ready: tells early what will not get better by waiting. */
+static void hint(void *context)
+{
+	(void)context;
+	struct generation *generation = state.generation;
+	char address[32];
+	if (state.hinted)
+		return;
+	if (!generation->held && find_unseen_listener(generation, address, sizeof(address))) {
+		state.hinted = true;
+		log_error("%s listens on %s but none of its calls reached moult: a Go or static "
+			  "program makes its own system calls; it runs, but upgrades need a "
+			  "dynamically linked program that uses libc",
+			program_of(generation), address);
+		return;
+	}
+	if (!generation->held && now() - generation->started > 5 * SECOND) {
+		state.hinted = true;
+		log_notice("generation %u: no listening socket after 5 s; moult can only upgrade "
+			   "what listens on TCP",
+			generation->id);
+		return;
+	}
+	loop_after(&state.hint, 500 * MILLISECOND);
+}
+
+static void not_ready_in_time(void *context)
+{
+	(void)context;
+	struct instance *instance = state.instance;
+	struct generation *generation = state.generation;
+	char time[32];
+	const char *what = generation->settings.ready != READY_SERVING ? "it did not say so"
+		: !generation->held					? "it has taken up no listening socket"
+					    : "no process of it waits for connections";
+	duration_print(generation->settings.ready_timeout, time, sizeof(time));
+	if (state.kind == UPGRADE_START && !instance->options->background) {
+		/* In front of an operator or an init system: it runs as it would without us. */
+		log_error("generation %u: not ready after %s (%s); it goes on", generation->id, time,
+			what);
+		readiness_deinit(&state.readiness);
+		become_current(generation);
+		return;
+	}
+	fail(EXIT_FAILED, "not ready within %s (%s)", time, what);
+}
+
+/* ---- start ---- */
+
+extern char **environ;
+
+static bool is_named(const char *entry, const char *name)
+{
+	size_t length = strlen(name);
+	return !strncmp(entry, name, length) && entry[length] == '=';
+}
+
+/*
+ * The launcher's environment with ours at its end; a library that the user preloads stays, in front
+ * (sanitizer runtimes insist on that).  One allocation: the pointers, then the strings.
+ */
+static char **environment_new(const char *variable, const char *notify, const char *library)
+{
+	size_t count = 0;
+	const char *preload = "";
+	for (char **entry = environ; *entry; entry++, count++)
+		if (is_named(*entry, "LD_PRELOAD"))
+			preload = *entry + strlen("LD_PRELOAD=");
+	size_t room = strlen(variable) + strlen(notify) + strlen(library) + strlen(preload) + 64;
+	char **list = malloc((count + 4) * sizeof(char *) + room);
+	if (!list)
+		return NULL;
+	char *text = (char *)(list + count + 4);
+	size_t out = 0;
+	for (char **entry = environ; *entry; entry++)
+		if (!is_named(*entry, "LD_PRELOAD") && !is_named(*entry, MOULT_VARIABLE) &&
+			!(notify[0] && is_named(*entry, "NOTIFY_SOCKET")))
+			list[out++] = *entry;
+	if (notify[0]) {
+		list[out++] = strcpy(text, notify);
+		text += strlen(text) + 1;
+	}
+	list[out++] = text;
+	text += sprintf(text, "LD_PRELOAD=%s%s%s", preload, preload[0] ? ":" : "", library) + 1;
+	list[out++] = strcpy(text, variable);
+	list[out] = NULL;
+	return list;
+}
+
+/* Beside our own program (a build), or where `make install` puts it. */
+static int library_path(char *path, size_t size)
+{
+	static const char *const places[] = {"libmoult.so", "../lib/moult/libmoult.so"};
+	char self[PATH_MAX], candidate[PATH_MAX + 32];
+	ssize_t length = readlink("/proc/self/exe", self, sizeof(self) - 1);
+	if (length <= 0)
+		return -errno;
+	self[length] = '\0';
+	char *slash = strrchr(self, '/');
+	for (size_t i = 0; i < COUNT(places); i++) {
+		snprintf(candidate, sizeof(candidate), "%.*s/%s", (int)(slash - self), self,
+			places[i]);
+		if (access(candidate, R_OK) < 0)
+			continue;
+		/* ld.so splits LD_PRELOAD at both. */
+		if (strpbrk(candidate, " :") || strlen(candidate) >= size)
+			return -EINVAL;
+		strcpy(path, candidate);
+		return 0;
+	}
+	return -ENOENT;
+}
+
+static void main_ended(struct generation *generation);
+
+static void reported(struct generation *generation, const struct report *report)
+{
+	switch (report->kind) {
+	case REPORT_EXECUTED:
+		generation->main = report->pid;
+		generation->executed = true;
+		log_notice("generation %u: started, pid %d", generation->id, report->pid);
+		break;
+	case REPORT_NOT_EXECUTED: generation->execute_error = report->value; break;
+	case REPORT_EXITED:
+		generation->main_exited = true;
+		generation->main_status = report->value;
+		main_ended(generation);
+		break;
+	}
+}
+
+void upgrade_read_reports(struct generation *generation)
+{
+	struct report report;
+	ssize_t length;
+	while ((length = read(generation->reports.fd, &report, sizeof(report))) == sizeof(report))
+		reported(generation, &report);
+	if (length == 0) /* the keeper has ended: waitpid tells */
+		loop_unwatch(&generation->reports);
+}
+
+static void reports_readable(void *context)
+{
+	upgrade_read_reports(context);
+}
+
+static int start(struct generation *generation)
+{
+	struct instance *instance = state.instance;
+	char library[PATH_MAX], variable[256], notify[128];
+	int result = library_path(library, sizeof(library));
+	if (result < 0) {
+		log_error("libmoult.so was not found beside moult or in ../lib/moult, or its path "
+			  "has a space or colon in it: %s",
+			strerror(-result));
+		return result;
+	}
+	result = readiness_init(&state.readiness, instance, generation);
+	if (result < 0)
+		return result;
+	generation_variable(generation, instance->channel_address, variable, sizeof(variable));
+	readiness_variable(&state.readiness, notify, sizeof(notify));
+	char **environment = environment_new(variable, notify, library);
+	if (!environment)
+		return -ENOMEM;
+	struct spawn spawn = {.command = generation->settings.command,
+		.environment = environment,
+		.ready_fd = generation->settings.ready == READY_FD ? generation->settings.ready_fd
+								   : -1,
+		.ready_pipe = state.readiness.pipe,
+		.background = instance->options->background};
+	generation->started = now();
+	generation->started_wall = time(NULL);
+	result = spawn_generation(&spawn, &generation->keeper, &generation->reports.fd);
+	free(environment);
+	if (result < 0)
+		return result;
+	generation->reports.ready = reports_readable;
+	generation->reports.context = generation;
+	return loop_watch(&generation->reports);
+}
+
+int upgrade_begin(enum upgrade_kind kind, const struct settings *settings)
+{
+	struct instance *instance = state.instance;
+	struct generation *generation = generation_new(instance->last_id + 1, settings);
+	if (!generation)
+		return -errno;
+	generation->instance = instance;
+	generation->older = instance->newest;
+	poke_publish(generation);
+	state.kind = kind;
+	state.began = now();
+	state.generation = generation;
+	state.hinted = false;
+	instance->newest = instance->next = generation;
+	int result = start(generation);
+	if (result < 0 && !generation->keeper) {
+		instance->newest = generation->older;
+		instance->next = NULL;
+		readiness_deinit(&state.readiness);
+		generation_free(generation);
+		return result;
+	}
+	instance->last_id++;
+	state.phase = WARMING;
+	readiness_await(&state.readiness, ready, NULL);
+	state.ready_timeout.fire = not_ready_in_time;
+	loop_after(&state.ready_timeout, settings->ready_timeout);
+	state.hint.fire = hint;
+	loop_after(&state.hint, SECOND);
+	return 0;
+}
+
+/* ---- what happens to processes ---- */
+
+static void main_ended(struct generation *generation)
+{
+	char how[64], time[32];
+	if (!upgrade_concerns(generation)) {
+		state.main_ended(generation);
+		return;
+	}
+	if (state.phase == FAILING)
+		return;
+	int status = generation->main_status;
+	/* The parent of a daemon that puts itself into the background says 0. */
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 0 &&
+		(state.phase == WARMING || instance_holds_any(state.instance, generation)))
+		return;
+	status_print(status, how, sizeof(how));
+	if (state.phase == WARMING) {
+		fail(EXIT_FAILED, "%s before it was ready", how);
+		return;
+	}
+	duration_print(now() - generation->ready, time, sizeof(time));
+	fail(EXIT_FAILED, "%s %s after it was ready", how, time);
+}
+
+bool upgrade_concerns(const struct generation *generation)
+{
+	return state.phase != IDLE && generation == state.generation;
+}
+
+/* Sockets that only the failed version listened on end with it, as they would without us. */
+static void close_its_own(const struct generation *failed)
+{
+	for (uint32_t i = 0; i < state.instance->store.count; i++) {
+		struct listener *listener = instance_listener(state.instance, i);
+		bool held = false;
+		fd_close(&listener->fresh);
+		for (struct generation *g = state.instance->newest; g; g = g->older)
+			held |= g != failed && g->holds[i];
+		if (!held && listener->born == failed->id)
+			listener_close(listener);
+	}
+}
+
+void upgrade_generation_gone(struct generation *generation)
+{
+	char how[64], time[32];
+	if (state.phase != FAILING) {
+		if (generation->execute_error) {
+			int error = generation->execute_error;
+			bool missing = error == ENOENT || error == ENOTDIR;
+			fail(missing ? EXIT_NOT_FOUND : EXIT_CANNOT_EXECUTE,
+				"%s cannot be executed: %s", generation->settings.command[0],
+				strerror(error));
+		} else if (generation->main_exited) {
+			status_print(generation->main_status, how, sizeof(how));
+			if (state.phase == WARMING)
+				fail(EXIT_FAILED, "%s before it was ready", how);
+			else {
+				duration_print(now() - generation->ready, time, sizeof(time));
+				fail(EXIT_FAILED, "all its processes ended %s after it was ready",
+					time);
+			}
+		} else
+			fail(EXIT_FAILED, "its keeper process ended");
+	}
+	if (state.kind == UPGRADE_REQUESTED)
+		close_its_own(generation);
+	finish(state.exit_status);
+}
+
+bool upgrade_reaped(pid_t pid, int status)
+{
+	return readiness_reaped(&state.readiness, pid, status);
+}
+
+void upgrade_abandon(void)
+{
+	readiness_deinit(&state.readiness);
+	loop_cancel(&state.ready_timeout);
+	loop_cancel(&state.probation);
+	loop_cancel(&state.hint);
+	if (state.phase == WARMING)
+		drain_kill(state.generation);
+	else if (state.phase == PROBATION_TIME)
+		begin_drain_of_old(state.generation);
+	state.instance->next = NULL;
+	state.phase = IDLE;
+	state.generation = NULL;
+}
