@@ -371,28 +371,3 @@ int tree_signal_children_once(pid_t root, int signal, struct pid_set *told)
 {
 	return signal_all(root, signal, false, told);
 }
-
-int tree_signal_children_once(pid_t root, int signal, struct pid_set *told)
-{
-	CLEANUP(pid_set_deinit) struct pid_set set = {0};
-	int signalled = 0;
-
-	if (root <= 0)
-		return 0;
-	(void)list(root, false, &set);
-	for (size_t i = 0; i < set.count; i++) {
-		pid_t pid = set.pids[i];
-		int fd;
-
-		if (pid_set_has(told, pid))
-			continue;
-		fd = (int)syscall(SYS_pidfd_open, pid, 0);
-		if (fd < 0)
-			continue;
-		if (is_child(root, pid) && pid_set_add(told, pid) > 0 &&
-		        syscall(SYS_pidfd_send_signal, fd, signal, NULL, 0) == 0)
-			signalled++;
-		close(fd);
-	}
-	return signalled;
-}
