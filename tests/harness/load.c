@@ -324,6 +324,14 @@ static bool connection_ask(struct connection *c, const char *request)
 	return !request || connection_send(c);
 }
 
+/* NULL: it is the server's turn. */
+static const char *first_request(const struct connection *c)
+{
+	if (options.mode == MODE_BANNER)
+		return NULL;
+	return c->persistent && *options.persistent_send ? options.persistent_send : options.send;
+}
+
 /* The length of an HTTP answer, 0 if it is not complete, -1 if it is no HTTP. */
 static ssize_t http_length(const struct connection *c, bool ended)
 {
@@ -459,7 +467,7 @@ static void connection_step(struct connection *c, uint32_t events)
 			connection_fail(c, error);
 			return;
 		}
-		if (!connection_ask(c, options.mode == MODE_BANNER ? NULL : options.send))
+		if (!connection_ask(c, first_request(c)))
 			return;
 	} else if (c->request && !connection_send(c)) {
 		return;
