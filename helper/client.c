@@ -26,6 +26,7 @@ enum {
 
 #define CLEAR_SCREEN "\033[H\033[2J"
 #define ERASE_LINE   "\r\033[K"
+#define LIST_COLUMNS "%-20s %8s  %-9s %10s  %s\n"
 
 struct request {
 	char *text;
@@ -424,8 +425,15 @@ int client_run(enum verb verb, const struct options *options, int word_count, ch
 	struct screen screen = {.terminal = isatty(STDERR_FILENO)};
 	char directory[sizeof(struct sockaddr_un)];
 	struct sockaddr_un address;
-	int r = request_init(&request, verb, word_count, words);
+	char *json[] = {"--json"};
+	int r;
 
+	/* Watching is done here */
+	if (verb == VERB_STATUS) {
+		words = json;
+		word_count = options->json;
+	}
+	r = request_init(&request, verb, word_count, words);
 	if (r == -E2BIG)
 		return fail(EXIT_USAGE, "the command line is too long, at most %d bytes",
 		        CONTROL_REQUEST_MAX);
@@ -448,23 +456,6 @@ int client_run(enum verb verb, const struct options *options, int word_count, ch
 			return r;
 		sleep(1);
 	}
-}
-
-/* "pid\tstate\tgeneration\tcommand\n" in columns. */
-static void list_print(const char *name, struct answer *answer)
-{
-	char *rest = answer->text;
-	const char *field[4] = {"?", "?", "?", ""};
-
-	if (answer->length > 0 && rest[answer->length - 1] == '\n')
-		rest[answer->length - 1] = '\0';
-	for (size_t i = 0; i < COUNT(field) && rest; i++) {
-		char *text = i + 1 < COUNT(field) ? strsep(&rest, "\t") : rest;
-
-		make_printable(text, strlen(text));
-		field[i] = text;
-	}
-	(void)printf("%-20s %8s  %-9s %10s  %s\n", name, field[0], field[1], field[2], field[3]);
 }
 
 /* Asks and listens to the end, so that the launcher never talks to a closed socket. */
@@ -496,10 +487,14 @@ static void list_one(const char *directory, const char *name, const struct reque
 	if (fd == -ECONNREFUSED || fd == -ENOENT)
 		return;
 	if (fd < 0 || !list_ask(fd, request, &answer)) {
-		(void)snprintf(answer.text, sizeof answer.text, "?\tunknown\t?\t(does not answer)");
-		answer.length = strlen(answer.text);
+		(void)printf(LIST_COLUMNS, name, "?", "unknown", "?", "(does not answer)");
+		return;
 	}
-	list_print(name, &answer);
+	/* The launcher has put it into columns */
+	if (answer.length > 0 && answer.text[answer.length - 1] == '\n')
+		answer.text[--answer.length] = '\0';
+	make_printable(answer.text, answer.length);
+	(void)puts(answer.text);
 }
 
 int client_list(void)
@@ -516,7 +511,7 @@ int client_list(void)
 		r = instances_read(directory, &instances);
 	if (r < 0)
 		return fail(EXIT_FAILED, "%s: %s", directory, strerror(-r));
-	(void)printf("%-20s %8s  %-9s %10s  %s\n", "NAME", "PID", "STATE", "GENERATION", "COMMAND");
+	(void)printf(LIST_COLUMNS, "NAME", "PID", "STATE", "GENERATION", "COMMAND");
 	for (size_t i = 0; i < instances.count; i++)
 		list_one(directory, instances.names[i], &request);
 	if (fflush(stdout) != 0 || ferror(stdout))

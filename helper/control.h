@@ -5,8 +5,8 @@
  *
  * Request: one datagram of NUL-terminated strings: CONTROL_PROTOCOL, the verb ("upgrade", "status",
  * "stop", "list", "ping"), then the words of the command line after the verb and the instance's
- * name.  The answer to "list" is one CONTROL_TEXT line: pid, state, generation and command with
- * tabs between them.
+ * name.  The answer to "list" is one CONTROL_TEXT line: name, pid, state, generation and command in
+ * the columns of client_list().  "status" has at most the word "--json".
  * Answers: datagrams whose first byte says what the rest (not NUL-terminated) is; the last one is
  * CONTROL_EXIT with the exit status in decimal.  A connection that ends without it: the launcher
  * died.

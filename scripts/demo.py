@@ -25,6 +25,7 @@ RATE = 600  # new connections a second
 PERSISTENT = 50  # connections that stay, with a request every 100 ms
 
 CONFIGURATION = """
+daemon off;
 worker_processes 2;
 pid nginx.pid;
 events {{ worker_connections 4096; }}
@@ -53,8 +54,7 @@ class Nginx:
             file.write(CONFIGURATION.format(version=version, port=self.port))
             if broken:
                 file.write("listne 80;\n")
-        return ["nginx", "-p", ".", "-e", "error.log", "-c", f"{version}.conf",
-                "-g", "daemon off;"]
+        return ["nginx", "-p", ".", "-e", "error.log", "-c", f"{version}.conf"]
 
     def wait(self):
         """Until it answers, at most 10 seconds."""
@@ -162,23 +162,30 @@ def expect(wanted, status):
         raise RuntimeError(f"moult exited with {status}, not {wanted}")
 
 
+def renew(load):
+    say("  (the clients close the connections that stayed, and open new ones)")
+    load.order("renew")
+
+
 def under_moult(nginx):
     say("\n== nginx under moult: three upgrades, one of them to a version that fails\n")
-    words = ["run", "--name=web", "-q", "--", *nginx.command("v1")]
+    words = ["run", "--name=web", "--quiet", "--", *nginx.command("v1")]
     say(f"  $ moult {shlex.join(words)} &")
-    launcher = subprocess.Popen([MOULT, *words])
+    with open("launcher.log", "w") as log:  # the commands below say the same
+        launcher = subprocess.Popen([MOULT, *words], stderr=log)
     nginx.wait()
     load = Load(nginx.port)
     time.sleep(3.5)
     expect(0, moult("upgrade", "web", "--", *nginx.command("v2")))
-    time.sleep(3)
+    time.sleep(2)
+    renew(load)
+    time.sleep(1.5)
     expect(1, moult("upgrade", "web", "--", *nginx.command("v3", broken=True)))
     time.sleep(3)
     expect(0, moult("upgrade", "web", "--", *nginx.command("v4")))
-    time.sleep(3)
-    say("  (the clients close their persistent connections and open new ones)")
-    load.order("renew")
-    time.sleep(3)
+    time.sleep(2)
+    renew(load)
+    time.sleep(2.5)
     expect(0, moult("status", "web"))
     result = load.finish()
     expect(0, moult("stop", "web"))
@@ -235,6 +242,9 @@ def main():
         plain = plain_restart(nginx)
         ours = under_moult(nginx)
     except (OSError, RuntimeError) as error:
+        if os.path.exists("launcher.log"):
+            with open("launcher.log") as log:
+                sys.stderr.write(log.read())
         sys.exit(f"demo: {error}")
     finally:
         end_all()

@@ -108,14 +108,23 @@ int wait_epoll_is_plain(void)
 	return plain;
 }
 
+/* One descriptor of a poll or select: a listener, or an epoll that watches some. */
+static void note_waited_for(int fd)
+{
+	unsigned kind = fd_kind(fd);
+	if (kind >= FD_LISTENER)
+		listener_watched((int)(kind - FD_LISTENER));
+	else if (kind == FD_EPOLL)
+		interest_mark_waiting();
+}
+
 int wait_poll_is_plain(const struct pollfd *fds, nfds_t count)
 {
 	int plain = wait_is_plain();
 	if (member_page && listener_known())
 		for (nfds_t i = 0; i < count; i++)
-			if (fds[i].fd >= 0 && (fds[i].events & POLLIN) &&
-			        fd_listener(fds[i].fd) >= 0)
-				listener_watched(fd_listener(fds[i].fd));
+			if (fds[i].fd >= 0 && (fds[i].events & POLLIN))
+				note_waited_for(fds[i].fd);
 	return plain;
 }
 
@@ -137,8 +146,8 @@ int wait_select_is_plain(int count, const fd_set *readable)
 	for (size_t w = 0; w < set_words(count); w++)
 		for (set_word bits = words[w]; bits; bits &= bits - 1) {
 			int fd = (int)(w * WORD_BITS) + __builtin_ctzl(bits);
-			if (fd < count && fd_listener(fd) >= 0)
-				listener_watched(fd_listener(fd));
+			if (fd < count)
+				note_waited_for(fd);
 		}
 	return plain;
 }
