@@ -169,6 +169,14 @@ void interest_mark_waiting(void)
 			gate_mark_waiting(records[i].listener);
 }
 
+bool interest_watches(int listener)
+{
+	for (uint32_t i = 0, end = atomic_load(&records_end); i < end; i++)
+		if (is_active(&records[i]) && records[i].listener == listener)
+			return true;
+	return false;
+}
+
 static int fail(int error)
 {
 	errno = error;

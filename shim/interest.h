@@ -11,6 +11,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <sys/epoll.h>
 
 /* epoll_ctl() on descriptor `fd`, which is `listener`. Result and errno as epoll_ctl's. */
@@ -21,6 +22,9 @@ void interest_settle(void);
 
 /* Do we watch any listener in any epoll? If so mark those as waited on. */
 void interest_mark_waiting(void);
+
+/* Does an epoll of ours watch it, now or when its gate opens? */
+bool interest_watches(int listener);
 
 /*
  * `fd` is about to be closed or replaced: take it out first.  Afterwards the entry of a socket that

@@ -21,7 +21,7 @@
 
 /* What this process remembers of a listener; forked children have their own copy. */
 struct local {
-	_Atomic uint32_t watched;     /* has been polled */
+	_Atomic uint32_t watched;     /* has been given to poll or select */
 	_Atomic uint32_t declined_at; /* number of the wait after which an accept was turned away */
 	_Atomic uint32_t owner;       /* pid that bound it or called listen() */
 };
@@ -234,17 +234,20 @@ static int64_t receive_timeout(int fd)
 	return limit.tv_sec * (int64_t)1000000 + limit.tv_usec;
 }
 
+static bool is_watched(int listener)
+{
+	return atomic_load_explicit(&local[listener].watched, memory_order_relaxed) ||
+	       interest_watches(listener);
+}
+
 /*
  * The daemon was told of a connection that is not for it.  True once per wait: a program that polls
  * and then accepts is sent back to its poll; threads that sit in accept alone do block.
  */
 static bool was_announced(int listener)
 {
-	struct local *mine = &local[listener];
-	if (!atomic_load_explicit(&mine->watched, memory_order_relaxed))
-		return false;
 	uint32_t wait = atomic_load(&waits);
-	return atomic_exchange(&mine->declined_at, wait) != wait;
+	return is_watched(listener) && atomic_exchange(&local[listener].declined_at, wait) != wait;
 }
 
 int listener_accept(int listener, int fd, struct sockaddr *address, socklen_t *length, int flags)
@@ -270,7 +273,7 @@ int listener_accept(int listener, int fd, struct sockaddr *address, socklen_t *l
 				raw(SYS_close, result);
 				if (length)
 					*length = given;
-				if (!nonblock && atomic_load(&local[listener].watched))
+				if (!nonblock && is_watched(listener))
 					return fail(ECONNABORTED);
 				continue;
 			}
