@@ -188,7 +188,7 @@ def test_a_bad_configuration_of_nginx_is_a_non_event(moult, load, directory, por
         path.write_text(path.read_text().replace("worker_processes 2;", word))
     result = instance.upgrade(command=bad, expect=1)
     assert "status 1" in result.stderr
-    assert "nginx: [emerg]" in instance.log()
+    assert "[emerg]" in result.stderr and "[emerg]" in instance.log()
     client.wait_answers(50, "g1")
     switched = instance.upgrade(command=nginx(setting, "g2")).instant
     client.renew()

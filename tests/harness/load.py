@@ -130,5 +130,3 @@ def assert_switches(result, tags, switched):
     for old, instant in zip(tags, switched):
         late = (result.tags[old]["last_started_ns"] - instant) / 1e6
         assert late < 0, f"{old} answered {late} ms after the upgrade\n{result.explain()}"
-    starts = [result.tags[tag]["first_started_ns"] for tag in tags]
-    assert starts == sorted(starts), result.explain()
