@@ -71,7 +71,7 @@ static void closing_cancel(const struct generation *generation, int listener)
 {
 	for (size_t i = 0; i < CLOSINGS; i++)
 		if (closings[i].generation == generation &&
-			(listener < 0 || closings[i].listener == (uint32_t)listener))
+		        (listener < 0 || closings[i].listener == (uint32_t)listener))
 			closings[i].generation = NULL;
 }
 
@@ -115,9 +115,9 @@ static void look_at_closings(void *context)
 		closing->generation = NULL;
 		/* With --restart=always the queue outlives a daemon that closes it to end. */
 		if (generation->settings.restart != RESTART_ALWAYS &&
-			generation->state <= GENERATION_CURRENT &&
-			generation->holds[closing->listener] &&
-			!instance_holds(the_instance, generation, closing->listener))
+		        generation->state <= GENERATION_CURRENT &&
+		        generation->holds[closing->listener] &&
+		        !instance_holds(the_instance, generation, closing->listener))
 			let_go(generation, closing->listener);
 	}
 	if (more)
@@ -127,12 +127,12 @@ static void look_at_closings(void *context)
 static void handle_closed(struct generation *generation, int listener)
 {
 	if (listener < 0 || (uint32_t)listener >= the_instance->store.count ||
-		!generation->holds[listener])
+	        !generation->holds[listener])
 		return;
 	for (size_t i = 0; i < CLOSINGS; i++)
 		if (!closings[i].generation) {
 			closings[i] = (struct closing){
-				generation, (uint32_t)listener, after(CLOSE_PATIENCE)};
+			        generation, (uint32_t)listener, after(CLOSE_PATIENCE)};
 			closing_timer.fire = look_at_closings;
 			if (!closing_timer.armed)
 				loop_after(&closing_timer, CLOSE_PATIENCE);
@@ -143,7 +143,8 @@ static void handle_closed(struct generation *generation, int listener)
 
 /* ---- bind and listen ---- */
 
-/* A listener that the current generation takes up late is switched to it when it has been answered. */
+/* A listener that the current generation takes up late is switched to it when it has been answered.
+ */
 static void switch_late(void *context)
 {
 	(void)context;
@@ -184,20 +185,19 @@ static bool asks_for_any_port(const struct moult_request *request)
 	return ((const struct sockaddr_in *)&request->address)->sin_port == 0;
 }
 
-static void handle_bind(int client, struct generation *generation,
-	const struct moult_request *request, int *fd)
+static void handle_bind(
+        int client, struct generation *generation, const struct moult_request *request, int *fd)
 {
 	struct fdstore *store = &the_instance->store;
 	int i = -1;
 	if (*fd < 0 || !may_bind(generation) ||
-		request->address_length > sizeof(request->address)) {
+	        request->address_length > sizeof(request->address)) {
 		answer(client, 0, -1, -1);
 		return;
 	}
 	while ((i = fdstore_find(store, *fd, &request->address, request->address_length, i)) >= 0)
 		/* Once per generation, and again when no process of it has it any more. */
-		if (!generation->holds[i] ||
-			!instance_holds(the_instance, generation, (uint32_t)i))
+		if (!generation->holds[i] || !instance_holds(the_instance, generation, (uint32_t)i))
 			break;
 	if (i < 0) {
 		if (asks_for_any_port(request))
@@ -226,8 +226,8 @@ static void set_backlog(const struct generation *generation, uint32_t i, int bac
 		listener_set_backlog(listener, backlog);
 }
 
-static void handle_listen(int client, struct generation *generation,
-	const struct moult_request *request, int *fd)
+static void handle_listen(
+        int client, struct generation *generation, const struct moult_request *request, int *fd)
 {
 	struct fdstore *store = &the_instance->store;
 	int i = request->listener;
@@ -256,7 +256,7 @@ static void handle_listen(int client, struct generation *generation,
 	set_backlog(generation, (uint32_t)i, request->backlog);
 	if (gate_get(generation, (uint32_t)i) == MOULT_GATE_SHUT)
 		take(generation, (uint32_t)i,
-			atomic_load(&generation->page->gate[i].nonblock) != 0);
+		        atomic_load(&generation->page->gate[i].nonblock) != 0);
 	answer(client, 0, i, -1);
 }
 
@@ -285,7 +285,7 @@ static struct generation *asker(int client, const struct moult_request *request)
 		return NULL;
 	for (struct generation *g = the_instance->newest; g; g = g->older)
 		if (g->id == request->generation &&
-			!memcmp(g->token, request->token, MOULT_TOKEN_DIGITS))
+		        !memcmp(g->token, request->token, MOULT_TOKEN_DIGITS))
 			return tree_has(g->keeper, peer.pid) ? g : NULL;
 	return NULL;
 }
@@ -314,23 +314,24 @@ static void readable(void *context)
 	struct iovec part = {&request, sizeof(request)};
 	_Alignas(struct cmsghdr) char space[CMSG_SPACE(sizeof(int))] = {0};
 	struct msghdr message = {.msg_iov = &part,
-		.msg_iovlen = 1,
-		.msg_control = space,
-		.msg_controllen = sizeof(space)};
+	        .msg_iovlen = 1,
+	        .msg_control = space,
+	        .msg_controllen = sizeof(space)};
 	CLEANUP(fd_close) int fd = -1;
 	ssize_t length = recvmsg(client->watch.fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 	if (length < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
 	struct cmsghdr *header = length > 0 ? CMSG_FIRSTHDR(&message) : NULL;
 	if (header && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS &&
-		header->cmsg_len == CMSG_LEN(sizeof(int)))
+	        header->cmsg_len == CMSG_LEN(sizeof(int)))
 		memcpy(&fd, CMSG_DATA(header), sizeof(fd));
 	if (length == sizeof(request) && request.contract == MOULT_CONTRACT)
 		handle(client->watch.fd, &request, &fd);
 	else if (length >= (ssize_t)sizeof(request.contract)) {
-		log_error("a process asked in contract %u, this launcher speaks %u: libmoult.so and "
-			  "moult are of different versions; the process runs as without moult",
-			request.contract, MOULT_CONTRACT);
+		log_error(
+		        "a process asked in contract %u, this launcher speaks %u: libmoult.so and "
+		        "moult are of different versions; the process runs as without moult",
+		        request.contract, MOULT_CONTRACT);
 		answer(client->watch.fd, -EPROTO, -1, -1);
 	}
 	forget(client);
@@ -346,7 +347,7 @@ static void acceptable(void *context)
 	for (size_t i = 0; i < CLIENTS; i++) {
 		/* The shim has sent when it is connected: who has not for so long is none. */
 		if (clients[i].watch.fd >= 0 &&
-			now() - clients[i].since > MOULT_REPLY_SECONDS * SECOND)
+		        now() - clients[i].since > MOULT_REPLY_SECONDS * SECOND)
 			forget(&clients[i]);
 		if (clients[i].watch.fd < 0)
 			client = &clients[i];
@@ -356,7 +357,7 @@ static void acceptable(void *context)
 		return;
 	}
 	*client = (struct client){
-		.watch = {.fd = fd, .ready = readable, .context = client}, .since = now()};
+	        .watch = {.fd = fd, .ready = readable, .context = client}, .since = now()};
 	if (loop_watch(&client->watch) < 0)
 		forget(client);
 }
@@ -371,15 +372,15 @@ int channel_start(struct instance *instance)
 	if (getrandom(random, sizeof(random), 0) != sizeof(random))
 		return -errno;
 	int length = snprintf(instance->channel_address, sizeof(instance->channel_address),
-		"moult-%d-%02x%02x%02x%02x%02x%02x%02x%02x", getpid(), random[0], random[1],
-		random[2], random[3], random[4], random[5], random[6], random[7]);
+	        "moult-%d-%02x%02x%02x%02x%02x%02x%02x%02x", getpid(), random[0], random[1],
+	        random[2], random[3], random[4], random[5], random[6], random[7]);
 	memcpy(address.sun_path + 1, instance->channel_address, (size_t)length);
 	server.fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (server.fd < 0 ||
-		bind(server.fd, (struct sockaddr *)&address,
-			(socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 +
-				(size_t)length)) < 0 ||
-		listen(server.fd, 512) < 0)
+	        bind(server.fd, (struct sockaddr *)&address,
+	                (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)length)) <
+	                0 ||
+	        listen(server.fd, 512) < 0)
 		return -errno;
 	server.ready = acceptable;
 	return loop_watch(&server);

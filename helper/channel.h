@@ -2,8 +2,8 @@
 /*
  * The launcher's end of the contract: what processes of a generation ask (shim/contract.h).
  *
- * Who asks is checked by the kernel's word (SO_PEERCRED, a descendant of the generation's keeper) and
- * the generation's token, what it sends by looking at the descriptor itself.
+ * Who asks is checked by the kernel's word (SO_PEERCRED, a descendant of the generation's keeper)
+ * and the generation's token, what it sends by looking at the descriptor itself.
  */
 #pragma once
 

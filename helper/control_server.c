@@ -29,8 +29,8 @@ static void *handle_context;
 static struct sockaddr_un address = {.sun_family = AF_UNIX};
 
 /* The client may be slow or gone: what it does not take is lost to it, and never waited for. */
-static void answer(struct control_client *client, enum control_answer kind, const char *text,
-	size_t length)
+static void answer(
+        struct control_client *client, enum control_answer kind, const char *text, size_t length)
 {
 	char byte = (char)kind;
 	struct iovec parts[2] = {{&byte, 1}, {(void *)(uintptr_t)text, length}};
@@ -84,7 +84,7 @@ void control_finish(enum verb verb, bool wait, int exit_status)
 {
 	for (size_t i = 0; i < CLIENTS; i++)
 		if (clients[i].used && clients[i].attached && clients[i].verb == verb &&
-			clients[i].wait == wait)
+		        clients[i].wait == wait)
 			control_reply(&clients[i], exit_status, NULL);
 }
 
@@ -136,8 +136,8 @@ static void readable(void *context)
 	}
 	if (strcmp(words[0], CONTROL_PROTOCOL) != 0) {
 		control_reply(client, EXIT_USAGE,
-			"moult: the launcher speaks control protocol " CONTROL_PROTOCOL
-			", this command another: they are of different versions");
+		        "moult: the launcher speaks control protocol " CONTROL_PROTOCOL
+		        ", this command another: they are of different versions");
 		return;
 	}
 	handle(handle_context, client, count - 1, words + 1);
@@ -156,12 +156,12 @@ static void acceptable(void *context)
 		if (!clients[i].used)
 			client = &clients[i];
 	if (!client || getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) < 0 ||
-		(peer.uid != geteuid() && peer.uid != 0)) {
+	        (peer.uid != geteuid() && peer.uid != 0)) {
 		close(fd);
 		return;
 	}
 	*client = (struct control_client){
-		.watch = {.fd = fd, .ready = readable, .context = client}, .used = true};
+	        .watch = {.fd = fd, .ready = readable, .context = client}, .used = true};
 	if (loop_watch(&client->watch) < 0)
 		forget(client);
 }
@@ -169,15 +169,18 @@ static void acceptable(void *context)
 /* Does somebody answer at the path? A socket left by a killed launcher refuses. */
 static bool is_served(void)
 {
-	CLEANUP(fd_close) int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	CLEANUP(fd_close)
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	return connect(fd, (struct sockaddr *)&address, sizeof(address)) == 0 || errno == EAGAIN;
 }
 
-int control_start(const char *name, control_handler *handler, void *context, char *path, size_t size)
+int control_start(
+        const char *name, control_handler *handler, void *context, char *path, size_t size)
 {
 	char directory[sizeof(address.sun_path)];
-	path[0] = '\0';
+	directory[0] = '\0';
 	int result = control_directory(directory, sizeof(directory), 1);
+	snprintf(path, size, "%s", directory);
 	if (result < 0)
 		return result;
 	int length = snprintf(path, size, "%s/%s.sock", directory, name);
@@ -194,9 +197,8 @@ int control_start(const char *name, control_handler *handler, void *context, cha
 	(void)unlink(path); /* most often there is none */
 	server.fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	mode_t mask = umask(0077);
-	int bound = server.fd < 0
-		? -1
-		: bind(server.fd, (struct sockaddr *)&address, sizeof(address));
+	int bound =
+	        server.fd < 0 ? -1 : bind(server.fd, (struct sockaddr *)&address, sizeof(address));
 	result = bound < 0 ? -errno : 0;
 	umask(mask);
 	if (result == 0 && listen(server.fd, 64) < 0)

@@ -16,7 +16,8 @@ typedef void control_handler(void *context, struct control_client *client, int c
  * Binds RUNTIME/NAME.sock.  0, -EADDRINUSE when an instance of that name runs, or -errno; `path` is
  * filled in either way.
  */
-int control_start(const char *name, control_handler *handler, void *context, char *path, size_t size);
+int control_start(
+        const char *name, control_handler *handler, void *context, char *path, size_t size);
 
 /* Removes the socket's path and sends away whoever is still connected. */
 void control_stop(void);

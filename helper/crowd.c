@@ -9,8 +9,8 @@
 enum { POKING_ROUNDS = 40, POKES_A_ROUND = 16 };
 
 /* The processes of every generation but the one that accepts. */
-static int others_list(struct instance *instance, const struct generation *acceptor,
-	struct pid_set *processes)
+static int others_list(
+        struct instance *instance, const struct generation *acceptor, struct pid_set *processes)
 {
 	int result = 0;
 	for (struct generation *g = instance->newest; g && result == 0; g = g->older)
@@ -21,7 +21,7 @@ static int others_list(struct instance *instance, const struct generation *accep
 
 /* True while `listener` stays crowded. */
 static bool check(struct instance *instance, struct generation *acceptor, uint32_t i,
-	const struct pid_set *others)
+        const struct pid_set *others)
 {
 	struct listener *listener = instance_listener(instance, i);
 	size_t entries = 0, exclusive = 0;
@@ -49,8 +49,7 @@ static void look(void *context)
 	struct generation *last = NULL;
 	for (uint32_t i = 0; i < instance->store.count; i++) {
 		struct generation *acceptor = instance_acceptor(instance, i);
-		if (!acceptor ||
-			!(atomic_load(&acceptor->page->gate[i].word) & MOULT_GATE_CROWDED))
+		if (!acceptor || !(atomic_load(&acceptor->page->gate[i].word) & MOULT_GATE_CROWDED))
 			continue;
 		if (acceptor != last) {
 			pid_set_deinit(&others);

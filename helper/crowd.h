@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * After a switch: until no process of an older generation waits on a listener any more, the accepting
- * one registers without EPOLLEXCLUSIVE (MOULT_GATE_CROWDED).  The kernel's own lists say when that is.
+ * After a switch: until no process of an older generation waits on a listener any more, the
+ * accepting one registers without EPOLLEXCLUSIVE (MOULT_GATE_CROWDED).  The kernel's own lists say
+ * when that is.
  */
 #pragma once
 

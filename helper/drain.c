@@ -11,14 +11,14 @@
 
 /* Sockets of all other generations' processes: what nobody else holds may be this one's. */
 static void exclude_others(struct instance *instance, const struct generation *generation,
-	const struct inode_set *rows, size_t *count)
+        const struct inode_set *rows, size_t *count)
 {
 	for (struct generation *g = instance->newest; g; g = g->older) {
 		struct pid_set processes = {0};
 		struct inode_set sockets = {0};
 		size_t unreadable, in_flight;
 		if (g != generation && tree_list(g->keeper, &processes) == 0 &&
-			audit_sockets(&processes, &sockets, &unreadable, &in_flight) == 0) {
+		        audit_sockets(&processes, &sockets, &unreadable, &in_flight) == 0) {
 			size_t theirs = audit_join(rows, &sockets);
 			*count -= theirs < *count ? theirs : *count;
 		}
@@ -38,8 +38,8 @@ int drain_count(struct instance *instance, struct generation *generation, bool *
 		if (generation->holds[i])
 			port[ports++] = listener_port(instance_listener(instance, i));
 	/*
-	 * Processes first, then their sockets, then the connections: one that is accepted, or passed
-	 * on, in between is seen in the next round; empty counts only twice in a row.
+	 * Processes first, then their sockets, then the connections: one that is accepted, or
+	 * passed on, in between is seen in the next round; empty counts only twice in a row.
 	 */
 	if (result == 0)
 		result = tree_list(generation->keeper, &processes);
@@ -57,7 +57,7 @@ int drain_count(struct instance *instance, struct generation *generation, bool *
 		generation->audited = true;
 	}
 	*ret_quiet = result == 0 && !generation->connections && !in_flight &&
-		!generation_inflight(generation);
+	             !generation_inflight(generation);
 	free(port);
 	inode_set_deinit(&rows);
 	inode_set_deinit(&sockets);
@@ -67,8 +67,8 @@ int drain_count(struct instance *instance, struct generation *generation, bool *
 
 /* ---- listeners that no later generation wants ---- */
 
-static bool is_left_behind(struct instance *instance, const struct generation *generation,
-	uint32_t i)
+static bool is_left_behind(
+        struct instance *instance, const struct generation *generation, uint32_t i)
 {
 	if (!generation->holds[i] || instance_listener(instance, i)->state == LISTENER_GONE)
 		return false;
@@ -79,9 +79,9 @@ static bool is_left_behind(struct instance *instance, const struct generation *g
 }
 
 /*
- * Retires without a reset: new SYNs are dropped (the clients retry, and are refused after the close),
- * this generation accepts what is queued, then its gate closes and the queue ends.  True when none is
- * left open.
+ * Retires without a reset: new SYNs are dropped (the clients retry, and are refused after the
+ * close), this generation accepts what is queued, then its gate closes and the queue ends.  True
+ * when none is left open.
  */
 static bool retire_left_behind(struct instance *instance, struct generation *generation)
 {
@@ -95,7 +95,7 @@ static bool retire_left_behind(struct instance *instance, struct generation *gen
 			listener->state = LISTENER_RETIRING;
 		}
 		if (!listener_is_empty(listener) && now() < generation->drain_deadline &&
-			gate_get(generation, i) == MOULT_GATE_OPEN) {
+		        gate_get(generation, i) == MOULT_GATE_OPEN) {
 			done = false;
 			continue;
 		}
@@ -115,7 +115,8 @@ static void kill_again(void *context)
 {
 	struct generation *generation = context;
 	tree_signal(generation->keeper, SIGKILL);
-	/* Processes forked while we walked are found by the next walk; the keeper's exit ends it. */
+	/* Processes forked while we walked are found by the next walk; the keeper's exit ends it.
+	 */
 	loop_after(&generation->drain, 20 * MILLISECOND);
 }
 
@@ -138,15 +139,16 @@ static void tell_again(void *context)
 		struct pid_set left = {0};
 		tree_list(generation->keeper, &left);
 		if (left.count)
-			log_notice("generation %u: %zu processes still there after the stop signal, "
-				   "killing",
-				generation->id, left.count);
+			log_notice(
+			        "generation %u: %zu processes still there after the stop signal, "
+			        "killing",
+			        generation->id, left.count);
 		pid_set_deinit(&left);
 		drain_kill(generation);
 		return;
 	}
-	tree_signal_children_once(generation->keeper, generation->settings.stop_signal,
-		&generation->told);
+	tree_signal_children_once(
+	        generation->keeper, generation->settings.stop_signal, &generation->told);
 	nanoseconds left = generation->kill_at - now();
 	loop_after(&generation->drain, left < 20 * MILLISECOND ? left : 20 * MILLISECOND);
 }
@@ -170,10 +172,10 @@ static void drained(struct generation *generation)
 	duration_print(now() - generation->drain_began, time, sizeof(time));
 	if (generation->by_deadline)
 		log_notice("generation %u: %zu connections left after %s, stopping", generation->id,
-			generation->connections, time);
+		        generation->connections, time);
 	else
-		snprintf(generation->ending, sizeof(generation->ending), "drained after %s, ",
-			time);
+		snprintf(
+		        generation->ending, sizeof(generation->ending), "drained after %s, ", time);
 	drain_stop(generation, generation->settings.kill_after);
 }
 
@@ -188,11 +190,11 @@ static void look(void *context)
 	int result = drain_count(instance, generation, &quiet);
 	if (result < 0)
 		log_debug("generation %u: cannot count its connections (%d), trying again",
-			generation->id, result);
+		        generation->id, result);
 	generation->empty_in_a_row = quiet && retired ? generation->empty_in_a_row + 1 : 0;
 	if (generation->connections != before)
 		control_progress("generation %u: draining, %zu connections", generation->id,
-			generation->connections);
+		        generation->connections);
 	if (now() >= generation->drain_deadline)
 		generation->by_deadline = true;
 	if (generation->empty_in_a_row >= 2 || generation->by_deadline) {
@@ -203,10 +205,10 @@ static void look(void *context)
 	}
 	/* Soon while it is nearly over, and never more than 5 % of a core. */
 	nanoseconds cost = now() - began;
-	nanoseconds pause = generation->empty_in_a_row	     ? 5 * MILLISECOND
-		: generation_open_hint(generation) <= 0	     ? 20 * MILLISECOND
-		: now() - generation->drain_began < SECOND ? 20 * MILLISECOND
-							     : 200 * MILLISECOND;
+	nanoseconds pause = generation->empty_in_a_row                 ? 5 * MILLISECOND
+	                    : generation_open_hint(generation) <= 0    ? 20 * MILLISECOND
+	                    : now() - generation->drain_began < SECOND ? 20 * MILLISECOND
+	                                                               : 200 * MILLISECOND;
 	if (pause < 20 * cost)
 		pause = 20 * cost;
 	if (generation->drain_deadline != NEVER && pause > generation->drain_deadline - now())
@@ -225,7 +227,7 @@ void drain_begin(struct instance *instance, struct generation *generation)
 	generation->drain.context = generation;
 	drain_count(instance, generation, &quiet);
 	log_notice("generation %u: draining, %zu connections", generation->id,
-		generation->connections);
+	        generation->connections);
 	if (generation->settings.drain_signal)
 		tree_signal_children(generation->keeper, generation->settings.drain_signal);
 	loop_after(&generation->drain, 0);

@@ -2,8 +2,9 @@
 /*
  * The end of a generation: its connections run out, it is told to stop, it is made to.
  *
- * The count is the kernel's (helper/audit.h); a generation is told to stop only when it was empty twice
- * in a row, or when its time is over.  Its end is the exit of its keeper, which the supervisor sees.
+ * The count is the kernel's (helper/audit.h); a generation is told to stop only when it was empty
+ * twice in a row, or when its time is over.  Its end is the exit of its keeper, which the
+ * supervisor sees.
  */
 #pragma once
 

@@ -48,7 +48,7 @@ int identity_of(int fd, bool bound, struct listener_identity *ret_identity)
 	id.family = option(fd, SOL_SOCKET, SO_DOMAIN);
 	id.protocol = option(fd, SOL_SOCKET, SO_PROTOCOL);
 	if ((id.family != AF_INET && id.family != AF_INET6) ||
-		option(fd, SOL_SOCKET, SO_TYPE) != SOCK_STREAM)
+	        option(fd, SOL_SOCKET, SO_TYPE) != SOCK_STREAM)
 		return -EAFNOSUPPORT;
 	id.v6only = id.family == AF_INET6 ? option(fd, IPPROTO_IPV6, IPV6_V6ONLY) : 0;
 	socklen_t length = sizeof(id.network);
@@ -67,8 +67,8 @@ int identity_of(int fd, bool bound, struct listener_identity *ret_identity)
 static uint16_t port_of(const struct sockaddr_storage *address)
 {
 	return ntohs(address->ss_family == AF_INET6
-			? ((const struct sockaddr_in6 *)address)->sin6_port
-			: ((const struct sockaddr_in *)address)->sin_port);
+	                     ? ((const struct sockaddr_in6 *)address)->sin6_port
+	                     : ((const struct sockaddr_in *)address)->sin_port);
 }
 
 /* Equal but for the port. A scope is part of a link-local address only. */
@@ -78,33 +78,32 @@ static bool same_host(const struct sockaddr_storage *a, const struct sockaddr_st
 		return false;
 	if (a->ss_family == AF_INET)
 		return ((const struct sockaddr_in *)a)->sin_addr.s_addr ==
-			((const struct sockaddr_in *)b)->sin_addr.s_addr;
+		       ((const struct sockaddr_in *)b)->sin_addr.s_addr;
 	const struct sockaddr_in6 *x = (const void *)a, *y = (const void *)b;
 	return IN6_ARE_ADDR_EQUAL(&x->sin6_addr, &y->sin6_addr) &&
-		(!IN6_IS_ADDR_LINKLOCAL(&x->sin6_addr) || x->sin6_scope_id == y->sin6_scope_id);
+	       (!IN6_IS_ADDR_LINKLOCAL(&x->sin6_addr) || x->sin6_scope_id == y->sin6_scope_id);
 }
 
 static bool same_socket(const struct listener_identity *a, const struct listener_identity *b)
 {
 	return a->family == b->family && a->protocol == b->protocol && a->v6only == b->v6only &&
-		a->network == b->network && !strncmp(a->device, b->device, sizeof(a->device)) &&
-		same_host(&a->address, &b->address);
+	       a->network == b->network && !strncmp(a->device, b->device, sizeof(a->device)) &&
+	       same_host(&a->address, &b->address);
 }
 
 int fdstore_find(const struct fdstore *store, int fd, const struct sockaddr_storage *address,
-	socklen_t length, int after)
+        socklen_t length, int after)
 {
 	struct listener_identity wanted;
 	if (identity_of(fd, false, &wanted) < 0 || wanted.family != address->ss_family ||
-		length < (wanted.family == AF_INET6 ? 24 /* SIN6_LEN_RFC2133 */
-						    : sizeof(struct sockaddr_in)))
+	        length < (wanted.family == AF_INET6 ? 24 /* SIN6_LEN_RFC2133 */
+	                                            : sizeof(struct sockaddr_in)))
 		return -1;
 	wanted.address = *address;
 	uint16_t port = port_of(address);
 	for (uint32_t i = (uint32_t)(after + 1); i < store->count; i++) {
 		const struct listener *listener = &store->listeners[i];
-		if (listener->state == LISTENER_GONE ||
-			!same_socket(&listener->identity, &wanted))
+		if (listener->state == LISTENER_GONE || !same_socket(&listener->identity, &wanted))
 			continue;
 		if (port ? port == port_of(&listener->identity.address) : listener->ephemeral)
 			return (int)i;
@@ -116,7 +115,7 @@ int fdstore_find_inode(const struct fdstore *store, uint64_t inode)
 {
 	for (uint32_t i = 0; i < store->count; i++)
 		if (store->listeners[i].state != LISTENER_GONE &&
-			store->listeners[i].inode == inode)
+		        store->listeners[i].inode == inode)
 			return (int)i;
 	return -1;
 }
@@ -168,38 +167,38 @@ struct wanted_option {
 };
 
 static const struct wanted_option wanted_options[] = {
-	{SOL_SOCKET, SO_REUSEADDR, false},
-	{SOL_SOCKET, SO_KEEPALIVE, false},
-	{SOL_SOCKET, SO_OOBINLINE, false},
-	{SOL_SOCKET, SO_DONTROUTE, false},
-	{SOL_SOCKET, SO_PRIORITY, false},
-	{SOL_SOCKET, SO_MARK, false},
-	{SOL_SOCKET, SO_RCVLOWAT, false},
-	{SOL_SOCKET, SO_SNDBUF, true},
-	{SOL_SOCKET, SO_RCVBUF, true},
-	{IPPROTO_TCP, TCP_NODELAY, false},
-	{IPPROTO_TCP, TCP_MAXSEG, false},
-	{IPPROTO_TCP, TCP_KEEPIDLE, false},
-	{IPPROTO_TCP, TCP_KEEPINTVL, false},
-	{IPPROTO_TCP, TCP_KEEPCNT, false},
-	{IPPROTO_TCP, TCP_SYNCNT, false},
-	{IPPROTO_TCP, TCP_LINGER2, false},
-	{IPPROTO_TCP, TCP_DEFER_ACCEPT, false},
-	{IPPROTO_TCP, TCP_USER_TIMEOUT, false},
-	{IPPROTO_TCP, TCP_FASTOPEN, false},
-	{IPPROTO_TCP, TCP_NOTSENT_LOWAT, false},
-	{IPPROTO_IP, IP_TOS, false},
-	{IPPROTO_IP, IP_TTL, false},
-	{IPPROTO_IPV6, IPV6_TCLASS, false},
-	{IPPROTO_IPV6, IPV6_UNICAST_HOPS, false},
+        {SOL_SOCKET, SO_REUSEADDR, false},
+        {SOL_SOCKET, SO_KEEPALIVE, false},
+        {SOL_SOCKET, SO_OOBINLINE, false},
+        {SOL_SOCKET, SO_DONTROUTE, false},
+        {SOL_SOCKET, SO_PRIORITY, false},
+        {SOL_SOCKET, SO_MARK, false},
+        {SOL_SOCKET, SO_RCVLOWAT, false},
+        {SOL_SOCKET, SO_SNDBUF, true},
+        {SOL_SOCKET, SO_RCVBUF, true},
+        {IPPROTO_TCP, TCP_NODELAY, false},
+        {IPPROTO_TCP, TCP_MAXSEG, false},
+        {IPPROTO_TCP, TCP_KEEPIDLE, false},
+        {IPPROTO_TCP, TCP_KEEPINTVL, false},
+        {IPPROTO_TCP, TCP_KEEPCNT, false},
+        {IPPROTO_TCP, TCP_SYNCNT, false},
+        {IPPROTO_TCP, TCP_LINGER2, false},
+        {IPPROTO_TCP, TCP_DEFER_ACCEPT, false},
+        {IPPROTO_TCP, TCP_USER_TIMEOUT, false},
+        {IPPROTO_TCP, TCP_FASTOPEN, false},
+        {IPPROTO_TCP, TCP_NOTSENT_LOWAT, false},
+        {IPPROTO_IP, IP_TOS, false},
+        {IPPROTO_IP, IP_TTL, false},
+        {IPPROTO_IPV6, IPV6_TCLASS, false},
+        {IPPROTO_IPV6, IPV6_UNICAST_HOPS, false},
 };
 
 /* Options that are structs: copied as bytes. */
 static const struct wanted_option wanted_structs[] = {
-	{SOL_SOCKET, SO_LINGER, false},
-	{SOL_SOCKET, SO_RCVTIMEO, false},
-	{SOL_SOCKET, SO_SNDTIMEO, false},
-	{IPPROTO_TCP, TCP_CONGESTION, false},
+        {SOL_SOCKET, SO_LINGER, false},
+        {SOL_SOCKET, SO_RCVTIMEO, false},
+        {SOL_SOCKET, SO_SNDTIMEO, false},
+        {IPPROTO_TCP, TCP_CONGESTION, false},
 };
 
 static void apply_struct(int from, int pristine, int to, const struct wanted_option *wanted)
@@ -207,12 +206,12 @@ static void apply_struct(int from, int pristine, int to, const struct wanted_opt
 	char set[32] = {0}, usual[32] = {0}, present[32] = {0};
 	socklen_t set_length = sizeof(set), length = sizeof(usual);
 	if (getsockopt(from, wanted->level, wanted->name, set, &set_length) < 0 ||
-		getsockopt(pristine, wanted->level, wanted->name, usual, &length) < 0)
+	        getsockopt(pristine, wanted->level, wanted->name, usual, &length) < 0)
 		return;
 	length = sizeof(present);
 	if (!memcmp(set, usual, sizeof(set)) ||
-		getsockopt(to, wanted->level, wanted->name, present, &length) < 0 ||
-		!memcmp(set, present, sizeof(set)))
+	        getsockopt(to, wanted->level, wanted->name, present, &length) < 0 ||
+	        !memcmp(set, present, sizeof(set)))
 		return;
 	(void)setsockopt(to, wanted->level, wanted->name, set, set_length); /* as below */
 }
@@ -223,13 +222,13 @@ void listener_apply_fresh(struct listener *listener)
 	if (from < 0)
 		return;
 	CLEANUP(fd_close)
-	int pristine = socket(listener->identity.family, SOCK_STREAM | SOCK_CLOEXEC,
-		listener->identity.protocol);
+	int pristine = socket(
+	        listener->identity.family, SOCK_STREAM | SOCK_CLOEXEC, listener->identity.protocol);
 	for (size_t i = 0; i < COUNT(wanted_options) && pristine >= 0; i++) {
 		const struct wanted_option *wanted = &wanted_options[i];
 		int value = option(from, wanted->level, wanted->name);
 		if (value == option(pristine, wanted->level, wanted->name) ||
-			value == option(listener->fd, wanted->level, wanted->name))
+		        value == option(listener->fd, wanted->level, wanted->name))
 			continue;
 		if (wanted->doubled)
 			value /= 2;
@@ -278,19 +277,21 @@ void listener_set_backlog(struct listener *listener, int backlog)
 
 void listener_refuse(const struct listener *listener, bool refuse)
 {
-	/* A filter on a TCP socket sees the packet from the TCP header on; byte 13 holds the flags. */
+	/* A filter on a TCP socket sees the packet from the TCP header on; byte 13 holds the flags.
+	 */
 	struct sock_filter drop_syn[] = {
-		{BPF_LD | BPF_B | BPF_ABS, 0, 0, 13},
-		{BPF_ALU | BPF_AND | BPF_K, 0, 0, 0x12 /* SYN, ACK */},
-		{BPF_JMP | BPF_JEQ | BPF_K, 0, 1, 0x02 /* SYN alone */},
-		{BPF_RET | BPF_K, 0, 0, 0},
-		{BPF_RET | BPF_K, 0, 0, 0xffffffff},
+	        {BPF_LD | BPF_B | BPF_ABS, 0, 0, 13},
+	        {BPF_ALU | BPF_AND | BPF_K, 0, 0, 0x12 /* SYN, ACK */},
+	        {BPF_JMP | BPF_JEQ | BPF_K, 0, 1, 0x02 /* SYN alone */},
+	        {BPF_RET | BPF_K, 0, 0, 0},
+	        {BPF_RET | BPF_K, 0, 0, 0xffffffff},
 	};
 	struct sock_fprog program = {COUNT(drop_syn), drop_syn};
 	int zero = 0;
 	if (refuse)
 		(void)setsockopt(listener->fd, SOL_SOCKET, SO_ATTACH_FILTER, &program,
-			sizeof(program)); /* without it a late client is reset instead of retrying */
+		        sizeof(program)); /* without it a late client is reset instead of retrying
+		                           */
 	else
 		(void)setsockopt(listener->fd, SOL_SOCKET, SO_DETACH_FILTER, &zero, sizeof(zero));
 }
@@ -316,8 +317,7 @@ void listener_close(struct listener *listener)
 
 struct audit_port listener_port(const struct listener *listener)
 {
-	return (struct audit_port){
-		listener->identity.family, port_of(&listener->identity.address)};
+	return (struct audit_port){listener->identity.family, port_of(&listener->identity.address)};
 }
 
 void listener_print(const struct listener *listener, char *text, size_t size)
@@ -326,11 +326,11 @@ void listener_print(const struct listener *listener, char *text, size_t size)
 	char host[INET6_ADDRSTRLEN];
 	if (address->ss_family == AF_INET6) {
 		inet_ntop(AF_INET6, &((const struct sockaddr_in6 *)address)->sin6_addr, host,
-			sizeof(host));
+		        sizeof(host));
 		snprintf(text, size, "tcp:[%s]:%u", host, port_of(address));
 	} else {
 		inet_ntop(AF_INET, &((const struct sockaddr_in *)address)->sin_addr, host,
-			sizeof(host));
+		        sizeof(host));
 		snprintf(text, size, "tcp:%s:%u", host, port_of(address));
 	}
 }

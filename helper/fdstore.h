@@ -16,9 +16,10 @@
 #include "shim/contract.h"
 
 enum listener_state {
-	LISTENER_GONE,	   /* closed; the number stays taken */
+	LISTENER_GONE, /* closed; the number stays taken */
 	LISTENER_LIVE,
-	LISTENER_RETIRING, /* no later generation wants it: new SYNs are dropped, the queue is emptied */
+	LISTENER_RETIRING, /* no later generation wants it: new SYNs are dropped, the queue is
+	                      emptied */
 };
 
 /* What two sockets must have in common to be the same listener. */
@@ -34,10 +35,11 @@ struct listener_identity {
 struct listener {
 	enum listener_state state;
 	int fd;
-	int fresh; /* the socket the next generation would have bound; -1: none. Its options are wanted */
+	int fresh; /* the socket the next generation would have bound; -1: none. Its options are
+	              wanted */
 	bool ephemeral; /* bound to port 0: matched by order */
-	bool adopted;	/* has been handed to a second generation */
-	uint32_t born;	/* the generation that announced it */
+	bool adopted;   /* has been handed to a second generation */
+	uint32_t born;  /* the generation that announced it */
 	uint64_t inode;
 	struct listener_identity identity;
 	int backlog; /* as requested by the generations that use it: the largest */
@@ -47,7 +49,8 @@ struct fdstore {
 	struct listener *listeners;
 	uint32_t count;
 	uint32_t allocated;
-	uint64_t ephemeral[64]; /* inodes of sockets bound to port 0 that do not listen yet, a ring */
+	uint64_t ephemeral[64]; /* inodes of sockets bound to port 0 that do not listen yet, a ring
+	                         */
 	unsigned ephemerals;
 };
 
@@ -62,7 +65,7 @@ int identity_of(int fd, bool bound, struct listener_identity *ret_identity);
  * that was bound to port 0 on that address".
  */
 int fdstore_find(const struct fdstore *store, int fd, const struct sockaddr_storage *address,
-	socklen_t length, int after);
+        socklen_t length, int after);
 
 /* The listener that has this inode, or -1. */
 int fdstore_find_inode(const struct fdstore *store, uint64_t inode);
@@ -77,8 +80,8 @@ int fdstore_add_consume(struct fdstore *store, int fd);
 void listener_set_fresh_consume(struct listener *listener, int fresh);
 
 /*
- * Copies to the shared socket what the daemon had set on its fresh one and differs: everything it set,
- * nothing that is only a default.  Forgets the fresh one.
+ * Copies to the shared socket what the daemon had set on its fresh one and differs: everything it
+ * set, nothing that is only a default.  Forgets the fresh one.
  */
 void listener_apply_fresh(struct listener *listener);
 

@@ -4,8 +4,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/futex.h>
 #include <limits.h>
+#include <linux/futex.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -20,11 +20,10 @@ static int page_new(struct generation *generation)
 	size_t size = sizeof(struct moult_page);
 	generation->page_fd = memfd_create("moult", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	if (generation->page_fd < 0 || ftruncate(generation->page_fd, (off_t)size) < 0 ||
-		fcntl(generation->page_fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) <
-			0)
+	        fcntl(generation->page_fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) <
+	                0)
 		return -errno;
-	void *page =
-		mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, generation->page_fd, 0);
+	void *page = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, generation->page_fd, 0);
 	if (page == MAP_FAILED)
 		return -errno;
 	generation->page = page;
@@ -45,7 +44,7 @@ struct generation *generation_new(uint32_t id, const struct settings *settings)
 	generation->page_fd = generation->reports.fd = -1;
 	generation->output_start = -1;
 	if (page_new(generation) < 0 || settings_copy(&generation->settings, settings) < 0 ||
-		getrandom(random, sizeof(random), 0) != sizeof(random)) {
+	        getrandom(random, sizeof(random), 0) != sizeof(random)) {
 		int error = errno;
 		generation_free(generation);
 		errno = error;
@@ -75,11 +74,11 @@ void generation_free(struct generation *generation)
 	free(generation);
 }
 
-void generation_variable(const struct generation *generation, const char *address, char *text,
-	size_t size)
+void generation_variable(
+        const struct generation *generation, const char *address, char *text, size_t size)
 {
 	snprintf(text, size, MOULT_VARIABLE "=%u:%u:%s:%s", MOULT_CONTRACT, generation->id,
-		generation->token, address);
+	        generation->token, address);
 }
 
 void gate_set(struct generation *generation, uint32_t listener, uint32_t word)
@@ -94,8 +93,8 @@ void generation_tell(struct generation *generation)
 	atomic_fetch_add(&generation->page->sequence, 1);
 }
 
-void generation_take(struct generation *generation, uint32_t listener, uint64_t inode, bool nonblock,
-	uint32_t word)
+void generation_take(struct generation *generation, uint32_t listener, uint64_t inode,
+        bool nonblock, uint32_t word)
 {
 	struct moult_gate *gate = &generation->page->gate[listener];
 	if (!generation->holds[listener]) {
@@ -198,7 +197,7 @@ void status_print(int status, char *text, size_t size)
 	char name[32];
 	if (WIFSIGNALED(status))
 		snprintf(text, size, "was killed by %s",
-			signal_print(WTERMSIG(status), name, sizeof(name)));
+		        signal_print(WTERMSIG(status), name, sizeof(name)));
 	else
 		snprintf(text, size, "exited with status %d", WEXITSTATUS(status));
 }
@@ -208,7 +207,7 @@ void generation_last_output(const struct generation *generation, char *text, siz
 	text[0] = '\0';
 	struct stat status;
 	if (generation->output_start < 0 || fstat(STDERR_FILENO, &status) < 0 ||
-		status.st_size <= generation->output_start)
+	        status.st_size <= generation->output_start)
 		return;
 	/* Our own stderr may be write-only: open it again. */
 	CLEANUP(fd_close) int fd = open("/proc/self/fd/2", O_RDONLY | O_CLOEXEC);

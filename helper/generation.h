@@ -47,8 +47,8 @@ struct generation {
 	int page_fd;
 	char token[MOULT_TOKEN_DIGITS + 1];
 	uint8_t holds[MOULT_LISTENERS]; /* has bound, or announced, that listener */
-	uint32_t held;			/* how many */
-	uint64_t accepted_before;	/* by processes whose slot has been taken back */
+	uint32_t held;                  /* how many */
+	uint64_t accepted_before;       /* by processes whose slot has been taken back */
 
 	nanoseconds started, ready, last_bind;
 	time_t started_wall;
@@ -59,7 +59,7 @@ struct generation {
 	struct timer drain;
 	nanoseconds drain_began, drain_deadline, kill_at;
 	size_t connections; /* as of the last audit */
-	bool audited;	    /* it has been counted at all */
+	bool audited;       /* it has been counted at all */
 	int empty_in_a_row;
 	struct pid_set told; /* processes that got the stop signal */
 	bool by_deadline;
@@ -71,8 +71,8 @@ struct generation *generation_new(uint32_t id, const struct settings *settings);
 void generation_free(struct generation *generation);
 
 /* The value of MOULT for it. */
-void generation_variable(const struct generation *generation, const char *address, char *text,
-	size_t size);
+void generation_variable(
+        const struct generation *generation, const char *address, char *text, size_t size);
 
 static inline uint32_t gate_get(const struct generation *generation, uint32_t listener)
 {
@@ -84,8 +84,8 @@ void gate_set(struct generation *generation, uint32_t listener, uint32_t word);
 void generation_tell(struct generation *generation);
 
 /* Puts a listener into its page. */
-void generation_take(struct generation *generation, uint32_t listener, uint64_t inode, bool nonblock,
-	uint32_t word);
+void generation_take(struct generation *generation, uint32_t listener, uint64_t inode,
+        bool nonblock, uint32_t word);
 
 /* Accepts between reservation and return, of processes that live. */
 unsigned generation_inflight(const struct generation *generation);

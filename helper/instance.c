@@ -20,14 +20,14 @@ struct generation *instance_acceptor(struct instance *instance, uint32_t listene
 }
 
 static bool holds_one_of(struct instance *instance, const struct generation *generation,
-	uint32_t first, uint32_t end)
+        uint32_t first, uint32_t end)
 {
 	struct pid_set processes = {0};
 	struct inode_set sockets = {0};
 	size_t unreadable = 0, in_flight = 0;
 	bool found = false;
 	if (tree_list(generation->keeper, &processes) < 0 ||
-		audit_sockets(&processes, &sockets, &unreadable, &in_flight) < 0)
+	        audit_sockets(&processes, &sockets, &unreadable, &in_flight) < 0)
 		unreadable = 1;
 	for (uint32_t i = first; i < end && i < instance->store.count; i++)
 		if (generation->holds[i])
@@ -39,8 +39,8 @@ static bool holds_one_of(struct instance *instance, const struct generation *gen
 	return found;
 }
 
-bool instance_holds(struct instance *instance, const struct generation *generation,
-	uint32_t listener)
+bool instance_holds(
+        struct instance *instance, const struct generation *generation, uint32_t listener)
 {
 	return holds_one_of(instance, generation, listener, listener + 1);
 }

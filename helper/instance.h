@@ -36,7 +36,7 @@ struct instance {
 	uint32_t last_id;
 
 	char channel_address[64]; /* for the shim: an abstract UNIX address, without its NUL */
-	struct timer crowd;	  /* see helper/crowd.h */
+	struct timer crowd;       /* see helper/crowd.h */
 	nanoseconds crowd_delay;
 	unsigned crowd_rounds;
 
@@ -56,8 +56,8 @@ void instance_set_state(struct instance *instance, enum instance_state state);
 struct generation *instance_acceptor(struct instance *instance, uint32_t listener);
 
 /* Does a process of that generation hold the listening socket? */
-bool instance_holds(struct instance *instance, const struct generation *generation,
-	uint32_t listener);
+bool instance_holds(
+        struct instance *instance, const struct generation *generation, uint32_t listener);
 
 /* ... any of those it has taken up? */
 bool instance_holds_any(struct instance *instance, const struct generation *generation);

@@ -30,6 +30,7 @@ void loop_unwatch(struct watch *watch);
 void loop_after(struct timer *timer, nanoseconds delay);
 void loop_cancel(struct timer *timer);
 
-/* Runs until loop_end(). A callback may add, remove and free any watch or timer but its own event's. */
+/* Runs until loop_end(). A callback may add, remove and free any watch or timer but its own
+ * event's. */
 void loop_run(void);
 void loop_end(void);

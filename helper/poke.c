@@ -82,11 +82,11 @@ bool poke_send(const struct listener *listener, struct generation *newest)
 		return false;
 	CLEANUP(fd_close)
 	int fd = socket(listener->identity.family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK,
-		listener->identity.protocol);
+	        listener->identity.protocol);
 	struct sockaddr_storage to = target(listener), from = to;
 	((struct sockaddr_in *)&from)->sin_port = 0; /* at the same place in both families */
 	if (fd < 0 || bind(fd, (struct sockaddr *)&from, sizeof(from)) < 0 ||
-		!remember(&pokes[i], fd))
+	        !remember(&pokes[i], fd))
 		return false;
 	pokes[i].fd = fd;
 	if (i == used)
@@ -101,9 +101,9 @@ bool poke_send(const struct listener *listener, struct generation *newest)
 	int seconds = 0;
 	socklen_t length = sizeof(seconds);
 	if (getsockopt(listener->fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, &seconds, &length) == 0 &&
-		seconds)
+	        seconds)
 		(void)send(fd, "\n", 1, MSG_DONTWAIT | MSG_NOSIGNAL); /* it is woken by data only */
-	fd = -1; /* kept in the table */
+	fd = -1;                                                      /* kept in the table */
 	return true;
 }
 

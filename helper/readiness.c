@@ -19,7 +19,7 @@ static int notify_open(struct readiness *readiness)
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	/* Not guessable, but no secret either: the sender is checked. */
 	snprintf(readiness->notify_address, sizeof(readiness->notify_address), "moult-notify-%.16s",
-		readiness->generation->token + MOULT_TOKEN_DIGITS / 2);
+	        readiness->generation->token + MOULT_TOKEN_DIGITS / 2);
 	size_t length = strlen(readiness->notify_address);
 	memcpy(address.sun_path + 1, readiness->notify_address, length);
 	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -27,8 +27,8 @@ static int notify_open(struct readiness *readiness)
 	if (fd < 0)
 		return -errno;
 	if (setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)) < 0 ||
-		bind(fd, (struct sockaddr *)&address,
-			(socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + length)) < 0) {
+	        bind(fd, (struct sockaddr *)&address,
+	                (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + length)) < 0) {
 		int error = errno;
 		close(fd);
 		return -error;
@@ -37,13 +37,11 @@ static int notify_open(struct readiness *readiness)
 	return 0;
 }
 
-int readiness_init(struct readiness *readiness, struct instance *instance,
-	struct generation *generation)
+int readiness_init(
+        struct readiness *readiness, struct instance *instance, struct generation *generation)
 {
-	*readiness = (struct readiness){.instance = instance,
-		.generation = generation,
-		.input.fd = -1,
-		.pipe = -1};
+	*readiness = (struct readiness){
+	        .instance = instance, .generation = generation, .input.fd = -1, .pipe = -1};
 	switch (generation->settings.ready) {
 	case READY_NOTIFY: return notify_open(readiness);
 	case READY_FD: {
@@ -86,7 +84,7 @@ static bool is_serving(const struct readiness *readiness)
 		return false;
 	for (uint32_t i = 0; i < readiness->instance->store.count; i++)
 		if (instance_listener(readiness->instance, i)->state != LISTENER_GONE &&
-			!generation->holds[i])
+		        !generation->holds[i])
 			return now() - generation->last_bind > SECOND;
 	return true;
 }
@@ -126,7 +124,7 @@ static pid_t sender_of(struct msghdr *message)
 {
 	for (struct cmsghdr *c = CMSG_FIRSTHDR(message); c; c = CMSG_NXTHDR(message, c))
 		if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_CREDENTIALS &&
-			c->cmsg_len == CMSG_LEN(sizeof(struct ucred)))
+		        c->cmsg_len == CMSG_LEN(sizeof(struct ucred)))
 			return ((struct ucred *)(void *)CMSG_DATA(c))->pid;
 	return 0;
 }
@@ -138,9 +136,9 @@ static void notified(void *context)
 	_Alignas(struct cmsghdr) char space[CMSG_SPACE(sizeof(struct ucred)) + CMSG_SPACE(1024)];
 	struct iovec part = {text, sizeof(text) - 1};
 	struct msghdr message = {.msg_iov = &part,
-		.msg_iovlen = 1,
-		.msg_control = space,
-		.msg_controllen = sizeof(space)};
+	        .msg_iovlen = 1,
+	        .msg_control = space,
+	        .msg_controllen = sizeof(space)};
 	ssize_t length = recvmsg(readiness->input.fd, &message, MSG_CMSG_CLOEXEC);
 	if (length < 0)
 		return;
@@ -148,7 +146,7 @@ static void notified(void *context)
 	text[length] = '\0';
 	pid_t sender = sender_of(&message);
 	if (sender > 0 && tree_has(readiness->generation->keeper, sender) &&
-		has_line(text, "READY=1"))
+	        has_line(text, "READY=1"))
 		is_ready(readiness);
 }
 
@@ -178,7 +176,7 @@ static void look_probe(void *context)
 		setpgid(0, 0);
 		spawn_restore_process_state();
 		execl("/bin/sh", "sh", "-c", readiness->generation->settings.ready_command,
-			(char *)NULL);
+		        (char *)NULL);
 		_exit(127);
 	}
 	if (pid > 0) {
@@ -219,8 +217,7 @@ void readiness_await(struct readiness *readiness, void (*ready)(void *), void *c
 		break;
 	case READY_NOTIFY:
 	case READY_FD:
-		readiness->input.ready =
-			readiness->notify_address[0] ? notified : pipe_readable;
+		readiness->input.ready = readiness->notify_address[0] ? notified : pipe_readable;
 		(void)loop_watch(&readiness->input); /* if it cannot: the timeout says so */
 		break;
 	}

@@ -20,15 +20,16 @@ struct readiness {
 
 	struct timer look;
 	struct watch input; /* notify socket or pipe */
-	int pipe;	    /* fd=N: the daemon's end until it is started */
+	int pipe;           /* fd=N: the daemon's end until it is started */
 	char notify_address[64];
 	pid_t probe; /* exec=CMD: running now, 0: none */
 	nanoseconds probed_at;
 };
 
-/* Before the generation is spawned: what it needs in its environment and descriptors. 0 or -errno. */
-int readiness_init(struct readiness *readiness, struct instance *instance,
-	struct generation *generation);
+/* Before the generation is spawned: what it needs in its environment and descriptors. 0 or -errno.
+ */
+int readiness_init(
+        struct readiness *readiness, struct instance *instance, struct generation *generation);
 
 /* "NOTIFY_SOCKET=@..." or "". */
 void readiness_variable(const struct readiness *readiness, char *text, size_t size);

@@ -41,7 +41,8 @@ static void detach(int fd)
 
 static _Noreturn void execute(const struct spawn *spawn, int failure)
 {
-	/* As under an init system: a session of its own, so that a terminal's ^C is the launcher's. */
+	/* As under an init system: a session of its own, so that a terminal's ^C is the launcher's.
+	 */
 	setsid();
 	if (spawn->background)
 		for (int fd = 0; fd <= 2; fd++)
@@ -55,7 +56,8 @@ static _Noreturn void execute(const struct spawn *spawn, int failure)
 	spawn_restore_process_state();
 	execvpe(spawn->command[0], spawn->command, spawn->environment);
 	int error = errno;
-	(void)!write(failure, &error, sizeof(error)); /* the reader sees EOF as success: cannot fail */
+	(void)!write(
+	        failure, &error, sizeof(error)); /* the reader sees EOF as success: cannot fail */
 	_exit(127);
 }
 

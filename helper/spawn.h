@@ -2,10 +2,11 @@
 /*
  * Starting a generation: launcher -> keeper -> the daemon.
  *
- * The keeper is a forked copy of the launcher that does one thing: as a subreaper it stays the ancestor
- * of everything the daemon forks, however that daemonises, and it ends when the last of them has.  So
- * "the processes of a generation" are the keeper's descendants, and "nothing of it is left" is the
- * keeper's exit.  It needs nothing of the launcher: if that is killed, the generation lives on.
+ * The keeper is a forked copy of the launcher that does one thing: as a subreaper it stays the
+ * ancestor of everything the daemon forks, however that daemonises, and it ends when the last of
+ * them has.  So "the processes of a generation" are the keeper's descendants, and "nothing of it is
+ * left" is the keeper's exit.  It needs nothing of the launcher: if that is killed, the generation
+ * lives on.
  */
 #pragma once
 
@@ -17,7 +18,7 @@
 enum report_kind {
 	REPORT_EXECUTED,     /* the program runs */
 	REPORT_NOT_EXECUTED, /* value: errno */
-	REPORT_EXITED,	     /* the first process ended; value: its wait status */
+	REPORT_EXITED,       /* the first process ended; value: its wait status */
 };
 
 struct report {
@@ -29,9 +30,10 @@ struct report {
 struct spawn {
 	char **command;
 	char **environment;
-	int ready_fd;	 /* the daemon's number for ready_pipe; -1: none */
-	int ready_pipe;	 /* stays the caller's */
-	bool background; /* its stdin is /dev/null, and so are stdout and stderr unless regular files */
+	int ready_fd;    /* the daemon's number for ready_pipe; -1: none */
+	int ready_pipe;  /* stays the caller's */
+	bool background; /* its stdin is /dev/null, and so are stdout and stderr unless regular
+	                    files */
 };
 
 /* What the daemon must get as the launcher found it. Call before changing any of it. */

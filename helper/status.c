@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What `moult status` and `moult list` say. The JSON is a contract: fields are added, never changed. */
+/* What `moult status` and `moult list` say. The JSON is a contract: fields are added, never
+ * changed. */
 #include "helper/status.h"
 
 #include <stdio.h>
@@ -68,11 +69,11 @@ static void json_generation(FILE *out, struct instance *instance, struct generat
 	bool quiet;
 	(void)drain_count(instance, g, &quiet); /* else the last count stands */
 	fprintf(out,
-		"{\"id\":%u,\"pid\":%d,\"state\":\"%s\",\"processes\":%zu,\"connections\":%zu,"
-		"\"accepted\":%llu,\"started\":\"%s\",\"ready_ms\":",
-		g->id, g->main, generation_state_name(g->state), process_count(g), g->connections,
-		(unsigned long long)generation_accepted(g),
-		time_print(g->started_wall, started, sizeof(started)));
+	        "{\"id\":%u,\"pid\":%d,\"state\":\"%s\",\"processes\":%zu,\"connections\":%zu,"
+	        "\"accepted\":%llu,\"started\":\"%s\",\"ready_ms\":",
+	        g->id, g->main, generation_state_name(g->state), process_count(g), g->connections,
+	        (unsigned long long)generation_accepted(g),
+	        time_print(g->started_wall, started, sizeof(started)));
 	if (g->is_ready)
 		fprintf(out, "%lld", (long long)((g->ready - g->started) / MILLISECOND));
 	else
@@ -93,7 +94,7 @@ static void json_listener(FILE *out, const struct listener *listener)
 	listener_print(listener, name, sizeof(name));
 	(void)listener_queue(listener, &queued, &backlog); /* zeros when it does not listen */
 	fprintf(out, "{\"address\":\"%s\",\"backlog\":%u,\"queued\":%u,\"adopted\":%s}", name,
-		backlog, queued, listener->adopted ? "true" : "false");
+	        backlog, queued, listener->adopted ? "true" : "false");
 }
 
 char *status_json(struct instance *instance)
@@ -103,9 +104,10 @@ char *status_json(struct instance *instance)
 	FILE *out = open_memstream(&text, &size);
 	if (!out)
 		return NULL;
-	fprintf(out, "{\"name\":\"%s\",\"pid\":%d,\"state\":\"%s\",\"since\":\"%s\",\"generations\":[",
-		instance->options->name, getpid(), state_name(instance->state),
-		time_print(instance->since, since, sizeof(since)));
+	fprintf(out,
+	        "{\"name\":\"%s\",\"pid\":%d,\"state\":\"%s\",\"since\":\"%s\",\"generations\":[",
+	        instance->options->name, getpid(), state_name(instance->state),
+	        time_print(instance->since, since, sizeof(since)));
 	for (struct generation *g = instance->newest; g; g = g->older) {
 		if (g != instance->newest)
 			fputc(',', out);
@@ -123,13 +125,13 @@ char *status_json(struct instance *instance)
 	}
 	const struct upgrade_counts *counts = &instance->upgrades;
 	fprintf(out, "],\"upgrades\":{\"completed\":%u,\"failed\":%u,\"last\":", counts->completed,
-		counts->failed);
+	        counts->failed);
 	if (counts->any) {
 		fprintf(out, "{\"result\":\"%s\",\"reason\":",
-			counts->last_completed ? "completed" : "failed");
+		        counts->last_completed ? "completed" : "failed");
 		json_string(out, counts->last_reason);
 		fprintf(out, ",\"generation\":%u,\"ms\":%lld}", counts->last_generation,
-			(long long)(counts->last_duration / MILLISECOND));
+		        (long long)(counts->last_duration / MILLISECOND));
 	} else
 		fputs("null", out);
 	fputs("}}\n", out);
@@ -148,8 +150,8 @@ static void text_generation(FILE *out, struct instance *instance, struct generat
 	bool quiet;
 	(void)drain_count(instance, g, &quiet);
 	fprintf(out, "  generation %u: %s, pid %d, %zu processes, %zu connections, %llu accepted",
-		g->id, generation_state_name(g->state), g->main, process_count(g), g->connections,
-		(unsigned long long)generation_accepted(g));
+	        g->id, generation_state_name(g->state), g->main, process_count(g), g->connections,
+	        (unsigned long long)generation_accepted(g));
 	if (g->is_ready) {
 		duration_print(g->ready - g->started, time, sizeof(time));
 		fprintf(out, ", ready after %s", time);
@@ -167,8 +169,8 @@ char *status_text(struct instance *instance)
 	if (!out)
 		return NULL;
 	fprintf(out, "%s: %s, pid %d, since %s\n", instance->options->name,
-		state_name(instance->state), getpid(),
-		time_print(instance->since, time, sizeof(time)));
+	        state_name(instance->state), getpid(),
+	        time_print(instance->since, time, sizeof(time)));
 	for (struct generation *g = instance->newest; g; g = g->older)
 		text_generation(out, instance, g);
 	for (uint32_t i = 0; i < instance->store.count; i++) {
@@ -180,14 +182,14 @@ char *status_text(struct instance *instance)
 		listener_print(listener, name, sizeof(name));
 		(void)listener_queue(listener, &queued, &backlog);
 		fprintf(out, "  %s: backlog %u, %u queued%s\n", name, backlog, queued,
-			listener->state == LISTENER_RETIRING ? ", retiring" : "");
+		        listener->state == LISTENER_RETIRING ? ", retiring" : "");
 	}
 	const struct upgrade_counts *counts = &instance->upgrades;
 	fprintf(out, "  upgrades: %u completed, %u failed", counts->completed, counts->failed);
 	if (counts->any) {
 		duration_print(counts->last_duration, time, sizeof(time));
 		fprintf(out, "; the last, to generation %u, %s after %s", counts->last_generation,
-			counts->last_completed ? "completed" : "failed", time);
+		        counts->last_completed ? "completed" : "failed", time);
 		if (!counts->last_completed)
 			fprintf(out, ": %s", counts->last_reason);
 	}
@@ -206,7 +208,7 @@ char *status_line(struct instance *instance)
 	if (!out)
 		return NULL;
 	fprintf(out, "%-20s %8d  %-9s %10u ", instance->options->name, getpid(),
-		state_name(instance->state), g ? g->id : 0);
+	        state_name(instance->state), g ? g->id : 0);
 	if (g)
 		text_command(out, g);
 	fputc('\n', out);

@@ -87,8 +87,9 @@ static void stop_now(void)
 }
 
 /*
- * The queue first: new SYNs are dropped, what is queued is accepted.  Then the gates close, and only
- * then the queue: an accept that finds it ended looks at the gate, and waits instead of failing.
+ * The queue first: new SYNs are dropped, what is queued is accepted.  Then the gates close, and
+ * only then the queue: an accept that finds it ended looks at the gate, and waits instead of
+ * failing.
  */
 static void stop_look(void *context)
 {
@@ -96,7 +97,7 @@ static void stop_look(void *context)
 	bool empty = true;
 	for (uint32_t i = 0; i < instance.store.count; i++)
 		empty &= instance_listener(&instance, i)->state == LISTENER_GONE ||
-			listener_is_empty(instance_listener(&instance, i));
+		         listener_is_empty(instance_listener(&instance, i));
 	if (!empty && instance.current && now() < queue_deadline) {
 		loop_after(&stop_timer, 5 * MILLISECOND);
 		return;
@@ -150,13 +151,13 @@ static void schedule_restart(void)
 static bool wants_restart(bool failed)
 {
 	return instance.settings.restart == RESTART_ALWAYS ||
-		(instance.settings.restart == RESTART_ON_FAILURE && failed);
+	       (instance.settings.restart == RESTART_ON_FAILURE && failed);
 }
 
 static bool has_failed(const struct generation *generation)
 {
 	return !generation->main_exited || !WIFEXITED(generation->main_status) ||
-		WEXITSTATUS(generation->main_status) != 0;
+	       WEXITSTATUS(generation->main_status) != 0;
 }
 
 /* One that was to be stopped can still accept: it does, until there is a better one. */
@@ -195,9 +196,9 @@ static void after_the_end(bool failed)
 /* ---- what happens to processes ---- */
 
 /*
- * The first process of the serving generation has ended and others are left.  A parent that went into
- * the background (status 0, a child holds the listener) is nothing; prefork workers serve on without
- * their master; what is left otherwise only finishes its connections.
+ * The first process of the serving generation has ended and others are left.  A parent that went
+ * into the background (status 0, a child holds the listener) is nothing; prefork workers serve on
+ * without their master; what is left otherwise only finishes its connections.
  */
 static void look_at_aftermath(void *context)
 {
@@ -212,14 +213,14 @@ static void look_at_aftermath(void *context)
 			return;
 		status_print(generation->main_status, how, sizeof(how));
 		log_error("generation %u: its first process %s; others of it serve on",
-			generation->id, how);
+		        generation->id, how);
 		if (wants_restart(failed))
 			schedule_restart();
 		return;
 	}
 	status_print(generation->main_status, how, sizeof(how));
 	log_error("generation %u: its first process %s; what is left of it does not accept",
-		generation->id, how);
+	        generation->id, how);
 	if (wants_restart(failed)) {
 		schedule_restart();
 		return;
@@ -268,10 +269,10 @@ static void log_end(const struct generation *generation)
 	status_print(generation->main_status, how, sizeof(how));
 	if (generation->state == GENERATION_CURRENT && has_failed(generation))
 		log_error("generation %u: %s", generation->id,
-			generation->main_exited ? how : "its processes ended");
+		        generation->main_exited ? how : "its processes ended");
 	else
 		log_notice("generation %u: %s%s", generation->id, generation->ending,
-			generation->main_exited ? how : "ended");
+		        generation->main_exited ? how : "ended");
 }
 
 static void generation_gone(struct generation *generation)
@@ -372,26 +373,31 @@ static int refusal(const struct settings *settings, char *text, size_t size)
 		snprintf(text, size, "moult: %s is stopping", instance.options->name);
 		return EXIT_FAILED;
 	}
+	if (instance.verdict == INSPECT_STATIC || instance.verdict == INSPECT_SECURE) {
+		snprintf(text, size, "moult: %s: %s", instance.options->name,
+		        instance.verdict_reason);
+		return EXIT_FAILED;
+	}
 	if (upgrade_is_running()) {
 		snprintf(text, size, "moult: %s: another upgrade is running (generation %u)",
-			instance.options->name, instance.last_id);
+		        instance.options->name, instance.last_id);
 		return EXIT_BUSY;
 	}
 	if (instance.current && !instance.current->held) {
 		snprintf(text, size,
-			"moult: %s: generation %u has no listening socket that moult could hand "
-			"over%s%s; it still runs",
-			instance.options->name, instance.current->id,
-			instance.verdict_reason[0] ? ": " : "", instance.verdict_reason);
+		        "moult: %s: generation %u has no listening socket that moult could hand "
+		        "over%s%s; it still runs",
+		        instance.options->name, instance.current->id,
+		        instance.verdict_reason[0] ? ": " : "", instance.verdict_reason);
 		return EXIT_FAILED;
 	}
 	int result = inspect_program(settings->command[0], &verdict, reason, sizeof(reason));
 	const char *who = instance.current ? "; the current generation still serves" : "";
 	if (result < 0) {
 		snprintf(text, size, "moult: %s: %s cannot be executed: %s%s",
-			instance.options->name, settings->command[0], strerror(-result), who);
+		        instance.options->name, settings->command[0], strerror(-result), who);
 		return result == -ENOENT || result == -ENOTDIR ? EXIT_NOT_FOUND
-							       : EXIT_CANNOT_EXECUTE;
+		                                               : EXIT_CANNOT_EXECUTE;
 	}
 	if (verdict == INSPECT_FOREIGN || verdict == INSPECT_STATIC || verdict == INSPECT_SECURE) {
 		snprintf(text, size, "moult: %s: %s%s", instance.options->name, reason, who);
@@ -409,7 +415,8 @@ static void count_refused(const char *text, const nanoseconds began)
 	counts->last_duration = now() - began;
 	counts->last_generation = instance.last_id + 1;
 	const char *reason = strstr(text, ": ");
-	snprintf(counts->last_reason, sizeof(counts->last_reason), "%s", reason ? reason + 2 : text);
+	snprintf(
+	        counts->last_reason, sizeof(counts->last_reason), "%s", reason ? reason + 2 : text);
 }
 
 /* `client` may be NULL (SIGHUP). */
@@ -434,7 +441,8 @@ static void request_upgrade(struct control_client *client, int count, char **wor
 			control_attach(client, VERB_UPGRADE, options.wait);
 		int result = upgrade_begin(UPGRADE_REQUESTED, &options.settings);
 		if (result < 0) {
-			log_error("the next generation could not be started: %s", strerror(-result));
+			log_error(
+			        "the next generation could not be started: %s", strerror(-result));
 			control_finish(VERB_UPGRADE, options.wait, EXIT_FAILED);
 			if (!instance.current)
 				schedule_restart();
@@ -454,6 +462,18 @@ static void reply_text(struct control_client *client, char *text)
 		control_text(client, text, strlen(text));
 	control_reply(client, text ? EXIT_DONE : EXIT_FAILED, text ? NULL : "moult: out of memory");
 	free(text);
+}
+
+static void request_status(struct control_client *client, int count, char **words)
+{
+	struct options options;
+	char text[300];
+	options_default(&options);
+	if (options_parse(&options, VERB_STATUS, count, words, text, sizeof(text)) < 0)
+		control_reply(client, EXIT_USAGE, text);
+	else
+		reply_text(client, options.json ? status_json(&instance) : status_text(&instance));
+	options_deinit(&options);
 }
 
 static void request_stop(struct control_client *client, int count, char **words)
@@ -480,8 +500,7 @@ static void handle_request(void *context, struct control_client *client, int cou
 	(void)context;
 	const char *verb = count > 0 ? words[0] : "";
 	if (!strcmp(verb, "status"))
-		reply_text(client, count > 1 && !strcmp(words[1], "--json") ? status_json(&instance)
-									  : status_text(&instance));
+		request_status(client, count - 1, words + 1);
 	else if (!strcmp(verb, "list"))
 		reply_text(client, status_line(&instance));
 	else if (!strcmp(verb, "upgrade"))
@@ -598,11 +617,11 @@ static int inspect(void)
 {
 	const char *program = instance.settings.command[0];
 	int result = inspect_program(program, &instance.verdict, instance.verdict_reason,
-		sizeof(instance.verdict_reason));
+	        sizeof(instance.verdict_reason));
 	if (result < 0) {
 		log_error("%s cannot be executed: %s", program, strerror(-result));
 		return result == -ENOENT || result == -ENOTDIR ? EXIT_NOT_FOUND
-							       : EXIT_CANNOT_EXECUTE;
+		                                               : EXIT_CANNOT_EXECUTE;
 	}
 	if (instance.verdict_reason[0])
 		log_error("%s", instance.verdict_reason);
@@ -624,7 +643,14 @@ static int set_up(const struct options *options)
 	result = control_start(options->name, handle_request, NULL, path, sizeof(path));
 	if (result == -EADDRINUSE) {
 		log_error("an instance named %s is running already; choose another with --name",
-			options->name);
+		        options->name);
+		return EXIT_FAILED;
+	}
+	if (result == -EPERM) {
+		log_error(
+		        "control directory %s: must belong to this user, and nobody else may write "
+		        "to it",
+		        path);
 		return EXIT_FAILED;
 	}
 	if (result < 0) {
@@ -658,7 +684,7 @@ int supervisor_run(const struct options *options)
 		int result = upgrade_begin(UPGRADE_START, &instance.settings);
 		if (result < 0) {
 			log_error("cannot start %s: %s", instance.settings.command[0],
-				strerror(-result));
+			        strerror(-result));
 			status = EXIT_FAILED;
 		} else {
 			loop_run();

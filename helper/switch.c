@@ -2,8 +2,8 @@
 /*
  * The switch, and why no connection is lost or late.
  *
- * All generations share one socket, hence one queue; nothing in the queue ever moves.  What changes is
- * who may call accept() on it.  Three words decide, all read and written seq_cst:
+ * All generations share one socket, hence one queue; nothing in the queue ever moves.  What changes
+ * is who may call accept() on it.  Three words decide, all read and written seq_cst:
  *
  *   gate.word       per generation and listener; written only here and in helper/channel.c (by the
  *                   launcher), read by the shim of that generation before every accept
@@ -17,36 +17,36 @@
  *              (4) word := OPEN in the next, wake, sequence + 1
  * Order there: inflight + 1; read word; OPEN: accept; inflight - 1.
  *
- * No late accept.  Take an accept of the old generation.  Its "inflight + 1" is either before our read
- * of that counter in (2), and then we wait for its return; or after, and then its read of the word is
- * after (1) and sees DRAINING.  (With the read first and the reservation second, one switch in a
- * thousand let an accept through: measured.)  So from (2) on the old generation accepts nothing, and
- * (3) cannot make a native accept of it block or fail.
+ * No late accept.  Take an accept of the old generation.  Its "inflight + 1" is either before our
+ * read of that counter in (2), and then we wait for its return; or after, and then its read of the
+ * word is after (1) and sees DRAINING.  (With the read first and the reservation second, one switch
+ * in a thousand let an accept through: measured.)  So from (2) on the old generation accepts
+ * nothing, and (3) cannot make a native accept of it block or fail.
  *
  * A process that died between +1 and -1 accepts nothing either: counters of dead processes are not
- * counted.  A process blocked inside accept() on an empty queue stays counted; pokes (helper/poke.h)
- * make its accept return, the shim swallows them, looks at the gate again and lets go.  A process that
- * is stopped, or cancelled inside accept, never lets go: after SWITCH_PATIENCE we go on.  If it wakes
- * up and does accept one connection later, that connection is served, by the old generation: late, but
- * not lost.
+ * counted.  A process blocked inside accept() on an empty queue stays counted; pokes
+ * (helper/poke.h) make its accept return, the shim swallows them, looks at the gate again and lets
+ * go.  A process that is stopped, or cancelled inside accept, never lets go: after SWITCH_PATIENCE
+ * we go on.  If it wakes up and does accept one connection later, that connection is served, by the
+ * old generation: late, but not lost.
  *
- * No lost connection.  Between (1) and (4) nobody accepts, for some tens of microseconds: connections
- * wait in the queue.  A connection could be lost to sight only if its wake-up went to a process that
- * may not accept it.
+ * No lost connection.  Between (1) and (4) nobody accepts, for some tens of microseconds:
+ * connections wait in the queue.  A connection could be lost to sight only if its wake-up went to a
+ * process that may not accept it.
  *   - Waiters without EPOLLEXCLUSIVE (poll, select, epoll) are all woken, in both generations.
- *   - epoll entries that are added re-check the queue, and the next generation's shim adds them when it
- *     sees OPEN; so what was queued before (4) is found.  A process already blocked in accept() of the
- *     next generation waits on the futex of its gate word and is woken by (4), then accepts natively,
- *     which looks at the queue first.
- *   - Exclusive waiters: an old process that still has its EPOLLEXCLUSIVE entry swallows a wake-up when
- *     the next one also waits exclusively (20 of 20 times, measured).  Hence CROWDED: until the kernel
- *     shows no entry of an older generation (helper/crowd.c) the next one registers without
- *     EPOLLEXCLUSIVE; and where it blocks in accept(), pokes wake the old entries one by one, each of
- *     which takes itself out at once.
+ *   - epoll entries that are added re-check the queue, and the next generation's shim adds them
+ * when it sees OPEN; so what was queued before (4) is found.  A process already blocked in accept()
+ * of the next generation waits on the futex of its gate word and is woken by (4), then accepts
+ * natively, which looks at the queue first.
+ *   - Exclusive waiters: an old process that still has its EPOLLEXCLUSIVE entry swallows a wake-up
+ * when the next one also waits exclusively (20 of 20 times, measured).  Hence CROWDED: until the
+ * kernel shows no entry of an older generation (helper/crowd.c) the next one registers without
+ *     EPOLLEXCLUSIVE; and where it blocks in accept(), pokes wake the old entries one by one, each
+ * of which takes itself out at once.
  *
  * Roll-back is the same act with the roles exchanged: the failed generation's gates close, its
- * in-flight accepts finish or die with it, the earlier one's gates open.  Connections that the failed
- * one has accepted end with it, as they would if it had crashed an hour later.
+ * in-flight accepts finish or die with it, the earlier one's gates open.  Connections that the
+ * failed one has accepted end with it, as they would if it had crashed an hour later.
  */
 #include "helper/switch.h"
 
@@ -64,8 +64,7 @@ static bool is_crowded(const struct instance *instance, const struct generation 
 static bool is_moved(const struct generation *to, uint32_t i)
 {
 	uint32_t state = gate_get(to, i);
-	return to->holds[i] &&
-		(state == MOULT_GATE_WARMING || state == MOULT_GATE_DRAINING);
+	return to->holds[i] && (state == MOULT_GATE_WARMING || state == MOULT_GATE_DRAINING);
 }
 
 /* (2). Blocked accepts are poked, as many as there are; the queue's order decides who gets them. */
@@ -80,7 +79,7 @@ static nanoseconds wait_for_inflight(struct instance *instance, struct generatio
 		}
 		for (uint32_t i = 0; i < instance->store.count; i++) {
 			if (!from->holds[i] || gate_get(from, i) != MOULT_GATE_DRAINING ||
-				listener_is_nonblock(instance_listener(instance, i)))
+			        listener_is_nonblock(instance_listener(instance, i)))
 				continue;
 			for (unsigned n = 0; n < left && n < 64; n++)
 				poke_send(instance_listener(instance, i), instance->newest);
@@ -105,7 +104,7 @@ static void close_gates(struct instance *instance, struct generation *from)
 
 /* The listeners `from` had open and `to` does not hold stay with it. */
 static void reopen_rest(struct instance *instance, struct generation *from,
-	const struct generation *to, const uint8_t *had_open)
+        const struct generation *to, const uint8_t *had_open)
 {
 	for (uint32_t i = 0; i < instance->store.count; i++)
 		if (had_open[i] && !to->holds[i])
@@ -113,8 +112,8 @@ static void reopen_rest(struct instance *instance, struct generation *from,
 	generation_tell(from);
 }
 
-static bool shares_a_move(struct instance *instance, const struct generation *from,
-	const struct generation *to)
+static bool shares_a_move(
+        struct instance *instance, const struct generation *from, const struct generation *to)
 {
 	for (uint32_t i = 0; i < instance->store.count; i++)
 		if (is_moved(to, i) && from->holds[i] && gate_get(from, i) == MOULT_GATE_OPEN)
@@ -134,8 +133,8 @@ nanoseconds switch_to(struct instance *instance, struct generation *to)
 		for (uint32_t i = 0; i < instance->store.count; i++)
 			had_open[i] = g->holds[i] && gate_get(g, i) == MOULT_GATE_OPEN;
 		from = g;
-		close_gates(instance, from);				/* (1) */
-		waited += wait_for_inflight(instance, from);		/* (2) */
+		close_gates(instance, from);                 /* (1) */
+		waited += wait_for_inflight(instance, from); /* (2) */
 		reopen_rest(instance, from, to, had_open);
 	}
 	bool crowded = is_crowded(instance, to);
@@ -144,13 +143,12 @@ nanoseconds switch_to(struct instance *instance, struct generation *to)
 		if (!is_moved(to, i) || listener->state == LISTENER_GONE)
 			continue;
 		struct moult_gate *gate = &to->page->gate[i];
-		listener_apply_fresh(listener);				/* (3) */
+		listener_apply_fresh(listener); /* (3) */
 		bool nonblock = atomic_load(&gate->nonblock);
 		listener_set_nonblock(listener, nonblock);
-		gate_set(to, i,
-			MOULT_GATE_OPEN | (crowded ? MOULT_GATE_CROWDED : 0)); /* (4) */
-		/* fcntl() in the daemon writes its view, then the flag if the gate is open: one of us
-		 * two comes second and sees the other's write. */
+		gate_set(to, i, MOULT_GATE_OPEN | (crowded ? MOULT_GATE_CROWDED : 0)); /* (4) */
+		/* fcntl() in the daemon writes its view, then the flag if the gate is open: one of
+		 * us two comes second and sees the other's write. */
 		while (nonblock != !!atomic_load(&gate->nonblock)) {
 			nonblock = !nonblock;
 			listener_set_nonblock(listener, nonblock);
@@ -162,8 +160,8 @@ nanoseconds switch_to(struct instance *instance, struct generation *to)
 	return waited;
 }
 
-uint32_t switch_first_word(struct instance *instance, const struct generation *generation,
-	uint32_t listener)
+uint32_t switch_first_word(
+        struct instance *instance, const struct generation *generation, uint32_t listener)
 {
 	struct generation *acceptor = instance_acceptor(instance, listener);
 	bool alone = !acceptor || acceptor == generation;

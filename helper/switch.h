@@ -5,14 +5,15 @@
 #include "helper/instance.h"
 
 /*
- * Opens every gate of the listeners that `to` holds, after closing them everywhere else.  Forward and
- * back, for the first generation and for a listener bound late, it is the same act.  Takes well under
- * a millisecond; at most SWITCH_PATIENCE when a process of the other generation is stuck in accept.
- * Returns the time from the closing of the gates to the last accept of those that had them open.
+ * Opens every gate of the listeners that `to` holds, after closing them everywhere else.  Forward
+ * and back, for the first generation and for a listener bound late, it is the same act.  Takes well
+ * under a millisecond; at most SWITCH_PATIENCE when a process of the other generation is stuck in
+ * accept. Returns the time from the closing of the gates to the last accept of those that had them
+ * open.
  */
 #define SWITCH_PATIENCE SECOND
 nanoseconds switch_to(struct instance *instance, struct generation *to);
 
 /* What a listener's gate must be at when `generation` takes it up now. */
-uint32_t switch_first_word(struct instance *instance, const struct generation *generation,
-	uint32_t listener);
+uint32_t switch_first_word(
+        struct instance *instance, const struct generation *generation, uint32_t listener);

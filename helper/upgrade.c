@@ -39,11 +39,10 @@ static struct {
 	struct timer ready_timeout, probation, hint;
 	nanoseconds began;
 	int exit_status; /* of a failure */
-	bool hinted;
 } state;
 
-void upgrade_init(struct instance *instance, upgrade_done *done,
-	void (*main_ended)(struct generation *))
+void upgrade_init(
+        struct instance *instance, upgrade_done *done, void (*main_ended)(struct generation *))
 {
 	state.instance = instance;
 	state.done = done;
@@ -119,7 +118,7 @@ PRINTF(2, 3) static void fail(int exit_status, const char *format, ...)
 	log_error("generation %u: %s%s%s", generation->id, reason, after, output);
 	if (state.kind == UPGRADE_REQUESTED) {
 		snprintf(instance->upgrades.last_reason, sizeof(instance->upgrades.last_reason),
-			"%s", reason);
+		        "%s", reason);
 		instance->upgrades.last_generation = generation->id;
 	}
 	drain_kill(generation); /* its keeper's exit finishes this */
@@ -143,8 +142,8 @@ static void begin_drain_of_old(const struct generation *generation)
 		drain_begin(state.instance, old);
 		if (draining > (unsigned)generation->settings.max_draining && oldest != old) {
 			log_notice("generation %u: more than %d generations drain, stopping this, "
-				   "the oldest",
-				oldest->id, generation->settings.max_draining);
+			           "the oldest",
+			        oldest->id, generation->settings.max_draining);
 			drain_stop(oldest, oldest->settings.kill_after);
 		}
 	}
@@ -173,7 +172,7 @@ static void print_listeners(const struct generation *generation, char *text, siz
 			continue;
 		}
 		length += (size_t)snprintf(
-			text + length, size - length, "%s%s", length ? ", " : "", name);
+		        text + length, size - length, "%s%s", length ? ", " : "", name);
 	}
 	if (more)
 		snprintf(text + length, size - length, " and %u more", more);
@@ -192,7 +191,7 @@ static void become_current(struct generation *generation)
 	nanoseconds waited = switch_to(instance, generation);
 	if (old)
 		log_debug("generation %u: open, generation %u: last accept after %lld us",
-			generation->id, old->id, (long long)(waited / 1000));
+		        generation->id, old->id, (long long)(waited / 1000));
 	settings_deinit(&instance->settings);
 	if (settings_copy(&instance->settings, &generation->settings) < 0)
 		log_error("out of memory: the next upgrade needs its command line again");
@@ -219,11 +218,11 @@ static void ready(void *context)
 	print_listeners(generation, names, sizeof(names));
 	if (!names[0])
 		log_notice("generation %u: ready after %s, without a listening socket that moult "
-			   "could hand over",
-			generation->id, time);
+		           "could hand over",
+		        generation->id, time);
 	else
 		log_notice("generation %u: %s %s, ready after %s", generation->id,
-			state.instance->current ? "took over" : "listens on", names, time);
+		        state.instance->current ? "took over" : "listens on", names, time);
 	become_current(generation);
 }
 
@@ -238,11 +237,11 @@ static bool find_unseen_listener(const struct generation *generation, char *addr
 	size_t count = 0, unreadable, in_flight;
 	bool found = false;
 	if (tree_list(generation->keeper, &processes) == 0 &&
-		audit_sockets(&processes, &sockets, &unreadable, &in_flight) == 0 &&
-		audit_listeners(&rows, &count) == 0)
+	        audit_sockets(&processes, &sockets, &unreadable, &in_flight) == 0 &&
+	        audit_listeners(&rows, &count) == 0)
 		for (size_t i = 0; i < count && !found; i++)
 			if (inode_set_has(&sockets, rows[i].inode) &&
-				fdstore_find_inode(&state.instance->store, rows[i].inode) < 0) {
+			        fdstore_find_inode(&state.instance->store, rows[i].inode) < 0) {
 				snprintf(address, size, ":%u", rows[i].port);
 				found = true;
 			}
@@ -258,30 +257,31 @@ static const char *program_of(const struct generation *generation)
 	return slash ? slash + 1 : generation->settings.command[0];
 }
 
-/* While it is not ready: tells early what will not get better by waiting. */
+/* What will not get better by waiting is told once, early. True: told. */
+static bool hint_unseen(const struct generation *generation)
+{
+	char address[32];
+	if (generation->held || !find_unseen_listener(generation, address, sizeof(address)))
+		return false;
+	log_error("%s listens on %s but none of its calls reached moult: a Go or static program "
+	          "makes its own system calls; it runs, but upgrades need a dynamically linked "
+	          "program that uses libc",
+	        program_of(generation), address);
+	return true;
+}
+
 static void hint(void *context)
 {
 	(void)context;
 	struct generation *generation = state.generation;
-	char address[32];
-	if (state.hinted)
+	if (generation->held || hint_unseen(generation))
 		return;
-	if (!generation->held && find_unseen_listener(generation, address, sizeof(address))) {
-		state.hinted = true;
-		log_error("%s listens on %s but none of its calls reached moult: a Go or static "
-			  "program makes its own system calls; it runs, but upgrades need a "
-			  "dynamically linked program that uses libc",
-			program_of(generation), address);
-		return;
-	}
-	if (!generation->held && now() - generation->started > 5 * SECOND) {
-		state.hinted = true;
+	if (now() - generation->started > 5 * SECOND)
 		log_notice("generation %u: no listening socket after 5 s; moult can only upgrade "
-			   "what listens on TCP",
-			generation->id);
-		return;
-	}
-	loop_after(&state.hint, 500 * MILLISECOND);
+		           "what listens on TCP",
+		        generation->id);
+	else
+		loop_after(&state.hint, 500 * MILLISECOND);
 }
 
 static void not_ready_in_time(void *context)
@@ -291,13 +291,15 @@ static void not_ready_in_time(void *context)
 	struct generation *generation = state.generation;
 	char time[32];
 	const char *what = generation->settings.ready != READY_SERVING ? "it did not say so"
-		: !generation->held					? "it has taken up no listening socket"
-					    : "no process of it waits for connections";
+	                   : !generation->held ? "it has taken up no listening socket"
+	                                       : "no process of it waits for connections";
 	duration_print(generation->settings.ready_timeout, time, sizeof(time));
 	if (state.kind == UPGRADE_START && !instance->options->background) {
 		/* In front of an operator or an init system: it runs as it would without us. */
-		log_error("generation %u: not ready after %s (%s); it goes on", generation->id, time,
-			what);
+		log_error("generation %u: not ready after %s (%s); it goes on", generation->id,
+		        time, what);
+		if (state.hint.armed)
+			(void)hint_unseen(generation);
 		readiness_deinit(&state.readiness);
 		become_current(generation);
 		return;
@@ -334,7 +336,7 @@ static char **environment_new(const char *variable, const char *notify, const ch
 	size_t out = 0;
 	for (char **entry = environ; *entry; entry++)
 		if (!is_named(*entry, "LD_PRELOAD") && !is_named(*entry, MOULT_VARIABLE) &&
-			!(notify[0] && is_named(*entry, "NOTIFY_SOCKET")))
+		        !(notify[0] && is_named(*entry, "NOTIFY_SOCKET")))
 			list[out++] = *entry;
 	if (notify[0]) {
 		list[out++] = strcpy(text, notify);
@@ -359,7 +361,7 @@ static int library_path(char *path, size_t size)
 	char *slash = strrchr(self, '/');
 	for (size_t i = 0; i < COUNT(places); i++) {
 		snprintf(candidate, sizeof(candidate), "%.*s/%s", (int)(slash - self), self,
-			places[i]);
+		        places[i]);
 		if (access(candidate, R_OK) < 0)
 			continue;
 		/* ld.so splits LD_PRELOAD at both. */
@@ -412,8 +414,8 @@ static int start(struct generation *generation)
 	int result = library_path(library, sizeof(library));
 	if (result < 0) {
 		log_error("libmoult.so was not found beside moult or in ../lib/moult, or its path "
-			  "has a space or colon in it: %s",
-			strerror(-result));
+		          "has a space or colon in it: %s",
+		        strerror(-result));
 		return result;
 	}
 	result = readiness_init(&state.readiness, instance, generation);
@@ -425,11 +427,11 @@ static int start(struct generation *generation)
 	if (!environment)
 		return -ENOMEM;
 	struct spawn spawn = {.command = generation->settings.command,
-		.environment = environment,
-		.ready_fd = generation->settings.ready == READY_FD ? generation->settings.ready_fd
-								   : -1,
-		.ready_pipe = state.readiness.pipe,
-		.background = instance->options->background};
+	        .environment = environment,
+	        .ready_fd =
+	                generation->settings.ready == READY_FD ? generation->settings.ready_fd : -1,
+	        .ready_pipe = state.readiness.pipe,
+	        .background = instance->options->background};
 	generation->started = now();
 	generation->started_wall = time(NULL);
 	result = spawn_generation(&spawn, &generation->keeper, &generation->reports.fd);
@@ -453,7 +455,6 @@ int upgrade_begin(enum upgrade_kind kind, const struct settings *settings)
 	state.kind = kind;
 	state.began = now();
 	state.generation = generation;
-	state.hinted = false;
 	instance->newest = instance->next = generation;
 	int result = start(generation);
 	if (result < 0 && !generation->keeper) {
@@ -487,7 +488,7 @@ static void main_ended(struct generation *generation)
 	int status = generation->main_status;
 	/* The parent of a daemon that puts itself into the background says 0. */
 	if (WIFEXITED(status) && WEXITSTATUS(status) == 0 &&
-		(state.phase == WARMING || instance_holds_any(state.instance, generation)))
+	        (state.phase == WARMING || instance_holds_any(state.instance, generation)))
 		return;
 	status_print(status, how, sizeof(how));
 	if (state.phase == WARMING) {
@@ -525,8 +526,8 @@ void upgrade_generation_gone(struct generation *generation)
 			int error = generation->execute_error;
 			bool missing = error == ENOENT || error == ENOTDIR;
 			fail(missing ? EXIT_NOT_FOUND : EXIT_CANNOT_EXECUTE,
-				"%s cannot be executed: %s", generation->settings.command[0],
-				strerror(error));
+			        "%s cannot be executed: %s", generation->settings.command[0],
+			        strerror(error));
 		} else if (generation->main_exited) {
 			status_print(generation->main_status, how, sizeof(how));
 			if (state.phase == WARMING)
@@ -534,7 +535,7 @@ void upgrade_generation_gone(struct generation *generation)
 			else {
 				duration_print(now() - generation->ready, time, sizeof(time));
 				fail(EXIT_FAILED, "all its processes ended %s after it was ready",
-					time);
+				        time);
 			}
 		} else
 			fail(EXIT_FAILED, "its keeper process ended");

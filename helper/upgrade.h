@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * From one generation to the next: the first start, an upgrade and a restart are the same act, with or
- * without a generation that serves meanwhile.  One at a time.
+ * From one generation to the next: the first start, an upgrade and a restart are the same act, with
+ * or without a generation that serves meanwhile.  One at a time.
  *
  *   start -> (executed) -> ready -> switch -> 300 ms of probation -> completed, the old one drains
  *     any failure before the switch: the next one's processes are killed, nothing else has happened
@@ -17,8 +17,8 @@ enum upgrade_kind { UPGRADE_START, UPGRADE_REQUESTED, UPGRADE_RESTART };
 typedef void upgrade_done(enum upgrade_kind kind, int exit_status);
 
 /* `main_ended`: the first process of a generation that is not being started has ended. */
-void upgrade_init(struct instance *instance, upgrade_done *done,
-	void (*main_ended)(struct generation *));
+void upgrade_init(
+        struct instance *instance, upgrade_done *done, void (*main_ended)(struct generation *));
 
 bool upgrade_is_running(void);
 
