@@ -44,6 +44,10 @@ struct screen {
 	bool terminal;
 	bool progress;
 	bool clear_first; /* before the next text on stdout */
+	bool quiet;
+	/* --quiet: lines, each with its newline, that are worth saying only if the end is bad */
+	char held[8192];
+	size_t held_length;
 };
 
 struct instances {
@@ -201,6 +205,20 @@ static void screen_erase(struct screen *screen)
 	screen->progress = false;
 }
 
+/* What does not fit is the beginning of a long story; its end is what matters. */
+static void hold_line(struct screen *screen, const struct answer *answer)
+{
+	size_t length = answer->length + 1;
+
+	if (length > sizeof screen->held)
+		return;
+	if (length > sizeof screen->held - screen->held_length)
+		screen->held_length = 0;
+	memcpy(screen->held + screen->held_length, answer->text, answer->length);
+	screen->held_length += length;
+	screen->held[screen->held_length - 1] = '\n';
+}
+
 static void show_progress(struct screen *screen, struct answer *answer)
 {
 	struct winsize size = {0};
@@ -225,7 +243,10 @@ static void show(struct screen *screen, struct answer *answer)
 	case CONTROL_LINE:
 		screen_erase(screen);
 		make_printable(answer->text, answer->length);
-		(void)fprintf(stderr, "%s\n", answer->text);
+		if (screen->quiet)
+			hold_line(screen, answer);
+		else
+			(void)fprintf(stderr, "%s\n", answer->text);
 		break;
 	case CONTROL_TEXT:
 		screen_erase(screen);
@@ -265,13 +286,15 @@ static int relay(int fd, enum verb verb, const char *name, struct screen *screen
 			patience = NO_LIMIT;
 	}
 	screen_erase(screen);
+	status = r > 0 ? parse_status(answer.text) : -1;
+	if (status != EXIT_DONE)
+		(void)fwrite(screen->held, 1, screen->held_length, stderr);
 	if (r == 0)
 		return fail(EXIT_FAILED, "%s: the launcher ended before it answered", name);
 	if (r == -ETIMEDOUT)
 		return fail(EXIT_FAILED, "%s: the launcher does not answer", name);
 	if (r < 0)
 		return fail(EXIT_FAILED, "%s: no answer: %s", name, strerror(-r));
-	status = parse_status(answer.text);
 	if (status < 0)
 		return fail(EXIT_FAILED, "%s: the launcher's answer makes no sense", name);
 	if (fflush(stdout) != 0 || ferror(stdout))
@@ -422,7 +445,11 @@ int client_run(enum verb verb, const struct options *options, int word_count, ch
 	CLEANUP(request_deinit) struct request request = {0};
 	CLEANUP(string_free) char *found = NULL;
 	const char *name = options->name;
-	struct screen screen = {.terminal = isatty(STDERR_FILENO)};
+	bool quiet = options->level == LOG_LEVEL_ERROR;
+	struct screen screen = {
+	        .terminal = isatty(STDERR_FILENO) && !quiet,
+	        .quiet = quiet,
+	};
 	char directory[sizeof(struct sockaddr_un)];
 	struct sockaddr_un address;
 	char *json[] = {"--json"};
