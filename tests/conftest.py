@@ -62,9 +62,9 @@ def started(request):
 
 @pytest.fixture
 def moult(started, directory):
-    """moult(NAME): an instance that can be run."""
-    def make(name="daemon"):
-        instance = Moult(directory, name)
+    """moult(NAME, user=UID): an instance that can be run."""
+    def make(name="daemon", **options):
+        instance = Moult(directory, name, **options)
         started.append(instance)
         return instance
     return make

@@ -7,7 +7,7 @@ import signal
 
 import pytest
 
-from harness import processes
+from harness import cases, processes
 from harness.build import program
 from harness.load import assert_nothing_lost
 from harness.waiting import wait_until
@@ -272,3 +272,64 @@ def test_hup_upgrades_and_usr1_reports(moult, load, port):
     assert_nothing_lost(client.stop())
     assert instance.generation(2)["command"] == waiter("g1", port)
     instance.stop()
+
+
+def test_more_than_max_draining_ends_the_oldest(moult, load, port):
+    """Bounded in number: the oldest loses its connections, the others do not."""
+    instance = moult().run("--max-draining=2", command=waiter("g1", port))
+    clients = {}
+    for tag, after in (("g1", "g2"), ("g2", "g3"), ("g3", "g4")):
+        clients[tag] = held(load, port)
+        instance.upgrade(command=waiter(after, port))
+    clients["g1"].wait(lambda report: report["persistent"]["lost"] == 3)
+    instance.wait_gone(1)
+    assert not instance.tagged("g1")
+    for tag in ("g2", "g3"):
+        assert_served(clients[tag], tag)
+        clients[tag].close_persistent()
+        assert_nothing_held_lost(clients[tag])
+    instance.wait_alone()
+    instance.stop()
+
+
+def cpu_seconds(pids):
+    """User and system time those processes have used, threads and all."""
+    total = 0
+    for pid in pids:
+        with open(f"/proc/{pid}/stat") as file:
+            fields = file.read().rpartition(")")[2].split()
+        total += int(fields[11]) + int(fields[12])
+    return total / os.sysconf("SC_CLK_TCK")
+
+
+def assert_sleeps(pids, client):
+    """They are woken by the connections of others at most: no loop around what is not for them."""
+    pids = list(pids)
+    before, began = cpu_seconds(pids), client.report()["elapsed_ms"]
+    client.wait(lambda report: report["elapsed_ms"] >= began + 500)
+    used = cpu_seconds(pids) - before
+    assert used < 0.1, f"{used} s of processor time in 0.5 s"
+
+
+@pytest.mark.parametrize("case", cases.WAITS, ids=cases.ids)
+def test_who_may_not_accept_sleeps(moult, load, port, directory, case):
+    """Before the switch the next generation, after it the old one: both see every connection."""
+    flag = directory / "ready"
+    flag.touch()
+    instance = moult().run(f"--ready=exec=test -e {flag}", command=case.command("g1", [port]))
+    client = load(f"127.0.0.1:{port}", rate=100, persistent=1 if case.persistent else 0,
+                  persistent_every=60000)
+    client.wait_answers(10, "g1")
+    flag.unlink()
+    upgrade = instance.start_command("upgrade", instance.name, "--",
+                                     *case.command("g2", [port]))
+    instance.wait_generation(2, lambda new: new and new["state"] == "next" and
+                             new["processes"] > case.command("", []).count("--processes=4") * 4)
+    assert_sleeps([p.pid for p in instance.tagged("g2")], client)
+    flag.touch()
+    _, err = upgrade.communicate(timeout=20)
+    assert upgrade.returncode == 0, err
+    if case.persistent:
+        assert_sleeps([p.pid for p in instance.tagged("g1")], client)
+    assert_nothing_lost(client.stop())
+    instance.stop("--now")

@@ -16,11 +16,15 @@ from harness.waiting import wait_until
 class Moult:
     """One instance, with a runtime directory of its own. Everything it says is in self.log()."""
 
-    def __init__(self, directory, name="daemon"):
+    def __init__(self, directory, name="daemon", user=None):
         self.name = name
+        self.moult = build.MOULT
+        self.user = {} if user is None else {"user": user, "group": user, "extra_groups": []}
         self.directory = pathlib.Path(directory)
         self.runtime = self.directory / "run"
         self.runtime.mkdir(mode=0o700, exist_ok=True)
+        if user is not None:
+            os.chown(self.runtime, user, user)
         self.log_path = self.directory / f"{name}.log"
         self.environment = clean_environment(MOULT_RUNTIME_DIR=str(self.runtime))
         self.process = None
@@ -29,12 +33,12 @@ class Moult:
 
     def run(self, *options, command, wait=True, **popen):
         """`moult run -n NAME OPTIONS -- COMMAND`; returns when it serves, or at once."""
-        assert build.MOULT.exists(), f"{build.MOULT} has not been built"
-        words = [str(build.MOULT), "run", "-n", self.name, *options, "--", *map(str, command)]
+        assert self.moult.exists(), f"{self.moult} has not been built"
+        words = [str(self.moult), "run", "-n", self.name, *options, "--", *map(str, command)]
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log,
                                             stderr=log, env=self.environment,
-                                            start_new_session=True, **popen)
+                                            start_new_session=True, **self.user, **popen)
         if wait:
             self.wait_serving()
         return self
@@ -65,13 +69,14 @@ class Moult:
     # -- the operator's commands --
 
     def command(self, *words, timeout=40.0):
-        return subprocess.run([str(build.MOULT), *map(str, words)], capture_output=True, text=True,
-                              stdin=subprocess.DEVNULL, env=self.environment, timeout=timeout)
+        return subprocess.run([str(self.moult), *map(str, words)], capture_output=True, text=True,
+                              stdin=subprocess.DEVNULL, env=self.environment, timeout=timeout,
+                              **self.user)
 
     def start_command(self, *words):
-        return subprocess.Popen([str(build.MOULT), *map(str, words)], text=True,
+        return subprocess.Popen([str(self.moult), *map(str, words)], text=True,
                                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                stderr=subprocess.PIPE, env=self.environment)
+                                stderr=subprocess.PIPE, env=self.environment, **self.user)
 
     def upgrade(self, *options, command=None, expect=0):
         """Returns the finished command, with the instant at which it returned as `.instant`."""
@@ -125,7 +130,7 @@ class Moult:
     def tagged(self, tag):
         """Living processes of the generation that was given this --tag; the launcher is none."""
         return [process for process in processes.with_words("--tag", tag)
-                if process.command[0] != str(build.MOULT)]
+                if process.command[0] != str(self.moult)]
 
     def wait_log(self, pattern, deadline=10.0, start=0):
         """Until the log (from `start` on) has a match; returns it."""

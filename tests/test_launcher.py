@@ -1,0 +1,230 @@
+# SPDX-License-Identifier: MIT
+"""What happens to the launcher itself: its limits, its user, its death, and bad moments."""
+
+import contextlib
+import os
+import resource
+import shutil
+import signal
+
+import pytest
+
+from harness import build, processes
+from harness.build import program
+from harness.load import assert_nothing_lost
+from harness.plain import ask
+from harness.waiting import wait_until
+
+
+def waiter(tag, port, *more):
+    return [program("waiter"), "--tag", tag, "--wait=epoll", "--nonblocking", "--port", str(port),
+            *more]
+
+
+def test_upgrades_leave_nothing_in_the_launcher(moult, port):
+    """Descriptors, mappings and children are as many after nine upgrades as after three."""
+    instance = moult().run(command=waiter("g1", port))
+
+    def held():
+        pid = instance.process.pid
+        with open(f"/proc/{pid}/maps") as maps:
+            return (sorted(os.readlink(f"/proc/{pid}/fd/{fd}").partition(":")[0]
+                           for fd in os.listdir(f"/proc/{pid}/fd")),
+                    sum("memfd" in line for line in maps),
+                    len(processes.descendants(pid)))
+
+    counts = []
+    for upgrade in range(1, 10):
+        if upgrade % 4 == 0:
+            instance.upgrade(command=waiter("bad", port, "--fail=exit1"), expect=1)
+        else:
+            instance.upgrade("--wait")
+        instance.wait_alone()
+        counts.append(held())
+    assert counts[-1] == counts[2], counts
+    instance.stop()
+
+
+def test_few_descriptors(moult, load, port):
+    """A daemon with a limit of forty: what the library holds open finds its place there too."""
+    def command(tag):
+        return ["sh", "-c", "ulimit -n 40; exec " + " ".join(waiter(tag, port))]
+    instance = moult().run(command=command("g1"))
+    client = load(f"127.0.0.1:{port}", rate=300, persistent=3)
+    client.wait_answers(20)
+    for tag in ("g2", "g3"):
+        instance.upgrade(command=command(tag))
+        client.renew()
+        client.wait_answers(20, tag)
+    assert_nothing_lost(client.stop())
+    instance.wait_alone()
+    instance.stop()
+
+
+def test_limits_are_the_launchers(moult, port, directory):
+    """Each generation has the limits the launcher was started with, whatever that one raised."""
+    script = f"ulimit -n >> {directory}/limits; exec {' '.join(waiter('g1', port))}"
+
+    def limit():
+        resource.setrlimit(resource.RLIMIT_NOFILE, (1234, 4321))
+    instance = moult().run(command=["sh", "-c", script], preexec_fn=limit)
+    instance.upgrade()
+    assert (directory / "limits").read_text() == "1234\n1234\n"
+    instance.stop()
+
+
+def test_another_users_launcher(moult, load, port, directory):
+    """Without any privilege: his runtime directory, his daemon."""
+    for path in (build.MOULT, build.LIBRARY, program("waiter")):
+        shutil.copy(path, directory)
+    command = {tag: [str(directory / "waiter"), *waiter(tag, port)[1:]] for tag in ("g1", "g2")}
+    instance = moult(user=65534)
+    instance.moult = directory / "moult"
+    instance.run(command=command["g1"])
+    client = load(f"127.0.0.1:{port}", rate=600, persistent=3)
+    client.wait_answers(50)
+    instance.upgrade(command=command["g2"])
+    instance.wait_generation(1, lambda old: old and old["connections"] == 3)
+    client.renew()
+    instance.wait_gone(1)
+    client.wait_answers(50, "g2")
+    assert_nothing_lost(client.stop())
+    instance.stop()
+
+
+def test_the_operators_own_preload_stays(moult, plain, port, directory):
+    """A library of his own is there for the daemon and its children, ours is not to be seen."""
+    library = next(path for path in ("/lib/x86_64-linux-gnu/libm.so.6",
+                                     "/lib/aarch64-linux-gnu/libm.so.6") if os.path.exists(path))
+    path = directory / "mirror.out"
+    instance = moult()
+    instance.environment["LD_PRELOAD"] = library
+    instance.run(command=[program("mirror"), "--tag", "g1", "--port", port, "--output", path])
+    assert ask(port).startswith("GEN g1 ")
+    assert path.read_text().count(f"environment LD_PRELOAD={library}\n") == 1
+    children = (directory / "mirror.out.child").read_text()
+    assert children.count(f"LD_PRELOAD={library}\n") == 5
+    assert "libmoult" not in path.read_text() + children
+    instance.stop()
+
+
+def test_the_daemon_outlives_its_launcher(moult, load, port):
+    """SIGKILL: nobody commands it any more, and it serves on as it did."""
+    instance = moult().run(command=waiter("g1", port))
+    client = load(f"127.0.0.1:{port}", rate=600, persistent=3)
+    client.wait_answers(50)
+    os.kill(instance.process.pid, signal.SIGKILL)
+    instance.wait_ended()
+    client.wait_answers(200)
+    result = client.stop()
+    assert_nothing_lost(result)
+    assert instance.command("status", instance.name).returncode == 3
+    processes.end_all()
+
+
+def test_a_client_that_goes_away(moult, load, port):
+    """`moult upgrade` is interrupted: the upgrade is not left half done, and the next one works."""
+    instance = moult().run(command=waiter("g1", port))
+    client = load(f"127.0.0.1:{port}", rate=300)
+    upgrade = instance.start_command("upgrade", instance.name, "--",
+                                     *waiter("g2", port, "--start-delay=500"))
+    wait_until(lambda: instance.tagged("g2"), 10, instance.log)
+    upgrade.send_signal(signal.SIGINT)
+    upgrade.communicate()
+    wait_until(lambda: sum(instance.status()["upgrades"][k] for k in ("completed", "failed")) == 1,
+               10, instance.log)
+    instance.upgrade(command=waiter("g3", port))
+    client.wait_answers(20, "g3")
+    assert_nothing_lost(client.stop())
+    instance.wait_alone()
+    instance.stop()
+
+
+@pytest.mark.parametrize("how", ["stop", "now", signal.SIGTERM, signal.SIGINT])
+def test_the_end_comes_in_the_middle_of_an_upgrade(moult, load, port, how):
+    """Neither generation is left, and the upgrade's client is told."""
+    instance = moult().run(command=waiter("g1", port))
+    client = load(f"127.0.0.1:{port}", rate=0, persistent=2)
+    client.wait(lambda report: report["persistent"]["answered"] >= 2)
+    upgrade = instance.start_command("upgrade", instance.name, "--",
+                                     *waiter("bad", port, "--fail=hang"))
+    wait_until(lambda: instance.tagged("bad"), 10, instance.log)
+    if how in ("stop", "now"):
+        stop = instance.start_command("stop", instance.name, *(["--now"] if how == "now" else []))
+    else:
+        instance.signal(how)
+    client.close_persistent()
+    assert instance.wait_ended() == 0
+    _, err = upgrade.communicate(timeout=10)
+    assert upgrade.returncode == 1 and err
+    if how in ("stop", "now"):
+        assert stop.wait(10) == 0
+        stop.communicate()
+    client.stop()
+    assert not processes.descendants(), instance.log()
+
+
+@pytest.mark.parametrize("restart", ["no", "always"])
+def test_the_current_one_dies_while_the_next_one_starts(moult, load, port, restart):
+    """The queue stays open, and the next one takes it over."""
+    instance = moult().run(f"--restart={restart}", command=waiter("g1", port))
+    client = load(f"127.0.0.1:{port}", rate=600)
+    client.wait_answers(50)
+    upgrade = instance.start_command("upgrade", instance.name, "--",
+                                     *waiter("g2", port, "--start-delay=700"))
+    wait_until(lambda: instance.tagged("g2"), 10, instance.log)
+    for process in instance.tagged("g1"):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process.pid, signal.SIGKILL)
+    _, err = upgrade.communicate(timeout=20)
+    assert upgrade.returncode == 0, err
+    client.wait_answers(50, "g2")
+    result = client.stop()
+    assert result["refused"] == result["timed_out"] == 0, result.explain()
+    assert result["cut"] + result["reset"] <= 2, result.explain()
+    instance.wait_alone()
+    instance.stop()
+
+
+def test_many_signals_at_once(moult, load, port):
+    """HUP again and again: one upgrade at a time, and the launcher stays what it was."""
+    instance = moult().run(command=waiter("g1", port))
+    client = load(f"127.0.0.1:{port}", rate=300)
+    client.wait_answers(20)
+    for _ in range(50):
+        instance.signal(signal.SIGHUP)
+        instance.signal(signal.SIGUSR1)
+    wait_until(lambda: instance.status()["upgrades"]["completed"] >= 1, 10, instance.log)
+    wait_until(lambda: len(instance.status()["generations"]) == 1, 10, instance.log)
+    instance.upgrade(command=waiter("g2", port))
+    client.wait_answers(20, "g2")
+    assert_nothing_lost(client.stop())
+    instance.wait_alone()
+    instance.stop()
+
+
+@pytest.mark.parametrize("options", [
+    ("--drain-timeout=infinity", "--kill-after=0s"), ("--drain-timeout", "1h"),
+    ("--ready-timeout=2m", "--stop-signal=SIGTERM"), ("--stop-signal=term",),
+    ("--stop-signal=15", "--drain-signal=URG"), ("--max-draining=64", "--log=stderr", "-v"),
+    ("--log=syslog",), ("--restart", "no"),
+], ids=" ".join)
+def test_right_options(moult, port, options):
+    instance = moult().run(*options, command=waiter("g1", port))
+    instance.upgrade(command=waiter("g2", port))
+    instance.wait_alone()
+    assert ask(port).startswith("GEN g2 ")
+    if "--log=syslog" in options:
+        assert instance.log() == ""
+    instance.stop()
+
+
+def test_status_watch(moult, port):
+    """It goes on telling until it is ended."""
+    instance = moult().run(command=waiter("g1", port))
+    watch = instance.start_command("status", instance.name, "--watch")
+    for _ in range(2):
+        wait_until(lambda: "current" in watch.stdout.readline(), 10, "nothing to see")
+    watch.terminate()
+    watch.communicate()
+    instance.stop()
