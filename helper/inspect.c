@@ -289,17 +289,18 @@ static bool notes_have_go(struct file *file, const ElfW(Phdr) * segment)
 	return false;
 }
 
-static void read_segments(struct file *file, struct elf *elf)
+/* False: the table is not there, and the kernel will refuse the program. */
+static bool read_segments(struct file *file, struct elf *elf)
 {
 	uint64_t offset = elf->header.e_phoff;
 
 	if (elf->header.e_phentsize != sizeof(ElfW(Phdr)) || offset > file->size)
-		return;
+		return false;
 	for (size_t i = 0; i < elf->header.e_phnum && i < SEGMENTS_MAX; i++) {
 		ElfW(Phdr) segment;
 
 		if (!file_read(file, offset + i * sizeof segment, &segment, sizeof segment))
-			return;
+			return false;
 		if (segment.p_type == PT_INTERP && !*elf->loader)
 			read_loader(file, &segment, elf);
 		else if (segment.p_type == PT_DYNAMIC)
@@ -307,6 +308,7 @@ static void read_segments(struct file *file, struct elf *elf)
 		else if (segment.p_type == PT_NOTE && notes_have_go(file, &segment))
 			elf->is_go = true;
 	}
+	return true;
 }
 
 static bool read_section(
@@ -396,7 +398,11 @@ static int judge_elf(
 		*ret_verdict = INSPECT_FOREIGN;
 		return 0;
 	}
-	read_segments(file, &elf);
+	if (!read_segments(file, &elf)) {
+		explain(subject, "is cut short");
+		*ret_verdict = INSPECT_FOREIGN;
+		return 0;
+	}
 	if (elf.is_go || sections_have_go(file, &elf)) {
 		explain(subject, "is written in Go, which does without the C library: it runs, but "
 		                 "upgrades are not possible");
