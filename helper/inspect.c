@@ -383,7 +383,7 @@ static int judge_elf(
 	struct elf elf;
 
 	if (!elf_read(file, &elf)) {
-		explain(subject, "is cut short");
+		explain(subject, "is cut short: it cannot be executed");
 		*ret_verdict = INSPECT_FOREIGN;
 		return 0;
 	}
@@ -399,7 +399,7 @@ static int judge_elf(
 		return 0;
 	}
 	if (!read_segments(file, &elf)) {
-		explain(subject, "is cut short");
+		explain(subject, "is cut short: it cannot be executed");
 		*ret_verdict = INSPECT_FOREIGN;
 		return 0;
 	}
