@@ -10,6 +10,8 @@
 #include "shim/raw.h"
 #include "shim/real.h"
 
+_Atomic uint32_t gate_edition = 1;
+
 int gate_sleep(int listener, uint32_t word, int64_t limit_us)
 {
 	struct timespec limit = {limit_us / 1000000, limit_us % 1000000 * 1000};

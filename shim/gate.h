@@ -25,6 +25,17 @@ static inline uint32_t gate_state(int listener)
 	return atomic_load(&gate_of(listener)->word) & MOULT_GATE_STATE;
 }
 
+/*
+ * Raised when this process has one listener more or less: together with the page's sequence it
+ * tells a wait whether anything has changed since the last one.
+ */
+extern _Atomic uint32_t gate_edition;
+
+static inline void gate_resettle(void)
+{
+	atomic_fetch_add(&gate_edition, 1);
+}
+
 /* Somebody waits for connections here: what "serving" readiness looks for. */
 static inline void gate_mark_waiting(int listener)
 {

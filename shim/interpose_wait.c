@@ -3,6 +3,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "shim/gate.h"
 #include "shim/interest.h"
 #include "shim/interpose.h"
 #include "shim/listener.h"
@@ -20,7 +21,7 @@ INTERPOSE(int, epoll_ctl, int epoll, int operation, int fd, struct epoll_event *
 	if (listener < 0)
 		return real.epoll_ctl(epoll, operation, fd, event);
 	int result = interest_ctl(epoll, operation, fd, event, listener);
-	wait_resettle();
+	gate_resettle();
 	return result;
 }
 

@@ -17,7 +17,6 @@
 #include "shim/member.h"
 #include "shim/raw.h"
 #include "shim/real.h"
-#include "shim/wait.h"
 
 /* What this process remembers of a listener; forked children have their own copy. */
 struct local {
@@ -38,7 +37,7 @@ static void learn(int fd, int listener)
 {
 	fd_set_kind(fd, FD_LISTENER + (unsigned)listener);
 	atomic_store(&known, true);
-	wait_resettle();
+	gate_resettle();
 }
 
 static bool is_stream_listener(int fd)
@@ -375,7 +374,7 @@ void listener_closing(int fd)
 	int listener = (int)(kind - FD_LISTENER);
 	interest_drop(fd);
 	fd_set_kind(fd, FD_UNKNOWN);
-	wait_resettle();
+	gate_resettle();
 	if (fd_count(listener) == 0 &&
 	        atomic_load(&local[listener].owner) == (uint32_t)member_pid()) {
 		atomic_store(&local[listener].owner, 0);

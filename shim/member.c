@@ -53,7 +53,7 @@ static bool variable_parse(const char *text)
 		return false;
 	size_t length = 0;
 	launcher.sun_family = AF_UNIX;
-	while (text[length] && length < sizeof(launcher.sun_path) - 1) {
+	while (length < sizeof(launcher.sun_path) - 1 && text[length]) {
 		launcher.sun_path[1 + length] = text[length];
 		length++;
 	}

@@ -22,12 +22,10 @@ typedef int64_t nanoseconds;
 #define SECOND      INT64_C(1000000000)
 
 /*
- * What the last settling saw.  `edition` counts this process's own changes (a listener more or
- * less), the page's sequence the launcher's; a wait compares their sum.  Threads may settle at the
- * same time: all of them compute the same from the same gates.
+ * What the last settling saw: gate_edition + the page's sequence.  Threads may settle at the same
+ * time: all of them compute the same from the same gates.
  */
-static _Atomic uint32_t edition = 1;
-static _Atomic uint32_t settled;  /* edition + sequence at the last settling */
+static _Atomic uint32_t settled;  /* that sum at the last settling */
 static _Atomic uint32_t marked;   /* the same for the last marking of epoll interests */
 static _Atomic bool closed;       /* a listener we have may not be accepted from now */
 static _Atomic bool warming;      /* and one of those will be soon */
@@ -40,14 +38,9 @@ static nanoseconds clock_now(void)
 	return t.tv_sec * SECOND + t.tv_nsec;
 }
 
-void wait_resettle(void)
-{
-	atomic_fetch_add(&edition, 1);
-}
-
 static uint32_t state_now(void)
 {
-	return atomic_load_explicit(&edition, memory_order_relaxed) +
+	return atomic_load_explicit(&gate_edition, memory_order_relaxed) +
 	       atomic_load_explicit(&member_page->sequence, memory_order_acquire);
 }
 

@@ -19,9 +19,6 @@
 #include <sys/select.h>
 #include <time.h>
 
-/* The next wait of this process looks at all gates again. */
-void wait_resettle(void);
-
 /* Each as its namesake; the spelling with the most general timeout and a signal mask (or NULL). */
 int wait_epoll(int epoll, struct epoll_event *events, int count, const struct timespec *timeout,
         const sigset_t *mask);
