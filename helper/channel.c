@@ -271,6 +271,7 @@ static void handle_shut(int client, struct generation *generation, int i)
 		unsigned blocked = generation_inflight(generation);
 		for (unsigned n = 0; open && n < blocked && n < 64; n++)
 			poke_send(listener, the_instance->newest);
+		crowd_begin(the_instance); /* looks after the pokes */
 	}
 	answer(client, 0, i, -1);
 }

@@ -21,6 +21,7 @@ struct control_client {
 	struct watch watch;
 	bool used, attached, wait;
 	enum verb verb;
+	enum log_level most;
 };
 static struct control_client clients[CLIENTS];
 static struct watch server = {.fd = -1};
@@ -65,16 +66,17 @@ void control_reply(struct control_client *client, int exit_status, const char *c
 	forget(client);
 }
 
-static void log_to_clients(void *context, const char *line)
+static void log_to_clients(void *context, enum log_level level, const char *line)
 {
 	(void)context;
 	for (size_t i = 0; i < CLIENTS; i++)
-		if (clients[i].used && clients[i].attached)
+		if (clients[i].used && clients[i].attached && level <= clients[i].most)
 			answer(&clients[i], CONTROL_LINE, line, strlen(line));
 }
 
-void control_attach(struct control_client *client, enum verb verb, bool wait)
+void control_attach(struct control_client *client, enum verb verb, bool wait, enum log_level most)
 {
+	client->most = most;
 	client->attached = true;
 	client->verb = verb;
 	client->wait = wait;

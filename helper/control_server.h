@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 
+#include "helper/log.h"
 #include "helper/loop.h"
 #include "helper/options.h"
 
@@ -26,8 +27,8 @@ void control_stop(void);
 void control_text(struct control_client *client, const char *text, size_t length);
 void control_reply(struct control_client *client, int exit_status, const char *complaint);
 
-/* The client stays and sees every log line until control_finish() of its verb. */
-void control_attach(struct control_client *client, enum verb verb, bool wait);
+/* The client stays and sees the log, up to `most`, until control_finish() of its verb. */
+void control_attach(struct control_client *client, enum verb verb, bool wait, enum log_level most);
 
 /* Ends all attached requests of that verb (and, for upgrade, with or without --wait). */
 void control_finish(enum verb verb, bool wait, int exit_status);

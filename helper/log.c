@@ -94,7 +94,7 @@ void log_line(enum log_level level, const char *format, ...)
 		else
 			write_stderr(line);
 	}
-	if (state.listener && level <= LOG_LEVEL_NOTICE)
-		state.listener(state.context, line);
+	if (state.listener)
+		state.listener(state.context, level, line);
 	errno = saved;
 }

@@ -14,9 +14,8 @@ enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_NOTICE, LOG_LEVEL_DEBUG };
 /* -q shows errors only, -v also debug lines. */
 void log_open(bool to_syslog, enum log_level most, const char *name);
 
-/* Also receives every line of NOTICE and ERROR: the client that asked for the upgrade. NULL: none.
- */
-typedef void log_listener(void *context, const char *line);
+/* Also receives every line, whatever -q and -v say here: those who asked for it may want more. */
+typedef void log_listener(void *context, enum log_level level, const char *line);
 void log_listen(log_listener *listener, void *context);
 
 void log_line(enum log_level level, const char *format, ...) PRINTF(2, 3);

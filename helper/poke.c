@@ -11,6 +11,7 @@
 
 struct poke {
 	int fd; /* -1: unused */
+	nanoseconds since;
 	uint16_t port;
 	uint32_t address[4];
 };
@@ -39,20 +40,30 @@ static void publish_everywhere(struct generation *newest, uint32_t i)
 		publish(g, i);
 }
 
+/* A poke that nobody takes is given up: a process without our accept() may sit in read() on it. */
+static const nanoseconds POKE_PATIENCE = 5 * SECOND;
+
 /* Where to reach it from this host: itself, or loopback when it is bound to any address. */
-static struct sockaddr_storage target(const struct listener *listener)
+static struct sockaddr_storage target(const struct listener *listener, bool by_ipv4)
 {
 	struct sockaddr_storage address = listener->identity.address;
+	struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)&address;
+	struct sockaddr_in *v4 = (struct sockaddr_in *)&address;
+	if (by_ipv4)
+		*v4 = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = v6->sin6_port};
 	if (address.ss_family == AF_INET) {
-		struct sockaddr_in *v4 = (struct sockaddr_in *)&address;
 		if (v4->sin_addr.s_addr == htonl(INADDR_ANY))
 			v4->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	} else {
-		struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)&address;
-		if (IN6_IS_ADDR_UNSPECIFIED(&v6->sin6_addr))
-			v6->sin6_addr = in6addr_loopback;
-	}
+	} else if (IN6_IS_ADDR_UNSPECIFIED(&v6->sin6_addr))
+		v6->sin6_addr = in6addr_loopback;
 	return address;
+}
+
+static bool is_dual_stack(const struct listener *listener)
+{
+	const struct sockaddr_in6 *address = (const void *)&listener->identity.address;
+	return listener->identity.family == AF_INET6 && !listener->identity.v6only &&
+	       IN6_IS_ADDR_UNSPECIFIED(&address->sin6_addr);
 }
 
 /* The address the other side will see. */
@@ -73,22 +84,23 @@ static bool remember(struct poke *poke, int fd)
 	return true;
 }
 
-bool poke_send(const struct listener *listener, struct generation *newest)
+static bool send_one(const struct listener *listener, struct generation *newest, bool by_ipv4)
 {
 	uint32_t i = 0;
 	while (i < used && pokes[i].fd >= 0)
 		i++;
 	if (i == MOULT_POKES)
 		return false;
-	CLEANUP(fd_close)
-	int fd = socket(listener->identity.family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK,
-	        listener->identity.protocol);
-	struct sockaddr_storage to = target(listener), from = to;
+	struct sockaddr_storage to = target(listener, by_ipv4), from = to;
 	((struct sockaddr_in *)&from)->sin_port = 0; /* at the same place in both families */
+	CLEANUP(fd_close)
+	int fd = socket(to.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK,
+	        listener->identity.protocol);
 	if (fd < 0 || bind(fd, (struct sockaddr *)&from, sizeof(from)) < 0 ||
 	        !remember(&pokes[i], fd))
 		return false;
 	pokes[i].fd = fd;
+	pokes[i].since = now();
 	if (i == used)
 		used++;
 	publish_everywhere(newest, i); /* before the connection: accept may return at once */
@@ -107,6 +119,13 @@ bool poke_send(const struct listener *listener, struct generation *newest)
 	return true;
 }
 
+bool poke_send(const struct listener *listener, struct generation *newest)
+{
+	/* A host without IPv6 addresses may still have listeners on [::]. */
+	return send_one(listener, newest, false) ||
+	       (is_dual_stack(listener) && send_one(listener, newest, true));
+}
+
 bool poke_reap(struct generation *newest)
 {
 	bool out = false;
@@ -115,12 +134,10 @@ bool poke_reap(struct generation *newest)
 			continue;
 		char byte;
 		ssize_t got = recv(pokes[i].fd, &byte, 1, MSG_DONTWAIT);
-		if (got < 0 && (errno == EAGAIN || errno == EINTR || errno == ENOTCONN)) {
-			out = true;
-			continue;
-		}
-		if (got > 0) {
-			/* A daemon without the shim's accept has taken it for a client. */
+		bool pending =
+		        got > 0 ||
+		        (got < 0 && (errno == EAGAIN || errno == EINTR || errno == ENOTCONN));
+		if (pending && now() - pokes[i].since < POKE_PATIENCE) {
 			out = true;
 			continue;
 		}

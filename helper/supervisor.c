@@ -419,6 +419,12 @@ static void count_refused(const char *text, const nanoseconds began)
 	        counts->last_reason, sizeof(counts->last_reason), "%s", reason ? reason + 2 : text);
 }
 
+/* With --quiet the client itself keeps the lines until it knows whether they matter. */
+static enum log_level attached_level(const struct options *options)
+{
+	return options->level < LOG_LEVEL_NOTICE ? LOG_LEVEL_NOTICE : options->level;
+}
+
 /* `client` may be NULL (SIGHUP). */
 static void request_upgrade(struct control_client *client, int count, char **words)
 {
@@ -438,7 +444,8 @@ static void request_upgrade(struct control_client *client, int count, char **wor
 	if (!status) {
 		loop_cancel(&restart_timer);
 		if (client)
-			control_attach(client, VERB_UPGRADE, options.wait);
+			control_attach(
+			        client, VERB_UPGRADE, options.wait, attached_level(&options));
 		int result = upgrade_begin(UPGRADE_REQUESTED, &options.settings);
 		if (result < 0) {
 			log_error(
@@ -488,7 +495,7 @@ static void request_stop(struct control_client *client, int count, char **words)
 		control_reply(client, EXIT_USAGE, text);
 		return;
 	}
-	control_attach(client, VERB_STOP, false);
+	control_attach(client, VERB_STOP, false, LOG_LEVEL_NOTICE);
 	if (now_)
 		stop_now();
 	else if (!is_stopping())

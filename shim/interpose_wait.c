@@ -42,7 +42,7 @@ static const struct timespec *from_milliseconds(int timeout, struct timespec *ro
 
 INTERPOSE(int, epoll_wait, int epoll, struct epoll_event *events, int count, int timeout)
 {
-	if (timeout == 0 || wait_epoll_is_plain())
+	if (wait_epoll_is_plain())
 		return done(real.epoll_wait(epoll, events, count, timeout));
 	struct timespec t;
 	return wait_epoll(epoll, events, count, from_milliseconds(timeout, &t), NULL);
@@ -51,7 +51,7 @@ INTERPOSE(int, epoll_wait, int epoll, struct epoll_event *events, int count, int
 INTERPOSE(int, epoll_pwait, int epoll, struct epoll_event *events, int count, int timeout,
         const sigset_t *mask)
 {
-	if (timeout == 0 || wait_epoll_is_plain())
+	if (wait_epoll_is_plain())
 		return done(real.epoll_pwait(epoll, events, count, timeout, mask));
 	struct timespec t;
 	return wait_epoll(epoll, events, count, from_milliseconds(timeout, &t), mask);
