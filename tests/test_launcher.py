@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 """What happens to the launcher itself: its limits, its user, its death, and bad moments."""
 
-import contextlib
 import os
 import resource
 import shutil
@@ -11,7 +10,7 @@ import pytest
 
 from harness import build, processes
 from harness.build import program
-from harness.load import assert_nothing_lost
+from harness.load import assert_lost_only_with, assert_nothing_lost
 from harness.plain import ask
 from harness.waiting import wait_until
 
@@ -173,15 +172,11 @@ def test_the_current_one_dies_while_the_next_one_starts(moult, load, port, resta
     upgrade = instance.start_command("upgrade", instance.name, "--",
                                      *waiter("g2", port, "--start-delay=700"))
     wait_until(lambda: instance.tagged("g2"), 10, instance.log)
-    for process in instance.tagged("g1"):
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(process.pid, signal.SIGKILL)
+    death = processes.kill([process.pid for process in instance.tagged("g1")])
     _, err = upgrade.communicate(timeout=20)
     assert upgrade.returncode == 0, err
     client.wait_answers(50, "g2")
-    result = client.stop()
-    assert result["refused"] == result["timed_out"] == 0, result.explain()
-    assert result["cut"] + result["reset"] <= 2, result.explain()
+    assert_lost_only_with(client.stop(), [death])
     instance.wait_alone()
     instance.stop()
 

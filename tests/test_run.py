@@ -14,7 +14,7 @@ import pytest
 
 from harness import build, network, processes
 from harness.build import program
-from harness.load import assert_nothing_lost, assert_switches
+from harness.load import assert_lost_only_with, assert_nothing_lost, assert_switches
 from harness.plain import ask, listens
 from harness.waiting import wait_until
 
@@ -119,27 +119,21 @@ def test_only_the_daemon_can_say_that_it_is_ready(moult, port, directory):
 
 # ---- restart ----
 
-def assert_queue_stayed_open(result):
-    """Whoever came while nobody was there has waited; what died with the daemon is its own."""
-    assert result["refused"] == result["timed_out"] == result["wrong"] == 0, result.explain()
-    assert result["cut"] + result["reset"] <= 2, result.explain()
-
-
 @pytest.mark.parametrize("policy, number", [("always", signal.SIGKILL), ("always", signal.SIGQUIT),
                                             ("on-failure", signal.SIGSEGV)])
 def test_restart_keeps_the_queue_open(moult, load, port, policy, number):
     instance = moult().run(f"--restart={policy}", command=waiter(
         "g1", port, f"--exit-signal={int(signal.SIGQUIT)}"))
     client = load(f"127.0.0.1:{port}", rate=600)
+    deaths = []
     for _ in range(3):
         client.wait_answers(50)
         old = instance.tagged("g1")[0]
-        os.kill(old.pid, number)
+        deaths.append(processes.kill([old.pid], number))
         wait_until(lambda o=old: [p for p in instance.tagged("g1") if p.pid != o.pid], 15,
                    instance.log)
     client.wait_answers(50)
-    result = client.stop()
-    assert_queue_stayed_open(result)
+    assert_lost_only_with(client.stop(), deaths)
     instance.upgrade(command=waiter("g2", port))
     assert ask(port).startswith("GEN g2 ")
     instance.stop()

@@ -130,3 +130,16 @@ def assert_switches(result, tags, switched):
     for old, instant in zip(tags, switched):
         late = (result.tags[old]["last_started_ns"] - instant) / 1e6
         assert late < 0, f"{old} answered {late} ms after the upgrade\n{result.explain()}"
+
+
+def assert_lost_only_with(result, deaths):
+    """What was lost were connections a daemon had accepted when it was killed; nothing else.
+
+    `deaths` are pairs of instants (monotonic, ns): before the kill, and when it was dead.  Whoever
+    was queued, or came while nobody was there, has waited and was answered.
+    """
+    assert set(result.losses) <= {"cut", "reset"}, result.explain()
+    for failure in result["failures"]:
+        ended = failure["started_ns"] + failure["after_ms"] * 1e6
+        assert any(before <= ended and failure["started_ns"] <= dead for before, dead in deaths), (
+            f"{failure}\n{deaths}\n{result.explain()}")

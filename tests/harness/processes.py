@@ -5,6 +5,7 @@ import collections
 import ctypes
 import os
 import signal
+import time
 
 from harness.waiting import wait_until
 
@@ -82,3 +83,15 @@ def end_all():
 
     wait_until(none_left, 10, "processes that survive SIGKILL")
     return left
+
+
+def kill(pids, number=signal.SIGKILL):
+    """Sends that signal; returns the instants before it and when all of them were dead."""
+    before = time.monotonic_ns()
+    for pid in pids:
+        try:
+            os.kill(pid, number)
+        except ProcessLookupError:
+            pass
+    wait_until(lambda: not any(alive(pid) for pid in pids), 10, f"{pids} do not die", pause=0.001)
+    return before, time.monotonic_ns()
