@@ -52,6 +52,7 @@ int legacy_accept(int listener);
 
 /* Lines that have come on a connection. */
 struct legacy_line {
+	bool asked; /* something has come at all */
 	size_t length;
 	char text[LEGACY_LINE];
 };
@@ -61,6 +62,12 @@ struct legacy_line {
  * descriptor has nothing to read, or -1: the client has closed, or failed.
  */
 int legacy_answer(int fd, struct legacy_line *line);
+
+/*
+ * Closes it, and complains of a client that has never said anything: ours always do, so that one
+ * was not a client.
+ */
+void legacy_close(int fd, const struct legacy_line *line);
 
 /* Answers until the client closes, then closes too; blocks meanwhile. */
 void legacy_serve(int fd);

@@ -593,6 +593,7 @@ int legacy_answer(int fd, struct legacy_line *line)
 	if (n == 0)
 		return -1;
 	line->length += (size_t)n;
+	line->asked = true;
 	for (char *end; (end = memchr(line->text, '\n', line->length)); answered++) {
 		size_t used = (size_t)(end - line->text) + 1;
 		*end = '\0';
@@ -607,13 +608,17 @@ int legacy_answer(int fd, struct legacy_line *line)
 /* As old servers do it: a FILE for each direction.  fclose() closes behind everybody's back. */
 static void serve_stdio(int fd)
 {
+	bool asked = false;
 	char line[LEGACY_LINE];
 	FILE *in = fdopen(fd, "r"), *out = fdopen(dup(fd), "w");
 	while (fgets(line, sizeof(line), in)) {
 		fprintf(out, strcmp(line, "hello\n") == 0 ? "GEN %s %d\n" : "ERR\n", legacy.tag,
 		        (int)getpid());
 		fflush(out);
+		asked = true;
 	}
+	if (!asked)
+		fprintf(stderr, "%s %s: a silent connection\n", legacy.program, legacy.tag);
 	fclose(in);
 	fclose(out);
 }
@@ -623,6 +628,13 @@ static void wait_readable(int fd)
 	struct pollfd p = {.fd = fd, .events = POLLIN};
 	if (legacy.with_accept4) /* the connection does not block */
 		poll(&p, 1, -1);
+}
+
+void legacy_close(int fd, const struct legacy_line *line)
+{
+	if (!line->asked)
+		fprintf(stderr, "%s %s: a silent connection\n", legacy.program, legacy.tag);
+	close(fd);
 }
 
 void legacy_serve(int fd)
@@ -635,7 +647,7 @@ void legacy_serve(int fd)
 	do
 		wait_readable(fd);
 	while (legacy_answer(fd, &line) >= 0);
-	close(fd);
+	legacy_close(fd, &line);
 }
 
 void legacy_serve_one(int fd)
@@ -644,7 +656,7 @@ void legacy_serve_one(int fd)
 	do
 		wait_readable(fd);
 	while (legacy_answer(fd, &line) == 0);
-	close(fd);
+	legacy_close(fd, &line);
 }
 
 void legacy_prefork(void)

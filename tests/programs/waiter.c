@@ -104,7 +104,7 @@ static void connection_open(int listener)
 		}
 		if (!legacy.with_accept4)
 			fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
-		line_of[fd].length = 0;
+		line_of[fd] = (struct legacy_line){.length = 0};
 		lines[fd] = &line_of[fd];
 		connections++;
 		if (epoll_fd >= 0 && !nested)
@@ -119,9 +119,9 @@ static void connection_answer(int fd)
 		answered = legacy_answer(fd, lines[fd]);
 	while (answered > 0);
 	if (answered < 0) {
+		legacy_close(fd, lines[fd]);
 		lines[fd] = NULL;
 		connections--;
-		close(fd);
 	} else if (oneshot) {
 		epoll_arm_again(fd);
 	}
