@@ -203,14 +203,18 @@ static void look(void *context)
 		drained(generation);
 		return;
 	}
-	/* Soon while it is nearly over, and never more than 5 % of a core. */
+	/*
+	 * Soon while it seems nearly over, and never more than 5 % of a core; but the second look
+	 * at an empty generation comes at once.
+	 */
 	nanoseconds cost = now() - began;
-	nanoseconds pause = generation->empty_in_a_row                 ? 5 * MILLISECOND
-	                    : generation_open_hint(generation) <= 0    ? 20 * MILLISECOND
-	                    : now() - generation->drain_began < SECOND ? 20 * MILLISECOND
-	                                                               : 200 * MILLISECOND;
+	bool soon =
+	        generation_open_hint(generation) <= 0 || now() - generation->drain_began < SECOND;
+	nanoseconds pause = (soon ? 20 : 200) * MILLISECOND;
 	if (pause < 20 * cost)
 		pause = 20 * cost;
+	if (generation->empty_in_a_row)
+		pause = 5 * MILLISECOND;
 	if (generation->drain_deadline != NEVER && pause > generation->drain_deadline - now())
 		pause = generation->drain_deadline > now() ? generation->drain_deadline - now() : 0;
 	loop_after(&generation->drain, pause);
