@@ -85,6 +85,38 @@ def test_generations_may_wait_differently(moult, load, port, order):
     instance.stop()
 
 
+@pytest.mark.parametrize("old, new", [
+    ("accept-threads", "fcntl-late-epoll-edge"), ("accept-prefork", "ioctl-late-poll"),
+    ("select-blocking", "epoll-edge-nonblocking"), ("epoll-edge-nonblocking", "accept-pool"),
+    ("epoll-edge-nonblocking", "blocking-late-select")])
+def test_a_flag_is_the_generations_own(moult, load, port, directory, old, new):
+    """What the next one sets while it waits for its turn does not reach the current one's accept().
+
+    One that blocks would see EAGAIN, and end; one that accepts until EAGAIN would hang.
+    """
+    kinds = {case.name: case for case in cases.ALL}
+    flag = directory / "ready"
+    flag.touch()
+    instance = moult().run(f"--ready=exec=test -e {flag}", command=kinds[old].command("g1", [port]))
+    client = load(f"127.0.0.1:{port}", rate=600, persistent=2)
+    client.wait_answers(50)
+    for tag, kind in (("g2", new), ("g3", old), ("g4", new)):
+        flag.unlink()
+        upgrade = instance.start_command("upgrade", instance.name, "--",
+                                         *kinds[kind].command(tag, [port]))
+        number = int(tag[1:])
+        instance.wait_generation(number, lambda g: g and g["state"] == "next" and g["processes"])
+        client.wait_answers(150, TAGS[number - 2])
+        flag.touch()
+        _, err = upgrade.communicate(timeout=20)
+        assert upgrade.returncode == 0, f"{err}\n{instance.log()}"
+        client.renew()
+        instance.wait_gone(number - 1)
+    client.wait_answers(50, "g4")
+    assert_nothing_lost(client.stop())
+    instance.stop()
+
+
 LONELY = [case for case in cases.WAITS
           if "exclusive" in case.name or "shared" in case.name or case.name.startswith("accept-p")
           or case.name in ("accept-single", "poll-blocking", "epoll-edge-4-processes")]

@@ -106,6 +106,7 @@ HABITS = [
     _habit("move", "--wait=select"),
     _habit("fcntl-late", "--wait=epoll-edge"),
     _habit("ioctl-late", "--wait=poll"),
+    _habit("blocking-late", "--wait=select"),
     _habit("shutdown-at-exit"),
     _habit("shutdown-at-exit", "--model=threads"),
     _waiter("epoll-early", "--wait=epoll-early", "--nonblocking"),

@@ -45,8 +45,9 @@ void legacy_start(int argc, char **argv);
 void legacy_waiting(void);
 
 /*
- * Accepts one connection.  -1 where an accept loop just goes on (EAGAIN, EINTR, ECONNABORTED); any
- * other error ends the program with status 4, as it would in the daemons of old.
+ * Accepts one connection.  -1 where an accept loop just goes on: EINTR, ECONNABORTED, and EAGAIN
+ * where it has asked for that.  Any other error ends the program with status 4, as it would in the
+ * daemons of old.
  */
 int legacy_accept(int listener);
 

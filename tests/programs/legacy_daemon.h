@@ -178,9 +178,12 @@ static void habit_options_late(void)
 	}
 }
 
+static bool receive_timeout;
+
 /* accept() then wakes up every 100 ms with EAGAIN, though the listener is blocking. */
 static void habit_receive_timeout(void)
 {
+	receive_timeout = true;
 	struct timeval t = {.tv_usec = 100000};
 	for (int i = 0; i < legacy.listener_count; i++)
 		if (setsockopt(legacy.listeners[i], SOL_SOCKET, SO_RCVTIMEO, &t, sizeof(t)) < 0)
@@ -220,6 +223,16 @@ static void habit_ioctl_late(void)
 		if (ioctl(legacy.listeners[i], FIONBIO, &one) < 0)
 			legacy_die(4, "ioctl");
 	legacy.nonblocking = true;
+}
+
+/* Waits with poll() or the like and wants its accept() to block, whatever somebody set before. */
+static void habit_blocking_late(void)
+{
+	for (int i = 0; i < legacy.listener_count; i++)
+		if (fcntl(legacy.listeners[i], F_SETFL,
+		            fcntl(legacy.listeners[i], F_GETFL) & ~O_NONBLOCK) < 0)
+			legacy_die(4, "fcntl");
+	legacy.nonblocking = false;
 }
 
 /* Its own address is taken, and it must be told so. */
@@ -270,6 +283,7 @@ static const struct habit {
         {"move", STAGE_LISTENING, habit_move},
         {"fcntl-late", STAGE_LISTENING, habit_fcntl_late},
         {"ioctl-late", STAGE_LISTENING, habit_ioctl_late},
+        {"blocking-late", STAGE_LISTENING, habit_blocking_late},
         {"bind-twice", STAGE_LISTENING, habit_bind_twice},
         {"drop-uid", STAGE_LISTENING, habit_drop_uid},
         {"daemon-late", STAGE_LISTENING, habit_daemon},
@@ -570,7 +584,8 @@ int legacy_accept(int listener)
 {
 	int fd = legacy.with_accept4 ? accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)
 	                             : accept(listener, NULL, NULL);
-	if (fd < 0 && errno != EAGAIN && errno != EINTR && errno != ECONNABORTED)
+	bool may_be_empty = legacy.nonblocking || receive_timeout;
+	if (fd < 0 && errno != EINTR && errno != ECONNABORTED && (errno != EAGAIN || !may_be_empty))
 		legacy_die(4, "accept");
 	return fd;
 }
