@@ -91,6 +91,7 @@ def test_another_users_launcher(moult, load, port, directory):
     instance.stop()
 
 
+@pytest.mark.exact
 def test_the_operators_own_preload_stays(moult, plain, port, directory):
     """A library of his own is there for the daemon and its children, ours is not to be seen."""
     library = next(path for path in ("/lib/x86_64-linux-gnu/libm.so.6",

@@ -140,3 +140,22 @@ def test_a_lone_client_is_never_stalled(moult, port, case):
         assert answers > 10
     instance.stop()
     assert "a silent connection" not in instance.log()
+
+
+@pytest.mark.parametrize("case", cases.WAITS, ids=cases.ids)
+def test_the_first_connection_after_an_idle_switch(moult, load, port, case):
+    """Nobody comes while it is switched: whoever sits in accept() has to be told all the same.
+
+    The old generation is kept by a connection it has, so it could still take the next one.
+    """
+    instance = moult().run(command=case.command("g1", [port]))
+    client = load(f"127.0.0.1:{port}", rate=0, persistent=1 if case.persistent else 0)
+    client.wait(lambda report: report["persistent"]["answered"] >= report["persistent"]["started"])
+    for old, tag in zip(TAGS, TAGS[1:4]):
+        instance.upgrade(command=case.command(tag, [port]))
+        assert instance.tagged(old) or not case.persistent
+        for _ in range(10):
+            assert ask(port).split()[:2] == ["GEN", tag]
+        client.renew()
+    assert not client.stop().losses
+    instance.stop()

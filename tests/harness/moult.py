@@ -155,5 +155,7 @@ def clean_environment(**more):
     environment = {name: value for name, value in os.environ.items()
                    if not name.startswith(("MOULT", "PYTEST", "LEGACY"))
                    and name not in ("LD_PRELOAD", "NOTIFY_SOCKET")}
+    if "MOULT_PRELOAD" in os.environ:  # a sanitiser's runtime, see scripts/sanitised
+        environment["LD_PRELOAD"] = os.environ["MOULT_PRELOAD"]
     environment.update(more)
     return environment

@@ -3,6 +3,7 @@
 
 import contextlib
 import os
+import os
 import signal
 import socket
 import subprocess
@@ -20,7 +21,7 @@ class Plain:
         # Files, not pipes: a child that outlives the program would keep a pipe open.
         self.out, self.err = tempfile.TemporaryFile("w+"), tempfile.TemporaryFile("w+")
         if preload:
-            environment["LD_PRELOAD"] = str(preload)
+            environment["LD_PRELOAD"] = f"{os.environ.get('MOULT_PRELOAD', '')} {preload}".strip()
         self.process = subprocess.Popen(
             [str(word) for word in command], stdin=subprocess.DEVNULL,
             stdout=self.out, stderr=self.err, env=clean_environment(**environment),
