@@ -44,6 +44,7 @@ def test_upgrades_leave_nothing_in_the_launcher(moult, port):
     instance.stop()
 
 
+@pytest.mark.exact
 def test_few_descriptors(moult, load, port):
     """A daemon with a limit of forty: what the library holds open finds its place there too."""
     def command(tag):
@@ -91,6 +92,7 @@ def test_another_users_launcher(moult, load, port, directory):
     instance.stop()
 
 
+@pytest.mark.exact
 @pytest.mark.exact
 def test_the_operators_own_preload_stays(moult, plain, port, directory):
     """A library of his own is there for the daemon and its children, ours is not to be seen."""

@@ -68,6 +68,7 @@ def mirror(plain, directory, preload, *options, **environment):
 
 
 @pytest.mark.exact
+@pytest.mark.exact
 def test_a_program_sees_no_difference(plain, directory):
     """Environment, descriptors, signals, and the results of 90 calls, right ones and wrong ones."""
     ended, expected = mirror(plain, directory, None)
@@ -79,6 +80,7 @@ def test_a_program_sees_no_difference(plain, directory):
     assert found.splitlines() == expected.splitlines()
 
 
+@pytest.mark.exact
 @pytest.mark.exact
 @pytest.mark.parametrize("variable", [
     "", "1", "nonsense", "1:1:short:address", "2:1:" + "0" * 32 + ":nobody-listens-here",
@@ -95,6 +97,7 @@ def test_a_variable_that_leads_nowhere_changes_nothing(plain, directory, variabl
     assert lines == expected.splitlines()
 
 
+@pytest.mark.exact
 @pytest.mark.exact
 def test_children_see_no_difference(plain, directory, port):
     """What is started by fork and exec, vfork, posix_spawn, system and popen."""

@@ -642,6 +642,7 @@ def test_a_set_uid_program_is_said_to_be_one(moult, port, directory):
 
 
 @pytest.mark.exact
+@pytest.mark.exact
 def test_the_daemon_sees_nothing_of_us(moult, plain, port, directory):
     """Environment, descriptors below 64, signals, threads; and what its children see."""
     path = directory / "mirror.out"

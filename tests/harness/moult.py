@@ -27,6 +27,8 @@ class Moult:
             os.chown(self.runtime, user, user)
         self.log_path = self.directory / f"{name}.log"
         self.environment = clean_environment(MOULT_RUNTIME_DIR=str(self.runtime))
+        if build.SANITISER:
+            self.environment["LD_PRELOAD"] = build.SANITISER
         self.process = None
 
     # -- the launcher --
@@ -151,7 +153,11 @@ class Moult:
 
 
 def clean_environment(**more):
-    """Ours, without what a launcher or a test run may have put there."""
+    """Ours, without what a launcher or a test run may have put there.
+
+    A sanitiser's runtime has to come first in every process that loads a sanitised library; see
+    scripts/sanitised.
+    """
     environment = {name: value for name, value in os.environ.items()
                    if not name.startswith(("MOULT", "PYTEST", "LEGACY"))
                    and name not in ("LD_PRELOAD", "NOTIFY_SOCKET")}

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import tempfile
 
+from harness.build import SANITISER
 from harness.moult import clean_environment
 from harness.processes import alive, descendants
 from harness.waiting import wait_until
