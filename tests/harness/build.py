@@ -12,6 +12,7 @@ MOULT = BUILD / "moult"
 LIBRARY = BUILD / "libmoult.so"
 LOAD = BUILD / "tests" / "load"
 PROGRAMS = BUILD / "tests" / "programs"
+SANITISER = os.environ.get("MOULT_PRELOAD", "")  # the runtime of a sanitised build
 DAEMONS = ROOT / "tests" / "daemons"
 
 SOURCES = ROOT / "tests" / "programs"
