@@ -373,14 +373,18 @@ static int refusal(const struct settings *settings, char *text, size_t size)
 		snprintf(text, size, "moult: %s is stopping", instance.options->name);
 		return EXIT_FAILED;
 	}
-	if (instance.verdict == INSPECT_STATIC || instance.verdict == INSPECT_SECURE) {
+	const struct generation *only = instance.current ? instance.current : instance.next;
+	if (instance.verdict == INSPECT_STATIC || instance.verdict == INSPECT_SECURE ||
+	        (instance.verdict == INSPECT_GO && only && !only->held)) {
 		snprintf(text, size, "moult: %s: %s", instance.options->name,
 		        instance.verdict_reason);
 		return EXIT_FAILED;
 	}
 	if (upgrade_is_running()) {
-		snprintf(text, size, "moult: %s: another upgrade is running (generation %u)",
-		        instance.options->name, instance.last_id);
+		snprintf(text, size, "moult: %s: %s (generation %u)", instance.options->name,
+		        upgrade_running_kind() == UPGRADE_REQUESTED ? "another upgrade is running"
+		                                                    : "it is still starting",
+		        instance.last_id);
 		return EXIT_BUSY;
 	}
 	if (instance.current && !instance.current->held) {

@@ -54,6 +54,11 @@ bool upgrade_is_running(void)
 	return state.phase != IDLE;
 }
 
+enum upgrade_kind upgrade_running_kind(void)
+{
+	return state.kind;
+}
+
 static void finish(int exit_status)
 {
 	struct upgrade_counts *counts = &state.instance->upgrades;
@@ -556,9 +561,13 @@ void upgrade_abandon(void)
 	loop_cancel(&state.ready_timeout);
 	loop_cancel(&state.probation);
 	loop_cancel(&state.hint);
-	if (state.phase == WARMING)
+	if (state.phase == WARMING && state.instance->current)
 		drain_kill(state.generation);
-	else if (state.phase == PROBATION_TIME)
+	else if (state.phase ==
+	         WARMING) { /* alone: it serves, ready or not, and ends as one that does */
+		state.generation->state = GENERATION_CURRENT;
+		state.instance->current = state.generation;
+	} else if (state.phase == PROBATION_TIME)
 		begin_drain_of_old(state.generation);
 	state.instance->next = NULL;
 	state.phase = IDLE;

@@ -21,6 +21,7 @@ void upgrade_init(
         struct instance *instance, upgrade_done *done, void (*main_ended)(struct generation *));
 
 bool upgrade_is_running(void);
+enum upgrade_kind upgrade_running_kind(void);
 
 /* Starts the next generation. 0: upgrade_done follows; -errno: nothing has happened. */
 int upgrade_begin(enum upgrade_kind kind, const struct settings *settings);
@@ -32,5 +33,8 @@ void upgrade_read_reports(struct generation *generation);
 void upgrade_generation_gone(struct generation *generation);
 bool upgrade_reaped(pid_t pid, int status);
 
-/* The instance ends: the next generation, if any, is killed, and nothing more is told. */
+/*
+ * The instance ends: a next generation beside a current one is killed; one that is alone becomes the
+ * current one.  Nothing more is told.
+ */
 void upgrade_abandon(void);
