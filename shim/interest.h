@@ -29,8 +29,7 @@ bool interest_watches(int listener);
 /*
  * `fd` is about to be closed or replaced: take it out first.  Afterwards the entry of a socket that
  * lives on elsewhere would fire for ever and could not be removed.  Only the process that added it
- * may (epoll objects are shared with forked children: a child's DEL would make its parent deaf);
- * with `adopting` anyone does, as the registered socket is about to vanish from the number.
+ * does so: epoll objects are shared with forked children, whose DEL would make the parent deaf.
  */
 void interest_drop(int fd);
 

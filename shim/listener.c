@@ -390,14 +390,17 @@ void listener_duplicated(int from, int to)
 		fd_set_kind(to, kind);
 }
 
+/* Descriptors are handed out from the lowest: who inherits a listener has it below this number. */
+enum { INHERITED = 1024 };
+
 void listener_inherit(void)
 {
 	if (!atomic_load(&member_page->listeners))
 		return;
-	struct pollfd probe; /* numbers above this are not open at start in any known daemon */
-	for (probe.fd = 0; probe.fd < 1024; probe.fd++)
-		listener_of(probe.fd);
-	for (int fd = 0; fd < 1024; fd++) /* FOREIGN is only worth remembering for a listener */
+	for (int fd = 0; fd < INHERITED; fd++)
+		listener_of(fd);
+	for (int fd = 0; fd < INHERITED;
+	        fd++) /* FOREIGN is only worth remembering for a listener */
 		if (fd_kind(fd) == FD_FOREIGN)
 			fd_set_kind(fd, FD_UNKNOWN);
 }
