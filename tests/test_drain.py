@@ -314,12 +314,10 @@ def assert_sleeps(pids, client):
 def test_who_may_not_accept_sleeps(moult, load, port, directory, case):
     """Before the switch the next generation, after it the old one: both see every connection."""
     flag = directory / "ready"
-    flag.touch()
-    instance = moult().run(f"--ready=exec=test -e {flag}", command=case.command("g1", [port]))
+    instance = moult().run_ready_by(flag, port, case.command("g1", [port]))
     client = load(f"127.0.0.1:{port}", rate=100, persistent=1 if case.persistent else 0,
                   persistent_every=60000)
     client.wait_answers(10, "g1")
-    flag.unlink()
     upgrade = instance.start_command("upgrade", instance.name, "--",
                                      *case.command("g2", [port]))
     instance.wait_generation(2, lambda new: new and new["state"] == "next" and

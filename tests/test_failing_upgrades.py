@@ -134,7 +134,7 @@ def truncate(path):
     (make_unexecutable, 126, "[Pp]ermission denied|not executable|cannot be executed"),
     (make_directory, 126, "[Pp]ermission denied|directory|cannot be executed"),
     (truncate, 126, "[Ff]ormat|cannot be executed"),
-])
+], ids=lambda value: value.__name__ if callable(value) else "")
 def test_a_program_that_cannot_be_executed(moult, load, port, directory, spoil, status, words):
     """The file is spoilt, said so, and put back: the next upgrade takes it."""
     path = directory / "daemon"

@@ -11,7 +11,7 @@ import pytest
 from harness import cases, network, processes
 from harness.build import LIBRARY, program
 from harness.load import assert_nothing_lost
-from harness.plain import ask, listens
+from harness.network import ask, listens
 from harness.waiting import wait_until
 
 PRELOADED = [pytest.param(None, id="plain"), pytest.param(LIBRARY, id="preloaded")]

@@ -15,7 +15,7 @@ import pytest
 from harness import build, network, processes
 from harness.build import program
 from harness.load import assert_lost_only_with, assert_nothing_lost, assert_switches
-from harness.plain import ask, listens
+from harness.network import ask, listens
 from harness.waiting import wait_until
 
 
@@ -49,9 +49,7 @@ def test_readiness_that_is_told(moult, load, port, ready, options):
 
 def test_readiness_by_a_command(moult, load, port, directory):
     flag = directory / "ready"
-    flag.touch()
-    instance = moult().run(f"--ready=exec=test -e {flag}", command=waiter("g1", port))
-    flag.unlink()
+    instance = moult().run_ready_by(flag, port, waiter("g1", port))
     client = load(f"127.0.0.1:{port}", rate=600)
     command = instance.start_command("upgrade", instance.name, "--", *waiter("g2", port))
     instance.wait_generation(2, lambda new: new and new["state"] == "next" and
@@ -209,7 +207,8 @@ def test_background_returns_when_it_serves(moult, port, directory):
     (lambda port: ["no-such-daemon-in-the-path"], 127),
     (lambda port: ["/etc/passwd"], 126),
     (lambda port: ["/"], 126),
-])
+], ids=["exits-1", "exits-0", "crashes", "daemonises-and-fails", "missing", "not-in-path",
+        "not-executable", "a-directory"])
 @pytest.mark.parametrize("background", [False, True], ids=["foreground", "background"])
 def test_a_first_start_that_fails(moult, port, command, status, background):
     """Said in one line or a few, with a status as the shell's, and nothing is left."""
@@ -218,7 +217,7 @@ def test_a_first_start_that_fails(moult, port, command, status, background):
     result = instance.command("run", *options, "-n", instance.name, "--", *command(port))
     assert result.returncode == status, result.stderr
     assert result.stdout == "" and result.stderr.strip()
-    assert not processes.descendants()
+    wait_until(lambda: not processes.descendants(), 5, "the launcher in the background stays")
     assert list(instance.runtime.glob("*.sock")) == []
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from harness import cases, network, processes
 from harness.load import assert_nothing_lost, assert_switches
-from harness.plain import ask
+from harness.network import ask
 
 TAGS = ["g1", "g2", "g3", "g4", "g5", "g6"]
 
@@ -96,12 +96,11 @@ def test_a_flag_is_the_generations_own(moult, load, port, directory, old, new):
     """
     kinds = {case.name: case for case in cases.ALL}
     flag = directory / "ready"
-    flag.touch()
-    instance = moult().run(f"--ready=exec=test -e {flag}", command=kinds[old].command("g1", [port]))
+    instance = moult().run_ready_by(flag, port, kinds[old].command("g1", [port]))
     client = load(f"127.0.0.1:{port}", rate=600, persistent=2)
     client.wait_answers(50)
     for tag, kind in (("g2", new), ("g3", old), ("g4", new)):
-        flag.unlink()
+        flag.unlink(missing_ok=True)
         upgrade = instance.start_command("upgrade", instance.name, "--",
                                          *kinds[kind].command(tag, [port]))
         number = int(tag[1:])

@@ -10,6 +10,7 @@ import subprocess
 import time
 
 from harness import build, processes
+from harness.network import listens
 from harness.waiting import wait_until
 
 
@@ -43,6 +44,15 @@ class Moult:
                                             start_new_session=True, **self.user, **popen)
         if wait:
             self.wait_serving()
+        return self
+
+    def run_ready_by(self, flag, port, command):
+        """Whose readiness is a file; the first generation has it as soon as it listens."""
+        self.run(f"--ready=exec=test -e {flag}", command=command, wait=False)
+        wait_until(lambda: listens("127.0.0.1", port), 10, self.log)
+        flag.touch()
+        self.wait_serving()
+        flag.unlink()
         return self
 
     def wait_serving(self, deadline=15.0):

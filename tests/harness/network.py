@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""A network namespace per test: no port is taken, and nothing listens to the world."""
+"""A network namespace per test: no port is taken, and nothing listens to the world.
+
+And who listens there, and what he answers.
+"""
 
 import ctypes
 import fcntl
@@ -52,3 +55,19 @@ def new_port():
 def release_ports():
     while _reserved:
         _reserved.pop().close()
+
+
+def listens(host, port):
+    """Somebody listens there: by the kernel's table, since a connection would be served."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    table = "/proc/thread-self/net/tcp6" if family == socket.AF_INET6 else "/proc/thread-self/net/tcp"
+    with open(table) as file:
+        rows = [line.split() for line in file.readlines()[1:]]
+    return any(row[3] == "0A" and int(row[1].rpartition(":")[2], 16) == port for row in rows)
+
+
+def ask(port, host="127.0.0.1", question=b"hello\n"):
+    """One question on a connection of its own; the answer's first line."""
+    with socket.create_connection((host, port), timeout=10) as connection:
+        connection.sendall(question)
+        return connection.makefile().readline()

@@ -11,6 +11,7 @@ import tempfile
 
 from harness.build import SANITISER
 from harness.moult import clean_environment
+from harness.network import listens
 from harness.processes import alive, descendants
 from harness.waiting import wait_until
 
@@ -57,19 +58,3 @@ class Plain:
         self.process.wait(20)
         self.out.close()
         self.err.close()
-
-
-def listens(host, port):
-    """Somebody listens there: by the kernel's table, since a connection would be served."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    table = "/proc/thread-self/net/tcp6" if family == socket.AF_INET6 else "/proc/thread-self/net/tcp"
-    with open(table) as file:
-        rows = [line.split() for line in file.readlines()[1:]]
-    return any(row[3] == "0A" and int(row[1].rpartition(":")[2], 16) == port for row in rows)
-
-
-def ask(port, host="127.0.0.1", question=b"hello\n"):
-    """One question on a connection of its own; the answer's first line."""
-    with socket.create_connection((host, port), timeout=10) as connection:
-        connection.sendall(question)
-        return connection.makefile().readline()
