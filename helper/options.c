@@ -47,7 +47,7 @@ const char options_help[] =
         "                             serving       it waits for connections\n"
         "                             notify        it says READY=1 to NOTIFY_SOCKET\n"
         "                             fd=N          it writes a newline to descriptor N\n"
-        "                             exec=COMMAND  COMMAND, run by /bin/sh, exits with 0\n"
+        "                             exec=COMMAND  it serves, and COMMAND exits with 0\n"
         "      --ready-timeout=TIME how long it may take to be ready (default: 60s)\n"
         "      --drain-timeout=TIME how long the old one may finish connections (default: 5m)\n"
         "      --drain-signal=SIG   sent to the old one when its drain begins (default: none)\n"

@@ -75,29 +75,50 @@ static void is_ready(struct readiness *readiness)
 	ready(context);
 }
 
-/* ---- serving ---- */
+/* ---- listeners ---- */
+
+static bool has_taken_up(const struct readiness *readiness)
+{
+	const struct generation *generation = readiness->generation;
+	bool missing = false;
+	for (uint32_t i = 0; i < readiness->instance->store.count; i++)
+		missing |= instance_listener(readiness->instance, i)->state != LISTENER_GONE &&
+		           !generation->holds[i];
+	return !missing || (generation->held && now() - generation->last_bind > SECOND);
+}
 
 static bool is_serving(const struct readiness *readiness)
 {
-	const struct generation *generation = readiness->generation;
-	if (!generation->held || !generation_waits(generation))
-		return false;
-	for (uint32_t i = 0; i < readiness->instance->store.count; i++)
-		if (instance_listener(readiness->instance, i)->state != LISTENER_GONE &&
-		        !generation->holds[i])
-			return now() - generation->last_bind > SECOND;
-	return true;
+	return readiness->generation->held && has_taken_up(readiness) &&
+	       generation_waits(readiness->generation);
 }
 
-static void look_serving(void *context)
+static void start_probe(struct readiness *readiness);
+
+static void look(void *context)
 {
 	struct readiness *readiness = context;
-	if (is_serving(readiness)) {
+	enum readiness_kind kind = readiness->generation->settings.ready;
+	bool calls_itself_ready = kind == READY_NOTIFY || kind == READY_FD;
+	if (calls_itself_ready
+	                ? readiness->said && has_taken_up(readiness)
+	                : is_serving(readiness) && (kind == READY_SERVING || readiness->said)) {
 		is_ready(readiness);
 		return;
 	}
+	if (kind == READY_EXEC && is_serving(readiness) && !readiness->probe &&
+	        now() - readiness->probed_at >= 200 * MILLISECOND)
+		start_probe(readiness);
+	if (calls_itself_ready && !readiness->said)
+		return; /* its descriptor wakes us */
 	nanoseconds waited = now() - readiness->generation->started;
 	loop_after(&readiness->look, waited < 5 * SECOND ? MILLISECOND : 10 * MILLISECOND);
+}
+
+static void heard(struct readiness *readiness)
+{
+	readiness->said = true;
+	look(readiness);
 }
 
 /* ---- notify ---- */
@@ -147,7 +168,7 @@ static void notified(void *context)
 	pid_t sender = sender_of(&message);
 	if (sender > 0 && tree_has(readiness->generation->keeper, sender) &&
 	        has_line(text, "READY=1"))
-		is_ready(readiness);
+		heard(readiness);
 }
 
 /* ---- fd=N ---- */
@@ -158,18 +179,15 @@ static void pipe_readable(void *context)
 	char text[256];
 	ssize_t length = read(readiness->input.fd, text, sizeof(text));
 	if (length > 0 && memchr(text, '\n', (size_t)length))
-		is_ready(readiness);
+		heard(readiness);
 	else if (length == 0)
 		loop_unwatch(&readiness->input); /* closed unwritten: the timeout will say so */
 }
 
 /* ---- exec=CMD ---- */
 
-static void look_probe(void *context)
+static void start_probe(struct readiness *readiness)
 {
-	struct readiness *readiness = context;
-	if (readiness->probe)
-		return;
 	readiness->probed_at = now();
 	pid_t pid = fork();
 	if (pid == 0) {
@@ -182,8 +200,7 @@ static void look_probe(void *context)
 	if (pid > 0) {
 		setpgid(pid, pid);
 		readiness->probe = pid;
-	} else
-		loop_after(&readiness->look, 200 * MILLISECOND);
+	}
 }
 
 bool readiness_reaped(struct readiness *readiness, pid_t pid, int status)
@@ -191,36 +208,24 @@ bool readiness_reaped(struct readiness *readiness, pid_t pid, int status)
 	if (!pid || readiness->probe != pid)
 		return false;
 	readiness->probe = 0;
-	if (status == 0) {
-		is_ready(readiness);
-		return true;
-	}
-	nanoseconds rest = readiness->probed_at + 200 * MILLISECOND - now();
-	loop_after(&readiness->look, rest > 0 ? rest : 0);
+	if (status == 0)
+		heard(readiness);
 	return true;
 }
 
 void readiness_await(struct readiness *readiness, void (*ready)(void *), void *context)
 {
+	enum readiness_kind kind = readiness->generation->settings.ready;
 	readiness->ready = ready;
 	readiness->context = context;
+	readiness->look.fire = look;
 	readiness->look.context = readiness->input.context = readiness;
+	readiness->input.ready = kind == READY_NOTIFY ? notified : pipe_readable;
 	fd_close(&readiness->pipe);
-	switch (readiness->generation->settings.ready) {
-	case READY_SERVING:
-		readiness->look.fire = look_serving;
-		loop_after(&readiness->look, MILLISECOND);
-		break;
-	case READY_EXEC:
-		readiness->look.fire = look_probe;
-		loop_after(&readiness->look, 0);
-		break;
-	case READY_NOTIFY:
-	case READY_FD:
-		readiness->input.ready = readiness->notify_address[0] ? notified : pipe_readable;
+	if (readiness->input.fd >= 0)
 		(void)loop_watch(&readiness->input); /* if it cannot: the timeout says so */
-		break;
-	}
+	else
+		loop_after(&readiness->look, MILLISECOND);
 }
 
 void readiness_deinit(struct readiness *readiness)

@@ -2,11 +2,14 @@
 /*
  * When is a generation ready?  One is awaited at a time.
  *
- *   serving     it has taken up every listener there is (or, with fewer, bound nothing new for a
- *               second) and one of its processes waits on one of them
+ *   serving     it has taken up the listeners, and one of its processes waits on one of them
  *   notify      one of its processes sent READY=1 to NOTIFY_SOCKET (sd_notify(3))
  *   fd=N        it wrote a newline to descriptor N
- *   exec=CMD    /bin/sh -c CMD ended with status 0; tried again every 200 ms
+ *   exec=CMD    serving, and /bin/sh -c CMD ended with status 0; tried again every 200 ms
+ *
+ * A command cannot know whom it asks: what it connects to is the current generation until the
+ * switch. Whatever is said, nothing is switched to a generation that has not taken up the listeners
+ * there are: all of them, or some and for a second no further one.
  */
 #pragma once
 
@@ -24,6 +27,7 @@ struct readiness {
 	char notify_address[64];
 	pid_t probe; /* exec=CMD: running now, 0: none */
 	nanoseconds probed_at;
+	bool said; /* notify, fd=N, exec=CMD: heard */
 };
 
 /* Before the generation is spawned: what it needs in its environment and descriptors. 0 or -errno.

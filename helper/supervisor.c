@@ -616,6 +616,8 @@ static void go_to_background(void)
 		close(ends[1]);
 		if (read(ends[0], &status, sizeof(status)) != sizeof(status))
 			status = EXIT_FAILED; /* it died, and has said why if it could */
+		if (status != EXIT_DONE)
+			(void)waitpid(pid, NULL, 0); /* nothing of it is left when we say so */
 		_exit(status);
 	}
 	close(ends[0]);

@@ -34,7 +34,7 @@ void upgrade_generation_gone(struct generation *generation);
 bool upgrade_reaped(pid_t pid, int status);
 
 /*
- * The instance ends: a next generation beside a current one is killed; one that is alone becomes the
- * current one.  Nothing more is told.
+ * The instance ends: a next generation beside a current one is killed; one that is alone becomes
+ * the current one.  Nothing more is told.
  */
 void upgrade_abandon(void);
