@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The end of a generation: not while it has connections, at once when it has none, and completely."""
+"""The end of a generation: not while it has connections, at once when it has none, completely."""
 
 import os
 import re

@@ -107,7 +107,7 @@ HTTP_ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\nGEN g1 1\n"
     (answers_and_keeps, "timed_out", {"timeout": 200}),
     (answers(b"ERR\n"), "wrong", {}),
     (answers(b"GEN g1 1\nand more"), "wrong", {}),
-    (answers(b"XXX GEN g1 1\n"), "wrong", {"expect_prefix": "GEN "}),
+    (answers(b"NOT GEN g1 1\n"), "wrong", {"expect_prefix": "GEN "}),
     (answers(HTTP_ANSWER % 9), "wrong", {"mode": "http", "expect_prefix": "HTTP/1.1 500"}),
     (answers(HTTP_ANSWER % 10), "cut", {"mode": "http"}),
     (answers(b"SSH-2.0-x\r\n" + b"x" * 20000), "wrong", {"mode": "http"}),

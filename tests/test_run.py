@@ -536,9 +536,10 @@ def control(instance, *datagrams):
 
 
 @pytest.mark.parametrize("datagram", [
-    b"", b"\0", b"\0\0\0", b"x" * 60000, b"\xff" * 1000, b"1", b"1\0", b"1\0upgrade", b"1\0nonsense\0",
-    b"2\0status\0", b"1\0status\0--nonsense\0", b"1\0upgrade\0--ready-timeout=soon\0",
-    b"1\0upgrade\0--\0", b"1\0upgrade\0a\0b\0c\0", b"1\0run\0--\0true\0", b"1\0stop\0--now=1\0",
+    b"", b"\0", b"\0\0\0", b"x" * 60000, b"\xff" * 1000, b"1", b"1\0", b"1\0upgrade",
+    b"1\0nonsense\0", b"2\0status\0", b"1\0status\0--nonsense\0",
+    b"1\0upgrade\0--ready-timeout=soon\0", b"1\0upgrade\0--\0", b"1\0upgrade\0a\0b\0c\0",
+    b"1\0run\0--\0true\0", b"1\0stop\0--now=1\0",
     b"1\0upgrade\0" + b"--\0" + b"a\0" * 20000 + b"--fail", b"\x00" * 5000,
 ], ids=lambda value: repr(value[:24]))
 def test_garbage_to_the_control_socket(moult, load, port, datagram):

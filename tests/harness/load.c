@@ -150,6 +150,7 @@ static struct {
 static struct account ordinary, persistent;
 static struct failure failures[FAILURES_MAX];
 static size_t failure_count;
+static struct connection *pool; /* all there can be */
 static struct connection *unused;
 static struct connection live; /* head of the ring of open connections */
 static uint32_t *latencies;    /* microseconds */
@@ -938,12 +939,12 @@ static void connections_allocate(void)
 {
 	size_t count = (size_t)(options.in_flight + 2 * options.persistent);
 	struct rlimit limit;
-	struct connection *all = calloc(count, sizeof(*all));
-	if (!all)
+	pool = calloc(count, sizeof(*pool));
+	if (!pool)
 		fail("calloc");
 	for (size_t i = 0; i < count; i++) {
-		all[i].next = unused;
-		unused = &all[i];
+		pool[i].next = unused;
+		unused = &pool[i];
 	}
 	live.previous = live.next = &live;
 	if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {

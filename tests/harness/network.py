@@ -59,9 +59,8 @@ def release_ports():
 
 def listens(host, port):
     """Somebody listens there: by the kernel's table, since a connection would be served."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    table = "/proc/thread-self/net/tcp6" if family == socket.AF_INET6 else "/proc/thread-self/net/tcp"
-    with open(table) as file:
+    table = "tcp6" if ":" in host else "tcp"
+    with open(f"/proc/thread-self/net/{table}") as file:
         rows = [line.split() for line in file.readlines()[1:]]
     return any(row[3] == "0A" and int(row[1].rpartition(":")[2], 16) == port for row in rows)
 

@@ -91,7 +91,9 @@ static void habit_closefrom(void)
 static void habit_close_proc(void)
 {
 	DIR *directory = opendir("/proc/self/fd");
-	for (struct dirent *entry; directory && (entry = readdir(directory));) {
+	if (!directory)
+		legacy_die(4, "opendir");
+	for (struct dirent *entry; (entry = readdir(directory));) {
 		int fd = atoi(entry->d_name);
 		if (fd > 2 && fd != dirfd(directory))
 			close(fd);
@@ -626,6 +628,8 @@ static void serve_stdio(int fd)
 	bool asked = false;
 	char line[LEGACY_LINE];
 	FILE *in = fdopen(fd, "r"), *out = fdopen(dup(fd), "w");
+	if (!in || !out)
+		legacy_die(4, "fdopen");
 	while (fgets(line, sizeof(line), in)) {
 		fprintf(out, strcmp(line, "hello\n") == 0 ? "GEN %s %d\n" : "ERR\n", legacy.tag,
 		        (int)getpid());

@@ -88,7 +88,9 @@ static void write_threads(void)
 {
 	int count = 0;
 	DIR *directory = opendir("/proc/self/task");
-	for (struct dirent *entry; directory && (entry = readdir(directory));)
+	if (!directory)
+		legacy_die(4, "opendir");
+	for (struct dirent *entry; (entry = readdir(directory));)
 		count += entry->d_name[0] != '.';
 	closedir(directory);
 	fprintf(out, "threads %d\n", count);
