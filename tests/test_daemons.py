@@ -74,6 +74,7 @@ def http_server(setting, tag):
 
 
 def vsftpd(setting, tag):
+    (setting.directory / "empty").mkdir(exist_ok=True)  # its service makes one in /run
     return ["vsftpd", setting.fill_in("vsftpd.conf", tag)]
 
 
