@@ -33,8 +33,13 @@ static bool check(struct instance *instance, struct generation *acceptor, uint32
 		generation_tell(acceptor);
 		return false;
 	}
-	size_t wanted = exclusive ? exclusive : 1;
-	for (size_t n = 0; n < wanted && n < POKES_A_ROUND; n++)
+	/*
+	 * An exclusive old entry and a blocked accept() of the new one: a connection would wake the
+	 * old one only.  Pokes make it look, and take itself out.  In all other cases the new one
+	 * is woken as well, and the old one goes with the next connection.
+	 */
+	bool blocks = !atomic_load(&acceptor->page->gate[i].nonblock);
+	for (size_t n = 0; blocks && n < exclusive && n < POKES_A_ROUND; n++)
 		if (instance->crowd_rounds < POKING_ROUNDS)
 			poke_send(listener, instance->newest);
 	return true;

@@ -8,5 +8,6 @@
 
 #include "helper/instance.h"
 
-/* Looks soon, then ever more rarely, and helps with pokes, until nobody is left. */
+/* Looks soon, then ever more rarely, and pokes where a connection could get lost to sight, until
+ * nobody is left. */
 void crowd_begin(struct instance *instance);
