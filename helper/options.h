@@ -5,6 +5,7 @@
 #include <stdbool.h>
 
 #include "helper/log.h"
+#include "helper/units.h"
 #include "helper/util.h"
 
 /* Exit statuses, as in the man page. 3 is LSB's "not running". */
@@ -67,17 +68,5 @@ void options_deinit(struct options *options);
 /* Deep copy and release of the settings alone. */
 int settings_copy(struct settings *to, const struct settings *from);
 void settings_deinit(struct settings *settings);
-
-/* 500ms, 30s, 5m, 1h, infinity; a bare number is not a time. 0 or -EINVAL. */
-int duration_parse(const char *text, nanoseconds *ret_duration);
-/* "310 ms", "4.2 s", "5 min", "no limit": for people. */
-void duration_print(nanoseconds duration, char *text, size_t size);
-/* TERM, SIGTERM, term, 15. 0 or -EINVAL. */
-int signal_parse(const char *text, int *ret_signal);
-/* "SIGTERM"; never NULL. */
-const char *signal_print(int signal, char *text, size_t size);
-
-/* A name is a file name of at most 64 of [A-Za-z0-9._@-], not starting with '.' or '-'. */
-bool name_is_valid(const char *name);
 
 extern const char options_help[];

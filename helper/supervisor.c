@@ -8,15 +8,14 @@
 #include "helper/supervisor.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 
+#include "helper/background.h"
 #include "helper/channel.h"
 #include "helper/control_server.h"
 #include "helper/drain.h"
@@ -39,7 +38,6 @@ static struct watch signals = {.fd = -1};
 static struct timer restart_timer, stop_timer;
 static nanoseconds restart_delay, queue_deadline;
 static int exit_status;
-static int parent = -1; /* --background: the pipe to who started us */
 
 /* ---- the end ---- */
 
@@ -317,21 +315,6 @@ static void reap(void)
 
 /* ---- upgrades ---- */
 
-static void background_done(int status)
-{
-	if (parent < 0)
-		return;
-	(void)!write(parent, &status, sizeof(status)); /* nobody waits: nobody is told */
-	fd_close(&parent);
-	for (int fd = 0; fd <= 2; fd++) {
-		struct stat file;
-		int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-		if (null >= 0 && (fd == 0 || fstat(fd, &file) < 0 || !S_ISREG(file.st_mode)))
-			dup2(null, fd);
-		fd_close(&null);
-	}
-}
-
 static void start_done(int status)
 {
 	if (status == EXIT_DONE) {
@@ -574,57 +557,6 @@ static int watch_signals(void)
 	return loop_watch(&signals);
 }
 
-/* Complete at every instant: written beside and renamed. */
-static int write_pid_file(const char *path)
-{
-	char beside[4096];
-	if (snprintf(beside, sizeof(beside), "%s.%d", path, getpid()) >= (int)sizeof(beside))
-		return -ENAMETOOLONG;
-	CLEANUP(fd_close) int fd = open(beside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-	if (fd < 0)
-		return -errno;
-	if (dprintf(fd, "%d\n", getpid()) < 0 || rename(beside, path) < 0) {
-		int error = errno;
-		(void)unlink(beside);
-		return -error;
-	}
-	return 0;
-}
-
-static void remove_pid_file(const char *path)
-{
-	CLEANUP(fd_close) int fd = open(path, O_RDONLY | O_CLOEXEC);
-	char text[32] = "";
-	if (fd >= 0 && read(fd, text, sizeof(text) - 1) > 0 && atoi(text) == getpid())
-		(void)unlink(path); /* gone already is as good */
-}
-
-/* --background: returns in the child; the parent leaves with the status of the start. */
-static void go_to_background(void)
-{
-	int ends[2], status = EXIT_FAILED;
-	if (pipe2(ends, O_CLOEXEC) < 0) {
-		log_error("cannot go to the background: %s", strerror(errno));
-		exit(EXIT_FAILED);
-	}
-	pid_t pid = fork();
-	if (pid < 0) {
-		log_error("cannot go to the background: %s", strerror(errno));
-		exit(EXIT_FAILED);
-	}
-	if (pid > 0) {
-		close(ends[1]);
-		if (read(ends[0], &status, sizeof(status)) != sizeof(status))
-			status = EXIT_FAILED; /* it died, and has said why if it could */
-		if (status != EXIT_DONE)
-			(void)waitpid(pid, NULL, 0); /* nothing of it is left when we say so */
-		_exit(status);
-	}
-	close(ends[0]);
-	parent = ends[1];
-	setsid();
-}
-
 /* Says at once what will not work, and starts it anyway: it runs as it would without us. */
 static int inspect(void)
 {
@@ -670,7 +602,7 @@ static int set_up(const struct options *options)
 		log_error("control socket %s: %s", path, strerror(-result));
 		return EXIT_FAILED;
 	}
-	if (options->pid_file && (result = write_pid_file(options->pid_file)) < 0) {
+	if (options->pid_file && (result = pid_file_write(options->pid_file)) < 0) {
 		log_error("pid file %s: %s", options->pid_file, strerror(-result));
 		return EXIT_FAILED;
 	}
@@ -680,7 +612,7 @@ static int set_up(const struct options *options)
 int supervisor_run(const struct options *options)
 {
 	if (options->background)
-		go_to_background();
+		background_begin();
 	spawn_remember_process_state();
 	prctl(PR_SET_CHILD_SUBREAPER, 1); /* should a keeper be killed, its processes stay ours */
 	instance.options = options;
@@ -708,7 +640,7 @@ int supervisor_run(const struct options *options)
 	control_stop();
 	channel_stop();
 	if (options->pid_file)
-		remove_pid_file(options->pid_file);
+		pid_file_remove(options->pid_file);
 	background_done(status);
 	fdstore_deinit(&instance.store);
 	settings_deinit(&instance.settings);

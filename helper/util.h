@@ -44,3 +44,20 @@ static inline void string_free(char **string)
 	free(*string);
 	*string = NULL;
 }
+
+/*
+ * The same elements with room for one more at least, at twice the size each time; NULL: no memory,
+ * and nothing has changed.
+ */
+static inline void *array_grow(void *elements, size_t count, size_t *allocated, size_t size)
+{
+	size_t wanted = *allocated ? 2 * *allocated : 256;
+	void *larger;
+
+	if (count < *allocated)
+		return elements;
+	larger = reallocarray(elements, wanted, size);
+	if (larger)
+		*allocated = wanted;
+	return larger;
+}
