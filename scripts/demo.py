@@ -229,7 +229,8 @@ def end_all():
 def main():
     os.environ["PATH"] = "/usr/sbin:/sbin:" + os.environ["PATH"]
     ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    for number in signal.SIGHUP, signal.SIGINT, signal.SIGTERM:
+        signal.signal(number, lambda *_: sys.exit(1))
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     directory = tempfile.mkdtemp(prefix="moult-demo-")
