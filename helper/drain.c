@@ -209,7 +209,7 @@ static void look(void *context)
 	 */
 	nanoseconds cost = now() - began;
 	bool soon =
-	        generation_open_hint(generation) <= 0 || now() - generation->drain_began < SECOND;
+	        generation_open_hint(generation) == 0 || now() - generation->drain_began < SECOND;
 	nanoseconds pause = (soon ? 20 : 200) * MILLISECOND;
 	if (pause < 20 * cost)
 		pause = 20 * cost;

@@ -162,7 +162,7 @@ uint64_t generation_accepted(struct generation *generation)
 		if (i > 0 && pid && kill((pid_t)pid, 0) < 0 && errno == ESRCH) {
 			generation->accepted_before += accepted;
 			atomic_store(&slot->accepted, 0);
-			atomic_store(&slot->open, 0);
+			atomic_store(&slot->closed, 0);
 			atomic_store(&slot->inflight, 0);
 			atomic_compare_exchange_strong(&slot->pid, &pid, 0);
 			continue;
@@ -172,12 +172,14 @@ uint64_t generation_accepted(struct generation *generation)
 	return sum + generation->accepted_before;
 }
 
-int64_t generation_open_hint(const struct generation *generation)
+uint64_t generation_open_hint(const struct generation *generation)
 {
-	int64_t sum = 0;
+	uint64_t sum = 0;
 	for (uint32_t i = 0; i < slots_used(generation); i++) {
-		int64_t open = atomic_load(&generation->page->slot[i].open);
-		sum += open > 0 ? open : 0;
+		const struct moult_slot *slot = &generation->page->slot[i];
+		uint64_t accepted = atomic_load(&slot->accepted),
+		         closed = atomic_load(&slot->closed);
+		sum += accepted > closed ? accepted - closed : 0;
 	}
 	return sum;
 }

@@ -95,7 +95,7 @@ bool generation_waits(const struct generation *generation);
 
 /* Sums of the slots: hints. Takes back the slots of processes that ended. */
 uint64_t generation_accepted(struct generation *generation);
-int64_t generation_open_hint(const struct generation *generation);
+uint64_t generation_open_hint(const struct generation *generation);
 
 /* Has a process other than the first one accepted connections and is alive? */
 bool generation_has_workers(const struct generation *generation);

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stddef.h>
 #include <sys/epoll.h>
+#include <sys/syscall.h>
 
 static int epoll = -1;
 static bool ended;
@@ -52,16 +53,23 @@ void loop_after(struct timer *timer, nanoseconds delay)
 	timer->armed = true;
 }
 
-/* Milliseconds until the next timer, rounded up so that it is due when we wake. */
-static int timeout(void)
+/* Until the next timer. In milliseconds, rounded up, where there is no epoll_pwait2 (Linux 5.11).
+ */
+static int wait_for_one(struct epoll_event *event)
 {
-	if (!timers)
-		return -1;
-	nanoseconds left = timers->at - now();
-	if (left <= 0)
-		return 0;
-	left = (left + MILLISECOND - 1) / MILLISECOND;
-	return left > 3600000 ? 3600000 : (int)left;
+	struct timespec timeout = {3600, 0};
+	if (timers) {
+		nanoseconds left = timers->at - now();
+		if (left < 0)
+			left = 0;
+		if (left < timeout.tv_sec * SECOND)
+			timeout = (struct timespec){left / SECOND, left % SECOND};
+	}
+	int count = (int)syscall(SYS_epoll_pwait2, epoll, event, 1, &timeout, NULL, 0);
+	if (count >= 0 || errno != ENOSYS)
+		return count;
+	return epoll_wait(epoll, event, 1,
+	        (int)(timeout.tv_sec * 1000 + (timeout.tv_nsec + MILLISECOND - 1) / MILLISECOND));
 }
 
 void loop_run(void)
@@ -69,7 +77,7 @@ void loop_run(void)
 	while (!ended) {
 		/* One event at a time: a callback may free the watch of any other. */
 		struct epoll_event event;
-		int count = epoll_wait(epoll, &event, 1, timeout());
+		int count = wait_for_one(&event);
 		while (!ended && timers && timers->at <= now()) {
 			struct timer *timer = timers;
 			timers = timer->next;

@@ -112,7 +112,7 @@ static void look(void *context)
 	if (calls_itself_ready && !readiness->said)
 		return; /* its descriptor wakes us */
 	nanoseconds waited = now() - readiness->generation->started;
-	loop_after(&readiness->look, waited < 5 * SECOND ? MILLISECOND : 10 * MILLISECOND);
+	loop_after(&readiness->look, waited < 5 * SECOND ? MILLISECOND / 4 : 10 * MILLISECOND);
 }
 
 static void heard(struct readiness *readiness)

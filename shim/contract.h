@@ -86,8 +86,7 @@ struct moult_slot {
 	alignas(64) _Atomic uint32_t pid; /* 0: free */
 	_Atomic uint32_t inflight; /* threads between "may I accept?" and accept()'s return */
 	_Atomic uint64_t accepted;
-	_Atomic int64_t
-	        open; /* accepted minus closed: a hint, see helper/audit.h for the verdict */
+	_Atomic uint64_t closed; /* accepted - closed is a hint; the verdict: helper/audit.h */
 };
 
 /* A connection the launcher makes to release a blocked accept(); the shim swallows it. */

@@ -13,12 +13,18 @@ void fd_set_kind(int fd, unsigned kind)
 {
 	if ((unsigned)fd >= FD_TABLE)
 		return;
-	unsigned before = atomic_exchange_explicit(&fd_table[fd], kind, memory_order_relaxed);
-	if (before >= FD_LISTENER)
-		atomic_fetch_sub(&listener_fds[before - FD_LISTENER], 1);
-	if (kind >= FD_LISTENER)
-		atomic_fetch_add(&listener_fds[kind - FD_LISTENER], 1);
-	int end = atomic_load(&fd_table_end);
+	unsigned before = fd_kind(fd);
+	if (before < FD_LISTENER && kind < FD_LISTENER) {
+		/* The common case, a connection: nothing is counted, so a plain store does. */
+		atomic_store_explicit(&fd_table[fd], kind, memory_order_relaxed);
+	} else {
+		before = atomic_exchange(&fd_table[fd], kind);
+		if (before >= FD_LISTENER)
+			atomic_fetch_sub(&listener_fds[before - FD_LISTENER], 1);
+		if (kind >= FD_LISTENER)
+			atomic_fetch_add(&listener_fds[kind - FD_LISTENER], 1);
+	}
+	int end = atomic_load_explicit(&fd_table_end, memory_order_relaxed);
 	while (kind != FD_UNKNOWN && fd >= end &&
 	        !atomic_compare_exchange_weak(&fd_table_end, &end, fd + 1))
 		;

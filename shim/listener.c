@@ -359,12 +359,13 @@ void listener_wait_begun(void)
 void listener_closing(int fd)
 {
 	unsigned kind = fd_kind(fd);
-	if (member_is_borrowed())
-		return;
-	if (kind == FD_CONNECTION) {
+	if (kind ==
+	        FD_CONNECTION) { /* a hint: not worth a getpid() for the sake of vfork children */
 		connection_closing(fd);
 		return;
 	}
+	if (member_is_borrowed())
+		return;
 	if (kind == FD_EPOLL)
 		interest_drop_epoll(fd);
 	if (kind < FD_LISTENER) {

@@ -19,6 +19,7 @@
 typedef int64_t nanoseconds;
 #define FOREVER     INT64_MAX
 #define MILLISECOND INT64_C(1000000)
+#define SHORTEST    (MILLISECOND / 4)
 #define SECOND      INT64_C(1000000000)
 
 /*
@@ -191,8 +192,8 @@ static struct timespec slice(nanoseconds deadline, bool *ret_last)
 	nanoseconds now = clock_now();
 	nanoseconds most = atomic_load(&warming) ? 10 * MILLISECOND : 200 * MILLISECOND;
 	nanoseconds length = (now - atomic_load(&closed_at)) / 16;
-	if (length < MILLISECOND)
-		length = MILLISECOND;
+	if (length < SHORTEST)
+		length = SHORTEST;
 	if (length > most)
 		length = most;
 	nanoseconds left = deadline == FOREVER ? FOREVER : deadline > now ? deadline - now : 0;
@@ -214,6 +215,19 @@ static void look_again(void)
 		settle(now);
 }
 
+/* Without epoll_pwait2 (Linux 5.11) in whole milliseconds, rounded up. */
+static int epoll_wait_for(int epoll, struct epoll_event *events, int count,
+        const struct timespec *timeout, const sigset_t *mask)
+{
+	int saved = errno;
+	int result = real.epoll_pwait2(epoll, events, count, timeout, mask);
+	if (result >= 0 || errno != ENOSYS)
+		return result;
+	errno = saved;
+	int64_t ms = timeout->tv_sec * 1000 + (timeout->tv_nsec + MILLISECOND - 1) / MILLISECOND;
+	return real.epoll_pwait(epoll, events, count, (int)ms, mask);
+}
+
 int wait_epoll(int epoll, struct epoll_event *events, int count, const struct timespec *timeout,
         const sigset_t *mask)
 {
@@ -223,8 +237,7 @@ int wait_epoll(int epoll, struct epoll_event *events, int count, const struct ti
 		interest_mark_waiting();
 		bool last;
 		struct timespec part = slice(deadline, &last);
-		int64_t ms = part.tv_sec * 1000 + (part.tv_nsec + 999999) / 1000000;
-		int result = real.epoll_pwait(epoll, events, count, (int)ms, mask);
+		int result = epoll_wait_for(epoll, events, count, &part, mask);
 		if (result != 0 || last)
 			return result;
 	}

@@ -5,8 +5,8 @@
  * While every gate is open they are libc's.  While one is closed the listener is left out of what
  * is waited for, and the wait is cut into slices, so that an opening gate is noticed: nothing of
  * ours is parked in the daemon for the launcher to ring, no signal is sent and no thread added.  A
- * generation that warms up looks every millisecond at first, one that drains five times a second at
- * last.
+ * generation that warms up looks four times a millisecond at first, one that drains five times a
+ * second at last.
  *
  * A process that slept in the kernel when its gate closed is woken by the next connection, as the
  * next generation is; it then finds out here.  It may see a listener ready and get EAGAIN or
