@@ -476,14 +476,14 @@ static void request_stop(struct control_client *client, int count, char **words)
 	char text[300];
 	options_default(&options);
 	int result = options_parse(&options, VERB_STOP, count, words, text, sizeof(text));
-	bool now_ = options.now;
+	bool at_once = options.now;
 	options_deinit(&options);
 	if (result < 0) {
 		control_reply(client, EXIT_USAGE, text);
 		return;
 	}
 	control_attach(client, VERB_STOP, false, LOG_LEVEL_NOTICE);
-	if (now_)
+	if (at_once)
 		stop_now();
 	else if (!is_stopping())
 		stop_with_drain();

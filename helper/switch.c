@@ -34,15 +34,15 @@
  * connections wait in the queue.  A connection could be lost to sight only if its wake-up went to a
  * process that may not accept it.
  *   - Waiters without EPOLLEXCLUSIVE (poll, select, epoll) are all woken, in both generations.
- *   - epoll entries that are added re-check the queue, and the next generation's shim adds them
- * when it sees OPEN; so what was queued before (4) is found.  A process already blocked in accept()
- * of the next generation waits on the futex of its gate word and is woken by (4), then accepts
- * natively, which looks at the queue first.
+ *   - epoll entries that are added re-check the queue, and the next generation's shim adds them when
+ *     it sees OPEN; so what was queued before (4) is found.  A process already blocked in accept()
+ *     of the next generation waits on the futex of its gate word and is woken by (4), then accepts
+ *     natively, which looks at the queue first.
  *   - Exclusive waiters: an old process that still has its EPOLLEXCLUSIVE entry swallows a wake-up
- * when the next one also waits exclusively (20 of 20 times, measured).  Hence CROWDED: until the
- * kernel shows no entry of an older generation (helper/crowd.c) the next one registers without
- *     EPOLLEXCLUSIVE; and where it blocks in accept(), pokes wake the old entries one by one, each
- * of which takes itself out at once.
+ *     when the next one also waits exclusively (20 of 20 times, measured).  Hence CROWDED: until
+ *     the kernel shows no entry of an older generation (helper/crowd.c) the next one registers
+ *     without EPOLLEXCLUSIVE; and where it blocks in accept(), pokes wake the old entries one by
+ *     one, each of which takes itself out at once.
  *
  * Roll-back is the same act with the roles exchanged: the failed generation's gates close, its
  * in-flight accepts finish or die with it, the earlier one's gates open.  Connections that the

@@ -4,9 +4,10 @@
  *
  *   poll ppoll select pselect                rebuilds its set of descriptors for every wait
  *   epoll epoll-pwait                        level-triggered
- *   epoll-early                              as epoll, registers its listeners before they are
- * bound epoll-edge                               accepts until EAGAIN epoll-oneshot arms again with
- * EPOLL_CTL_MOD epoll-exclusive epoll-edge-exclusive     EPOLLEXCLUSIVE for the listeners
+ *   epoll-early                              as epoll, registers its listeners before bind()
+ *   epoll-edge                               accepts until EAGAIN
+ *   epoll-oneshot                            arms again with EPOLL_CTL_MOD
+ *   epoll-exclusive epoll-edge-exclusive     EPOLLEXCLUSIVE for the listeners
  *   epoll-nested                             poll() on an epoll that watches the listeners
  *   epoll-shared                             one epoll for all processes, made before they are
  *                                            forked; each serves one connection at a time
