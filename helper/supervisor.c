@@ -30,6 +30,8 @@
 
 static const nanoseconds RESTART_FIRST = 100 * MILLISECOND;
 static const nanoseconds RESTART_MOST = 10 * SECOND;
+/* A parent that goes into the background is gone so soon after its child is ready. */
+static const nanoseconds BACKGROUND_PATIENCE = 5 * SECOND;
 /* How long a final stop lets the daemon accept what is queued. */
 static const nanoseconds QUEUE_PATIENCE = 5 * SECOND;
 
@@ -195,20 +197,25 @@ static void after_the_end(bool failed)
 
 /*
  * The first process of the serving generation has ended and others are left.  A parent that went
- * into the background (status 0, a child holds the listener) is nothing; prefork workers serve on
- * without their master; what is left otherwise only finishes its connections.
+ * into the background (status 0, soon, a child holds the listener) is nothing; prefork workers serve
+ * on without their master; what is left otherwise only finishes its connections.
  */
 static void look_at_aftermath(void *context)
 {
 	struct generation *generation = context;
 	char how[64];
 	bool failed = has_failed(generation);
-	if (generation != instance.current || is_stopping() || upgrade_is_running())
+	if (generation != instance.current || is_stopping())
 		return;
+	if (upgrade_is_running()) { /* which may make the question idle */
+		loop_after(&generation->aftermath, 200 * MILLISECOND);
+		return;
+	}
 	bool holds = instance_holds_any(&instance, generation);
-	if (holds && (!failed || generation_has_workers(generation))) {
-		if (!failed)
-			return;
+	bool young = !generation->is_ready || now() - generation->ready < BACKGROUND_PATIENCE;
+	if (holds && !failed && young)
+		return;
+	if (holds && generation_has_workers(generation)) {
 		status_print(generation->main_status, how, sizeof(how));
 		log_error("generation %u: its first process %s; others of it serve on",
 		        generation->id, how);
@@ -276,6 +283,8 @@ static void log_end(const struct generation *generation)
 static void generation_gone(struct generation *generation)
 {
 	bool failed = has_failed(generation), was_current = generation == instance.current;
+	if (generation->is_ready && now() - generation->ready > RESTART_MOST)
+		restart_delay = RESTART_FIRST; /* it ran well: this is a new trouble */
 	if (upgrade_concerns(generation))
 		upgrade_generation_gone(generation);
 	else
@@ -331,10 +340,10 @@ static void start_done(int status)
 
 static void upgrade_over(enum upgrade_kind kind, int status)
 {
-	if (status == EXIT_DONE) {
-		restart_delay = RESTART_FIRST;
+	if (status == EXIT_DONE)
 		close_unheld();
-	}
+	if (status == EXIT_DONE && kind == UPGRADE_REQUESTED)
+		restart_delay = RESTART_FIRST;
 	if (kind == UPGRADE_START)
 		start_done(status);
 	else if (kind == UPGRADE_REQUESTED) {

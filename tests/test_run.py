@@ -137,6 +137,21 @@ def test_restart_keeps_the_queue_open(moult, load, port, policy, number):
     instance.stop()
 
 
+def test_a_daemon_that_dies_again_and_again_is_started_ever_later(moult, port):
+    """Being ready for a moment is no success: the pause doubles, and the queue stays open."""
+    instance = moult().run("--restart=always", command=waiter("g1", port))
+    killed = set()
+    for pause in (100, 200, 400):
+        old = wait_until(lambda: [p for p in instance.tagged("g1") if p.pid not in killed], 15,
+                         instance.log)[0]
+        wait_until(lambda: ask(port).startswith(f"GEN g1 {old.pid}"), 15, instance.log)
+        killed.add(old.pid)
+        os.kill(old.pid, signal.SIGKILL)
+        wait_until(lambda p=pause: f"starting again in {p} ms" in instance.log(), 15, instance.log)
+        assert listens("127.0.0.1", port)
+    instance.stop()
+
+
 @pytest.mark.parametrize("policy, number, status", [
     ("no", signal.SIGQUIT, 0), ("no", signal.SIGKILL, 1), ("on-failure", signal.SIGQUIT, 0)])
 def test_a_daemon_that_ends_and_is_not_restarted(moult, port, policy, number, status):
