@@ -34,5 +34,5 @@ INTERPOSE(int, shutdown, int fd, int how)
 	int listener = listener_of(fd);
 	if (listener < 0 || how == SHUT_WR)
 		return real.shutdown(fd, how);
-	return listener_shutdown(listener);
+	return listener_shutdown(listener, fd, how);
 }

@@ -171,11 +171,13 @@ int listener_listen(int fd, int backlog)
 	return result;
 }
 
-int listener_shutdown(int listener)
+int listener_shutdown(int listener, int fd, int how)
 {
 	struct moult_request request = {.verb = MOULT_SHUT, .listener = listener};
 	struct moult_reply reply;
-	member_ask(&request, -1, &reply, NULL);
+	/* Without a launcher nobody else has the socket, and nobody would answer for its queue. */
+	if (member_ask(&request, -1, &reply, NULL) == -ECONNREFUSED)
+		return real.shutdown(fd, how);
 	return 0;
 }
 

@@ -21,7 +21,7 @@ int listener_bind(int fd, const struct sockaddr *address, socklen_t length);
 int listener_listen(int fd, int backlog);
 
 /* shutdown() on a listener would reset the queue of all generations: kept from the kernel. */
-int listener_shutdown(int listener);
+int listener_shutdown(int listener, int fd, int how);
 
 /*
  * accept4() in its generation's turn; `flags` < 0 for accept().  Out of turn: EAGAIN where the
