@@ -4,12 +4,14 @@
 import os
 import re
 import signal
+import socket
 
 import pytest
 
-from harness import cases, processes
+from harness import cases, network, processes
 from harness.build import program
 from harness.load import assert_nothing_lost
+from harness.network import ask, listens
 from harness.waiting import wait_until
 
 
@@ -270,6 +272,54 @@ def test_hup_upgrades_and_usr1_reports(moult, load, port):
     client.wait_answers(20)
     assert_nothing_lost(client.stop())
     assert instance.generation(2)["command"] == waiter("g1", port)
+    instance.stop()
+
+
+def test_who_is_queued_at_a_retired_port_is_served(moult, port):
+    """The old one is busy with one client while its port goes: the others wait, none is reset."""
+    old_port = network.new_port()
+    instance = moult().run(command=acceptor("g1", old_port, "single"))
+    clients = [socket.create_connection(("127.0.0.1", old_port), 10) for _ in range(6)]
+    for client in clients[1:]:
+        client.sendall(b"hello\n")
+    wait_until(lambda: instance.status()["listeners"][0]["queued"] == 5, 10, instance.log)
+    instance.upgrade(command=acceptor("g2", port, "single"))
+    assert ask(port).startswith("GEN g2 ")
+    wait_until(lambda: "generation 1: draining" in instance.log(), 10, instance.log)
+    clients[0].sendall(b"hello\n")
+    for client in clients:
+        assert client.makefile().readline().startswith("GEN g1 "), instance.log()
+        client.close()
+    instance.wait_alone()
+    assert not listens("127.0.0.1", old_port)
+    instance.stop()
+
+
+@pytest.mark.parametrize("waits", [("--wait=epoll", "--nonblocking"), ("--wait=select",)],
+                         ids=["epoll", "select-blocking"])
+def test_a_port_that_is_no_longer_wanted(moult, load, port, waits):
+    """It is retired: nobody queued there is reset, its open connections go on, who comes later is
+    refused; a new port is served."""
+    def command(tag, other):
+        return [program("waiter"), "--tag", tag, *waits, "--port", str(port), "--port", str(other)]
+    old_port, new_port = network.new_port(), network.new_port()
+    instance = moult().run(command=command("g1", old_port))
+    stays = load(f"127.0.0.1:{port}", rate=300)
+    leaves = load(f"127.0.0.1:{old_port}", rate=300, persistent=3, persistent_every=20)
+    stays.wait_answers(50)
+    leaves.wait(lambda report: report["persistent"]["answered"] >= 9)
+    instance.upgrade(command=command("g2", new_port))
+    assert ask(new_port).startswith("GEN g2 ")
+    report = leaves.wait(lambda report: report["refused"] > 0, reason="it still listens")
+    leaves.wait(lambda later: later["persistent"]["answered"] >=
+                report["persistent"]["answered"] + 9)
+    leaves.close_persistent()
+    instance.wait_alone()
+    result = leaves.stop()
+    assert set(result.losses) <= {"refused"}, result.explain()
+    assert_nothing_lost(stays.stop())
+    assert sorted(listener["address"] for listener in instance.status()["listeners"]) == sorted(
+        f"tcp:127.0.0.1:{number}" for number in (port, new_port))
     instance.stop()
 
 
