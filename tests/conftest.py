@@ -3,6 +3,7 @@
 
 import pathlib
 import shutil
+import signal
 import tempfile
 
 import pytest
@@ -16,6 +17,9 @@ from harness.plain import Plain
 @pytest.fixture(scope="session", autouse=True)
 def built():
     processes.become_subreaper()
+    # A shell starts what it puts into the background with these ignored, and so would be our daemons.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGQUIT, signal.SIG_DFL)
     build.build_programs()
 
 
