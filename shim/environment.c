@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "shim/contract.h"
+#include "shim/heritage.h"
 #include "shim/listener.h"
 #include "shim/member.h"
 
@@ -104,7 +105,12 @@ const char *environment_take(void)
 
 bool environment_follows(void)
 {
-	return member_page && library[0] && (!listener_known() || listener_survives_exec());
+	return member_page && library[0] && (!listener_known() || heritage_of_exec());
+}
+
+bool environment_follows_spawn(const posix_spawn_file_actions_t *actions)
+{
+	return member_page && library[0] && (!listener_known() || heritage_of_spawn(actions));
 }
 
 static size_t entries(char *const environment[])

@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include <spawn.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -16,6 +17,9 @@ const char *environment_take(void);
 
 /* Should a program executed now be a member too? */
 bool environment_follows(void);
+
+/* Or one spawned with these file actions (or NULL)? */
+bool environment_follows_spawn(const posix_spawn_file_actions_t *actions);
 
 /* How many bytes environment_extend needs; works in a vfork child, allocates nothing. */
 size_t environment_room(char *const environment[]);

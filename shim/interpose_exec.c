@@ -5,18 +5,22 @@
  * May run in a vfork child, on its parent's stack and memory: alloca, and nothing else is written.
  */
 #include <alloca.h>
+#include <errno.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <unistd.h>
 
 #include "shim/environment.h"
+#include "shim/heritage.h"
 #include "shim/interpose.h"
+#include "shim/member.h"
 #include "shim/real.h"
 
-#define MEMBER(environment)                                                                        \
-	(environment_follows()                                                                     \
-	                ? environment_extend(alloca(environment_room(environment)), (environment)) \
-	                : (environment))
+#define EXTENDED(environment) \
+	environment_extend(alloca(environment_room(environment)), (environment))
+#define MEMBER(environment) (environment_follows() ? EXTENDED(environment) : (environment))
+#define SPAWNED(environment, actions) \
+	(environment_follows_spawn(actions) ? EXTENDED(environment) : (environment))
 
 INTERPOSE(int, execve, const char *path, char *const argv[], char *const environment[])
 {
@@ -105,7 +109,8 @@ INTERPOSE(int, posix_spawn, pid_t *ret_pid, const char *path,
 {
 	if (!real.posix_spawn)
 		real_resolve();
-	return real.posix_spawn(ret_pid, path, actions, attributes, argv, MEMBER(environment));
+	return real.posix_spawn(
+	        ret_pid, path, actions, attributes, argv, SPAWNED(environment, actions));
 }
 
 INTERPOSE(int, posix_spawnp, pid_t *ret_pid, const char *file,
@@ -114,5 +119,72 @@ INTERPOSE(int, posix_spawnp, pid_t *ret_pid, const char *file,
 {
 	if (!real.posix_spawnp)
 		real_resolve();
-	return real.posix_spawnp(ret_pid, file, actions, attributes, argv, MEMBER(environment));
+	return real.posix_spawnp(
+	        ret_pid, file, actions, attributes, argv, SPAWNED(environment, actions));
+}
+
+/* ---- file actions ---- */
+
+INTERPOSE(int, posix_spawn_file_actions_init, posix_spawn_file_actions_t *actions)
+{
+	if (!real.posix_spawn_file_actions_init)
+		real_resolve();
+	if (member_page)
+		heritage_forget(actions);
+	return real.posix_spawn_file_actions_init(actions);
+}
+
+INTERPOSE(int, posix_spawn_file_actions_destroy, posix_spawn_file_actions_t *actions)
+{
+	if (!real.posix_spawn_file_actions_destroy)
+		real_resolve();
+	if (member_page)
+		heritage_forget(actions);
+	return real.posix_spawn_file_actions_destroy(actions);
+}
+
+/* Returns 0 or an error number, as all of these. */
+static int noted(int error, const posix_spawn_file_actions_t *actions, enum heritage_action action,
+        int from, int to)
+{
+	if (!error && member_page)
+		heritage_note(actions, action, from, to);
+	return error;
+}
+
+INTERPOSE(
+        int, posix_spawn_file_actions_adddup2, posix_spawn_file_actions_t *actions, int fd, int to)
+{
+	if (!real.posix_spawn_file_actions_adddup2)
+		real_resolve();
+	return noted(real.posix_spawn_file_actions_adddup2(actions, fd, to), actions, HERITAGE_DUP,
+	        fd, to);
+}
+
+INTERPOSE(int, posix_spawn_file_actions_addclose, posix_spawn_file_actions_t *actions, int fd)
+{
+	if (!real.posix_spawn_file_actions_addclose)
+		real_resolve();
+	return noted(real.posix_spawn_file_actions_addclose(actions, fd), actions, HERITAGE_REPLACE,
+	        -1, fd);
+}
+
+INTERPOSE(int, posix_spawn_file_actions_addopen, posix_spawn_file_actions_t *actions, int fd,
+        const char *path, int flags, mode_t mode)
+{
+	if (!real.posix_spawn_file_actions_addopen)
+		real_resolve();
+	return noted(real.posix_spawn_file_actions_addopen(actions, fd, path, flags, mode), actions,
+	        HERITAGE_REPLACE, -1, fd);
+}
+
+INTERPOSE(int, posix_spawn_file_actions_addclosefrom_np, posix_spawn_file_actions_t *actions,
+        int first)
+{
+	if (!real.posix_spawn_file_actions_addclosefrom_np)
+		real_resolve();
+	if (!real.posix_spawn_file_actions_addclosefrom_np)
+		return ENOSYS; /* before glibc 2.34 */
+	return noted(real.posix_spawn_file_actions_addclosefrom_np(actions, first), actions,
+	        HERITAGE_CLOSEFROM, -1, first);
 }

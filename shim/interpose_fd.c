@@ -8,52 +8,160 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 
 #include "shim/fdtable.h"
+#include "shim/interest.h"
 #include "shim/interpose.h"
 #include "shim/listener.h"
+#include "shim/member.h"
 #include "shim/raw.h"
 #include "shim/real.h"
 
-#ifndef CLOSE_RANGE_CLOEXEC
-#define CLOSE_RANGE_CLOEXEC 4
+#ifndef CLOSE_RANGE_UNSHARE
+#define CLOSE_RANGE_UNSHARE 2
 #endif
+
+/*
+ * Before `fd` is closed or replaced.  True if it was an epoll instance and there are others: one of
+ * those may be the same under another number, and what was registered by this one goes on there.
+ */
+static bool forget(int fd)
+{
+	unsigned kind = fd_kind(fd);
+	if (kind == FD_UNKNOWN)
+		return false;
+	listener_closing(fd);
+	if (kind != FD_EPOLL || member_is_borrowed())
+		return false;
+	for (int other = 0, end = atomic_load(&fd_table_end); other < end; other++)
+		if (fd_kind(other) == FD_EPOLL)
+			return true;
+	return false;
+}
+
+/* The same for all from `first` to `last`. */
+static bool forget_range(unsigned first, unsigned last)
+{
+	bool moved = false;
+	unsigned end = (unsigned)atomic_load(&fd_table_end);
+	for (unsigned fd = first; fd < end && fd <= last; fd++)
+		moved |= forget((int)fd);
+	return moved;
+}
+
+/* After the close: finds what such an epoll still watches, under the number that is left of it. */
+static void rediscover(void)
+{
+	for (int fd = 0, end = atomic_load(&fd_table_end); fd < end; fd++)
+		if (fd_listener(fd) >= 0)
+			interest_discover(fd, fd_listener(fd), 0);
+}
+
+static int closed(int result, bool moved)
+{
+	if (moved)
+		rediscover();
+	return result;
+}
 
 INTERPOSE(int, close, int fd)
 {
-	if (fd_kind(fd) != FD_UNKNOWN)
-		listener_closing(fd);
-	return real.close(fd);
+	bool moved = forget(fd);
+	return closed(real.close(fd), moved);
 }
 
-static void closing_from(unsigned first, unsigned last)
+/*
+ * With CLOSE_RANGE_UNSHARE other threads keep what this one closes: nothing is forgotten then.  A
+ * process of one thread closes as ever.
+ */
+static bool closes_for_all(int flags)
 {
-	unsigned end = (unsigned)atomic_load(&fd_table_end);
-	for (unsigned fd = first; fd < end && fd <= last; fd++)
-		if (fd_kind((int)fd) != FD_UNKNOWN)
-			listener_closing((int)fd);
+	struct stat status;
+	return !(flags & CLOSE_RANGE_UNSHARE) ||
+	       raw(SYS_newfstatat, AT_FDCWD, "/proc/self/task", &status, 0) < 0 ||
+	       status.st_nlink <= 2 + 1;
 }
 
 INTERPOSE(int, close_range, unsigned first, unsigned last, int flags)
 {
-	if (!(flags & CLOSE_RANGE_CLOEXEC) && first <= last)
-		closing_from(first, last);
-	return real.close_range(first, last, flags);
+	bool moved = false;
+	if (!(flags & ~CLOSE_RANGE_UNSHARE) && first <= last && closes_for_all(flags))
+		moved = forget_range(first, last);
+	return closed(real.close_range(first, last, flags), moved);
 }
 
 INTERPOSE(void, closefrom, int first)
 {
-	closing_from(first < 0 ? 0 : (unsigned)first, ~0u);
+	bool moved = forget_range(first < 0 ? 0 : (unsigned)first, ~0u);
 	real.closefrom(first);
+	closed(0, moved);
+}
+
+/* ---- streams: libc closes their descriptors inside (but fcloseall() of glibc does not) ---- */
+
+static bool forget_stream(FILE *stream)
+{
+	if (!member_page || !real.fileno_unlocked)
+		return false;
+	int saved = errno;
+	int fd = real.fileno_unlocked(stream);
+	errno = saved;
+	return forget(fd);
+}
+
+INTERPOSE(int, fclose, FILE *stream)
+{
+	if (!real.fclose)
+		real_resolve();
+	bool moved = forget_stream(stream);
+	return closed(real.fclose(stream), moved);
+}
+
+static FILE *reopened(FILE *result, bool moved)
+{
+	closed(0, moved);
+	return result;
+}
+
+INTERPOSE(FILE *, freopen, const char *path, const char *mode, FILE *stream)
+{
+	if (!real.freopen)
+		real_resolve();
+	bool moved = forget_stream(stream);
+	return reopened(real.freopen(path, mode, stream), moved);
+}
+
+INTERPOSE(FILE *, freopen64, const char *path, const char *mode, FILE *stream)
+{
+	if (!real.freopen64)
+		real_resolve();
+	if (!real.freopen64) /* musl: the same function */
+		return interposed_freopen(path, mode, stream);
+	bool moved = forget_stream(stream);
+	return reopened(real.freopen64(path, mode, stream), moved);
+}
+
+/* ---- dup ---- */
+
+static void duplicated(int from, int to)
+{
+	unsigned kind = fd_kind(from);
+	if (kind == FD_EPOLL && !member_is_borrowed())
+		fd_set_kind(to, FD_EPOLL);
+	else if (kind != FD_UNKNOWN)
+		listener_duplicated(from, to);
 }
 
 INTERPOSE(int, dup, int fd)
 {
 	int result = real.dup(fd);
-	if (result >= 0 && fd_kind(fd) != FD_UNKNOWN)
-		listener_duplicated(fd, result);
+	if (result >= 0)
+		duplicated(fd, result);
 	return result;
 }
 
@@ -65,22 +173,20 @@ static bool replaces(int fd, int to)
 
 INTERPOSE(int, dup2, int fd, int to)
 {
-	if (replaces(fd, to))
-		listener_closing(to);
+	bool moved = replaces(fd, to) && forget(to);
 	int result = real.dup2(fd, to);
-	if (result >= 0 && fd != to && fd_kind(fd) != FD_UNKNOWN)
-		listener_duplicated(fd, to);
-	return result;
+	if (result >= 0 && fd != to)
+		duplicated(fd, to);
+	return closed(result, moved);
 }
 
 INTERPOSE(int, dup3, int fd, int to, int flags)
 {
-	if (!(flags & ~O_CLOEXEC) && replaces(fd, to))
-		listener_closing(to);
+	bool moved = !(flags & ~O_CLOEXEC) && replaces(fd, to) && forget(to);
 	int result = real.dup3(fd, to, flags);
-	if (result >= 0 && fd_kind(fd) != FD_UNKNOWN)
-		listener_duplicated(fd, to);
-	return result;
+	if (result >= 0)
+		duplicated(fd, to);
+	return closed(result, moved);
 }
 
 static int control(int fd, int command, long argument)
@@ -90,9 +196,8 @@ static int control(int fd, int command, long argument)
 		return command == F_GETFL ? listener_get_flags(listener, fd)
 		                          : listener_set_flags(listener, fd, argument);
 	int result = real.fcntl(fd, command, argument);
-	if ((command == F_DUPFD || command == F_DUPFD_CLOEXEC) && result >= 0 &&
-	        fd_kind(fd) != FD_UNKNOWN)
-		listener_duplicated(fd, result);
+	if ((command == F_DUPFD || command == F_DUPFD_CLOEXEC) && result >= 0)
+		duplicated(fd, result);
 	return result;
 }
 

@@ -13,6 +13,7 @@
 #include <signal.h>
 #include <spawn.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <sys/epoll.h>
 #include <sys/select.h>
 #include <sys/socket.h>
@@ -51,19 +52,30 @@
 	FUNCTION(int, execveat, (int, const char *, char *const[], char *const[], int))
 
 /* Functions that live in libc alone; NULL when it has none. */
-#define REAL_LIBRARY(FUNCTION)                                                                \
-	FUNCTION(int, execvpe, (const char *, char *const[], char *const[]))                  \
-	FUNCTION(int, fexecve, (int, char *const[], char *const[]))                           \
-	FUNCTION(int, posix_spawn,                                                            \
-	        (pid_t *, const char *, const posix_spawn_file_actions_t *,                   \
-	                const posix_spawnattr_t *, char *const[], char *const[]))             \
-	FUNCTION(int, posix_spawnp,                                                           \
-	        (pid_t *, const char *, const posix_spawn_file_actions_t *,                   \
-	                const posix_spawnattr_t *, char *const[], char *const[]))             \
-	FUNCTION(int, __poll_chk, (struct pollfd *, nfds_t, int, size_t))                     \
-	FUNCTION(int, __ppoll_chk,                                                            \
-	        (struct pollfd *, nfds_t, const struct timespec *, const sigset_t *, size_t)) \
-	FUNCTION(int, pthread_setcanceltype, (int, int *))
+#define REAL_LIBRARY(FUNCTION)                                                                    \
+	FUNCTION(int, execvpe, (const char *, char *const[], char *const[]))                      \
+	FUNCTION(int, fexecve, (int, char *const[], char *const[]))                               \
+	FUNCTION(int, posix_spawn,                                                                \
+	        (pid_t *, const char *, const posix_spawn_file_actions_t *,                       \
+	                const posix_spawnattr_t *, char *const[], char *const[]))                 \
+	FUNCTION(int, posix_spawnp,                                                               \
+	        (pid_t *, const char *, const posix_spawn_file_actions_t *,                       \
+	                const posix_spawnattr_t *, char *const[], char *const[]))                 \
+	FUNCTION(int, __poll_chk, (struct pollfd *, nfds_t, int, size_t))                         \
+	FUNCTION(int, __ppoll_chk,                                                                \
+	        (struct pollfd *, nfds_t, const struct timespec *, const sigset_t *, size_t))     \
+	FUNCTION(int, pthread_setcanceltype, (int, int *))                                        \
+	FUNCTION(int, fclose, (FILE *))                                                           \
+	FUNCTION(int, fileno_unlocked, (FILE *))                                                  \
+	FUNCTION(FILE *, freopen, (const char *, const char *, FILE *))                           \
+	FUNCTION(FILE *, freopen64, (const char *, const char *, FILE *))                         \
+	FUNCTION(int, posix_spawn_file_actions_init, (posix_spawn_file_actions_t *))              \
+	FUNCTION(int, posix_spawn_file_actions_destroy, (posix_spawn_file_actions_t *))           \
+	FUNCTION(int, posix_spawn_file_actions_adddup2, (posix_spawn_file_actions_t *, int, int)) \
+	FUNCTION(int, posix_spawn_file_actions_addclose, (posix_spawn_file_actions_t *, int))     \
+	FUNCTION(int, posix_spawn_file_actions_addopen,                                           \
+	        (posix_spawn_file_actions_t *, int, const char *, int, mode_t))                   \
+	FUNCTION(int, posix_spawn_file_actions_addclosefrom_np, (posix_spawn_file_actions_t *, int))
 
 struct real {
 #define FUNCTION(result, name, parameters) result(*name) parameters;

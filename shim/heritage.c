@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: MIT */
+/* What a program that is executed or spawned now would inherit of our listeners. */
+#include "shim/heritage.h"
+
+#include <fcntl.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+#include "shim/fdtable.h"
+#include "shim/gate.h"
+#include "shim/listener.h"
+#include "shim/member.h"
+#include "shim/raw.h"
+
+static bool is_kept_by_exec(int fd)
+{
+	long flags = raw(SYS_fcntl, fd, F_GETFD);
+	return flags >= 0 && !(flags & FD_CLOEXEC);
+}
+
+/* ---- exec in a vfork child: it shares our memory, but has descriptors of its own ---- */
+
+static bool is_listener_of_ours(int fd)
+{
+	struct moult_page *page = member_page;
+	int listening = 0;
+	socklen_t length = sizeof(listening);
+	struct stat status;
+	if (raw(SYS_getsockopt, fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &length) < 0 ||
+	        !listening || raw(SYS_fstat, fd, &status) < 0)
+		return false;
+	uint32_t count = atomic_load(&page->listeners);
+	for (uint32_t i = 0; i < count && i < MOULT_LISTENERS; i++)
+		if (atomic_load(&page->gate[i].inode) == status.st_ino &&
+		        gate_state((int)i) != MOULT_GATE_NONE)
+			return true;
+	return false;
+}
+
+struct entry { /* of getdents64 */
+	uint64_t inode;
+	int64_t offset;
+	uint16_t length;
+	uint8_t type;
+	char name[];
+};
+
+static int number_of(const char *name)
+{
+	int number = 0;
+	for (; *name >= '0' && *name <= '9'; name++)
+		number = number * 10 + (*name - '0');
+	return *name ? -1 : number;
+}
+
+static bool is_listener_open(void)
+{
+	alignas(struct entry) char list[2048];
+	long directory =
+	        raw(SYS_openat, AT_FDCWD, "/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (directory < 0) /* a chroot: the parent's table is all there is */
+		return listener_survives_exec();
+	bool found = false;
+	long count;
+	while (!found && (count = raw(SYS_getdents64, directory, list, sizeof(list))) > 0)
+		for (long at = 0; at < count && !found;) {
+			const struct entry *entry = (const void *)(list + at);
+			int fd = number_of(entry->name);
+			found = fd >= 0 && is_kept_by_exec(fd) && is_listener_of_ours(fd);
+			at += entry->length;
+		}
+	raw(SYS_close, directory);
+	return found;
+}
+
+bool heritage_of_exec(void)
+{
+	return member_is_borrowed() ? is_listener_open() : listener_survives_exec();
+}
+
+/* ---- posix_spawn ---- */
+
+/*
+ * Actions of all posix_spawn_file_actions_t, told apart by its address; in the order of `turn`.
+ * Whoever adds to one while another thread spawns with it has a race of his own.  When the table is
+ * full a further action is not known, which is as it would be without this file.
+ */
+struct action {
+	_Atomic uintptr_t owner; /* 0: free */
+	enum heritage_action action;
+	uint32_t turn;
+	int from;
+	int to;
+};
+
+enum { ACTIONS = 1024, FILLING = 1 };
+static struct action actions_noted[ACTIONS];
+static _Atomic uint32_t actions_end; /* none at or above is in use */
+static _Atomic uint32_t turns;
+
+void heritage_note(
+        const posix_spawn_file_actions_t *actions, enum heritage_action action, int from, int to)
+{
+	for (uint32_t i = 0; i < ACTIONS; i++) {
+		struct action *noted = &actions_noted[i];
+		uintptr_t owner = 0;
+		if (!atomic_compare_exchange_strong(&noted->owner, &owner, FILLING))
+			continue;
+		noted->action = action;
+		noted->turn = atomic_fetch_add(&turns, 1);
+		noted->from = from;
+		noted->to = to;
+		uint32_t end = atomic_load(&actions_end);
+		while (end <= i && !atomic_compare_exchange_weak(&actions_end, &end, i + 1))
+			;
+		atomic_store(&noted->owner, (uintptr_t)actions);
+		return;
+	}
+}
+
+void heritage_forget(const posix_spawn_file_actions_t *actions)
+{
+	for (uint32_t i = 0, end = atomic_load(&actions_end); i < end; i++) {
+		uintptr_t owner = (uintptr_t)actions;
+		atomic_compare_exchange_strong(&actions_noted[i].owner, &owner, 0);
+	}
+}
+
+/* The last action before `turn` that decides what `fd` is; NULL: it is what it is here. */
+static const struct action *last_about(
+        const posix_spawn_file_actions_t *actions, int fd, uint32_t turn)
+{
+	const struct action *last = NULL;
+	for (uint32_t i = 0, end = atomic_load(&actions_end); i < end; i++) {
+		const struct action *noted = &actions_noted[i];
+		if (atomic_load(&noted->owner) != (uintptr_t)actions || noted->turn >= turn ||
+		        (last && noted->turn < last->turn))
+			continue;
+		if (noted->to == fd || (noted->action == HERITAGE_CLOSEFROM && noted->to < fd))
+			last = noted;
+	}
+	return last;
+}
+
+/* What the spawned program has as `fd`, followed back through the actions. */
+static bool becomes_listener(const posix_spawn_file_actions_t *actions, int fd)
+{
+	uint32_t turn = UINT32_MAX;
+	bool moved = false;
+	for (const struct action *last; (last = last_about(actions, fd, turn));) {
+		if (last->action != HERITAGE_DUP)
+			return false;
+		fd = last->from;
+		turn = last->turn;
+		moved = true; /* by dup2: the copy is not close-on-exec, even if it is the same */
+	}
+	return listener_of(fd) >= 0 && (moved || is_kept_by_exec(fd));
+}
+
+bool heritage_of_spawn(const posix_spawn_file_actions_t *actions)
+{
+	for (int fd = 0, end = atomic_load(&fd_table_end); fd < end; fd++)
+		if (fd_listener(fd) >= 0 && becomes_listener(actions, fd))
+			return true;
+	for (uint32_t i = 0, end = atomic_load(&actions_end); i < end; i++) {
+		const struct action *noted = &actions_noted[i];
+		if (actions && atomic_load(&noted->owner) == (uintptr_t)actions &&
+		        noted->action == HERITAGE_DUP && becomes_listener(actions, noted->to))
+			return true;
+	}
+	return false;
+}
