@@ -1,20 +1,33 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * syscall(SYS_close, ...) and the few others that daemons make past libc's wrappers (libuv closes
- * so).
+ * syscall(SYS_close, ...) and the others that daemons make past libc's wrappers (libuv closes so).
  *
  * Everything else must reach libc's syscall() exactly as it was called: a child of SYS_clone with a
  * stack of its own, or of SYS_vfork, returns through this code, which therefore may have no stack
  * frame.
+ *
+ * A wait goes to the kernel as it came, too, unless a gate is closed: the system calls are not
+ * quite libc's functions (no cancellation points, and the timeouts of ppoll and pselect6 come back
+ * with the time that was left).
  */
+#include <fcntl.h>
 #include <poll.h>
+#include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <time.h>
 
 #include "shim/interpose.h"
 #include "shim/raw.h"
 #include "shim/real.h"
+#include "shim/wait.h"
+
+#ifndef SYS_epoll_pwait2
+#define SYS_epoll_pwait2 441
+#endif
 
 /* 1 for the numbers that syscall_ours() takes. */
 static const unsigned char ours[512] __attribute__((used)) = {
@@ -25,11 +38,171 @@ static const unsigned char ours[512] __attribute__((used)) = {
         [SYS_shutdown] = 1,
         [SYS_close] = 1,
         [SYS_close_range] = 1,
+        [SYS_dup] = 1,
         [SYS_dup3] = 1,
+        [SYS_fcntl] = 1,
+        [SYS_ioctl] = 1,
         [SYS_epoll_ctl] = 1,
+        [SYS_epoll_pwait] = 1,
+        [SYS_epoll_pwait2] = 1,
+        [SYS_ppoll] = 1,
+        [SYS_pselect6] = 1,
+#ifdef SYS_dup2 /* what only the older architectures have */
+        [SYS_dup2] = 1,
+        [SYS_epoll_wait] = 1,
+        [SYS_poll] = 1,
+        [SYS_select] = 1,
+#endif
 };
 
-static long __attribute__((used)) syscall_ours(long number, long a, long b, long c, long d)
+/* fcntl and ioctl: only what concerns a listener, as libc changes some of the others. */
+static bool is_ours_to_control(long number, long request)
+{
+	if (number == SYS_ioctl)
+		return request == FIONBIO;
+	return request == F_GETFL || request == F_SETFL || request == F_DUPFD ||
+	       request == F_DUPFD_CLOEXEC;
+}
+
+/* ---- waits ---- */
+
+struct arguments {
+	long number, a, b, c, d, e, f;
+};
+
+enum { KERNEL_SIGSET = 8, SECOND = 1000000000 };
+
+static long kernel(const struct arguments *call)
+{
+	return real.syscall(call->number, call->a, call->b, call->c, call->d, call->e, call->f);
+}
+
+static bool is_mask_right(long mask, long size)
+{
+	return !mask || size == KERNEL_SIGSET;
+}
+
+static bool is_time_right(const struct timespec *t)
+{
+	return !t || (t->tv_sec >= 0 && t->tv_nsec >= 0 && t->tv_nsec < SECOND);
+}
+
+static struct timespec clock_now(void)
+{
+	struct timespec t;
+	raw(SYS_clock_gettime, CLOCK_MONOTONIC, &t);
+	return t;
+}
+
+/* Takes what has passed since `began` off `timeout`, if there is one. */
+static void write_back(struct timespec *timeout, const struct timespec *began)
+{
+	if (!timeout)
+		return;
+	struct timespec t = clock_now();
+	int64_t seconds = timeout->tv_sec - (t.tv_sec - began->tv_sec);
+	int64_t rest = timeout->tv_nsec - (t.tv_nsec - began->tv_nsec);
+	for (; rest < 0; rest += SECOND)
+		seconds--;
+	for (; rest >= SECOND; rest -= SECOND)
+		seconds++;
+	*timeout = seconds < 0 ? (struct timespec){0, 0} : (struct timespec){seconds, rest};
+}
+
+static long epoll_in_turn(const struct arguments *call)
+{
+	struct epoll_event *events = (void *)call->b;
+	bool precise = call->number == SYS_epoll_pwait2;
+	const struct timespec *timeout = precise ? (const void *)call->d : NULL;
+	bool masked = precise || call->number == SYS_epoll_pwait;
+	if ((masked && !is_mask_right(call->e, call->f)) || !is_time_right(timeout))
+		return kernel(call);
+	const sigset_t *mask = masked ? (const void *)call->e : NULL;
+	return precise ? wait_epoll((int)call->a, events, (int)call->c, timeout, mask)
+	               : interposed_epoll_pwait(
+	                         (int)call->a, events, (int)call->c, (int)call->d, mask);
+}
+
+static long poll_in_turn(const struct arguments *call)
+{
+	struct timespec *timeout = NULL, began, t;
+	const sigset_t *mask = NULL;
+	if (call->number == SYS_ppoll) {
+		timeout = (void *)call->c;
+		mask = (const void *)call->d;
+		if (!is_mask_right(call->d, call->e) || !is_time_right(timeout))
+			return kernel(call);
+		began = clock_now();
+	} else if ((int)call->c >= 0) {
+		t = (struct timespec){(int)call->c / 1000, (int)call->c % 1000 * 1000000L};
+		return wait_poll((void *)call->a, (nfds_t)call->b, &t, NULL);
+	}
+	int result = wait_poll((void *)call->a, (nfds_t)call->b, timeout, mask);
+	write_back(timeout, &began);
+	return result;
+}
+
+static long select_in_turn(const struct arguments *call)
+{
+	fd_set *sets[3] = {(void *)call->b, (void *)call->c, (void *)call->d};
+	struct timespec *timeout = NULL, t, left;
+	if (call->number == SYS_pselect6) {
+		timeout = (void *)call->e;
+		const struct {
+			const sigset_t *mask;
+			size_t size;
+		} *pack = (const void *)call->f;
+		if (!is_time_right(timeout) ||
+		        (pack && !is_mask_right((long)pack->mask, (long)pack->size)))
+			return kernel(call);
+		int result = wait_select((int)call->a, sets[0], sets[1], sets[2], timeout,
+		        pack ? pack->mask : NULL, &left);
+		if (timeout)
+			*timeout = left;
+		return result;
+	}
+	struct timeval *given = (void *)call->e;
+	if (given && (given->tv_sec < 0 || given->tv_usec < 0))
+		return kernel(call);
+	if (given) {
+		t = (struct timespec){
+		        given->tv_sec + given->tv_usec / 1000000, given->tv_usec % 1000000 * 1000};
+		timeout = &t;
+	}
+	int result = wait_select((int)call->a, sets[0], sets[1], sets[2], timeout, NULL, &left);
+	if (given)
+		*given = (struct timeval){left.tv_sec, left.tv_nsec / 1000};
+	return result;
+}
+
+static long waited(const struct arguments *call)
+{
+	long result = kernel(call);
+	wait_done();
+	return result;
+}
+
+static long wait_by_number(const struct arguments *call)
+{
+	switch (call->number) {
+#ifdef SYS_poll
+	case SYS_poll:
+#endif
+	case SYS_ppoll:
+		return wait_poll_is_plain((void *)call->a, (nfds_t)call->b) ? waited(call)
+		                                                            : poll_in_turn(call);
+#ifdef SYS_select
+	case SYS_select:
+#endif
+	case SYS_pselect6:
+		return wait_select_is_plain((int)call->a, (void *)call->b) ? waited(call)
+		                                                           : select_in_turn(call);
+	default: return wait_epoll_is_plain() ? waited(call) : epoll_in_turn(call);
+	}
+}
+
+static long __attribute__((used))
+syscall_ours(long number, long a, long b, long c, long d, long e, long f)
 {
 	switch (number) {
 	case SYS_bind: return interposed_bind((int)a, (void *)b, (socklen_t)c);
@@ -39,9 +212,22 @@ static long __attribute__((used)) syscall_ours(long number, long a, long b, long
 	case SYS_shutdown: return interposed_shutdown((int)a, (int)b);
 	case SYS_close: return interposed_close((int)a);
 	case SYS_close_range: return interposed_close_range((unsigned)a, (unsigned)b, (int)c);
+	case SYS_dup: return interposed_dup((int)a);
+#ifdef SYS_dup2
+	case SYS_dup2: return interposed_dup2((int)a, (int)b);
+#endif
 	case SYS_dup3: return interposed_dup3((int)a, (int)b, (int)c);
-	default: return interposed_epoll_ctl((int)a, (int)b, (int)c, (void *)d);
+	case SYS_epoll_ctl: return interposed_epoll_ctl((int)a, (int)b, (int)c, (void *)d);
+	case SYS_fcntl:
+	case SYS_ioctl:
+		if (!is_ours_to_control(number, b))
+			return real.syscall(number, a, b, c, d, e, f);
+		return number == SYS_fcntl ? interposed_fcntl((int)a, (int)b, c)
+		                           : interposed_ioctl((int)a, (unsigned long)b, c);
+	default: break;
 	}
+	const struct arguments call = {number, a, b, c, d, e, f};
+	return wait_by_number(&call);
 }
 
 #if defined(__x86_64__)
@@ -55,7 +241,7 @@ __attribute__((visibility("default"), naked)) long interposed_syscall(
 	        "ja 1f\n\t"
 	        "leaq ours(%rip), %rax\n\t"
 	        "cmpb $0, (%rax, %rdi)\n\t"
-	        "jne syscall_ours\n"
+	        "jne syscall_ours\n" /* the sixth argument is on the stack, where it expects it */
 	        "1:\n\t"
 	        "jmp *real(%rip)");
 }
@@ -64,7 +250,7 @@ __attribute__((visibility("default"), naked)) long interposed_syscall(
 INTERPOSE(long, syscall, long number, long a, long b, long c, long d, long e, long f)
 {
 	if ((unsigned long)number < sizeof(ours) && ours[number])
-		return syscall_ours(number, a, b, c, d);
+		return syscall_ours(number, a, b, c, d, e, f);
 	return real.syscall(number, a, b, c, d, e, f);
 }
 #endif
