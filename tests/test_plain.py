@@ -81,6 +81,27 @@ def test_a_program_sees_no_difference(plain, directory):
 
 
 @pytest.mark.exact
+def test_a_member_sees_no_difference(plain, moult, directory, port):
+    """The same calls in a daemon with a launcher: none of its gates is closed."""
+    path = directory / "mirror.out"
+    command = [program("mirror"), "--tag", "x", "--output", path, "--port", port, "--model=calls"]
+    texts = []
+    server = plain(command).wait_listening(port)
+    assert ask(port).startswith("GEN x ")
+    server.end()
+    texts.append(path.read_text())
+    path.unlink()
+    instance = moult().run(command=command)
+    texts.append(path.read_text())
+    instance.stop()
+    # the launcher's own: where the test's output goes, and what it is told by
+    own = re.compile(r"environment (MOULT_RUNTIME_DIR|PWD)=|descriptor [12]: ")
+    plain_lines, lines = ([line for line in text.splitlines() if not own.match(line)]
+                          for text in texts)
+    assert len(lines) > 250
+    assert lines == plain_lines
+
+
 @pytest.mark.exact
 @pytest.mark.parametrize("variable", [
     "", "1", "nonsense", "1:1:short:address", "2:1:" + "0" * 32 + ":nobody-listens-here",

@@ -5,7 +5,7 @@
  * written with and without the library, must be the same text.
  *
  * With --port it goes on to serve; what it then starts must not see the library either, and that is
- * written to OUTPUT.child.
+ * written to OUTPUT.child.  With --model=calls too it makes the calls before it serves.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -31,8 +31,10 @@
 #include "tests/programs/legacy.h"
 
 extern char **environ;
+extern int __poll_chk(struct pollfd *, nfds_t, int, size_t); /* what -D_FORTIFY_SOURCE calls */
 
 static FILE *out;
+static bool with_launcher; /* or for comparison with such a run */
 
 /* Wrong on purpose, and volatile so that no compiler looks through it. */
 static void *volatile nowhere;
@@ -201,6 +203,7 @@ static void try_epoll(void)
 	seen(epoll_ctl(fd, EPOLL_CTL_ADD, fd, &event), "add to no epoll");
 	seen(epoll_wait(fd, events, 4, 0), "epoll_wait on no epoll");
 	seen(epoll_wait(-1, events, 4, 0), "epoll_wait on -1");
+	close(seen(accept(fd, NULL, NULL), "accept"));
 	close(client);
 	close(fd);
 	close(epoll);
@@ -242,10 +245,183 @@ static void try_descriptors(void)
 	fprintf(out, "  revents %d\n", p.revents);
 	p.fd = -1;
 	seen(poll(&p, 1, 0), "poll of -1");
-	seen(poll(nowhere, 1, 0), "poll of nowhere");
+	if (!with_launcher) /* POSIX promises no EFAULT, and there the library looks itself */
+		seen(poll(nowhere, 1, 0), "poll of nowhere");
 	/* What is free is what was free before: nothing of ours took a low number. */
 	seen(dup(0), "the lowest free descriptor");
-	close_range(3 + 1, 100, 0); /* 3 is `out` */
+	close_range((unsigned)fileno(out) + 1, 100, 0);
+}
+
+/* ---- the same past libc's wrappers, and closes inside libc ---- */
+
+static void try_streams(void)
+{
+	FILE *stream = fdopen(dup(0), "r");
+	int fd = fileno(stream);
+	seen(fclose(stream), "fclose");
+	seen(fcntl(fd, F_GETFD), "F_GETFD after fclose");
+	stream = fdopen(dup(0), "r");
+	fd = fileno(stream);
+	seen(close(fd), "close under a stream");
+	seen(fclose(stream), "fclose after it");
+	stream = fopen("/dev/null", "re");
+	fd = fileno(stream);
+	stream = freopen("/dev/zero", "re", stream);
+	seen(stream ? fileno(stream) - fd : -1, "freopen keeps the number");
+	seen(fcntl(fd, F_GETFD), "F_GETFD after freopen");
+	stream = freopen("/nowhere/at/all", "r", stream);
+	seen(stream ? 0 : -1, "freopen of nothing");
+	seen(fcntl(fd, F_GETFD), "F_GETFD after it");
+	char text[8];
+	stream = fmemopen(text, sizeof(text), "w");
+	seen(fclose(stream), "fclose of no descriptor");
+}
+
+static void try_ranges(void)
+{
+	dup2(0, 250);
+	seen(close_range(240, 260, CLOSE_RANGE_CLOEXEC), "close_range, CLOEXEC");
+	seen(fcntl(250, F_GETFD), "F_GETFD after it");
+	seen(close_range(240, 260, 8), "close_range with a wrong flag");
+	seen(fcntl(250, F_GETFD), "F_GETFD after it");
+	seen(close_range(240, 260, CLOSE_RANGE_UNSHARE), "close_range, UNSHARE");
+	seen(fcntl(250, F_GETFD), "F_GETFD after it");
+	dup2(0, 19000);
+	closefrom(18000);
+	seen(fcntl(19000, F_GETFD), "F_GETFD after closefrom");
+}
+
+static void try_system_calls(void)
+{
+	seen((int)syscall(SYS_dup, -1), "SYS_dup of -1");
+	int fd = seen((int)syscall(SYS_dup, 0), "SYS_dup");
+	seen((int)syscall(SYS_dup2, fd, 210), "SYS_dup2");
+	seen((int)syscall(SYS_dup2, 210, 210), "SYS_dup2 to itself");
+	seen((int)syscall(SYS_dup2, 19999, 19999), "SYS_dup2 of none to itself");
+	seen((int)syscall(SYS_dup3, 210, 210, 0), "SYS_dup3 to itself");
+	seen((int)syscall(SYS_fcntl, 210, F_DUPFD_CLOEXEC, 215), "SYS_fcntl, F_DUPFD_CLOEXEC");
+	seen((int)syscall(SYS_fcntl, 215, F_GETFD), "SYS_fcntl, F_GETFD");
+	seen((int)syscall(SYS_fcntl, 215, F_GETFL), "SYS_fcntl, F_GETFL");
+	seen((int)syscall(SYS_fcntl, 215, 9999), "SYS_fcntl of no sense");
+	int on = 1;
+	seen((int)syscall(SYS_ioctl, 215, FIONBIO, &on), "SYS_ioctl, FIONBIO");
+	seen((int)syscall(SYS_close_range, 200, 220, 0), "SYS_close_range");
+	seen((int)syscall(SYS_close, 210), "SYS_close after it");
+	close(fd);
+}
+
+/* "what = result errno", and whether some of the time was left. */
+static void waited(long result, const struct timespec *left, const char *what)
+{
+	seen((int)result, "%s", what);
+	if (left)
+		fprintf(out, "  left: %s\n",
+		        left->tv_sec >= 5000            ? "all"
+		        : left->tv_sec || left->tv_nsec ? "some"
+		                                        : "none");
+}
+
+static void try_waits(void)
+{
+	struct sockaddr_in any = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	int fd = socket(AF_INET, SOCK_STREAM, 0), epoll = epoll_create1(0);
+	bind(fd, (struct sockaddr *)&any, sizeof(any));
+	listen(fd, 5);
+	struct epoll_event event = {.events = EPOLLIN}, events[4];
+	seen((int)syscall(SYS_epoll_ctl, epoll, EPOLL_CTL_ADD, fd, &event), "SYS_epoll_ctl");
+	struct pollfd p = {.fd = fd, .events = POLLIN};
+	fd_set set;
+	sigset_t none;
+	sigemptyset(&none);
+	struct {
+		sigset_t *mask;
+		size_t size;
+	} good = {&none, 8}, bad = {&none, 7};
+	for (int i = 0; i < 2; i++) { /* first nobody is there, then somebody */
+		struct timespec t = {0, 1000000}, none_left = {0, 0}, wrong = {0, -1};
+		struct timespec *limit = i ? &t : &none_left;
+		if (i) {
+			t.tv_sec = 4000;
+			close(connect_to(address_of(fd)));
+			poll(&p, 1, -1);
+		}
+		waited(syscall(SYS_epoll_wait, epoll, events, 4, 0), NULL, "SYS_epoll_wait");
+		waited(syscall(SYS_epoll_pwait, epoll, events, 4, 0, NULL, 8), NULL,
+		        "SYS_epoll_pwait");
+		waited(syscall(SYS_epoll_pwait, epoll, events, 4, 0, &none, 7), NULL,
+		        "SYS_epoll_pwait, a wrong mask");
+		waited(syscall(SYS_epoll_pwait2, epoll, events, 4, limit, &none, 8), limit,
+		        "SYS_epoll_pwait2");
+		waited(syscall(SYS_epoll_pwait2, epoll, events, 4, &wrong, NULL, 8), NULL,
+		        "SYS_epoll_pwait2, no such time");
+		waited(epoll_pwait2(epoll, events, 4, limit, &none), limit, "epoll_pwait2");
+		waited(syscall(SYS_poll, &p, 1, 0), NULL, "SYS_poll");
+		waited(syscall(SYS_ppoll, &p, 1, limit, &none, 8), limit, "SYS_ppoll");
+		waited(syscall(SYS_ppoll, &p, 1, limit, &none, 7), limit,
+		        "SYS_ppoll, a wrong mask");
+		waited(syscall(SYS_ppoll, &p, 1, &wrong, NULL, 8), NULL, "SYS_ppoll, no such time");
+		if (!with_launcher)
+			waited(syscall(SYS_ppoll, nowhere, 1, &t, NULL, 8), NULL,
+			        "SYS_ppoll of nowhere");
+		waited(ppoll(&p, 1, limit, &none), limit, "ppoll");
+		waited(__poll_chk(&p, 1, 0, sizeof(p)), NULL, "__poll_chk");
+		FD_ZERO(&set);
+		FD_SET(fd, &set);
+		struct timeval v = {i ? 4000 : 0, 1000}, negative = {-1, 0};
+		waited(syscall(SYS_select, fd + 1, &set, NULL, NULL, &v),
+		        &(struct timespec){v.tv_sec, v.tv_usec}, "SYS_select");
+		FD_SET(fd, &set);
+		waited(syscall(SYS_select, fd + 1, &set, NULL, NULL, &negative), NULL,
+		        "SYS_select, no such time");
+		waited(syscall(SYS_pselect6, fd + 1, &set, NULL, NULL, limit, &good), limit,
+		        "SYS_pselect6");
+		FD_SET(fd, &set);
+		waited(syscall(SYS_pselect6, fd + 1, &set, NULL, NULL, limit, &bad), limit,
+		        "SYS_pselect6, a wrong mask");
+		FD_SET(fd, &set);
+		waited(syscall(SYS_pselect6, fd + 1, &set, NULL, NULL, limit, nowhere), limit,
+		        "SYS_pselect6, no mask");
+	}
+	int connection =
+	        seen((int)syscall(SYS_accept4, fd, NULL, NULL, SOCK_CLOEXEC, 0, 0), "SYS_accept4");
+	seen(fcntl(connection, F_GETFD), "F_GETFD of the connection");
+	seen((int)syscall(SYS_shutdown, connection, SHUT_WR), "SYS_shutdown");
+	close(connection);
+	close(epoll);
+	close(fd);
+}
+
+/* A set larger than the header's fd_set, as programs with many descriptors make it. */
+static void try_large_select(void)
+{
+	static unsigned long words[64];
+	fd_set *set = (void *)words;
+	int ends[2];
+	if (pipe(ends) < 0 || dup2(ends[0], 3000) < 0 || write(ends[1], "x", 1) != 1)
+		legacy_die(4, "pipe");
+	words[3000 / 64] |= 1ul << 3000 % 64;
+	struct timeval none = {0, 0};
+	seen(select(3001, set, NULL, NULL, &none), "select of 3000");
+	seen((words[3000 / 64] >> 3000 % 64 & 1) == 1, "is it set");
+	seen((int)syscall(SYS_select, 3001, set, NULL, NULL, &none), "SYS_select of 3000");
+	close(ends[0]);
+	close(ends[1]);
+	close(3000);
+}
+
+static void try_file_actions(void)
+{
+	posix_spawn_file_actions_t actions;
+	seen(posix_spawn_file_actions_init(&actions), "file actions");
+	seen(posix_spawn_file_actions_addclose(&actions, -1), "close of -1");
+	seen(posix_spawn_file_actions_adddup2(&actions, -1, 5), "dup2 of -1");
+	seen(posix_spawn_file_actions_addopen(&actions, -1, "/", O_RDONLY, 0), "open as -1");
+	seen(posix_spawn_file_actions_addclosefrom_np(&actions, -1), "closefrom -1");
+	seen(posix_spawn_file_actions_adddup2(&actions, 19999, 5), "dup2 of none");
+	pid_t pid;
+	char *const arguments[] = {"true", NULL};
+	seen(posix_spawn(&pid, "/bin/true", &actions, NULL, arguments, environ), "posix_spawn");
+	seen(posix_spawn_file_actions_destroy(&actions), "destroy");
 }
 
 /* What a program started in each of these ways sees of its environment and descriptors. */
@@ -309,12 +485,21 @@ int main(int argc, char **argv)
 	write_descriptors();
 	write_signals();
 	write_threads();
-	if (legacy.listener_count == 0) {
+	with_launcher = strcmp(legacy.style, "calls") == 0;
+	if (legacy.listener_count == 0 || with_launcher) {
 		try_descriptors();
 		try_listener();
 		try_epoll();
+		try_streams();
+		try_ranges();
+		try_system_calls();
+		try_waits();
+		try_large_select();
+		try_file_actions();
 		write_descriptors();
 		write_environment();
+	}
+	if (legacy.listener_count == 0) {
 		fclose(out);
 		return 7;
 	}
