@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Fixtures: each test has its own network, directory and processes, and leaves nothing behind."""
 
+import ctypes
 import pathlib
 import shutil
 import signal
@@ -18,8 +19,10 @@ from harness.plain import Plain
 def built():
     processes.become_subreaper()
     # A shell starts what it puts into the background with these ignored, and so would be our daemons.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGQUIT, signal.SIG_DFL)
+    # By libc: a worker of xdist may run its tests in another than the main thread.
+    for number in (signal.SIGINT, signal.SIGQUIT):
+        if signal.getsignal(number) == signal.SIG_IGN:
+            ctypes.CDLL(None).signal(int(number), None)  # SIG_DFL
     build.build_programs()
 
 
