@@ -1,0 +1,451 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A daemon that closes, moves or waits for its descriptors in every spelling there is (--model):
+ *
+ *   wait-NAME    waits with that call; accepts and closes past libc's wrappers
+ *   move-NAME    moves its listener to another number, so, after each connection
+ *   close-NAME   closes its second listener, so, after that has brought it a connection
+ *   epoll-NAME   closes or moves its epoll instance, so, after its first connection
+ *
+ * A thread serves each connection.  An event for a listener that is closed ends the program with
+ * status 6.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <sys/select.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "tests/programs/legacy.h"
+
+enum { HIGH = 1500, KERNEL_SIGSET = 8 };
+
+extern int __poll_chk(struct pollfd *, nfds_t, int, size_t); /* what -D_FORTIFY_SOURCE calls */
+extern int __ppoll_chk(struct pollfd *, nfds_t, const struct timespec *, const sigset_t *, size_t);
+
+static int epoll = -1;
+static bool raw; /* accept and close with system calls */
+
+#define first  legacy.listeners[0]
+#define second legacy.listeners[1]
+
+static void require(bool good, const char *what)
+{
+	if (!good)
+		legacy_die(4, what);
+}
+
+static void *thread_serve(void *fd)
+{
+	legacy_serve((int)(intptr_t)fd);
+	return NULL;
+}
+
+static int accept_one(int listener)
+{
+	if (!raw)
+		return legacy_accept(listener);
+	int fd = (int)syscall(SYS_accept4, listener, NULL, NULL, 0);
+	require(fd >= 0 || errno == EAGAIN || errno == EINTR || errno == ECONNABORTED, "accept4");
+	if (fd < 0)
+		return fd;
+	int other = (int)syscall(SYS_dup, fd);
+	require(other >= 0 && syscall(SYS_close, fd) == 0, "SYS_close");
+	return other;
+}
+
+static void serve(int fd)
+{
+	pthread_t thread;
+	require(pthread_create(&thread, NULL, thread_serve, (void *)(intptr_t)fd) == 0, "thread");
+	pthread_detach(thread);
+}
+
+static void watch(int fd)
+{
+	struct epoll_event event = {.events = EPOLLIN, .data.fd = fd};
+	require(epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event) == 0, "epoll_ctl add");
+}
+
+static void unwatch(int fd)
+{
+	require(epoll_ctl(epoll, EPOLL_CTL_DEL, fd, NULL) == 0, "epoll_ctl del");
+}
+
+static void epoll_make(void)
+{
+	epoll = epoll_create1(EPOLL_CLOEXEC);
+	require(epoll >= 0, "epoll_create1");
+	for (int i = 0; i < legacy.listener_count; i++)
+		if (legacy.listeners[i] >= 0)
+			watch(legacy.listeners[i]);
+}
+
+/* ---- wait-: each returns when the first listener is ready, or was interrupted ---- */
+
+static struct epoll_event got[4];
+static struct pollfd polled;
+
+static int by_epoll_wait(void)
+{
+	return (int)syscall(SYS_epoll_wait, epoll, got, 4, -1);
+}
+
+static int by_epoll_pwait(void)
+{
+	return (int)syscall(SYS_epoll_pwait, epoll, got, 4, 3000, NULL, KERNEL_SIGSET);
+}
+
+static int by_sys_epoll_pwait2(void)
+{
+	struct timespec t = {3, 0};
+	return (int)syscall(SYS_epoll_pwait2, epoll, got, 4, &t, NULL, KERNEL_SIGSET);
+}
+
+static int by_epoll_pwait2(void)
+{
+	return epoll_pwait2(epoll, got, 4, NULL, NULL);
+}
+
+static int by_poll(void)
+{
+	return (int)syscall(SYS_poll, &polled, 1, -1);
+}
+
+/* The kernel says how much was left: the second wait gets no more than that. */
+static int by_ppoll(void)
+{
+	static struct timespec left;
+	if (!left.tv_sec && !left.tv_nsec)
+		left.tv_sec = 3;
+	return (int)syscall(SYS_ppoll, &polled, 1, &left, NULL, KERNEL_SIGSET);
+}
+
+static int by_poll_chk(void)
+{
+	return __poll_chk(&polled, 1, -1, sizeof(polled));
+}
+
+static int by_ppoll_chk(void)
+{
+	return __ppoll_chk(&polled, 1, NULL, NULL, sizeof(polled));
+}
+
+/* Larger than the header's: the listener may be any number below 8192. */
+static fd_set *set_of(int fd)
+{
+	static unsigned long words[128];
+	memset(words, 0, sizeof(words));
+	words[fd / 64] |= 1ul << fd % 64;
+	return (void *)words;
+}
+
+static int by_select(void)
+{
+	return (int)syscall(SYS_select, first + 1, set_of(first), NULL, NULL, NULL);
+}
+
+static int by_pselect6(void)
+{
+	struct timespec t = {3, 0};
+	return (int)syscall(SYS_pselect6, first + 1, set_of(first), NULL, NULL, &t, NULL);
+}
+
+static int by_high_select(void)
+{
+	return select(first + 1, set_of(first), NULL, NULL, NULL);
+}
+
+static int by_high_pselect(void)
+{
+	return pselect(first + 1, set_of(first), NULL, NULL, NULL, NULL);
+}
+
+/* ---- move-: returns the listener's new number; the old one is closed ---- */
+
+static int closing(int fd, int result)
+{
+	close(fd);
+	return result;
+}
+
+static int lowest_or(int fd, int a, int b)
+{
+	return fd == a ? b : a;
+}
+
+static int by_dup(int fd)
+{
+	return closing(fd, dup(fd));
+}
+
+static int by_dup2(int fd)
+{
+	return closing(fd, dup2(fd, lowest_or(fd, 300, 301)));
+}
+
+static int by_dup3(int fd)
+{
+	return closing(fd, dup3(fd, lowest_or(fd, 300, 301), O_CLOEXEC));
+}
+
+static int by_dupfd(int fd)
+{
+	return closing(fd, fcntl(fd, F_DUPFD, lowest_or(fd, 400, 500)));
+}
+
+static int by_dupfd_cloexec(int fd)
+{
+	return closing(fd, fcntl(fd, F_DUPFD_CLOEXEC, lowest_or(fd, 400, 500)));
+}
+
+static int by_sys_dup(int fd)
+{
+	int to = (int)syscall(SYS_dup, fd);
+	syscall(SYS_close, fd);
+	return to;
+}
+
+static int by_sys_dup2(int fd)
+{
+	return closing(fd, (int)syscall(SYS_dup2, fd, lowest_or(fd, 300, 301)));
+}
+
+static int by_sys_dup3(int fd)
+{
+	return closing(fd, (int)syscall(SYS_dup3, fd, lowest_or(fd, 300, 301), O_CLOEXEC));
+}
+
+static int by_sys_fcntl(int fd)
+{
+	return closing(fd, (int)syscall(SYS_fcntl, fd, F_DUPFD, lowest_or(fd, 400, 500)));
+}
+
+/* ---- close-: the number, or (dup2) what it was; the rest of the program goes on ---- */
+
+static int null(void)
+{
+	return open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
+static int by_fclose(int fd)
+{
+	return fclose(fdopen(fd, "r"));
+}
+
+static int by_freopen(int fd)
+{
+	return freopen("/dev/null", "r", fdopen(fd, "r")) ? 0 : -1;
+}
+
+static int by_close_range(int fd)
+{
+	return close_range((unsigned)fd, (unsigned)fd, 0);
+}
+
+static int by_unshare(int fd)
+{
+	return close_range((unsigned)fd, (unsigned)fd, CLOSE_RANGE_UNSHARE);
+}
+
+/* It has been moved above all others. */
+static int by_closefrom(int fd)
+{
+	closefrom(fd);
+	return 0;
+}
+
+static int by_sys_close(int fd)
+{
+	return (int)syscall(SYS_close, fd);
+}
+
+static int by_sys_close_range(int fd)
+{
+	return (int)syscall(SYS_close_range, fd, fd, 0);
+}
+
+static int by_dup2_over(int fd)
+{
+	return dup2(null(), fd);
+}
+
+static int by_dup3_over(int fd)
+{
+	return dup3(null(), fd, O_CLOEXEC);
+}
+
+static int by_sys_dup2_over(int fd)
+{
+	return (int)syscall(SYS_dup2, null(), fd);
+}
+
+static int by_sys_dup3_over(int fd)
+{
+	return (int)syscall(SYS_dup3, null(), fd, 0);
+}
+
+/* CLOEXEC closes nothing yet, then shutdown() and close() do. */
+static int by_shutdown(int fd)
+{
+	require(close_range((unsigned)fd, (unsigned)fd, CLOSE_RANGE_CLOEXEC) == 0, "CLOEXEC");
+	shutdown(fd, SHUT_RDWR);
+	return close(fd);
+}
+
+/* ---- epoll-: closed in a way of the above and made again, or moved ---- */
+
+static int by_second_of_the_same(int fd)
+{
+	int other = epoll_create1(0);
+	require(other >= 0 && dup2(other, fd) == fd, "dup2 over an epoll");
+	close(other);
+	epoll = fd;
+	for (int i = 0; i < legacy.listener_count; i++)
+		watch(legacy.listeners[i]);
+	return fd;
+}
+
+/* ---- the loops ---- */
+
+static const struct way {
+	const char *name;
+	int (*wait)(void);
+	int (*act)(int fd);
+} ways[] = {
+        {"wait-epoll_wait", by_epoll_wait, NULL},
+        {"wait-epoll_pwait", by_epoll_pwait, NULL},
+        {"wait-sys-epoll_pwait2", by_sys_epoll_pwait2, NULL},
+        {"wait-epoll_pwait2", by_epoll_pwait2, NULL},
+        {"wait-poll", by_poll, NULL},
+        {"wait-ppoll", by_ppoll, NULL},
+        {"wait-poll_chk", by_poll_chk, NULL},
+        {"wait-ppoll_chk", by_ppoll_chk, NULL},
+        {"wait-select", by_select, NULL},
+        {"wait-pselect6", by_pselect6, NULL},
+        {"wait-high-select", by_high_select, NULL},
+        {"wait-high-pselect", by_high_pselect, NULL},
+        {"wait-high-sys-select", by_select, NULL},
+        {"move-dup", NULL, by_dup},
+        {"move-dup2", NULL, by_dup2},
+        {"move-dup3", NULL, by_dup3},
+        {"move-dupfd", NULL, by_dupfd},
+        {"move-dupfd-cloexec", NULL, by_dupfd_cloexec},
+        {"move-sys-dup", NULL, by_sys_dup},
+        {"move-sys-dup2", NULL, by_sys_dup2},
+        {"move-sys-dup3", NULL, by_sys_dup3},
+        {"move-sys-fcntl", NULL, by_sys_fcntl},
+        {"close-close", NULL, close},
+        {"close-fclose", NULL, by_fclose},
+        {"close-freopen", NULL, by_freopen},
+        {"close-range", NULL, by_close_range},
+        {"close-unshare", NULL, by_unshare},
+        {"close-closefrom", NULL, by_closefrom},
+        {"close-sys-close", NULL, by_sys_close},
+        {"close-sys-close_range", NULL, by_sys_close_range},
+        {"close-dup2", NULL, by_dup2_over},
+        {"close-dup3", NULL, by_dup3_over},
+        {"close-sys-dup2", NULL, by_sys_dup2_over},
+        {"close-sys-dup3", NULL, by_sys_dup3_over},
+        {"close-shutdown", NULL, by_shutdown},
+        {"epoll-close", NULL, close},
+        {"epoll-range", NULL, by_close_range},
+        {"epoll-sys-close", NULL, by_sys_close},
+        {"epoll-over", NULL, by_second_of_the_same},
+        {"epoll-dup", NULL, by_dup},
+        {"epoll-dup2", NULL, by_dup2},
+        {"epoll-dupfd", NULL, by_dupfd_cloexec},
+};
+
+static bool is_kind(const char *kind)
+{
+	return strncmp(legacy.style, kind, strlen(kind)) == 0;
+}
+
+static void loop_wait(const struct way *way)
+{
+	raw = true;
+	for (;;) {
+		polled = (struct pollfd){.fd = first, .events = POLLIN};
+		int result = way->wait();
+		require(result >= 0 || errno == EINTR, "wait");
+		int fd = result > 0 ? accept_one(first) : -1;
+		if (fd >= 0)
+			serve(fd);
+	}
+}
+
+/* A connection has come from `listener`. */
+static void act(const struct way *way, int *listener)
+{
+	static bool done;
+	if (is_kind("move-")) {
+		unwatch(first);
+		first = way->act(first);
+		require(first >= 0, "move");
+		watch(first);
+	} else if (is_kind("close-") && listener == &second && !done) {
+		int fd = second;
+		second = -1;
+		require(way->act(fd) >= 0, "close");
+		done = true;
+	} else if (is_kind("epoll-") && !done) {
+		int result = way->act(epoll);
+		require(result >= 0, "close of the epoll");
+		if (result > 0)
+			epoll = result; /* moved */
+		else
+			epoll_make();
+		done = true;
+	}
+}
+
+static void loop_epoll(const struct way *way)
+{
+	struct epoll_event event;
+	for (;;) {
+		int result = epoll_wait(epoll, &event, 1, -1);
+		require(result >= 0 || errno == EINTR, "epoll_wait");
+		int *listener = event.data.fd == first ? &first : &second;
+		if (result > 0 && *listener != event.data.fd) {
+			errno = EBADF;
+			legacy_die(6, "an event for a listener that is closed");
+		}
+		int fd = result > 0 ? accept_one(*listener) : -1;
+		if (fd < 0)
+			continue;
+		act(way, listener);
+		serve(fd);
+	}
+}
+
+int main(int argc, char **argv)
+{
+	const struct way *way = NULL;
+	legacy_start(argc, argv);
+	for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++)
+		if (strcmp(ways[i].name, legacy.style) == 0)
+			way = &ways[i];
+	require(way && legacy.listener_count >= 1 && legacy.listener_count <= 2, "--model");
+	struct rlimit limit = {8192, 8192};
+	if (is_kind("wait-high-")) {
+		require(setrlimit(RLIMIT_NOFILE, &limit) == 0, "setrlimit");
+		first = closing(first, fcntl(first, F_DUPFD, HIGH));
+	}
+	if (is_kind("close-closefrom"))
+		second = closing(second, fcntl(second, F_DUPFD, 800));
+	if (!way->wait || strstr(way->name, "epoll"))
+		epoll_make();
+	legacy_waiting();
+	if (way->wait)
+		loop_wait(way);
+	loop_epoll(way);
+}

@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: MIT
+"""Every way to close, move or wait for a descriptor: nothing is lost, and nothing stays behind.
+
+A socket that the launcher holds, too, does not leave an epoll by being closed: its entry would fire
+for ever, and nobody could remove it.
+"""
+
+import re
+
+import pytest
+
+from harness import network
+from harness.build import program
+from harness.load import assert_nothing_lost, assert_switches
+from harness.network import ask, listens
+from harness.registrations import ghosts, inode_of, registrations
+from harness.waiting import wait_until
+
+TAGS = ["g1", "g2", "g3"]
+WAITS = ["epoll_wait", "epoll_pwait", "sys-epoll_pwait2", "epoll_pwait2", "poll", "ppoll",
+         "poll_chk", "ppoll_chk", "select", "pselect6", "high-select", "high-pselect",
+         "high-sys-select"]
+MOVES = ["dup", "dup2", "dup3", "dupfd", "dupfd-cloexec", "sys-dup", "sys-dup2", "sys-dup3",
+         "sys-fcntl"]
+CLOSES = ["close", "fclose", "freopen", "range", "unshare", "closefrom", "sys-close",
+          "sys-close_range", "dup2", "dup3", "sys-dup2", "sys-dup3", "shutdown"]
+EPOLLS = ["close", "range", "sys-close", "over", "dup", "dup2", "dupfd"]
+CHILDREN = ["fork", "fork-closefrom", "fork-unshare", "vfork", "vfork-exec", "spawn",
+            "thread-unshare"]
+INETDS = ["spawn", "spawnp", "steps", "fork", "vfork"]
+
+
+def closer(tag, model, *ports, name="closer"):
+    words = [program(name), "--tag", tag, f"--model={model}", "--nonblocking"]
+    for port in ports:
+        words += ["--port", str(port)]
+    return words
+
+
+def watches(instance, tag, inode):
+    """How often the processes of that tag have the listener in an epoll."""
+    return sum(entry[1] == inode for process in instance.tagged(tag)
+               for entry in registrations(process.pid))
+
+
+def upgrade_under_load(moult, load, port, command, persistent=2):
+    """Two upgrades under load; the first finds connections that stay a while."""
+    instance = moult().run(command=command("g1"))
+    inode = inode_of(port)
+    client = load(f"127.0.0.1:{port}", rate=300, persistent=persistent, persistent_every=20)
+    client.wait(lambda report: report["answered"] >= 30 and
+                report["persistent"]["answered"] >= persistent)
+    watched = watches(instance, "g1", inode)
+    switched = []
+    for old, tag in zip(TAGS, TAGS[1:]):
+        switched.append(instance.upgrade(command=command(tag)).instant)
+        wait_until(lambda: not watches(instance, old, inode), 5, "it is watched still")
+        if old == "g1":
+            instance.wait_generation(1, lambda g: g and g["connections"] == persistent)
+        for process in instance.tagged(tag):
+            assert not ghosts(process.pid)
+        client.wait_answers(20, tag)
+        client.renew()
+        instance.wait_gone(TAGS.index(old) + 1)
+    # the third is not left deaf by what it has done: its epoll watches as the first one's did
+    wait_until(lambda: watches(instance, "g3", inode) == watched, 5, "deaf")
+    result = client.stop()
+    assert_nothing_lost(result)
+    assert_switches(result, TAGS, switched)
+    instance.stop()
+    assert not re.search("closer|parent g", instance.log()), instance.log()
+
+
+@pytest.mark.parametrize("name", WAITS)
+def test_it_waits_past_the_wrappers(moult, load, port, name):
+    upgrade_under_load(moult, load, port, lambda tag: closer(tag, f"wait-{name}", port))
+
+
+@pytest.mark.parametrize("name", MOVES)
+def test_it_moves_its_listener(moult, load, port, name):
+    """After each connection, and the old number may come back as another thing."""
+    upgrade_under_load(moult, load, port, lambda tag: closer(tag, f"move-{name}", port))
+
+
+@pytest.mark.parametrize("name", EPOLLS)
+def test_it_closes_or_moves_its_epoll(moult, load, port, name):
+    upgrade_under_load(moult, load, port, lambda tag: closer(tag, f"epoll-{name}", port))
+
+
+@pytest.mark.parametrize("name", CHILDREN)
+def test_what_a_child_closes_is_the_childs(moult, load, port, name):
+    """It shares the epoll, and after vfork() the memory; the parent must not become deaf."""
+    upgrade_under_load(moult, load, port,
+                       lambda tag: closer(tag, f"child-{name}", port, name="parent"))
+
+
+@pytest.mark.parametrize("name", INETDS)
+def test_a_listener_given_to_another_program(moult, load, port, name):
+    """As descriptor 0, though it is close-on-exec in the parent: that program is a member too."""
+    upgrade_under_load(moult, load, port,
+                       lambda tag: closer(tag, f"inetd-{name}", port, name="parent"))
+
+
+@pytest.mark.parametrize("name", CLOSES)
+def test_it_closes_one_of_its_listeners(plain, moult, load, port, name):
+    """The one is closed for the clients too, and does not haunt the epoll; the other goes on."""
+    other = network.new_port()
+    command = closer("g1", f"close-{name}", port, other)
+
+    def close_it(pid):
+        assert ask(other).startswith("GEN g1 ")
+        wait_until(lambda: not listens("127.0.0.1", other), 10, "it listens still")
+        assert not ghosts(pid)
+        return [inode for _, inode in registrations(pid)]
+
+    server = plain(command).wait_listening(other)
+    assert close_it(server.process.pid) == [inode_of(port)]
+    assert ask(port).startswith("GEN g1 ")
+    server.end()
+
+    instance = moult().run(command=command)
+    assert close_it(instance.generation(1)["pid"]) == [inode_of(port)]
+    client = load(f"127.0.0.1:{port}", rate=300)
+    client.wait_answers(20, "g1")
+    instance.upgrade(command=closer("g2", f"close-{name}", port, other))
+    client.wait_answers(20, "g2")
+    assert ask(other).startswith("GEN g2 ")
+    instance.wait_gone(1)
+    assert_nothing_lost(client.stop())
+    instance.stop()
+    assert "closer g" not in instance.log()
+
+
+@pytest.mark.exact
+def test_a_program_without_a_listener_sees_nothing_of_it(plain, moult, directory, port):
+    """Environment and descriptors of what is started without it, or with it closed, or replaced."""
+    path = directory / "seen"
+    command = [*closer("g1", "helpers", port, name="parent"), "--output", path]
+    server = plain(command).wait_listening(port)
+    assert ask(port).startswith("GEN g1 ")
+    server.end()
+    expected = without_what_differs(path.read_text())
+    path.unlink()
+    instance = moult().run(command=command)
+    assert ask(port).startswith("GEN g1 ")
+    assert without_what_differs(path.read_text()) == expected
+    assert len(expected) == 10 and all(len(block) > 3 for block in expected)
+    instance.stop()
+
+
+def without_what_differs(text):
+    """Descriptors and variables, sorted, but for inodes, and for what a launcher is given here and
+    a plain program is not."""
+    blocks = []
+    for block in text.split("== ")[1:]:
+        name, *lines = re.sub(r"(\[)\d+(\])|/proc/\d+", r"\1\2", block).splitlines()
+        lines = [re.sub(r".* (\d+ -> )", r"\1", line) for line in lines]
+        blocks.append([name] + sorted(
+            line for line in lines
+            if not re.match(r"MOULT_RUNTIME_DIR=|PWD=|OLDPWD=|total |(1|2|10) -> ", line)))
+    return blocks
