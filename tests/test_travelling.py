@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: MIT
+"""Connections that end up in another process than they began in, and ends that come by halves.
+
+The old generation lives exactly as long as they do: not a counter inside it says so, but the kernel.
+"""
+
+import os
+import signal
+import socket
+
+import pytest
+
+from harness import processes
+from harness.build import program
+from harness.load import assert_nothing_lost, assert_switches
+from harness.network import ask
+
+TAGS = ["g1", "g2", "g3"]
+MODELS = ["pass", "listener", "listener-poll", "listener-epoll", "exec", "exec-vfork", "spawn",
+          "dup", "orphan"]
+COUNT = 5
+
+
+def traveller(tag, port, model, *more):
+    return [program("traveller"), "--tag", tag, f"--model={model}", "--port", str(port), *more]
+
+
+def assert_served(client, tag):
+    """The connections held still get their answers, from the same generation."""
+    before = client.report().persistent_tags[tag]
+    client.wait(lambda report: report.persistent_tags[tag]["answered"] >=
+                before["answered"] + 3 * before["open"])
+
+
+def holds(instance, number, count):
+    instance.wait_generation(number, lambda g: g and g["connections"] == count)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_it_lives_as_long_as_its_connections(moult, load, port, model):
+    """Under load; the connections held end one generation after the other."""
+    instance = moult().run("--drain-timeout=50s", "--kill-after=20s",
+                           command=traveller("g1", port, model))
+    client = load(f"127.0.0.1:{port}", rate=200, persistent=COUNT, persistent_every=20)
+    client.wait(lambda report: report["answered"] >= 30 and
+                report["persistent"]["answered"] >= COUNT)
+    switched = []
+    for number, tag in enumerate(TAGS[1:], 1):
+        switched.append(instance.upgrade(command=traveller(tag, port, model)).instant)
+        client.wait_answers(20, tag)
+        holds(instance, number, COUNT)
+        assert_served(client, TAGS[number - 1])
+        assert instance.generation(number)["state"] == "draining"
+        client.renew()
+        instance.wait_gone(number)
+        assert not instance.tagged(TAGS[number - 1])
+    result = client.stop()
+    assert_nothing_lost(result)
+    assert_switches(result, TAGS, switched)
+    instance.stop()
+    assert "traveller g" not in instance.log()
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_the_last_connection_decides(moult, load, port, model):
+    """They end one by one, and the count follows; the generation goes with the last one."""
+    instance = moult().run("--drain-timeout=50s", "--kill-after=20s",
+                           command=traveller("g1", port, model))
+    connections = [connected(port) for _ in range(3)]
+    instance.upgrade(command=traveller("g2", port, model))
+    for left in (3, 2, 1):
+        holds(instance, 1, left)
+        assert all(says(connection).startswith("GEN g1 ") for connection in connections)
+        connections.pop().close()
+    instance.wait_gone(1)
+    assert not instance.tagged("g1")
+    assert ask(port).startswith("GEN g2 ")
+    instance.stop()
+
+
+def connected(port):
+    connection = socket.create_connection(("127.0.0.1", port), timeout=10)
+    says(connection)
+    return connection
+
+
+def says(connection):
+    """A line for a line."""
+    connection.sendall(b"hello\n")
+    answer = b""
+    while not answer.endswith(b"\n"):
+        data = connection.recv(4096)
+        assert data, f"cut after {answer}"
+        answer += data
+    return answer.decode()
+
+
+def test_the_client_ends_its_half(moult, port):
+    """The daemon goes on sending: a connection in CLOSE_WAIT is one."""
+    instance = moult().run("--drain-timeout=50s", command=traveller("g1", port, "half-client"))
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        connection.sendall(b"hello\n")
+        connection.shutdown(socket.SHUT_WR)
+        lines = connection.makefile()
+        assert lines.readline().startswith("GEN g1 ")
+        instance.upgrade(command=traveller("g2", port, "half-client"))
+        holds(instance, 1, 1)
+        for _ in range(20):
+            assert lines.readline().startswith("GEN g1 ")
+        assert instance.generation(1)["state"] == "draining"
+        lines.close()
+    instance.wait_gone(1)
+    instance.stop()
+
+
+def test_the_server_ends_its_half(moult, port):
+    """It has said all, and waits for the client's end: a connection in FIN_WAIT2 is one."""
+    instance = moult().run("--drain-timeout=50s", command=traveller("g1", port, "half-server"))
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        connection.sendall(b"hello\n")
+        lines = connection.makefile()
+        assert lines.readline().startswith("GEN g1 ")
+        assert lines.readline() == ""
+        instance.upgrade(command=traveller("g2", port, "half-server"))
+        holds(instance, 1, 1)
+        instance.wait_log("generation 1: draining, 1 connection")
+        assert instance.generation(1)["state"] == "draining"
+        lines.close()
+    instance.wait_gone(1)
+    assert not instance.tagged("g1")
+    instance.stop()
+
+
+@pytest.mark.parametrize("before", [True, False], ids=["before-the-upgrade", "while-draining"])
+def test_a_child_holds_it_when_the_main_process_is_gone(moult, port, before):
+    """The generation is not its first process: it ends with the child's connection."""
+    instance = moult().run("--drain-timeout=50s", command=traveller("g1", port, "orphan"))
+    connection = connected(port)
+    main = instance.generation(1)["pid"]
+
+    def end_main():
+        os.kill(main, signal.SIGUSR1)
+        processes.wait_until(lambda: not processes.alive(main), 10, "the main process stays")
+
+    if before:
+        end_main()
+        assert says(connection).startswith("GEN g1 ")
+    instance.upgrade(command=traveller("g2", port, "orphan"))
+    if not before:
+        end_main()
+    holds(instance, 1, 1)
+    assert says(connection).startswith("GEN g1 ")
+    assert [process.pid for process in instance.tagged("g1")] != [main]
+    assert ask(port).startswith("GEN g2 ")
+    connection.close()
+    instance.wait_gone(1)
+    assert not instance.tagged("g1")
+    instance.stop()
