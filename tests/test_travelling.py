@@ -16,8 +16,8 @@ from harness.load import assert_nothing_lost, assert_switches
 from harness.network import ask
 
 TAGS = ["g1", "g2", "g3"]
-MODELS = ["pass", "listener", "listener-poll", "listener-epoll", "exec", "exec-vfork", "spawn",
-          "dup", "orphan"]
+MODELS = ["pass", "listener", "listener-poll", "listener-epoll", "listener-close", "exec",
+          "exec-vfork", "spawn", "dup", "orphan"]
 COUNT = 5
 
 
@@ -93,6 +93,31 @@ def says(connection):
         assert data, f"cut after {answer}"
         answer += data
     return answer.decode()
+
+
+def test_a_connection_on_its_way_is_one(moult, load, port):
+    """Sent to a worker that does not read: no process has it, and the generation stays."""
+    instance = moult().run("--drain-timeout=50s", command=traveller("g1", port, "pass"))
+    main = instance.generation(1)["pid"]
+    workers = [process.pid for process in instance.tagged("g1") if process.pid != main]
+    for pid in workers:
+        os.kill(pid, signal.SIGSTOP)
+    connection = socket.create_connection(("127.0.0.1", port), timeout=10)
+    connection.sendall(b"hello\n")
+    instance.wait_generation(1, lambda g: g["accepted"] == 1)
+    instance.upgrade(command=traveller("g2", port, "pass"))
+    client = load(f"127.0.0.1:{port}", rate=300)
+    client.wait_answers(150, "g2")  # the drain has looked more than twice by then
+    assert instance.generation(1)["state"] == "draining"
+    assert_nothing_lost(client.stop())
+    for pid in workers:
+        os.kill(pid, signal.SIGCONT)
+    assert connection.makefile().readline().startswith("GEN g1 ")
+    holds(instance, 1, 1)
+    connection.shutdown(socket.SHUT_RDWR)
+    connection.close()
+    instance.wait_gone(1)
+    instance.stop()
 
 
 def test_the_client_ends_its_half(moult, port):

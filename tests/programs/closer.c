@@ -120,13 +120,18 @@ static int by_poll(void)
 	return (int)syscall(SYS_poll, &polled, 1, -1);
 }
 
-/* The kernel says how much was left: the second wait gets no more than that. */
+/* The kernel says how much was left of the time: nothing, when it is over. */
+static int over(int result, long seconds, long parts)
+{
+	require(result != 0 || (!seconds && !parts), "the time that is left");
+	return result;
+}
+
 static int by_ppoll(void)
 {
-	static struct timespec left;
-	if (!left.tv_sec && !left.tv_nsec)
-		left.tv_sec = 3;
-	return (int)syscall(SYS_ppoll, &polled, 1, &left, NULL, KERNEL_SIGSET);
+	struct timespec t = {0, 20000000};
+	int result = (int)syscall(SYS_ppoll, &polled, 1, &t, NULL, KERNEL_SIGSET);
+	return over(result, t.tv_sec, t.tv_nsec);
 }
 
 static int by_poll_chk(void)
@@ -150,13 +155,16 @@ static fd_set *set_of(int fd)
 
 static int by_select(void)
 {
-	return (int)syscall(SYS_select, first + 1, set_of(first), NULL, NULL, NULL);
+	struct timeval t = {0, 20000};
+	int result = (int)syscall(SYS_select, first + 1, set_of(first), NULL, NULL, &t);
+	return over(result, t.tv_sec, t.tv_usec);
 }
 
 static int by_pselect6(void)
 {
-	struct timespec t = {3, 0};
-	return (int)syscall(SYS_pselect6, first + 1, set_of(first), NULL, NULL, &t, NULL);
+	struct timespec t = {0, 20000000};
+	int result = (int)syscall(SYS_pselect6, first + 1, set_of(first), NULL, NULL, &t, NULL);
+	return over(result, t.tv_sec, t.tv_nsec);
 }
 
 static int by_high_select(void)

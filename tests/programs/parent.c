@@ -245,12 +245,17 @@ static void loop_service(void)
 
 /* ---- helpers: they have nothing to do with the listener ---- */
 
-/* No pipes: the shell has their ends open for a moment. */
+/*
+ * No pipes: the shell has their ends open for a moment.  Whether the library is in the shell is
+ * asked of the kernel, for it does not show in what `env` says.
+ */
 static const char *look(const char *name)
 {
 	static char text[4096];
-	snprintf(text, sizeof(text), "{ echo == %s; env; ls -l /proc/$$/fd; } >> %s", name,
-	        legacy.output);
+	snprintf(text, sizeof(text),
+	        "{ echo == %s; env; echo preloaded: $(grep -c libmoult.so /proc/$$/maps); "
+	        "ls -l /proc/$$/fd; } >> %s",
+	        name, legacy.output);
 	return text;
 }
 

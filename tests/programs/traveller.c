@@ -6,6 +6,7 @@
  *   listener          passes the listener to a worker, which accepts
  *   listener-poll     which polls it first, and so
  *   listener-epoll
+ *   listener-close    and the first process closes its own
  *   exec              accepts, forks, and executes a program that has the connection as 0 and 1
  *   exec-vfork
  *   spawn
@@ -155,11 +156,13 @@ static void work_listener(int channel)
 	}
 }
 
-/* Keeps the listener, and does nothing with it. */
+/* Keeps the listener or not, and does nothing with it. */
 static void loop_listener(void)
 {
 	send_descriptor(channels[0], legacy.listeners[0]);
 	close(channels[0]);
+	if (strcmp(legacy.style, "listener-close") == 0)
+		close(legacy.listeners[0]);
 	wait(NULL);
 }
 
