@@ -110,6 +110,9 @@ void generation_take(struct generation *generation, uint32_t listener, uint64_t 
 	generation_tell(generation);
 }
 
+/* No process has this pid: a slot on its way back to being free. */
+#define SLOT_TAKEN UINT32_MAX
+
 /* The daemon may have written anything there. */
 static uint32_t slots_used(const struct generation *generation)
 {
@@ -159,12 +162,17 @@ uint64_t generation_accepted(struct generation *generation)
 		struct moult_slot *slot = &generation->page->slot[i];
 		uint64_t accepted = atomic_load(&slot->accepted);
 		uint32_t pid = atomic_load(&slot->pid);
-		if (i > 0 && pid && kill((pid_t)pid, 0) < 0 && errno == ESRCH) {
-			generation->accepted_before += accepted;
-			atomic_store(&slot->accepted, 0);
+		/*
+		 * Ours first, then emptied, then free: a new process may take a dead one's slot
+		 * under its own pid at the same time, and what it counts is its own.
+		 */
+		if (i > 0 && pid &&
+		        (pid > INT32_MAX || (kill((pid_t)pid, 0) < 0 && errno == ESRCH)) &&
+		        atomic_compare_exchange_strong(&slot->pid, &pid, SLOT_TAKEN)) {
+			generation->accepted_before += atomic_exchange(&slot->accepted, 0);
 			atomic_store(&slot->closed, 0);
 			atomic_store(&slot->inflight, 0);
-			atomic_compare_exchange_strong(&slot->pid, &pid, 0);
+			atomic_store(&slot->pid, 0);
 			continue;
 		}
 		sum += accepted;

@@ -1,26 +1,103 @@
 /* SPDX-License-Identifier: MIT */
-/* Waiting at a closed gate. */
+/* Waiting at a closed gate, and reservations whose holder is gone. */
 #include "shim/gate.h"
 
 #include <errno.h>
 #include <linux/futex.h>
 #include <pthread.h>
+#include <signal.h>
+#include <stddef.h>
 #include <time.h>
 
 #include "shim/raw.h"
 #include "shim/real.h"
 
 _Atomic uint32_t gate_edition = 1;
+__thread struct gate_thread gate_thread;
+
+/*
+ * Keys beyond these are kept by glibc in memory that pthread_setspecific() allocates; musl's are
+ * all in the thread.  Ours is made before main(), so it is one of the first.
+ */
+enum { KEYS_IN_THREAD = 32 };
+static pthread_key_t key;
+static bool has_key;
+
+/* The thread ends, by return or by cancellation: what it still holds was abandoned. */
+static void thread_ends(void *unused)
+{
+	struct gate_thread *mine = &gate_thread;
+	(void)unused;
+	mine->registered = false; /* a later destructor may accept again, and comes back here */
+	if (!mine->frame || mine->pid != member_pid())
+		return;
+	mine->frame = 0;
+	atomic_fetch_sub(&mine->slot->inflight, 1);
+}
+
+void gate_start(void)
+{
+	has_key = real.pthread_key_create && real.pthread_setspecific &&
+	          real.pthread_key_create(&key, thread_ends) == 0 && key < KEYS_IN_THREAD;
+}
+
+static bool is_within(const stack_t *stack, uintptr_t frame)
+{
+	return !(stack->ss_flags & SS_DISABLE) && frame - (uintptr_t)stack->ss_sp < stack->ss_size;
+}
+
+/*
+ * Was the function with frame `older` left by a jump?  On one stack, which grows downwards, it was
+ * if the frame now entered is at the same place or above; otherwise we are in a handler that has
+ * interrupted it.  A handler on an alternate stack interrupts functions on the usual one, never the
+ * other way round.
+ */
+static bool is_abandoned(uintptr_t older, uintptr_t frame)
+{
+	stack_t alternate = {.ss_flags = SS_DISABLE};
+	raw(SYS_sigaltstack, NULL, &alternate);
+	bool on_alternate = is_within(&alternate, frame);
+	if (on_alternate != is_within(&alternate, older))
+		return !on_alternate;
+	return older <= frame;
+}
+
+bool gate_enter_slowly(uintptr_t frame)
+{
+	struct gate_thread *mine = &gate_thread;
+	if (!mine->registered) {
+		mine->registered = true;
+		if (has_key)
+			real.pthread_setspecific(key, mine);
+	}
+	if (mine->sleeper && is_abandoned(mine->sleeper, frame)) {
+		mine->sleeper = 0;
+		real.pthread_setcanceltype(mine->cancel_type, NULL);
+	}
+	if (!mine->frame || mine->pid != member_pid())
+		return true;
+	if (is_abandoned(mine->frame, frame))
+		mine->frame = frame; /* it was counted for another, and is for us now */
+	return false;
+}
 
 int gate_sleep(int listener, uint32_t word, int64_t limit_us)
 {
 	struct timespec limit = {limit_us / 1000000, limit_us % 1000000 * 1000};
-	int type = 0;
-	if (real.pthread_setcanceltype) /* a raw system call is no cancellation point */
+	struct gate_thread *mine = &gate_thread;
+	uintptr_t outer = mine->sleeper;
+	int outer_type = mine->cancel_type, type = 0;
+	if (real.pthread_setcanceltype) { /* a raw system call is no cancellation point */
 		real.pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, &type);
+		mine->cancel_type = type;
+		mine->sleeper = GATE_FRAME;
+	}
 	long result = raw(SYS_futex, &gate_of(listener)->word, FUTEX_WAIT, word,
 	        limit_us >= 0 ? &limit : NULL);
-	if (real.pthread_setcanceltype)
+	if (real.pthread_setcanceltype) {
+		mine->sleeper = outer;
+		mine->cancel_type = outer_type;
 		real.pthread_setcanceltype(type, NULL);
+	}
 	return result == -EAGAIN ? 0 : (int)result;
 }

@@ -44,17 +44,58 @@ static inline void gate_mark_waiting(int listener)
 		atomic_store_explicit(&gate->waiting, 1, memory_order_release);
 }
 
-/* Between the two the launcher will not let the next generation in. */
-static inline struct moult_slot *gate_enter(void)
+/*
+ * What a thread has of the gate: at most one reservation, however deep its signal handlers nest,
+ * since whatever they accept happens inside the bracket of the outermost one.
+ *
+ * It is here, and not on the stack of gate_enter's caller, because that caller may never return: a
+ * thread cancelled in accept() is unwound, and a signal handler may siglongjmp() out of it (the old
+ * way to give accept() a timeout).  The first is seen by the destructor of a thread key, the second
+ * at the thread's next gate_enter().  Touched by the thread and its signal handlers alone.
+ */
+struct gate_thread {
+	uintptr_t frame; /* of the function that holds the reservation; 0: none is held */
+	struct moult_slot *slot;
+	pid_t pid;         /* whose reservation it is: a forked child inherits this struct */
+	bool registered;   /* the thread key is set: our destructor will run */
+	uintptr_t sleeper; /* frame of the gate_sleep() that has changed the cancel type; 0: none */
+	int cancel_type;   /* what it was */
+};
+extern __thread struct gate_thread gate_thread;
+
+/* Makes the thread key. Once, in the constructor; without threads in the program there is none. */
+void gate_start(void);
+
+/* The rare ways of gate_enter(): this thread's first one, or something is held. True: go on. */
+bool gate_enter_slowly(uintptr_t frame);
+
+#define GATE_FRAME ((uintptr_t)__builtin_frame_address(0))
+
+/*
+ * Between the two the launcher will not let the next generation in.  Both are called by one and the
+ * same function, whose frame tells its reservation from those of others; a signal between the count
+ * and the note of it may leave the count too high, never too low.
+ */
+static inline __attribute__((always_inline)) void gate_enter(void)
 {
-	struct moult_slot *slot = member_slot();
-	atomic_fetch_add(&slot->inflight, 1);
-	return slot;
+	struct gate_thread *mine = &gate_thread;
+	bool usual = mine->registered && !mine->frame && !mine->sleeper;
+	if (__builtin_expect(!usual, 0) && !gate_enter_slowly(GATE_FRAME))
+		return;
+	mine->slot = member_slot();
+	mine->pid = member_pid();
+	atomic_fetch_add(&mine->slot->inflight, 1);
+	mine->frame = GATE_FRAME;
 }
 
-static inline void gate_leave(struct moult_slot *slot)
+static inline __attribute__((always_inline)) void gate_leave(void)
 {
-	atomic_fetch_sub(&slot->inflight, 1);
+	struct gate_thread *mine = &gate_thread;
+	/* Not ours: that of an accept() we interrupted, or of the process we were forked from. */
+	if (mine->frame != GATE_FRAME || mine->pid != member_pid())
+		return;
+	mine->frame = 0;
+	atomic_fetch_sub(&mine->slot->inflight, 1);
 }
 
 /*

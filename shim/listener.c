@@ -258,14 +258,14 @@ int listener_accept(int listener, int fd, struct sockaddr *address, socklen_t *l
 	gate_mark_waiting(listener);
 	for (;;) {
 		bool nonblock = atomic_load_explicit(&gate->nonblock, memory_order_relaxed);
-		struct moult_slot *slot = gate_enter();
+		gate_enter();
 		uint32_t word = atomic_load(&gate->word);
 		uint32_t state = word & MOULT_GATE_STATE;
 		if (state == MOULT_GATE_OPEN || state == MOULT_GATE_NONE) {
 			int saved = errno;
 			int result = flags < 0 ? real.accept(fd, address, length)
 			                       : real.accept4(fd, address, length, flags);
-			gate_leave(slot);
+			gate_leave();
 			if (result >= 0 && !is_poke(result)) {
 				connection_opened(result);
 				return result;
@@ -284,7 +284,7 @@ int listener_accept(int listener, int fd, struct sockaddr *address, socklen_t *l
 			errno = saved;
 			continue;
 		}
-		gate_leave(slot);
+		gate_leave();
 		if (state == MOULT_GATE_SHUT)
 			return fail(EINVAL);
 		if (nonblock)
@@ -316,14 +316,14 @@ int listener_set_flags(int listener, int fd, long flags)
 {
 	struct moult_gate *gate = gate_of(listener);
 	atomic_store(&gate->nonblock, flags & O_NONBLOCK ? 1 : 0);
-	struct moult_slot *slot = gate_enter();
+	gate_enter();
 	uint32_t state = gate_state(listener);
 	if (state != MOULT_GATE_OPEN && state != MOULT_GATE_NONE) {
 		long present = raw(SYS_fcntl, fd, F_GETFL);
 		flags = (flags & ~(long)O_NONBLOCK) | (present > 0 ? present & O_NONBLOCK : 0);
 	}
 	int result = real.fcntl(fd, F_SETFL, flags);
-	gate_leave(slot);
+	gate_leave();
 	return result;
 }
 
@@ -333,12 +333,12 @@ int listener_set_nonblock(int listener, int fd, unsigned long request, int *argu
 		return real.ioctl(fd, request, argument);
 	struct moult_gate *gate = gate_of(listener);
 	atomic_store(&gate->nonblock, *argument ? 1 : 0);
-	struct moult_slot *slot = gate_enter();
+	gate_enter();
 	uint32_t state = gate_state(listener);
 	int result = 0;
 	if (state == MOULT_GATE_OPEN || state == MOULT_GATE_NONE)
 		result = real.ioctl(fd, request, argument);
-	gate_leave(slot);
+	gate_leave();
 	return result;
 }
 

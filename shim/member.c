@@ -3,6 +3,7 @@
 #include "shim/member.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/mman.h>
@@ -26,8 +27,8 @@ static socklen_t launcher_length;
  */
 struct own {
 	_Atomic uint32_t pid;
-	_Atomic uint32_t claiming;
-	_Atomic uint32_t slot; /* 0: none yet */
+	_Atomic uint32_t slot;        /* 0: none yet */
+	_Atomic uint32_t crowded_out; /* there was none to be had */
 };
 static struct own *own;
 
@@ -137,6 +138,28 @@ void member_tell(struct moult_request *request)
 		raw(SYS_close, channel);
 }
 
+/* In which pid namespace a pid means what: the link's text, or "" without a /proc to read. */
+struct pid_space {
+	char text[32];
+};
+static struct pid_space joined_in;
+
+static void pid_space_read(struct pid_space *ret)
+{
+	*ret = (struct pid_space){""};
+	raw(SYS_readlinkat, AT_FDCWD, "/proc/self/ns/pid", ret->text, sizeof(ret->text) - 1);
+}
+
+static bool pid_space_is_same(void)
+{
+	struct pid_space now;
+	pid_space_read(&now);
+	for (size_t i = 0; i < sizeof(now.text); i++)
+		if (now.text[i] != joined_in.text[i])
+			return false;
+	return now.text[0];
+}
+
 void member_join(const char *variable)
 {
 	if (!variable_parse(variable))
@@ -157,6 +180,7 @@ void member_join(const char *variable)
 		raw(SYS_munmap, page, sizeof(struct moult_page));
 		return;
 	}
+	pid_space_read(&joined_in);
 	own = (struct own *)mine;
 	member_page = (struct moult_page *)page;
 }
@@ -183,35 +207,88 @@ struct moult_slot *member_slot_if_any(void)
 }
 
 /*
- * The lowest free slot.  One thread of the process looks for it; the others use slot 0 meanwhile.
- * A slot that already bears our pid is ours from before an exec, or was left by a dead process
- * whose pid came back: no thread of ours can be in flight in it.
+ * A slot that already bears our pid is ours from before an exec, or was left by a dead process whose
+ * pid came back.  *ret_stale: what it had in flight; nobody counts there until we say it is ours.
+ */
+static uint32_t slot_find(uint32_t pid, uint32_t *ret_stale)
+{
+	struct moult_page *page = member_page;
+	uint32_t used = atomic_load(&page->slots);
+	for (uint32_t i = 1; i < used && i < MOULT_SLOTS; i++)
+		if (atomic_load(&page->slot[i].pid) == pid) {
+			*ret_stale = atomic_load(&page->slot[i].inflight);
+			return i;
+		}
+	return 0;
+}
+
+/* The lowest free slot, now with our pid; 0: there is none. */
+static uint32_t slot_take_free(uint32_t pid)
+{
+	struct moult_page *page = member_page;
+	for (uint32_t i = 1; i < MOULT_SLOTS; i++) {
+		uint32_t nobody = 0;
+		if (atomic_compare_exchange_strong(&page->slot[i].pid, &nobody, pid))
+			return i;
+	}
+	return 0;
+}
+
+/*
+ * The launcher takes slots of dead processes back when it looks, which may be days away; a daemon
+ * whose children serve one connection each needs thousands meanwhile.  The counts of connections
+ * stay: they go on being part of the sum.
+ */
+static uint32_t slot_take_dead(uint32_t pid, uint32_t *ret_stale)
+{
+	struct moult_page *page = member_page;
+	if (!pid_space_is_same())
+		return 0;
+	for (uint32_t i = 1; i < MOULT_SLOTS; i++) {
+		uint32_t other = atomic_load(&page->slot[i].pid);
+		if (!other || other > INT32_MAX || raw(SYS_kill, other, 0) != -ESRCH ||
+		        !atomic_compare_exchange_strong(&page->slot[i].pid, &other, pid))
+			continue;
+		*ret_stale = atomic_load(&page->slot[i].inflight);
+		return i;
+	}
+	return 0;
+}
+
+/*
+ * Threads that come here at once each find or take a slot, and the first to say so makes its own
+ * the process's; the others give theirs back, unused.  Nobody waits: this may be a signal handler
+ * on top of the very thread that is about to say so.
  */
 static struct moult_slot *slot_claim(void)
 {
 	struct moult_page *page = member_page;
-	uint32_t none = 0;
-	if (!atomic_compare_exchange_strong(&own->claiming, &none, 1))
+	if (atomic_load(&own->crowded_out))
 		return &page->slot[0];
-	uint32_t pid = (uint32_t)member_pid();
-	uint32_t found = 0;
-	uint32_t used = atomic_load(&page->slots);
-	for (uint32_t i = 1; i < used && i < MOULT_SLOTS && !found; i++)
-		if (atomic_load(&page->slot[i].pid) == pid)
-			found = i;
-	if (found)
-		atomic_store(&page->slot[found].inflight, 0);
-	for (uint32_t i = 1; i < MOULT_SLOTS && !found; i++) {
-		uint32_t nobody = 0;
-		if (atomic_compare_exchange_strong(&page->slot[i].pid, &nobody, pid))
-			found = i;
+	uint32_t pid = (uint32_t)member_pid(), stale = 0;
+	uint32_t mine = slot_find(pid, &stale);
+	bool taken = !mine;
+	if (taken)
+		mine = slot_take_free(pid);
+	if (!mine)
+		mine = slot_take_dead(pid, &stale);
+	if (!mine) {
+		atomic_store(&own->crowded_out, 1); /* no further search */
+		return &page->slot[0];
 	}
-	if (!found)
-		return &page->slot[0]; /* `claiming` stays set: no further search */
-	while (used <= found && !atomic_compare_exchange_weak(&page->slots, &used, found + 1))
+	uint32_t used = atomic_load(&page->slots);
+	while (used <= mine && !atomic_compare_exchange_weak(&page->slots, &used, mine + 1))
 		;
-	atomic_store(&own->slot, found);
-	return &page->slot[found];
+	uint32_t none = 0;
+	if (atomic_compare_exchange_strong(&own->slot, &none, mine)) {
+		atomic_fetch_sub(&page->slot[mine].inflight, stale);
+		return &page->slot[mine];
+	}
+	if (taken && none != mine) {
+		atomic_fetch_sub(&page->slot[mine].inflight, stale);
+		atomic_store(&page->slot[mine].pid, 0);
+	}
+	return &page->slot[none];
 }
 
 struct moult_slot *member_slot(void)

@@ -10,6 +10,7 @@
 #pragma once
 
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdbool.h>
@@ -65,6 +66,8 @@
 	FUNCTION(int, __ppoll_chk,                                                                \
 	        (struct pollfd *, nfds_t, const struct timespec *, const sigset_t *, size_t))     \
 	FUNCTION(int, pthread_setcanceltype, (int, int *))                                        \
+	FUNCTION(int, pthread_key_create, (pthread_key_t *, void (*)(void *)))                    \
+	FUNCTION(int, pthread_setspecific, (pthread_key_t, const void *))                         \
 	FUNCTION(int, fclose, (FILE *))                                                           \
 	FUNCTION(int, fileno_unlocked, (FILE *))                                                  \
 	FUNCTION(FILE *, freopen, (const char *, const char *, FILE *))                           \

@@ -3,6 +3,7 @@
 #include <stddef.h>
 
 #include "shim/environment.h"
+#include "shim/gate.h"
 #include "shim/listener.h"
 #include "shim/member.h"
 #include "shim/real.h"
@@ -15,6 +16,8 @@ __attribute__((constructor)) static void startup(void)
 	if (!variable)
 		return;
 	member_join(variable);
-	if (member_page)
+	if (member_page) {
+		gate_start();
 		listener_inherit();
+	}
 }
