@@ -107,6 +107,53 @@ int audit_connections(const struct audit_port *ports, size_t count, struct inode
 	return 0;
 }
 
+static bool is_one_of(uint64_t value, const uint64_t *values, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (values[i] == value)
+			return true;
+	return false;
+}
+
+/* An accepted socket has the name and file of its listener; 0 is "no inode" and "no name". */
+int audit_unix_connections(const uint64_t *listeners, size_t count, struct inode_set *set)
+{
+	CLEANUP(diag_rows_deinit) struct diag_rows rows = {0};
+	uint64_t *names = calloc(count + 1, sizeof *names);
+	size_t named = 0;
+	int r = names ? diag_unix(&rows) : -ENOMEM;
+
+	for (size_t i = 0; i < rows.count && r == 0; i++) {
+		const struct diag_row *row = &rows.rows[i];
+
+		if (row->state == TCP_LISTEN && row->name && named < count &&
+		        is_one_of(row->inode, listeners, count))
+			names[named++] = row->name;
+	}
+	for (size_t i = 0; i < rows.count && r == 0; i++) {
+		const struct diag_row *row = &rows.rows[i];
+
+		if (row->state != TCP_LISTEN && row->type != SOCK_DGRAM && row->inode &&
+		        row->name && is_one_of(row->name, names, named))
+			r = inode_set_add(set, row->inode);
+	}
+	free(names);
+	inode_set_sort(set);
+	return r;
+}
+
+int audit_datagram_peers(struct inode_set *set)
+{
+	CLEANUP(diag_rows_deinit) struct diag_rows rows = {0};
+	int r = diag_udp_connected(&rows);
+
+	for (size_t i = 0; i < rows.count && r == 0; i++)
+		if (rows.rows[i].inode)
+			r = inode_set_add(set, rows.rows[i].inode);
+	inode_set_sort(set);
+	return r;
+}
+
 int audit_listeners(struct audit_listener **ret_rows, size_t *ret_count)
 {
 	CLEANUP(diag_rows_deinit) struct diag_rows rows = {0};

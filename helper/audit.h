@@ -37,6 +37,14 @@ struct audit_port {
 int audit_connections(const struct audit_port *ports, size_t count, struct inode_set *ret_set);
 
 /*
+ * The same for UNIX stream and seqpacket listeners, named by their inodes, and for what a service on
+ * datagrams keeps: UDP sockets with a peer, on whatever port (a transfer of its own each, as TFTP
+ * has it).  Added to the set.  0 or -errno.
+ */
+int audit_unix_connections(const uint64_t *listeners, size_t count, struct inode_set *set);
+int audit_datagram_peers(struct inode_set *set);
+
+/*
  * Sockets open in the processes of `set`.  *ret_unreadable: processes whose /proc/PID/fd we may not
  * read (another uid, not dumpable).  *ret_in_flight: descriptors in flight inside their UNIX
  * sockets (the sum of fdinfo's scm_fds).  A process that ended meanwhile holds nothing.  0 or

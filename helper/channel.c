@@ -3,7 +3,7 @@
 #include "helper/channel.h"
 
 #include <errno.h>
-#include <netinet/in.h>
+#include <fcntl.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
@@ -14,6 +14,8 @@
 #include "helper/crowd.h"
 #include "helper/log.h"
 #include "helper/poke.h"
+#include "helper/publish.h"
+#include "helper/socket_options.h"
 #include "helper/switch.h"
 #include "helper/tree.h"
 
@@ -46,9 +48,8 @@ static void forget(struct client *client)
 	fd_close(&client->watch.fd);
 }
 
-static void answer(int client, int error, int listener, int fd)
+static void answer_with(int client, struct moult_reply reply, int fd)
 {
-	struct moult_reply reply = {error, listener};
 	struct iovec part = {&reply, sizeof(reply)};
 	_Alignas(struct cmsghdr) char space[CMSG_SPACE(sizeof(int))] = {0};
 	struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
@@ -63,6 +64,17 @@ static void answer(int client, int error, int listener, int fd)
 	}
 	/* It may have been killed meanwhile. */
 	(void)sendmsg(client, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+static void answer(int client, int error, int listener, int fd)
+{
+	answer_with(client, (struct moult_reply){.error = error, .listener = listener}, fd);
+}
+
+static bool is_held(const struct generation *generation, int listener)
+{
+	return listener >= 0 && (uint32_t)listener < the_instance->store.count &&
+	       generation->holds[listener];
 }
 
 /* ---- closed listeners ---- */
@@ -80,23 +92,30 @@ void channel_forget(const struct generation *generation)
 	closing_cancel(generation, -1);
 }
 
-/* Nobody in the generation holds it any more: it is as closed as it would be without us. */
-static void let_go(struct generation *generation, uint32_t i)
+/* It is none of the generation's listeners any more. True: nor of any other's. */
+static bool drop(struct generation *generation, uint32_t i)
 {
-	struct listener *listener = instance_listener(the_instance, i);
 	bool alone = true;
-	generation->holds[i] = 0;
+	generation->holds[i] = HOLDS_NOT;
 	generation->held--;
 	gate_set(generation, i, MOULT_GATE_NONE);
 	generation_tell(generation);
 	for (struct generation *g = the_instance->newest; g; g = g->older)
 		alone &= !g->holds[i];
-	if (!alone || listener->state == LISTENER_GONE)
+	return alone && instance_listener(the_instance, i)->state != LISTENER_GONE;
+}
+
+/* Nobody in the generation holds it any more: it is as closed as it would be without us. */
+static void let_go(struct generation *generation, uint32_t i)
+{
+	struct listener *listener = instance_listener(the_instance, i);
+	if (!drop(generation, i))
 		return;
-	char name[80];
+	char name[LISTENER_TEXT];
 	listener_print(listener, name, sizeof(name));
 	log_notice("generation %u: closed %s", generation->id, name);
 	listener_close(listener);
+	publish_addresses(the_instance);
 }
 
 static void look_at_closings(void *context)
@@ -126,8 +145,7 @@ static void look_at_closings(void *context)
 
 static void handle_closed(struct generation *generation, int listener)
 {
-	if (listener < 0 || (uint32_t)listener >= the_instance->store.count ||
-	        !generation->holds[listener])
+	if (!is_held(generation, listener))
 		return;
 	for (size_t i = 0; i < CLOSINGS; i++)
 		if (!closings[i].generation) {
@@ -152,20 +170,19 @@ static void switch_late(void *context)
 		switch_to(the_instance, the_instance->current);
 }
 
-static void take(struct generation *generation, uint32_t i, bool nonblock)
+static void take(struct generation *generation, uint32_t i, bool nonblock, bool shared)
 {
 	struct listener *listener = instance_listener(the_instance, i);
 	uint32_t word = switch_first_word(the_instance, generation, i);
-	if (listener->state == LISTENER_RETIRING) {
-		listener_refuse(listener, false);
-		listener->state = LISTENER_LIVE;
-	}
+	listener_admit(listener);
 	closing_cancel(generation, (int)i);
 	if ((word & MOULT_GATE_STATE) == MOULT_GATE_OPEN) {
-		listener_apply_fresh(listener);
-		listener_set_nonblock(listener, nonblock);
+		listener_prepare(listener, nonblock);
+		listener->owner = generation->id;
 	}
-	generation_take(generation, i, listener->inode, nonblock, word);
+	publish_addresses(the_instance);
+	generation_take(generation, i, shared ? HOLDS_SHARED : HOLDS_ALONE, listener->inode,
+	        nonblock, word);
 	if (word & MOULT_GATE_CROWDED)
 		crowd_begin(the_instance);
 	if (word == MOULT_GATE_WARMING && generation->state == GENERATION_CURRENT) {
@@ -174,96 +191,346 @@ static void take(struct generation *generation, uint32_t i, bool nonblock)
 	}
 }
 
+/* The store's socket is to take the place of `fd` (consumed), which becomes its template. */
+static void adopt_consume(int client, struct generation *generation, uint32_t i, int fd)
+{
+	struct listener *listener = instance_listener(the_instance, i);
+	bool nonblock = socket_is_nonblock(fd);
+	listener->adopted |= !generation->holds[i];
+	listener->shared = socket_is_reuseport(fd);
+	listener_set_template_consume(listener, fd);
+	take(generation, i, nonblock, listener->shared);
+	answer(client, 0, (int)i, listener->fd);
+}
+
 static bool may_bind(const struct generation *generation)
 {
 	return generation->state == GENERATION_NEXT || generation->state == GENERATION_CURRENT;
 }
 
-static bool asks_for_any_port(const struct moult_request *request)
+/* What the request's bind() was called with. */
+static int requested_identity(
+        const struct moult_request *request, const int *fds, struct identity *ret_identity)
 {
-	/* The port is at the same place for both families. */
-	return ((const struct sockaddr_in *)&request->address)->sin_port == 0;
+	int result = identity_of(fds[0], ret_identity);
+	if (result == 0)
+		result = identity_set_address(
+		        ret_identity, &request->address, request->address_length);
+	if (result == 0 && identity_is_path(ret_identity))
+		result = identity_set_directory(ret_identity, fds[1]);
+	return result;
+}
+
+/*
+ * Once per generation; and again when no process of it has it any more, when the daemon has made
+ * room for another socket at the path, or for one more member of a SO_REUSEPORT group: all of them
+ * share one queue, so that nobody's end, and no change of their number, can reset a part of it.
+ */
+static bool is_due(struct generation *generation, uint32_t i, bool reuseport)
+{
+	const struct listener *listener = instance_listener(the_instance, i);
+	return !generation->holds[i] || (generation->holds[i] == HOLDS_SHARED && reuseport) ||
+	       (listener->directory >= 0 && listener->unlinked == generation->id) ||
+	       !instance_holds(the_instance, generation, i);
+}
+
+/* Another process of the group binds its socket just now, and will be the first of it. */
+static bool is_being_bound(int fd, const struct identity *identity)
+{
+	const struct fdstore *store = &the_instance->store;
+	const struct pending *own = fdstore_expected(&the_instance->store, fd);
+	for (size_t i = 0; i < store->pending_count; i++)
+		if (&store->pending[i] != own && now() - store->pending[i].since < SECOND &&
+		        identity_equal(&store->pending[i].identity, identity))
+			return true;
+	return false;
 }
 
 static void handle_bind(
-        int client, struct generation *generation, const struct moult_request *request, int *fd)
+        int client, struct generation *generation, const struct moult_request *request, int *fds)
 {
 	struct fdstore *store = &the_instance->store;
+	struct identity wanted;
 	int i = -1;
-	if (*fd < 0 || !may_bind(generation) ||
-	        request->address_length > sizeof(request->address)) {
+	if (!may_bind(generation) || requested_identity(request, fds, &wanted) < 0) {
 		answer(client, 0, -1, -1);
 		return;
 	}
-	while ((i = fdstore_find(store, *fd, &request->address, request->address_length, i)) >= 0)
-		/* Once per generation, and again when no process of it has it any more. */
-		if (!generation->holds[i] || !instance_holds(the_instance, generation, (uint32_t)i))
+	bool reuseport = socket_is_reuseport(fds[0]);
+	while ((i = fdstore_find(store, &wanted, i)) >= 0)
+		if (is_due(generation, (uint32_t)i, reuseport))
 			break;
-	if (i < 0) {
-		if (asks_for_any_port(request))
-			fdstore_note_ephemeral(store, *fd);
+	if (i >= 0) {
+		adopt_consume(client, generation, (uint32_t)i, fds[0]);
+		fds[0] = -1;
+		return;
+	}
+	bool group = reuseport && identity_is_datagram(&wanted);
+	if (group && is_being_bound(fds[0], &wanted)) {
+		answer(client, -EAGAIN, -1, -1);
+		return;
+	}
+	bool ephemeral = identity_is_inet(&wanted) && !identity_port(&wanted);
+	if (ephemeral || group || identity_is_path(&wanted)) {
+		struct pending *pending = fdstore_expect(store, fds[0], &wanted, fds[1]);
+		fds[1] = -1;
+		if (pending)
+			pending->ephemeral = ephemeral;
+	}
+	answer(client, 0, -1, -1);
+}
+
+/* What the new socket cannot be bound beside, though it is another address. */
+static bool yields(const struct generation *generation, uint32_t i, const struct identity *wanted)
+{
+	const struct listener *listener = instance_listener(the_instance, i);
+	return listener->state != LISTENER_GONE && identity_overlaps(&listener->identity, wanted) &&
+	       !generation->holds[i];
+}
+
+/*
+ * The address has changed from one host to all, from IPv4 to both families, or back: the kernel lets
+ * the two be bound beside each other only if both say SO_REUSEPORT.  A TCP socket does not listen
+ * before the switch: it might take what the current generation is to serve.  A datagram socket takes
+ * from its bind() on, so it may only be the less specific of the two.
+ */
+static void handle_yield(
+        int client, struct generation *generation, const struct moult_request *request, int *fds)
+{
+	struct fdstore *store = &the_instance->store;
+	struct identity wanted;
+	bool any = false, alone = may_bind(generation) &&
+	                          requested_identity(request, fds, &wanted) == 0 &&
+	                          identity_is_inet(&wanted);
+	for (uint32_t i = 0; i < store->count && alone; i++) {
+		const struct listener *listener = &store->listeners[i];
+		bool overlaps = listener->state != LISTENER_GONE &&
+		                identity_overlaps(&listener->identity, &wanted);
+		any |= overlaps;
+		alone &= !overlaps ||
+		         (yields(generation, i, &wanted) &&
+		                 (!identity_is_datagram(&wanted) ||
+		                         identity_covers(&wanted, &listener->identity)));
+	}
+	struct pending *pending = alone && any ? fdstore_expect(store, fds[0], &wanted, -1) : NULL;
+	if (!pending) {
+		answer(client, -EADDRINUSE, -1, -1);
+		return;
+	}
+	pending->overlapping = true;
+	pending->reuseport = socket_is_reuseport(fds[0]);
+	socket_set_reuseport(fds[0], true);
+	for (uint32_t i = 0; i < store->count; i++)
+		if (yields(generation, i, &wanted))
+			socket_set_reuseport(store->listeners[i].fd, true);
+	answer(client, 0, -1, -1);
+}
+
+/* It is bound: a genuine conflict is to be one again. */
+static void end_of_yielding(
+        const struct generation *generation, const struct pending *pending, int fd)
+{
+	socket_set_reuseport(fd, pending->reuseport);
+	for (uint32_t i = 0; i < the_instance->store.count; i++)
+		if (yields(generation, i, &pending->identity))
+			socket_set_reuseport(instance_listener(the_instance, i)->fd,
+			        instance_listener(the_instance, i)->shared);
+}
+
+/* The one in the store that a new socket is to be replaced by, or -1. */
+static int find_standing_for(const struct generation *generation, int fd,
+        const struct identity *identity, const struct pending *pending)
+{
+	const struct fdstore *store = &the_instance->store;
+	if (pending && pending->replaces >= 0)
+		return store->listeners[pending->replaces].state == LISTENER_LIVE
+		               ? pending->replaces
+		               : -1;
+	int i = identity_is_inet(identity) && socket_is_reuseport(fd)
+	                ? fdstore_find_equal(store, identity)
+	                : -1;
+	return i >= 0 && generation->holds[i] != HOLDS_ALONE &&
+	                       store->listeners[i].inode != socket_inode(fd)
+	               ? i
+	               : -1;
+}
+
+static void say_unsupported(struct generation *generation, int fd)
+{
+	int family = 0;
+	socklen_t length = sizeof(family);
+	if (generation->told_unsupported)
+		return;
+	generation->told_unsupported = true;
+	(void)getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &family, &length);
+	log_error("generation %u: listens on a socket of address family %d%s, which moult cannot "
+	          "hand "
+	          "over: the next generation will have to bind it beside this one",
+	        generation->id, family, family == AF_VSOCK ? " (vsock)" : "");
+}
+
+/* TCP: we make it listen.  UNIX: the daemon has, for SO_PEERCRED names who called listen(). */
+static void handle_new(
+        int client, struct generation *generation, const struct moult_request *request, int *fds)
+{
+	struct fdstore *store = &the_instance->store;
+	struct identity identity;
+	int result = identity_of_bound(fds[0], &identity);
+	if (result < 0) {
+		say_unsupported(generation, fds[0]);
+		answer(client, result, -1, -1);
+		return;
+	}
+	struct pending *pending = fdstore_expected(store, fds[0]);
+	int i = find_standing_for(generation, fds[0], &identity, pending);
+	if (i >= 0) {
+		adopt_consume(client, generation, (uint32_t)i, fds[0]);
+		fds[0] = -1;
+		return;
+	}
+	bool deferred = pending && pending->overlapping && !identity_is_datagram(&identity) &&
+	                generation->state == GENERATION_NEXT && the_instance->current;
+	if (identity_is_inet(&identity) && !identity_is_datagram(&identity) && !deferred &&
+	        listen(fds[0], request->backlog) < 0) {
+		answer(client, -errno, -1, -1);
+		return;
+	}
+	if (pending && pending->overlapping)
+		end_of_yielding(generation, pending, fds[0]);
+	i = fdstore_add_consume(store, fds[0]);
+	fds[0] = -1;
+	if (i < 0) { /* it has been done, but will not be handed over */
+		log_error("generation %u: a listening socket cannot be kept: %s", generation->id,
+		        strerror(-i));
 		answer(client, 0, -1, -1);
 		return;
 	}
 	struct listener *listener = &store->listeners[i];
-	struct listener probe = {.fd = *fd};
-	bool nonblock = listener_is_nonblock(&probe);
-	listener->adopted |= !generation->holds[i];
-	listener_set_fresh_consume(listener, *fd);
-	*fd = -1;
-	take(generation, (uint32_t)i, nonblock);
-	answer(client, 0, i, listener->fd);
+	listener->backlog = request->backlog;
+	listener->born = generation->id;
+	listener->deferred = deferred;
+	listener->shared = socket_is_reuseport(listener->fd);
+	take(generation, (uint32_t)i, socket_is_nonblock(listener->fd), listener->shared);
+	answer(client, 0, i, -1);
 }
 
-/* While another generation uses the queue its limit only grows. */
-static void set_backlog(const struct generation *generation, uint32_t i, int backlog)
+/* While another generation uses the queue its limit only grows; as the kernel has it, unsigned. */
+static int backlog_of(const struct generation *generation, uint32_t i, int wanted)
 {
-	struct listener *listener = instance_listener(the_instance, i);
+	const struct listener *listener = instance_listener(the_instance, i);
 	bool shared = false;
 	for (struct generation *g = the_instance->newest; g; g = g->older)
 		shared |= g != generation && g->holds[i];
-	if (!shared || backlog > listener->backlog)
-		listener_set_backlog(listener, backlog);
+	return shared && (unsigned)wanted < (unsigned)listener->backlog ? listener->backlog
+	                                                                : wanted;
 }
 
 static void handle_listen(
-        int client, struct generation *generation, const struct moult_request *request, int *fd)
+        int client, struct generation *generation, const struct moult_request *request, int *fds)
 {
-	struct fdstore *store = &the_instance->store;
 	int i = request->listener;
-	if (!may_bind(generation)) {
+	if (!may_bind(generation) || (i < 0 && fds[0] < 0)) {
 		answer(client, -EPERM, -1, -1);
 		return;
 	}
-	if (i < 0 && *fd >= 0) {
-		i = fdstore_add_consume(store, *fd);
-		*fd = -1;
-		if (i < 0) { /* UDP, UNIX: not handed over, and libc has listened already */
-			answer(client, i, -1, -1);
-			return;
-		}
-		struct listener *listener = &store->listeners[i];
-		listener->backlog = request->backlog;
-		listener->born = generation->id;
-		take(generation, (uint32_t)i, listener_is_nonblock(listener));
-		answer(client, 0, i, -1);
+	if (i < 0) {
+		handle_new(client, generation, request, fds);
 		return;
 	}
-	if (i < 0 || (uint32_t)i >= store->count || !generation->holds[i]) {
+	if (!is_held(generation, i)) {
 		answer(client, -EBADF, -1, -1);
 		return;
 	}
-	set_backlog(generation, (uint32_t)i, request->backlog);
+	struct listener *listener = instance_listener(the_instance, (uint32_t)i);
+	listener->backlog = backlog_of(generation, (uint32_t)i, request->backlog);
 	if (gate_get(generation, (uint32_t)i) == MOULT_GATE_SHUT)
-		take(generation, (uint32_t)i,
-		        atomic_load(&generation->page->gate[i].nonblock) != 0);
+		take(generation, (uint32_t)i, atomic_load(&generation->page->gate[i].nonblock) != 0,
+		        generation->holds[i] == HOLDS_SHARED);
+	answer_with(client,
+	        (struct moult_reply){
+	                .listener = listener->deferred ? -1 : i, .backlog = listener->backlog},
+	        -1);
+}
+
+/* ---- paths ---- */
+
+/* Only a place that names what the listener has been since: the daemon's word alone is not enough. */
+static void handle_moved(int client, const struct moult_request *request, int *fds)
+{
+	struct identity place = {.family = AF_UNIX, .type = SOCK_STREAM};
+	int i = request->listener;
+	char name[sizeof(struct sockaddr_un)];
+	if (fds[0] >= 0 &&
+	        identity_set_address(&place, &request->address, request->address_length) == 0 &&
+	        i >= 0 &&
+	        fdstore_find_file(&the_instance->store, fds[0], identity_text(&place, name)) == i) {
+		listener_set_place(instance_listener(the_instance, (uint32_t)i), fds[0], name);
+		fds[0] = -1;
+	}
 	answer(client, 0, i, -1);
+}
+
+/*
+ * A socket made beside the live one and renamed over its path: the live one takes its place in the
+ * daemon instead, and keeps its path.
+ */
+static void handle_replace(
+        int client, struct generation *generation, const struct moult_request *request, int *fds)
+{
+	struct fdstore *store = &the_instance->store;
+	struct identity place = {.family = AF_UNIX, .type = SOCK_STREAM};
+	char name[sizeof(struct sockaddr_un)];
+	int to = request->listener;
+	if (fds[0] < 0 || !may_bind(generation) || to < 0 || (uint32_t)to >= store->count ||
+	        store->listeners[to].state != LISTENER_LIVE ||
+	        identity_set_address(&place, &request->address, request->address_length) < 0 ||
+	        identity_set_directory(&place, fds[0]) < 0) {
+		answer(client, -EINVAL, -1, -1);
+		return;
+	}
+	int from = fdstore_find_file(store, fds[0], identity_text(&place, name));
+	if (from == to) {
+		answer(client, -EINVAL, -1, -1);
+		return;
+	}
+	if (is_held(generation, from)) {
+		struct listener *listener = &store->listeners[from];
+		bool nonblock = atomic_load(&generation->page->gate[from].nonblock);
+		struct listener *kept = &store->listeners[to];
+		kept->adopted |= !generation->holds[to];
+		listener_set_template_consume(kept, fcntl(listener->fd, F_DUPFD_CLOEXEC, 3));
+		if (drop(generation, (uint32_t)from))
+			listener_close(listener);
+		take(generation, (uint32_t)to, nonblock, false);
+		answer_with(
+		        client, (struct moult_reply){.listener = to, .backlog = from}, kept->fd);
+		return;
+	}
+	for (size_t i = 0; i < store->pending_count; i++)
+		if (identity_same_place(&store->pending[i].identity, &place)) {
+			store->pending[i].replaces = to;
+			answer_with(
+			        client, (struct moult_reply){.listener = to, .backlog = -1}, -1);
+			return;
+		}
+	answer(client, -ENOENT, -1, -1);
+}
+
+/* ---- ends ---- */
+
+/* A datagram socket with a peer gets that peer's datagrams only: no service, and not shared. */
+static void handle_connected(struct generation *generation, int i)
+{
+	if (is_held(generation, i) && drop(generation, (uint32_t)i)) {
+		listener_forget(instance_listener(the_instance, (uint32_t)i));
+		publish_addresses(the_instance);
+	}
 }
 
 /* The daemon shut it down: its own accepts fail and return, the queue stays for its successor. */
 static void handle_shut(int client, struct generation *generation, int i)
 {
-	if (i >= 0 && (uint32_t)i < the_instance->store.count && generation->holds[i]) {
+	if (is_held(generation, i)) {
 		struct listener *listener = instance_listener(the_instance, (uint32_t)i);
 		bool open = gate_get(generation, (uint32_t)i) == MOULT_GATE_OPEN;
 		gate_set(generation, (uint32_t)i, MOULT_GATE_SHUT);
@@ -291,19 +558,37 @@ static struct generation *asker(int client, const struct moult_request *request)
 	return NULL;
 }
 
-static void handle(int client, const struct moult_request *request, int *fd)
+/* `fds`: what came along, -1 for none; what is still there afterwards is closed. */
+static void handle(int client, const struct moult_request *request, int *fds)
 {
 	struct generation *generation = asker(client, request);
 	if (!generation) {
 		answer(client, -EPERM, -1, -1);
 		return;
 	}
+	int i = request->listener;
 	switch (request->verb) {
 	case MOULT_HELLO: answer(client, 0, -1, generation->page_fd); break;
-	case MOULT_BIND: handle_bind(client, generation, request, fd); break;
-	case MOULT_LISTEN: handle_listen(client, generation, request, fd); break;
-	case MOULT_CLOSED: handle_closed(generation, request->listener); break;
-	case MOULT_SHUT: handle_shut(client, generation, request->listener); break;
+	case MOULT_BIND: handle_bind(client, generation, request, fds); break;
+	case MOULT_LISTEN: handle_listen(client, generation, request, fds); break;
+	case MOULT_CLOSED: handle_closed(generation, i); break;
+	case MOULT_SHUT: handle_shut(client, generation, i); break;
+	case MOULT_TEMPLATE:
+		/* Once it accepts, its options are the shared socket's. */
+		answer(client, 0, i,
+		        is_held(generation, i) &&
+		                        gate_get(generation, (uint32_t)i) == MOULT_GATE_WARMING
+		                ? instance_listener(the_instance, (uint32_t)i)->template
+		                : -1);
+		break;
+	case MOULT_YIELD: handle_yield(client, generation, request, fds); break;
+	case MOULT_UNLINKED:
+		if (i >= 0 && (uint32_t)i < the_instance->store.count)
+			instance_listener(the_instance, (uint32_t)i)->unlinked = generation->id;
+		break;
+	case MOULT_MOVED: handle_moved(client, request, fds); break;
+	case MOULT_REPLACE: handle_replace(client, generation, request, fds); break;
+	case MOULT_CONNECTED: handle_connected(generation, i); break;
 	default: answer(client, -EINVAL, -1, -1);
 	}
 }
@@ -313,21 +598,25 @@ static void readable(void *context)
 	struct client *client = context;
 	struct moult_request request = {0};
 	struct iovec part = {&request, sizeof(request)};
-	_Alignas(struct cmsghdr) char space[CMSG_SPACE(sizeof(int))] = {0};
+	_Alignas(struct cmsghdr) char space[CMSG_SPACE(2 * sizeof(int))] = {0};
 	struct msghdr message = {.msg_iov = &part,
 	        .msg_iovlen = 1,
 	        .msg_control = space,
 	        .msg_controllen = sizeof(space)};
-	CLEANUP(fd_close) int fd = -1;
+	int fds[2] = {-1, -1};
 	ssize_t length = recvmsg(client->watch.fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 	if (length < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
 	struct cmsghdr *header = length > 0 ? CMSG_FIRSTHDR(&message) : NULL;
 	if (header && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS &&
-	        header->cmsg_len == CMSG_LEN(sizeof(int)))
-		memcpy(&fd, CMSG_DATA(header), sizeof(fd));
+	        header->cmsg_len <= CMSG_LEN(sizeof(fds)))
+		memcpy(fds, CMSG_DATA(header), header->cmsg_len - CMSG_LEN(0));
+	if (message.msg_flags & MSG_CTRUNC)
+		log_error(
+		        "a descriptor sent by the daemon could not be taken: the launcher's limit "
+		        "of open files (ulimit -Hn) is too low");
 	if (length == sizeof(request) && request.contract == MOULT_CONTRACT)
-		handle(client->watch.fd, &request, &fd);
+		handle(client->watch.fd, &request, fds);
 	else if (length >= (ssize_t)sizeof(request.contract)) {
 		log_error(
 		        "a process asked in contract %u, this launcher speaks %u: libmoult.so and "
@@ -335,6 +624,8 @@ static void readable(void *context)
 		        request.contract, MOULT_CONTRACT);
 		answer(client->watch.fd, -EPROTO, -1, -1);
 	}
+	fd_close(&fds[0]);
+	fd_close(&fds[1]);
 	forget(client);
 }
 

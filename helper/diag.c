@@ -7,12 +7,14 @@
 #include <linux/sock_diag.h>
 #include <linux/unix_diag.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
 #include "helper/diag.h"
 #include "helper/util.h"
+#include "shim/contract.h"
 
 enum {
 	PORTS = 65536,
@@ -114,6 +116,7 @@ static void parse_unix(const uint8_t *body, size_t size, struct diag_row *row)
 {
 	struct unix_diag_msg message;
 	struct unix_diag_rqlen queue;
+	struct unix_diag_vfs file;
 	struct nlattr attribute;
 	size_t offset = NLMSG_ALIGN(sizeof message);
 
@@ -125,13 +128,24 @@ static void parse_unix(const uint8_t *body, size_t size, struct diag_row *row)
 	row->type = message.udiag_type;
 	row->inode = message.udiag_ino;
 	while (offset <= size && size - offset >= sizeof attribute) {
+		const uint8_t *value = body + offset + NLA_HDRLEN;
+
 		memcpy(&attribute, body + offset, sizeof attribute);
 		if (attribute.nla_len < NLA_HDRLEN || attribute.nla_len > size - offset)
 			return;
+		if (attribute.nla_type == UNIX_DIAG_NAME || attribute.nla_type == UNIX_DIAG_VFS)
+			row->name = moult_hash(row->name ? row->name : MOULT_HASH_START, value,
+			        attribute.nla_len - (unsigned)NLA_HDRLEN);
+		if (attribute.nla_type == UNIX_DIAG_VFS &&
+		        attribute.nla_len >= NLA_HDRLEN + sizeof file) {
+			memcpy(&file, value, sizeof file);
+			row->file = file.udiag_vfs_ino;
+		}
 		if (attribute.nla_type == UNIX_DIAG_RQLEN &&
 		        attribute.nla_len >= NLA_HDRLEN + sizeof queue) {
-			memcpy(&queue, body + offset + NLA_HDRLEN, sizeof queue);
+			memcpy(&queue, value, sizeof queue);
 			row->queued = queue.udiag_rqueue;
+			row->limit = queue.udiag_wqueue;
 		}
 		offset += NLA_ALIGN(attribute.nla_len);
 	}
@@ -169,11 +183,9 @@ static int parse_datagram(const uint8_t *data, size_t size, struct diag_rows *ro
 			return -EAGAIN;
 		if (header.nlmsg_type == NLMSG_DONE)
 			return parse_error(body, length);
-		if (header.nlmsg_type == NLMSG_ERROR) {
-			int r = parse_error(body, length);
-
-			return r < 0 ? r : -EBADMSG;
-		}
+		if (header.nlmsg_type ==
+		        NLMSG_ERROR) /* 0: the acknowledgement that was asked for */
+			return parse_error(body, length);
 		if (header.nlmsg_type == SOCK_DIAG_BY_FAMILY && length > 0) {
 			if (body[0] == AF_UNIX)
 				parse_unix(body, length, &row);
@@ -275,15 +287,63 @@ int diag_tcp(unsigned states, const struct port_set *ports, struct diag_rows *ro
 	return 0;
 }
 
-int diag_unix(struct diag_rows *rows)
+int diag_udp_connected(struct diag_rows *rows)
+{
+	static const uint8_t families[] = {AF_INET, AF_INET6};
+
+	for (size_t i = 0; i < COUNT(families); i++) {
+		/* A UDP socket with a peer is "established", one without is "closed" */
+		struct inet_diag_req_v2 body = {
+		        .sdiag_family = families[i],
+		        .sdiag_protocol = IPPROTO_UDP,
+		        .idiag_states = 1u << TCP_ESTABLISHED,
+		};
+		union request request;
+		int r;
+
+		request_init(&request, &body, sizeof body);
+		r = dump(&request, rows);
+		if (r < 0 && r != -ENOENT)
+			return r;
+	}
+	return 0;
+}
+
+static void request_init_unix(union request *request, uint32_t inode)
 {
 	struct unix_diag_req body = {
 	        .sdiag_family = AF_UNIX,
 	        .udiag_states = UINT32_MAX,
-	        .udiag_show = UDIAG_SHOW_RQLEN,
+	        .udiag_ino = inode,
+	        .udiag_cookie = {UINT32_MAX, UINT32_MAX}, /* any */
+	        .udiag_show = UDIAG_SHOW_RQLEN | UDIAG_SHOW_NAME | UDIAG_SHOW_VFS,
 	};
+
+	request_init(request, &body, sizeof body);
+}
+
+int diag_unix(struct diag_rows *rows)
+{
 	union request request;
 
-	request_init(&request, &body, sizeof body);
+	request_init_unix(&request, 0);
 	return dump(&request, rows);
+}
+
+int diag_unix_one(uint64_t inode, struct diag_row *ret_row)
+{
+	CLEANUP(diag_rows_deinit) struct diag_rows rows = {0};
+	union request request;
+	int r;
+
+	request_init_unix(&request, (uint32_t)inode);
+	/* One socket instead of all: a single answer, and no end of a dump behind it */
+	request.header.nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK;
+	r = dump(&request, &rows);
+	if (r < 0)
+		return r;
+	if (rows.count != 1 || rows.rows[0].inode != inode)
+		return -ENOENT;
+	*ret_row = rows.rows[0];
+	return 0;
 }

@@ -6,11 +6,18 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* What we keep of a row of either kind. */
+/* What we keep of a row of any kind. */
 struct diag_row {
 	uint64_t inode;
-	uint32_t queued; /* UNIX: bytes waiting to be read */
-	uint16_t port;   /* TCP: local, host order */
+	/*
+	 * UNIX: a hash of the name and of the file it was bound to; an accepted socket has both from
+	 * its listener.  0: no name.
+	 */
+	uint64_t name;
+	uint32_t queued; /* UNIX: bytes waiting to be read, connections waiting to be accepted */
+	uint32_t limit;  /* UNIX listener: the backlog */
+	uint32_t file;   /* UNIX: low half of the inode of the file it was bound to */
+	uint16_t port;   /* TCP, UDP: local, host order */
 	uint8_t family;
 	uint8_t state;
 	uint8_t type;        /* UNIX: SOCK_STREAM... */
@@ -47,5 +54,11 @@ int diag_rows_add(struct diag_rows *rows, const struct diag_row *row);
  */
 int diag_tcp(unsigned states, const struct port_set *ports, struct diag_rows *rows);
 
+/* UDP sockets of both families that have a peer. Appended; 0 or -errno. */
+int diag_udp_connected(struct diag_rows *rows);
+
 /* UNIX sockets. 0 or -errno; -ENOENT on a kernel that cannot tell. */
 int diag_unix(struct diag_rows *rows);
+
+/* One UNIX socket. 0 or -errno. */
+int diag_unix_one(uint64_t inode, struct diag_row *ret_row);

@@ -2,12 +2,14 @@
 /* The end of a generation. */
 #include "helper/drain.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 
 #include "helper/audit.h"
 #include "helper/control_server.h"
 #include "helper/log.h"
+#include "helper/publish.h"
 
 /* Sockets of all other generations' processes: what nobody else holds may be this one's. */
 static void exclude_others(struct instance *instance, const struct generation *generation,
@@ -27,26 +29,68 @@ static void exclude_others(struct instance *instance, const struct generation *g
 	}
 }
 
+/*
+ * The connections on its listeners, whoever holds them.  `peers`: also all UDP sockets with a peer,
+ * if it serves datagrams; to be joined with what is known to be its own.
+ */
+static int list_connections(struct instance *instance, const struct generation *generation,
+        bool peers, struct inode_set *ret_rows)
+{
+	size_t ports = 0, listeners = 0;
+	bool datagrams = false;
+	uint32_t count = instance->store.count;
+	struct audit_port *port = calloc(count + 1, sizeof(*port));
+	uint64_t *inodes = calloc(count + 1, sizeof(*inodes));
+	int result = port && inodes ? 0 : -ENOMEM;
+	for (uint32_t i = 0; i < count && result == 0; i++) {
+		const struct listener *listener = instance_listener(instance, i);
+		if (!generation->holds[i])
+			continue;
+		if (identity_is_datagram(&listener->identity))
+			datagrams |= identity_is_inet(&listener->identity);
+		else if (identity_is_inet(&listener->identity))
+			port[ports++] = listener_port(listener);
+		else
+			inodes[listeners++] = listener->inode;
+	}
+	if (result == 0 && ports)
+		result = audit_connections(port, ports, ret_rows);
+	if (result == 0 && listeners)
+		result = audit_unix_connections(inodes, listeners, ret_rows);
+	if (result == 0 && datagrams && peers)
+		result = audit_datagram_peers(ret_rows);
+	free(port);
+	free(inodes);
+	return result;
+}
+
+/*
+ * What has been read from a datagram socket and not been answered yet the kernel does not know.  A
+ * resolver waits five seconds before it asks again (resolv.conf(5), RES_TIMEOUT): so long the old
+ * generation may still send.
+ */
+static const nanoseconds DATAGRAM_PATIENCE = 5 * SECOND;
+
+static bool may_answer_later(const struct generation *generation)
+{
+	return generation->drain_began && now() - generation->drain_began < DATAGRAM_PATIENCE &&
+	       generation_datagrams(generation) > 0;
+}
+
 int drain_count(struct instance *instance, struct generation *generation, bool *ret_quiet)
 {
 	struct pid_set processes = {0};
 	struct inode_set rows = {0}, sockets = {0};
-	size_t unreadable = 0, in_flight = 0, ports = 0;
-	struct audit_port *port = calloc(instance->store.count + 1, sizeof(*port));
-	int result = port ? 0 : -1;
-	for (uint32_t i = 0; i < instance->store.count && port; i++)
-		if (generation->holds[i])
-			port[ports++] = listener_port(instance_listener(instance, i));
+	size_t unreadable = 0, in_flight = 0;
 	/*
 	 * Processes first, then their sockets, then the connections: one that is accepted, or
 	 * passed on, in between is seen in the next round; empty counts only twice in a row.
 	 */
-	if (result == 0)
-		result = tree_list(generation->keeper, &processes);
+	int result = tree_list(generation->keeper, &processes);
 	if (result == 0)
 		result = audit_sockets(&processes, &sockets, &unreadable, &in_flight);
-	if (result == 0 && ports)
-		result = audit_connections(port, ports, &rows);
+	if (result == 0)
+		result = list_connections(instance, generation, !unreadable, &rows);
 	if (result == 0) {
 		size_t count = audit_join(&rows, &sockets);
 		if (unreadable) { /* what nobody else is seen to hold may be theirs */
@@ -57,8 +101,7 @@ int drain_count(struct instance *instance, struct generation *generation, bool *
 		generation->audited = true;
 	}
 	*ret_quiet = result == 0 && !generation->connections && !in_flight &&
-	             !generation_inflight(generation);
-	free(port);
+	             !generation_inflight(generation) && !may_answer_later(generation);
 	inode_set_deinit(&rows);
 	inode_set_deinit(&sockets);
 	pid_set_deinit(&processes);
@@ -78,6 +121,15 @@ static bool is_left_behind(
 	return true;
 }
 
+void drain_refuse(struct generation *generation, uint32_t i)
+{
+	struct listener *listener = instance_listener(generation->instance, i);
+	/* The gate first: from now on the shim knows what EINVAL means here. */
+	if (gate_get(generation, i) == MOULT_GATE_OPEN)
+		gate_set(generation, i, MOULT_GATE_OPEN | MOULT_GATE_ENDING);
+	listener_refuse(listener);
+}
+
 /*
  * Retires without a reset: new SYNs are dropped (the clients retry, and are refused after the
  * close), this generation accepts what is queued, then its gate closes and the queue ends.  True
@@ -91,20 +143,21 @@ static bool retire_left_behind(struct instance *instance, struct generation *gen
 		if (!is_left_behind(instance, generation, i))
 			continue;
 		if (listener->state == LISTENER_LIVE) {
-			listener_refuse(listener, true);
-			listener->state = LISTENER_RETIRING;
+			drain_refuse(generation, i);
+			publish_addresses(instance);
 		}
 		if (!listener_is_empty(listener) && now() < generation->drain_deadline &&
 		        gate_get(generation, i) == MOULT_GATE_OPEN) {
 			done = false;
 			continue;
 		}
-		char name[80];
+		char name[LISTENER_TEXT];
 		listener_print(listener, name, sizeof(name));
 		log_notice("generation %u: %s retired", generation->id, name);
 		gate_set(generation, i, MOULT_GATE_DRAINING);
 		generation_tell(generation);
 		listener_close(listener);
+		publish_addresses(instance);
 	}
 	return done;
 }

@@ -16,6 +16,9 @@ void drain_begin(struct instance *instance, struct generation *generation);
 /* A roll-back: it serves again. */
 void drain_cancel(struct generation *generation);
 
+/* Lets nobody new in at that listener; `generation`, which accepts there, goes on with its queue. */
+void drain_refuse(struct generation *generation, uint32_t listener);
+
 /* Stop signal now, SIGKILL to all that is left after `patience`. */
 void drain_stop(struct generation *generation, nanoseconds patience);
 

@@ -1,112 +1,74 @@
 /* SPDX-License-Identifier: MIT */
-/* The fd store: a duplicate of every listening socket. */
+/* The fd store: a duplicate of every listening and bound datagram socket. */
 #include "helper/fdstore.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/filter.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
-#include "helper/util.h"
+#include "helper/diag.h"
+#include "helper/socket_options.h"
 
-#ifndef SO_NETNS_COOKIE
-#define SO_NETNS_COOKIE 71
-#endif
+static void listener_deinit(struct listener *listener)
+{
+	fd_close(&listener->fd);
+	fd_close(&listener->template);
+	fd_close(&listener->directory);
+}
 
 void fdstore_deinit(struct fdstore *store)
 {
-	for (uint32_t i = 0; i < store->count; i++) {
-		fd_close(&store->listeners[i].fd);
-		fd_close(&store->listeners[i].fresh);
-	}
+	for (uint32_t i = 0; i < store->count; i++)
+		listener_deinit(&store->listeners[i]);
+	for (size_t i = 0; i < store->pending_count; i++)
+		fd_close(&store->pending[i].directory);
 	free(store->listeners);
+	free(store->pending);
 	*store = (struct fdstore){0};
 }
 
-static int option(int fd, int level, int name)
-{
-	int value = 0;
-	socklen_t length = sizeof(value);
-	return getsockopt(fd, level, name, &value, &length) < 0 ? -1 : value;
-}
-
-static uint64_t inode_of(int fd)
+uint64_t socket_inode(int fd)
 {
 	struct stat status;
 	return fstat(fd, &status) < 0 ? 0 : status.st_ino;
 }
 
-int identity_of(int fd, bool bound, struct listener_identity *ret_identity)
-{
-	struct listener_identity id = {0};
-	id.family = option(fd, SOL_SOCKET, SO_DOMAIN);
-	id.protocol = option(fd, SOL_SOCKET, SO_PROTOCOL);
-	if ((id.family != AF_INET && id.family != AF_INET6) ||
-	        option(fd, SOL_SOCKET, SO_TYPE) != SOCK_STREAM)
-		return -EAFNOSUPPORT;
-	id.v6only = id.family == AF_INET6 ? option(fd, IPPROTO_IPV6, IPV6_V6ONLY) : 0;
-	socklen_t length = sizeof(id.network);
-	if (getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, &id.network, &length) < 0)
-		id.network = 0;
-	length = sizeof(id.device);
-	if (getsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, id.device, &length) < 0)
-		id.device[0] = '\0';
-	length = sizeof(id.address);
-	if (bound && getsockname(fd, (struct sockaddr *)&id.address, &length) < 0)
-		return -errno;
-	*ret_identity = id;
-	return 0;
-}
+/* ---- finding ---- */
 
-static uint16_t port_of(const struct sockaddr_storage *address)
+static bool is_meant(const struct listener *listener, const struct identity *wanted)
 {
-	return ntohs(address->ss_family == AF_INET6
-	                     ? ((const struct sockaddr_in6 *)address)->sin6_port
-	                     : ((const struct sockaddr_in *)address)->sin_port);
-}
-
-/* Equal but for the port. A scope is part of a link-local address only. */
-static bool same_host(const struct sockaddr_storage *a, const struct sockaddr_storage *b)
-{
-	if (a->ss_family != b->ss_family)
+	if (listener->state == LISTENER_GONE || !identity_same_host(&listener->identity, wanted))
 		return false;
-	if (a->ss_family == AF_INET)
-		return ((const struct sockaddr_in *)a)->sin_addr.s_addr ==
-		       ((const struct sockaddr_in *)b)->sin_addr.s_addr;
-	const struct sockaddr_in6 *x = (const void *)a, *y = (const void *)b;
-	return IN6_ARE_ADDR_EQUAL(&x->sin6_addr, &y->sin6_addr) &&
-	       (!IN6_IS_ADDR_LINKLOCAL(&x->sin6_addr) || x->sin6_scope_id == y->sin6_scope_id);
+	if (!identity_is_inet(wanted)) /* one that retires has lost its path or name already */
+		return listener->state == LISTENER_LIVE &&
+		       (!identity_is_path(wanted) || listener_has_path(listener));
+	uint16_t port = identity_port(wanted);
+	if (port)
+		return port == identity_port(&listener->identity);
+	/* A socket that asks questions of its own, not one that serves. */
+	return listener->ephemeral && !identity_is_datagram(wanted);
 }
 
-static bool same_socket(const struct listener_identity *a, const struct listener_identity *b)
+int fdstore_find(const struct fdstore *store, const struct identity *wanted, int after)
 {
-	return a->family == b->family && a->protocol == b->protocol && a->v6only == b->v6only &&
-	       a->network == b->network && !strncmp(a->device, b->device, sizeof(a->device)) &&
-	       same_host(&a->address, &b->address);
-}
-
-int fdstore_find(const struct fdstore *store, int fd, const struct sockaddr_storage *address,
-        socklen_t length, int after)
-{
-	struct listener_identity wanted;
-	if (identity_of(fd, false, &wanted) < 0 || wanted.family != address->ss_family ||
-	        length < (wanted.family == AF_INET6 ? 24 /* SIN6_LEN_RFC2133 */
-	                                            : sizeof(struct sockaddr_in)))
-		return -1;
-	wanted.address = *address;
-	uint16_t port = port_of(address);
-	for (uint32_t i = (uint32_t)(after + 1); i < store->count; i++) {
-		const struct listener *listener = &store->listeners[i];
-		if (listener->state == LISTENER_GONE || !same_socket(&listener->identity, &wanted))
-			continue;
-		if (port ? port == port_of(&listener->identity.address) : listener->ephemeral)
+	for (uint32_t i = (uint32_t)(after + 1); i < store->count; i++)
+		if (is_meant(&store->listeners[i], wanted))
 			return (int)i;
-	}
+	return -1;
+}
+
+int fdstore_find_equal(const struct fdstore *store, const struct identity *identity)
+{
+	for (uint32_t i = 0; i < store->count; i++)
+		if (store->listeners[i].state == LISTENER_LIVE &&
+		        identity_equal(&store->listeners[i].identity, identity))
+			return (int)i;
 	return -1;
 }
 
@@ -119,144 +81,243 @@ int fdstore_find_inode(const struct fdstore *store, uint64_t inode)
 	return -1;
 }
 
-void fdstore_note_ephemeral(struct fdstore *store, int fd)
+int fdstore_find_file(const struct fdstore *store, int directory, const char *name)
 {
-	store->ephemeral[store->ephemerals++ % COUNT(store->ephemeral)] = inode_of(fd);
+	struct stat status;
+	if (fstatat(directory, name, &status, AT_SYMLINK_NOFOLLOW) < 0)
+		return -1;
+	for (uint32_t i = 0; i < store->count; i++) {
+		const struct listener *listener = &store->listeners[i];
+		if (listener->state == LISTENER_LIVE && listener->directory >= 0 &&
+		        listener->file_device == status.st_dev &&
+		        listener->file_inode == status.st_ino)
+			return (int)i;
+	}
+	return -1;
+}
+
+/* ---- pending ---- */
+
+static void pending_remove(struct fdstore *store, size_t i)
+{
+	fd_close(&store->pending[i].directory);
+	memmove(&store->pending[i], &store->pending[i + 1],
+	        (--store->pending_count - i) * sizeof(*store->pending));
+}
+
+struct pending *fdstore_expected(struct fdstore *store, int fd)
+{
+	uint64_t inode = socket_inode(fd);
+	for (size_t i = 0; i < store->pending_count; i++)
+		if (store->pending[i].inode == inode)
+			return &store->pending[i];
+	return NULL;
+}
+
+struct pending *fdstore_expect(
+        struct fdstore *store, int fd, const struct identity *identity, int directory)
+{
+	struct pending *pending = fdstore_expected(store, fd);
+	if (pending)
+		pending_remove(store, (size_t)(pending - store->pending));
+	if (store->pending_count == MOULT_LISTENERS)
+		pending_remove(store, 0);
+	void *larger = array_grow(store->pending, store->pending_count, &store->pending_allocated,
+	        sizeof(*store->pending));
+	if (!larger) {
+		fd_close(&directory);
+		return NULL;
+	}
+	store->pending = larger;
+	pending = &store->pending[store->pending_count++];
+	*pending = (struct pending){.inode = socket_inode(fd),
+	        .since = now(),
+	        .identity = *identity,
+	        .directory = directory,
+	        .replaces = -1};
+	return pending;
+}
+
+/* ---- paths ---- */
+
+/* The inode that the kernel's own lists have for a file; on overlayfs stat() has another one. */
+static uint64_t inner_inode(int directory, const char *name)
+{
+	char path[64], line[64];
+	unsigned long long inode = 0;
+	CLEANUP(fd_close)
+	int fd = openat(directory, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+	FILE *info = fd < 0 ? NULL : fopen(path, "re");
+	while (info && fgets(line, sizeof(line), info) && sscanf(line, "ino: %llu", &inode) != 1)
+		;
+	if (info)
+		(void)fclose(info);
+	return inode;
+}
+
+/* Is the file there the one that this socket was bound to? The kernel's word, not the daemon's. */
+static bool is_bound_to(uint64_t socket, int directory, const char *name)
+{
+	struct stat status;
+	struct diag_row row;
+	if (fstatat(directory, name, &status, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISSOCK(status.st_mode))
+		return false;
+	return diag_unix_one(socket, &row) == 0 && row.file &&
+	       (row.file == (uint32_t)status.st_ino ||
+	               row.file == (uint32_t)inner_inode(directory, name));
+}
+
+static bool names(const struct listener *listener, const char *name)
+{
+	struct stat status;
+	return fstatat(listener->directory, name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+	       status.st_dev == listener->file_device && status.st_ino == listener->file_inode;
+}
+
+bool listener_has_path(const struct listener *listener)
+{
+	char name[sizeof(struct sockaddr_un)];
+	return listener->directory >= 0 &&
+	       names(listener, identity_text(&listener->identity, name));
+}
+
+void listener_set_place(struct listener *listener, int directory, const char *name)
+{
+	struct sockaddr_storage address = {.ss_family = AF_UNIX};
+	struct sockaddr_un *un = (struct sockaddr_un *)&address;
+	struct stat status;
+	size_t length = strlen(name);
+	if (length >= sizeof(un->sun_path))
+		length = sizeof(un->sun_path) - 1;
+	memcpy(un->sun_path, name, length);
+	(void)identity_set_directory(&listener->identity, directory);
+	(void)identity_set_address(&listener->identity, &address,
+	        (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length + 1));
+	fd_close(&listener->directory);
+	listener->directory = directory;
+	if (fstatat(directory, name, &status, AT_SYMLINK_NOFOLLOW) == 0) {
+		listener->file_device = status.st_dev;
+		listener->file_inode = status.st_ino;
+	}
+}
+
+void listener_unlink(const struct listener *listener)
+{
+	char name[sizeof(struct sockaddr_un)];
+	if (listener_has_path(listener))
+		(void)unlinkat(listener->directory, identity_text(&listener->identity, name), 0);
+}
+
+/* From now on the path is the daemon's own business. */
+static void path_ends(struct listener *listener)
+{
+	if (listener->owner == listener->unlinked)
+		listener_unlink(listener);
+	fd_close(&listener->directory);
+}
+
+/* ---- adding ---- */
+
+/* Its own number again for an address that comes back; else a new one. -errno. */
+static int number_for(struct fdstore *store, const struct identity *identity)
+{
+	for (uint32_t i = 0; i < store->count; i++)
+		if (store->listeners[i].state == LISTENER_GONE &&
+		        identity_equal(&store->listeners[i].identity, identity))
+			return (int)i;
+	if (store->count == MOULT_LISTENERS)
+		return -ENOSPC;
+	void *larger = array_grow(
+	        store->listeners, store->count, &store->allocated, sizeof(*store->listeners));
+	if (!larger)
+		return -ENOMEM;
+	store->listeners = larger;
+	return (int)store->count++;
 }
 
 int fdstore_add_consume(struct fdstore *store, int fd)
 {
-	struct listener listener = {.state = LISTENER_LIVE, .fd = fd, .fresh = -1};
-	int result = identity_of(fd, true, &listener.identity);
-	if (result == 0 && option(fd, SOL_SOCKET, SO_ACCEPTCONN) != 1)
-		result = -EINVAL;
-	if (result == 0 && store->count == MOULT_LISTENERS)
-		result = -ENOSPC;
-	if (result == 0 && store->count == store->allocated) {
-		uint32_t larger = store->allocated ? store->allocated * 2 : 8;
-		void *memory = realloc(store->listeners, larger * sizeof(listener));
-		if (memory) {
-			store->listeners = memory;
-			store->allocated = larger;
-		} else
-			result = -ENOMEM;
-	}
+	struct listener listener = {
+	        .state = LISTENER_LIVE, .fd = fd, .template = -1, .directory = -1};
+	struct pending *pending = fdstore_expected(store, fd);
+	int result = identity_of_bound(fd, &listener.identity);
+	if (result == 0 && pending && pending->directory >= 0)
+		listener.identity = pending->identity;
+	if (result == 0)
+		result = number_for(store, &listener.identity);
 	if (result < 0) {
 		close(fd);
 		return result;
 	}
-	listener.inode = inode_of(fd);
-	for (unsigned i = 0; i < COUNT(store->ephemeral); i++)
-		listener.ephemeral |= store->ephemeral[i] == listener.inode;
-	store->listeners[store->count] = listener;
-	return (int)store->count++;
-}
-
-void listener_set_fresh_consume(struct listener *listener, int fresh)
-{
-	fd_close(&listener->fresh);
-	listener->fresh = fresh;
-}
-
-/* ---- options ---- */
-
-struct wanted_option {
-	int level, name;
-	bool doubled; /* the kernel answers twice what was set (socket(7), SO_RCVBUF) */
-};
-
-static const struct wanted_option wanted_options[] = {
-        {SOL_SOCKET, SO_REUSEADDR, false},
-        {SOL_SOCKET, SO_KEEPALIVE, false},
-        {SOL_SOCKET, SO_OOBINLINE, false},
-        {SOL_SOCKET, SO_DONTROUTE, false},
-        {SOL_SOCKET, SO_PRIORITY, false},
-        {SOL_SOCKET, SO_MARK, false},
-        {SOL_SOCKET, SO_RCVLOWAT, false},
-        {SOL_SOCKET, SO_SNDBUF, true},
-        {SOL_SOCKET, SO_RCVBUF, true},
-        {IPPROTO_TCP, TCP_NODELAY, false},
-        {IPPROTO_TCP, TCP_MAXSEG, false},
-        {IPPROTO_TCP, TCP_KEEPIDLE, false},
-        {IPPROTO_TCP, TCP_KEEPINTVL, false},
-        {IPPROTO_TCP, TCP_KEEPCNT, false},
-        {IPPROTO_TCP, TCP_SYNCNT, false},
-        {IPPROTO_TCP, TCP_LINGER2, false},
-        {IPPROTO_TCP, TCP_DEFER_ACCEPT, false},
-        {IPPROTO_TCP, TCP_USER_TIMEOUT, false},
-        {IPPROTO_TCP, TCP_FASTOPEN, false},
-        {IPPROTO_TCP, TCP_NOTSENT_LOWAT, false},
-        {IPPROTO_IP, IP_TOS, false},
-        {IPPROTO_IP, IP_TTL, false},
-        {IPPROTO_IPV6, IPV6_TCLASS, false},
-        {IPPROTO_IPV6, IPV6_UNICAST_HOPS, false},
-};
-
-/* Options that are structs: copied as bytes. */
-static const struct wanted_option wanted_structs[] = {
-        {SOL_SOCKET, SO_LINGER, false},
-        {SOL_SOCKET, SO_RCVTIMEO, false},
-        {SOL_SOCKET, SO_SNDTIMEO, false},
-        {IPPROTO_TCP, TCP_CONGESTION, false},
-};
-
-static void apply_struct(int from, int pristine, int to, const struct wanted_option *wanted)
-{
-	char set[32] = {0}, usual[32] = {0}, present[32] = {0};
-	socklen_t set_length = sizeof(set), length = sizeof(usual);
-	if (getsockopt(from, wanted->level, wanted->name, set, &set_length) < 0 ||
-	        getsockopt(pristine, wanted->level, wanted->name, usual, &length) < 0)
-		return;
-	length = sizeof(present);
-	if (!memcmp(set, usual, sizeof(set)) ||
-	        getsockopt(to, wanted->level, wanted->name, present, &length) < 0 ||
-	        !memcmp(set, present, sizeof(set)))
-		return;
-	(void)setsockopt(to, wanted->level, wanted->name, set, set_length); /* as below */
-}
-
-void listener_apply_fresh(struct listener *listener)
-{
-	int from = listener->fresh;
-	if (from < 0)
-		return;
-	CLEANUP(fd_close)
-	int pristine = socket(
-	        listener->identity.family, SOCK_STREAM | SOCK_CLOEXEC, listener->identity.protocol);
-	for (size_t i = 0; i < COUNT(wanted_options) && pristine >= 0; i++) {
-		const struct wanted_option *wanted = &wanted_options[i];
-		int value = option(from, wanted->level, wanted->name);
-		if (value == option(pristine, wanted->level, wanted->name) ||
-		        value == option(listener->fd, wanted->level, wanted->name))
-			continue;
-		if (wanted->doubled)
-			value /= 2;
-		/* What needs a privilege we lack stays as the earlier generation had it. */
-		(void)setsockopt(listener->fd, wanted->level, wanted->name, &value, sizeof(value));
+	listener.inode = socket_inode(fd);
+	if (pending) {
+		char name[sizeof(struct sockaddr_un)] = "";
+		listener.ephemeral = pending->ephemeral;
+		if (pending->directory >= 0)
+			identity_text(&pending->identity, name);
+		if (*name && is_bound_to(listener.inode, pending->directory, name)) {
+			listener_set_place(&listener, pending->directory, name);
+			pending->directory = -1;
+		}
+		pending_remove(store, (size_t)(pending - store->pending));
 	}
-	for (size_t i = 0; i < COUNT(wanted_structs) && pristine >= 0; i++)
-		apply_struct(from, pristine, listener->fd, &wanted_structs[i]);
-	fd_close(&listener->fresh);
+	store->listeners[result] = listener;
+	return result;
 }
 
-void listener_set_nonblock(const struct listener *listener, bool nonblock)
+void listener_set_template_consume(struct listener *listener, int template)
 {
-	int flags = fcntl(listener->fd, F_GETFL);
-	int wanted = nonblock ? flags | O_NONBLOCK : flags & ~O_NONBLOCK;
-	if (flags >= 0 && wanted != flags)
-		(void)fcntl(listener->fd, F_SETFL, wanted); /* cannot fail on a socket of ours */
+	fd_close(&listener->template);
+	listener->template = template;
 }
 
-bool listener_is_nonblock(const struct listener *listener)
+int listener_begin(struct listener *listener)
 {
-	int flags = fcntl(listener->fd, F_GETFL);
-	return flags >= 0 && (flags & O_NONBLOCK);
+	if (listener->deferred && listen(listener->fd, listener->backlog) < 0)
+		return -errno;
+	listener->deferred = false;
+	return 0;
+}
+
+void listener_prepare(struct listener *listener, bool nonblock)
+{
+	if (listener->template >= 0) {
+		socket_options_copy(listener->template, listener->fd);
+		socket_set_reuseport(listener->fd, listener->shared);
+	}
+	fd_close(&listener->template);
+	socket_set_nonblock(listener->fd, nonblock);
 }
 
 /* ---- the queue ---- */
 
+static bool is_readable(int fd)
+{
+	struct pollfd one = {.fd = fd, .events = POLLIN};
+	return poll(&one, 1, 0) > 0 && (one.revents & POLLIN);
+}
+
+static int unix_queue(const struct listener *listener, unsigned *ret_queued, unsigned *ret_backlog)
+{
+	struct diag_row row;
+	int result = diag_unix_one(listener->inode, &row);
+	if (result < 0)
+		return result;
+	*ret_queued = row.queued;
+	*ret_backlog = row.limit;
+	return 0;
+}
+
 int listener_queue(const struct listener *listener, unsigned *ret_queued, unsigned *ret_backlog)
 {
+	if (identity_is_datagram(&listener->identity)) {
+		*ret_queued = is_readable(listener->fd); /* how many the kernel does not say */
+		*ret_backlog = 0;
+		return 0;
+	}
+	if (!identity_is_inet(&listener->identity))
+		return unix_queue(listener, ret_queued, ret_backlog);
 	struct tcp_info info;
 	socklen_t length = sizeof(info);
 	if (getsockopt(listener->fd, IPPROTO_TCP, TCP_INFO, &info, &length) < 0)
@@ -268,38 +329,36 @@ int listener_queue(const struct listener *listener, unsigned *ret_queued, unsign
 	return 0;
 }
 
-void listener_set_backlog(struct listener *listener, int backlog)
+void listener_refuse(struct listener *listener)
 {
-	if (listen(listener->fd, backlog) == 0)
-		listener->backlog = backlog;
+	if (listener->state == LISTENER_GONE)
+		return;
+	if (!identity_is_inet(&listener->identity)) {
+		/* connect() is refused from now on, accept() goes on until the queue is empty. */
+		shutdown(listener->fd, SHUT_RD);
+		path_ends(listener);
+	} else if (identity_is_datagram(&listener->identity))
+		socket_refuse_datagrams(listener->fd);
+	else
+		socket_refuse_connections(listener->fd);
+	listener->state = LISTENER_RETIRING;
 }
 
-void listener_refuse(const struct listener *listener, bool refuse)
+void listener_admit(struct listener *listener)
 {
-	/* A filter on a TCP socket sees the packet from the TCP header on; byte 13 holds the flags.
-	 */
-	struct sock_filter drop_syn[] = {
-	        {BPF_LD | BPF_B | BPF_ABS, 0, 0, 13},
-	        {BPF_ALU | BPF_AND | BPF_K, 0, 0, 0x12 /* SYN, ACK */},
-	        {BPF_JMP | BPF_JEQ | BPF_K, 0, 1, 0x02 /* SYN alone */},
-	        {BPF_RET | BPF_K, 0, 0, 0},
-	        {BPF_RET | BPF_K, 0, 0, 0xffffffff},
-	};
-	struct sock_fprog program = {COUNT(drop_syn), drop_syn};
-	int zero = 0;
-	if (refuse)
-		(void)setsockopt(listener->fd, SOL_SOCKET, SO_ATTACH_FILTER, &program,
-		        sizeof(program)); /* without it a late client is reset instead of retrying
-		                           */
-	else
-		(void)setsockopt(listener->fd, SOL_SOCKET, SO_DETACH_FILTER, &zero, sizeof(zero));
+	if (listener->state != LISTENER_RETIRING || !identity_is_inet(&listener->identity))
+		return;
+	socket_refuse_nothing(listener->fd);
+	listener->state = LISTENER_LIVE;
 }
 
 bool listener_is_empty(const struct listener *listener)
 {
 	unsigned queued, backlog;
-	if (listener_queue(listener, &queued, &backlog) < 0)
+	if (listener->deferred || listener_queue(listener, &queued, &backlog) < 0)
 		return true; /* it does not listen any more */
+	if (identity_is_datagram(&listener->identity) || !identity_is_inet(&listener->identity))
+		return queued == 0;
 	struct audit_port port = listener_port(listener);
 	return queued == 0 && audit_handshakes(&port) <= 0;
 }
@@ -308,28 +367,27 @@ void listener_close(struct listener *listener)
 {
 	if (listener->state == LISTENER_GONE)
 		return;
-	shutdown(listener->fd, SHUT_RD);
-	fd_close(&listener->fd);
-	fd_close(&listener->fresh);
+	/* A datagram socket would be at its end for those who may still send from it. */
+	if (!identity_is_datagram(&listener->identity))
+		shutdown(listener->fd, SHUT_RD);
+	path_ends(listener);
+	listener_forget(listener);
+}
+
+void listener_forget(struct listener *listener)
+{
+	listener_deinit(listener);
 	listener->state = LISTENER_GONE;
 }
 
+/* ---- for others ---- */
+
 struct audit_port listener_port(const struct listener *listener)
 {
-	return (struct audit_port){listener->identity.family, port_of(&listener->identity.address)};
+	return (struct audit_port){listener->identity.family, identity_port(&listener->identity)};
 }
 
 void listener_print(const struct listener *listener, char *text, size_t size)
 {
-	const struct sockaddr_storage *address = &listener->identity.address;
-	char host[INET6_ADDRSTRLEN];
-	if (address->ss_family == AF_INET6) {
-		inet_ntop(AF_INET6, &((const struct sockaddr_in6 *)address)->sin6_addr, host,
-		        sizeof(host));
-		snprintf(text, size, "tcp:[%s]:%u", host, port_of(address));
-	} else {
-		inet_ntop(AF_INET, &((const struct sockaddr_in *)address)->sin_addr, host,
-		        sizeof(host));
-		snprintf(text, size, "tcp:%s:%u", host, port_of(address));
-	}
+	identity_print(&listener->identity, listener->directory, text, size);
 }

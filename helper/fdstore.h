@@ -1,110 +1,141 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The fd store: a duplicate of every listening socket, so that its queue outlives every generation.
+ * The fd store: a duplicate of every listening socket and of every bound datagram socket ("listener"
+ * is said of both), so that its queue outlives every generation.
  *
- * What is kept of a socket is what the kernel says of it (getsockname, getsockopt), never what a
- * daemon claims.  A listener's number is its index in the store and in every generation's page, and
- * is never used for another one.
+ * What is kept of a socket is what the kernel says of it, never what a daemon claims.  A listener's
+ * number is its index in the store and in every generation's page; one that has gone is only ever
+ * used again for the same address.
  */
 #pragma once
 
-#include <stdbool.h>
-#include <stdint.h>
-#include <sys/socket.h>
-
 #include "helper/audit.h"
+#include "helper/identity.h"
+#include "helper/util.h"
 #include "shim/contract.h"
 
 enum listener_state {
 	LISTENER_GONE, /* closed; the number stays taken */
 	LISTENER_LIVE,
-	LISTENER_RETIRING, /* no later generation wants it: new SYNs are dropped, the queue is
+	LISTENER_RETIRING, /* no later generation wants it: nobody new comes in, the queue is
 	                      emptied */
-};
-
-/* What two sockets must have in common to be the same listener. */
-struct listener_identity {
-	int family;
-	int protocol;
-	int v6only;
-	uint64_t network; /* SO_NETNS_COOKIE; 0 on kernels before 5.14 */
-	char device[16];  /* SO_BINDTODEVICE */
-	struct sockaddr_storage address;
 };
 
 struct listener {
 	enum listener_state state;
 	int fd;
-	int fresh; /* the socket the next generation would have bound; -1: none. Its options are
-	              wanted */
+	/*
+	 * The socket the next generation would have bound; -1: none.  It sets its options there, and
+	 * they are copied at the switch (helper/socket_options.h).
+	 */
+	int template;
+	bool shared;    /* those options are of a SO_REUSEPORT group */
 	bool ephemeral; /* bound to port 0: matched by order */
 	bool adopted;   /* has been handed to a second generation */
+	bool deferred;  /* does not listen before the switch: it would take what another serves */
 	uint32_t born;  /* the generation that announced it */
 	uint64_t inode;
-	struct listener_identity identity;
+	struct identity identity;
 	int backlog; /* as requested by the generations that use it: the largest */
+
+	/* UNIX sockets with a path. */
+	int directory;                    /* O_PATH; -1: none */
+	uint64_t file_device, file_inode; /* what the path named when it was bound */
+	/* Generations: the last whose gate was open, and the last that believes it has removed the
+	 * path. When they are the same the path goes with the socket. */
+	uint32_t owner, unlinked;
+};
+
+/* A socket that is bound, or will be in a moment, and not in the store yet. */
+struct pending {
+	uint64_t inode;
+	nanoseconds since;
+	struct identity identity;
+	bool ephemeral;
+	bool overlapping; /* bound beside another address of the store by SO_REUSEPORT, */
+	bool reuseport;   /* which the daemon had set or not */
+	int directory;    /* -1: none */
+	int replaces;     /* the listener over whose path it has been renamed, or -1 */
 };
 
 struct fdstore {
 	struct listener *listeners;
 	uint32_t count;
-	uint32_t allocated;
-	uint64_t ephemeral[64]; /* inodes of sockets bound to port 0 that do not listen yet, a ring
-	                         */
-	unsigned ephemerals;
+	size_t allocated;
+	struct pending *pending; /* the oldest first */
+	size_t pending_count, pending_allocated;
 };
+
+uint64_t socket_inode(int fd);
 
 void fdstore_deinit(struct fdstore *store);
 
-/* Is this a TCP socket at all? Fills everything but the address, which `bound` says to ask for. */
-int identity_of(int fd, bool bound, struct listener_identity *ret_identity);
-
 /*
- * The first listener after `after` (-1: from the start) that bind(fd, address) means, or -1.
- * The fresh socket's options and `address` are compared by meaning; port 0 means "the next listener
- * that was bound to port 0 on that address".
+ * The first listener after `after` (-1: from the start) that bind() to `wanted` means, or -1.
+ * Port 0 means "the next listener that was bound to port 0 on that address".  A path means the
+ * socket that it names now.
  */
-int fdstore_find(const struct fdstore *store, int fd, const struct sockaddr_storage *address,
-        socklen_t length, int after);
+int fdstore_find(const struct fdstore *store, const struct identity *wanted, int after);
+
+/* A live listener with just this address, or -1. */
+int fdstore_find_equal(const struct fdstore *store, const struct identity *identity);
 
 /* The listener that has this inode, or -1. */
 int fdstore_find_inode(const struct fdstore *store, uint64_t inode);
 
-/* Remembers that the socket asked for port 0, until it listens. */
-void fdstore_note_ephemeral(struct fdstore *store, int fd);
-
-/* Takes the listening socket over (also on failure). Its number, or -errno. */
-int fdstore_add_consume(struct fdstore *store, int fd);
-
-/* Keeps `fresh` (consumed) as the source of the options that the next generation wants. */
-void listener_set_fresh_consume(struct listener *listener, int fresh);
+/* The listener whose path names that file, or -1. */
+int fdstore_find_file(const struct fdstore *store, int directory, const char *name);
 
 /*
- * Copies to the shared socket what the daemon had set on its fresh one and differs: everything it
- * set, nothing that is only a default.  Forgets the fresh one.
+ * Remembers a socket until it is added; `directory` is consumed.  NULL: out of memory.  The oldest
+ * are forgotten when there are too many: they were never to listen.
  */
-void listener_apply_fresh(struct listener *listener);
+struct pending *fdstore_expect(
+        struct fdstore *store, int fd, const struct identity *identity, int directory);
+struct pending *fdstore_expected(struct fdstore *store, int fd);
 
-/* The real O_NONBLOCK of the shared file description. */
-void listener_set_nonblock(const struct listener *listener, bool nonblock);
-bool listener_is_nonblock(const struct listener *listener);
+/*
+ * Takes the socket over (also on failure), with what is known of it as a pending one.  Its number,
+ * or -errno.
+ */
+int fdstore_add_consume(struct fdstore *store, int fd);
 
-/* listen() again: changes the backlog only. */
-void listener_set_backlog(struct listener *listener, int backlog);
+/* Keeps `template` (consumed) for the options that the next generation wants. */
+void listener_set_template_consume(struct listener *listener, int template);
 
-/* Connections in the accept queue, and its limit (TCP_INFO). -errno. */
+/* At the switch: the options, O_NONBLOCK and, if it has been waiting for that, listen(). */
+void listener_prepare(struct listener *listener, bool nonblock);
+
+/* Begins to listen if that has been deferred. 0 or -errno. */
+int listener_begin(struct listener *listener);
+
+/* Connections or datagrams that wait, and the limit. -errno. */
 int listener_queue(const struct listener *listener, unsigned *ret_queued, unsigned *ret_backlog);
 
-/* Drops new SYNs; handshakes under way still finish (classic BPF on the listening socket). */
-void listener_refuse(const struct listener *listener, bool refuse);
+/* Nobody new gets in; what is queued can still be had. For UNIX listeners there is no way back. */
+void listener_refuse(struct listener *listener);
+void listener_admit(struct listener *listener);
 
-/* No connection waits in the queue and no handshake is under way. */
+/* Nothing waits in the queue and no handshake is under way. */
 bool listener_is_empty(const struct listener *listener);
 
 /* Ends the queue for all holders: blocked accepts fail with EINVAL, new connections are refused. */
 void listener_close(struct listener *listener);
 
+/* The store's duplicate is closed; the socket itself lives on in the daemon. */
+void listener_forget(struct listener *listener);
+
+/* Does its path still name this socket? */
+bool listener_has_path(const struct listener *listener);
+
+/* The path has been renamed to that (`directory` is consumed), or is what bind() just made. */
+void listener_set_place(struct listener *listener, int directory, const char *name);
+
+/* Removes the path if it still names this socket. */
+void listener_unlink(const struct listener *listener);
+
 struct audit_port listener_port(const struct listener *listener);
 
-/* "tcp:127.0.0.1:80", "tcp:[::1]:80". */
+/* See identity_print(); LISTENER_TEXT is room enough. */
+enum { LISTENER_TEXT = 256 };
 void listener_print(const struct listener *listener, char *text, size_t size);

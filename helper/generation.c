@@ -93,14 +93,12 @@ void generation_tell(struct generation *generation)
 	atomic_fetch_add(&generation->page->sequence, 1);
 }
 
-void generation_take(struct generation *generation, uint32_t listener, uint64_t inode,
-        bool nonblock, uint32_t word)
+void generation_take(struct generation *generation, uint32_t listener, enum holding holding,
+        uint64_t inode, bool nonblock, uint32_t word)
 {
 	struct moult_gate *gate = &generation->page->gate[listener];
-	if (!generation->holds[listener]) {
-		generation->holds[listener] = 1;
-		generation->held++;
-	}
+	generation->held += !generation->holds[listener];
+	generation->holds[listener] = (uint8_t)holding;
 	atomic_store(&gate->nonblock, nonblock);
 	atomic_store(&gate->inode, inode);
 	gate_set(generation, listener, word);
@@ -178,6 +176,14 @@ uint64_t generation_accepted(struct generation *generation)
 		sum += accepted;
 	}
 	return sum + generation->accepted_before;
+}
+
+uint64_t generation_datagrams(const struct generation *generation)
+{
+	uint64_t sum = 0;
+	for (uint32_t i = 0; i < slots_used(generation); i++)
+		sum += atomic_load(&generation->page->slot[i].datagrams);
+	return sum;
 }
 
 uint64_t generation_open_hint(const struct generation *generation)

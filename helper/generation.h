@@ -24,6 +24,9 @@ enum generation_state {
 	GENERATION_STOPPING, /* told to end; SIGKILL follows */
 };
 
+/* ALONE: one socket; SHARED: as many as it likes, SO_REUSEPORT. */
+enum holding { HOLDS_NOT, HOLDS_ALONE, HOLDS_SHARED };
+
 struct instance;
 
 struct generation {
@@ -46,14 +49,15 @@ struct generation {
 	struct moult_page *page;
 	int page_fd;
 	char token[MOULT_TOKEN_DIGITS + 1];
-	uint8_t holds[MOULT_LISTENERS]; /* has bound, or announced, that listener */
+	uint8_t holds[MOULT_LISTENERS]; /* enum holding: has bound, or announced, that listener */
 	uint32_t held;                  /* how many */
 	uint64_t accepted_before;       /* by processes whose slot has been taken back */
 
 	nanoseconds started, ready, last_bind;
 	time_t started_wall;
 	bool is_ready;
-	off_t output_start; /* where the daemon's stderr began, -1: not a regular file */
+	bool told_unsupported; /* that a socket of it cannot be handed over */
+	off_t output_start;    /* where the daemon's stderr began, -1: not a regular file */
 
 	/* Drain and end. */
 	struct timer drain;
@@ -84,8 +88,8 @@ void gate_set(struct generation *generation, uint32_t listener, uint32_t word);
 void generation_tell(struct generation *generation);
 
 /* Puts a listener into its page. */
-void generation_take(struct generation *generation, uint32_t listener, uint64_t inode,
-        bool nonblock, uint32_t word);
+void generation_take(struct generation *generation, uint32_t listener, enum holding holding,
+        uint64_t inode, bool nonblock, uint32_t word);
 
 /* Accepts between reservation and return, of processes that live. */
 unsigned generation_inflight(const struct generation *generation);
@@ -95,6 +99,7 @@ bool generation_waits(const struct generation *generation);
 
 /* Sums of the slots: hints. Takes back the slots of processes that ended. */
 uint64_t generation_accepted(struct generation *generation);
+uint64_t generation_datagrams(const struct generation *generation);
 uint64_t generation_open_hint(const struct generation *generation);
 
 /* Has a process other than the first one accepted connections and is alive? */

@@ -1,18 +1,25 @@
 /* SPDX-License-Identifier: MIT */
-/* Pokes: throw-away connections that wake a blocked accept(). */
+/* Pokes: throw-away connections and datagrams that wake a blocked accept() or read. */
 #include "helper/poke.h"
 
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 
 #include "helper/util.h"
 
 struct poke {
 	int fd; /* -1: unused */
-	nanoseconds since;
-	uint16_t port;
+	nanoseconds
+	        give_up; /* a poke that nobody takes: a process without our accept() may have it */
+	bool datagram;
+	uint32_t port;
 	uint32_t address[4];
 };
 static struct poke pokes[MOULT_POKES];
@@ -40,8 +47,8 @@ static void publish_everywhere(struct generation *newest, uint32_t i)
 		publish(g, i);
 }
 
-/* A poke that nobody takes is given up: a process without our accept() may sit in read() on it. */
 static const nanoseconds POKE_PATIENCE = 5 * SECOND;
+static const nanoseconds DATAGRAM_PATIENCE = 60 * SECOND;
 
 /* Where to reach it from this host: itself, or loopback when it is bound to any address. */
 static struct sockaddr_storage target(const struct listener *listener, bool by_ipv4)
@@ -66,6 +73,20 @@ static bool is_dual_stack(const struct listener *listener)
 	       IN6_IS_ADDR_UNSPECIFIED(&address->sin6_addr);
 }
 
+/* A name of its own for our end of a UNIX socket. */
+static socklen_t name_own_end(struct poke *poke, struct sockaddr_un *own)
+{
+	char name[sizeof(own->sun_path)];
+	if (getrandom(poke->address, sizeof(poke->address), 0) != sizeof(poke->address))
+		return 0;
+	int length = snprintf(name, sizeof(name), MOULT_POKE_NAME "%08x%08x%08x%08x",
+	        poke->address[0], poke->address[1], poke->address[2], poke->address[3]);
+	*own = (struct sockaddr_un){.sun_family = AF_UNIX};
+	memcpy(own->sun_path + 1, name, (size_t)length);
+	poke->port = MOULT_POKE_UNIX;
+	return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)length);
+}
+
 /* The address the other side will see. */
 static bool remember(struct poke *poke, int fd)
 {
@@ -84,35 +105,76 @@ static bool remember(struct poke *poke, int fd)
 	return true;
 }
 
+/* Our end, bound to an address that is in `poke`; `to` and its length. -1: it cannot be made. */
+static int open_inet(const struct listener *listener, struct poke *poke, bool by_ipv4,
+        struct sockaddr_storage *to, socklen_t *ret_length)
+{
+	struct sockaddr_storage from = *to = target(listener, by_ipv4);
+	((struct sockaddr_in *)&from)->sin_port = 0; /* at the same place in both families */
+	int fd = socket(to->ss_family, listener->identity.type | SOCK_CLOEXEC | SOCK_NONBLOCK,
+	        listener->identity.protocol);
+	*ret_length = sizeof(*to);
+	if (fd >= 0 &&
+	        (bind(fd, (struct sockaddr *)&from, sizeof(from)) < 0 || !remember(poke, fd)))
+		fd_close(&fd);
+	return fd;
+}
+
+static int open_unix(const struct listener *listener, struct poke *poke,
+        struct sockaddr_storage *to, socklen_t *ret_length)
+{
+	struct sockaddr_un *un = (struct sockaddr_un *)to, own;
+	char name[sizeof(*un)], path[64 + sizeof(*un)];
+	*to = listener->identity.address;
+	*ret_length = listener->identity.length;
+	if (identity_is_path(&listener->identity)) {
+		int length = snprintf(path, sizeof(path), "/proc/self/fd/%d/%s",
+		        listener->directory, identity_text(&listener->identity, name));
+		if (listener->directory < 0 || length >= (int)sizeof(un->sun_path))
+			return -1;
+		memcpy(un->sun_path, path, (size_t)length + 1);
+		*ret_length = sizeof(*un);
+	}
+	int fd = socket(AF_UNIX, listener->identity.type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	socklen_t length = name_own_end(poke, &own);
+	if (fd >= 0 && (!length || bind(fd, (struct sockaddr *)&own, length) < 0))
+		fd_close(&fd);
+	return fd;
+}
+
 static bool send_one(const struct listener *listener, struct generation *newest, bool by_ipv4)
 {
+	bool datagram = identity_is_datagram(&listener->identity);
+	struct sockaddr_storage to;
+	socklen_t length;
 	uint32_t i = 0;
 	while (i < used && pokes[i].fd >= 0)
 		i++;
 	if (i == MOULT_POKES)
 		return false;
-	struct sockaddr_storage to = target(listener, by_ipv4), from = to;
-	((struct sockaddr_in *)&from)->sin_port = 0; /* at the same place in both families */
 	CLEANUP(fd_close)
-	int fd = socket(to.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK,
-	        listener->identity.protocol);
-	if (fd < 0 || bind(fd, (struct sockaddr *)&from, sizeof(from)) < 0 ||
-	        !remember(&pokes[i], fd))
+	int fd = identity_is_inet(&listener->identity)
+	                 ? open_inet(listener, &pokes[i], by_ipv4, &to, &length)
+	                 : open_unix(listener, &pokes[i], &to, &length);
+	if (fd < 0)
 		return false;
 	pokes[i].fd = fd;
-	pokes[i].since = now();
+	pokes[i].datagram = datagram;
+	pokes[i].give_up = after(datagram ? DATAGRAM_PATIENCE : POKE_PATIENCE);
 	if (i == used)
 		used++;
 	publish_everywhere(newest, i); /* before the connection: accept may return at once */
-	int result = connect(fd, (struct sockaddr *)&to, sizeof(to));
+	ssize_t result = datagram ? sendto(fd, "", 1, MSG_NOSIGNAL, (struct sockaddr *)&to, length)
+	                          : connect(fd, (struct sockaddr *)&to, length);
 	if (result < 0 && errno != EINPROGRESS) {
 		pokes[i].fd = -1;
 		publish_everywhere(newest, i);
 		return false;
 	}
 	int seconds = 0;
-	socklen_t length = sizeof(seconds);
-	if (getsockopt(listener->fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, &seconds, &length) == 0 &&
+	length = sizeof(seconds);
+	if (!datagram &&
+	        getsockopt(listener->fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, &seconds, &length) == 0 &&
 	        seconds)
 		(void)send(fd, "\n", 1, MSG_DONTWAIT | MSG_NOSIGNAL); /* it is woken by data only */
 	fd = -1;                                                      /* kept in the table */
@@ -135,10 +197,10 @@ bool poke_reap(struct generation *newest)
 		char byte;
 		ssize_t got = recv(pokes[i].fd, &byte, 1, MSG_DONTWAIT);
 		bool pending =
-		        got > 0 ||
+		        got > 0 || pokes[i].datagram ||
 		        (got < 0 && (errno == EAGAIN || errno == EINTR || errno == ENOTCONN));
-		if (pending && now() - pokes[i].since < POKE_PATIENCE) {
-			out = true;
+		if (pending && now() < pokes[i].give_up) {
+			out |= !pokes[i].datagram;
 			continue;
 		}
 		fd_close(&pokes[i].fd);

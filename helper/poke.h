@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Pokes: throw-away connections of the launcher's own, made to wake a process that waits on a
- * listener it may no longer accept from.
+ * Pokes: throw-away connections and datagrams of the launcher's own, made to wake a process that
+ * waits on a listener it may no longer accept or read from.
  *
  * A blocked accept() cannot be told anything else; a signal would break other calls of the daemon.
  * The shim knows a poke by its source address, which is in every page before the connection is
  * made, and swallows it.  An address stays published until the other end has been closed, so that
- * the kernel cannot give it to a client in between.
+ * the kernel cannot give it to a client in between; a datagram has no other end, and its address is
+ * kept for a minute.
  */
 #pragma once
 

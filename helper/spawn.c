@@ -6,23 +6,33 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
 static sigset_t original_mask;
 static mode_t original_umask;
+static struct rlimit original_files;
 
 void spawn_remember_process_state(void)
 {
 	sigprocmask(SIG_SETMASK, NULL, &original_mask);
 	original_umask = umask(0);
 	umask(original_umask);
+	if (getrlimit(RLIMIT_NOFILE, &original_files) == 0) {
+		struct rlimit most = original_files;
+		most.rlim_cur =
+		        most.rlim_max; /* a thousand listeners are two thousand descriptors */
+		(void)setrlimit(RLIMIT_NOFILE, &most);
+	}
 }
 
 void spawn_restore_process_state(void)
 {
 	umask(original_umask);
+	if (original_files.rlim_max)
+		(void)setrlimit(RLIMIT_NOFILE, &original_files);
 	sigprocmask(SIG_SETMASK, &original_mask, NULL);
 }
 

@@ -70,9 +70,10 @@ static void json_generation(FILE *out, struct instance *instance, struct generat
 	(void)drain_count(instance, g, &quiet); /* else the last count stands */
 	fprintf(out,
 	        "{\"id\":%u,\"pid\":%d,\"state\":\"%s\",\"processes\":%zu,\"connections\":%zu,"
-	        "\"accepted\":%llu,\"started\":\"%s\",\"ready_ms\":",
+	        "\"accepted\":%llu,\"datagrams\":%llu,\"started\":\"%s\",\"ready_ms\":",
 	        g->id, g->main, generation_state_name(g->state), process_count(g), g->connections,
 	        (unsigned long long)generation_accepted(g),
+	        (unsigned long long)generation_datagrams(g),
 	        time_print(g->started_wall, started, sizeof(started)));
 	if (g->is_ready)
 		fprintf(out, "%lld", (long long)((g->ready - g->started) / MILLISECOND));
@@ -89,12 +90,14 @@ static void json_generation(FILE *out, struct instance *instance, struct generat
 
 static void json_listener(FILE *out, const struct listener *listener)
 {
-	char name[80];
+	char name[LISTENER_TEXT];
 	unsigned queued = 0, backlog = 0;
 	listener_print(listener, name, sizeof(name));
 	(void)listener_queue(listener, &queued, &backlog); /* zeros when it does not listen */
-	fprintf(out, "{\"address\":\"%s\",\"backlog\":%u,\"queued\":%u,\"adopted\":%s}", name,
-	        backlog, queued, listener->adopted ? "true" : "false");
+	fputs("{\"address\":", out);
+	json_string(out, name);
+	fprintf(out, ",\"backlog\":%u,\"queued\":%u,\"adopted\":%s}", backlog, queued,
+	        listener->adopted ? "true" : "false");
 }
 
 char *status_json(struct instance *instance)
@@ -152,6 +155,8 @@ static void text_generation(FILE *out, struct instance *instance, struct generat
 	fprintf(out, "  generation %u: %s, pid %d, %zu processes, %zu connections, %llu accepted",
 	        g->id, generation_state_name(g->state), g->main, process_count(g), g->connections,
 	        (unsigned long long)generation_accepted(g));
+	if (generation_datagrams(g))
+		fprintf(out, ", %llu datagrams", (unsigned long long)generation_datagrams(g));
 	if (g->is_ready) {
 		duration_print(g->ready - g->started, time, sizeof(time));
 		fprintf(out, ", ready after %s", time);
@@ -175,7 +180,7 @@ char *status_text(struct instance *instance)
 		text_generation(out, instance, g);
 	for (uint32_t i = 0; i < instance->store.count; i++) {
 		const struct listener *listener = instance_listener(instance, i);
-		char name[80];
+		char name[LISTENER_TEXT];
 		unsigned queued = 0, backlog = 0;
 		if (listener->state == LISTENER_GONE)
 			continue;

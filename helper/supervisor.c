@@ -22,6 +22,7 @@
 #include "helper/inspect.h"
 #include "helper/instance.h"
 #include "helper/log.h"
+#include "helper/publish.h"
 #include "helper/spawn.h"
 #include "helper/status.h"
 #include "helper/switch.h"
@@ -64,6 +65,7 @@ static void close_listeners(void)
 	}
 	for (uint32_t i = 0; i < instance.store.count; i++)
 		listener_close(instance_listener(&instance, i));
+	publish_addresses(&instance);
 }
 
 static void abandon_upgrade(void)
@@ -113,9 +115,14 @@ static void stop_with_drain(void)
 	loop_cancel(&restart_timer);
 	abandon_upgrade();
 	instance_set_state(&instance, INSTANCE_DRAINING);
-	for (uint32_t i = 0; i < instance.store.count; i++)
-		if (instance_listener(&instance, i)->state != LISTENER_GONE)
-			listener_refuse(instance_listener(&instance, i), true);
+	for (uint32_t i = 0; i < instance.store.count; i++) {
+		struct generation *acceptor = instance_acceptor(&instance, i);
+		if (acceptor)
+			drain_refuse(acceptor, i);
+		else
+			listener_refuse(instance_listener(&instance, i));
+	}
+	publish_addresses(&instance);
 	nanoseconds patience = instance.settings.drain_timeout;
 	queue_deadline = after(patience < QUEUE_PATIENCE ? patience : QUEUE_PATIENCE);
 	stop_timer.fire = stop_look;
@@ -256,6 +263,7 @@ static void close_unheld(void)
 		if (!held)
 			listener_close(instance_listener(&instance, i));
 	}
+	publish_addresses(&instance);
 }
 
 static void remove_generation(struct generation *generation)

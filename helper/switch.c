@@ -3,7 +3,8 @@
  * The switch, and why no connection is lost or late.
  *
  * All generations share one socket, hence one queue; nothing in the queue ever moves.  What changes
- * is who may call accept() on it.  Three words decide, all read and written seq_cst:
+ * is who may call accept() on it or, for datagrams, read from it: what is said of accept() here is
+ * true of recvmsg() as well.  Three words decide, all read and written seq_cst:
  *
  *   gate.word       per generation and listener; written only here and in helper/channel.c (by the
  *                   launcher), read by the shim of that generation before every accept
@@ -54,6 +55,7 @@
 
 #include "helper/crowd.h"
 #include "helper/poke.h"
+#include "helper/socket_options.h"
 
 /* Are there processes of other generations, who may wait on its listeners? */
 static bool is_crowded(const struct instance *instance, const struct generation *generation)
@@ -79,7 +81,7 @@ static nanoseconds wait_for_inflight(struct instance *instance, struct generatio
 		}
 		for (uint32_t i = 0; i < instance->store.count; i++) {
 			if (!from->holds[i] || gate_get(from, i) != MOULT_GATE_DRAINING ||
-			        listener_is_nonblock(instance_listener(instance, i)))
+			        socket_is_nonblock(instance_listener(instance, i)->fd))
 				continue;
 			for (unsigned n = 0; n < left && n < 64; n++)
 				poke_send(instance_listener(instance, i), instance->newest);
@@ -143,17 +145,18 @@ nanoseconds switch_to(struct instance *instance, struct generation *to)
 		if (!is_moved(to, i) || listener->state == LISTENER_GONE)
 			continue;
 		struct moult_gate *gate = &to->page->gate[i];
-		listener_apply_fresh(listener); /* (3) */
 		bool nonblock = atomic_load(&gate->nonblock);
-		listener_set_nonblock(listener, nonblock);
+		listener_prepare(listener, nonblock); /* (3) */
+		listener->owner = to->id;
 		gate_set(to, i, MOULT_GATE_OPEN | (crowded ? MOULT_GATE_CROWDED : 0)); /* (4) */
 		/* fcntl() in the daemon writes its view, then the flag if the gate is open: one of
 		 * us two comes second and sees the other's write. */
 		while (nonblock != !!atomic_load(&gate->nonblock)) {
 			nonblock = !nonblock;
-			listener_set_nonblock(listener, nonblock);
+			socket_set_nonblock(listener->fd, nonblock);
 		}
 	}
+	atomic_store(&to->page->serving, 1);
 	generation_tell(to);
 	if (crowded)
 		crowd_begin(instance);
@@ -165,8 +168,12 @@ uint32_t switch_first_word(
 {
 	struct generation *acceptor = instance_acceptor(instance, listener);
 	bool alone = !acceptor || acceptor == generation;
-	/* Beside a serving generation the next one waits for its turn with all it has. */
-	bool early = generation->state == GENERATION_NEXT && instance->current;
+	/*
+	 * Beside a serving generation the next one waits for its turn with all it has; but a port
+	 * that the kernel has chosen nobody else knows, and a program may talk to itself through it.
+	 */
+	bool early = generation->state == GENERATION_NEXT && instance->current &&
+	             !instance_listener(instance, listener)->ephemeral;
 	if (generation->state != GENERATION_NEXT && generation->state != GENERATION_CURRENT)
 		return MOULT_GATE_DRAINING;
 	if (!alone || early)

@@ -14,6 +14,7 @@
 #include "helper/log.h"
 #include "helper/poke.h"
 #include "helper/preload.h"
+#include "helper/publish.h"
 #include "helper/readiness.h"
 #include "helper/spawn.h"
 #include "helper/switch.h"
@@ -169,7 +170,7 @@ static void print_listeners(const struct generation *generation, char *text, siz
 	unsigned more = 0;
 	text[0] = '\0';
 	for (uint32_t i = 0; i < state.instance->store.count; i++) {
-		char name[80];
+		char name[LISTENER_TEXT];
 		if (!generation->holds[i])
 			continue;
 		listener_print(instance_listener(state.instance, i), name, sizeof(name));
@@ -184,9 +185,29 @@ static void print_listeners(const struct generation *generation, char *text, siz
 		snprintf(text + length, size - length, " and %u more", more);
 }
 
+/* What has waited for the switch to listen, beside an address that the current generation serves. */
+static int begin_to_listen(const struct generation *generation, char *name, size_t size)
+{
+	int result = 0;
+	for (uint32_t i = 0; i < state.instance->store.count && result == 0; i++) {
+		struct listener *listener = instance_listener(state.instance, i);
+		if (!generation->holds[i] || !listener->deferred)
+			continue;
+		listener_print(listener, name, size);
+		result = listener_begin(listener);
+	}
+	return result;
+}
+
 static void become_current(struct generation *generation)
 {
 	struct instance *instance = state.instance;
+	char name[LISTENER_TEXT];
+	int result = begin_to_listen(generation, name, sizeof(name));
+	if (result < 0) {
+		fail(EXIT_FAILED, "%s: %s", name, strerror(-result));
+		return;
+	}
 	struct generation *old = instance->current;
 	generation->state = GENERATION_CURRENT;
 	instance->next = NULL;
@@ -284,7 +305,7 @@ static void hint(void *context)
 		return;
 	if (now() - generation->started > 5 * SECOND)
 		log_notice("generation %u: no listening socket after 5 s; moult can only upgrade "
-		           "what listens on TCP",
+		           "what listens on TCP, UDP or UNIX sockets",
 		        generation->id);
 	else
 		loop_after(&state.hint, 500 * MILLISECOND);
@@ -398,6 +419,7 @@ int upgrade_begin(enum upgrade_kind kind, const struct settings *settings)
 	state.began = now();
 	state.generation = generation;
 	instance->newest = instance->next = generation;
+	publish_addresses(instance);
 	int result = start(generation);
 	if (result < 0 && !generation->keeper) {
 		instance->newest = generation->older;
@@ -452,12 +474,13 @@ static void close_its_own(const struct generation *failed)
 	for (uint32_t i = 0; i < state.instance->store.count; i++) {
 		struct listener *listener = instance_listener(state.instance, i);
 		bool held = false;
-		fd_close(&listener->fresh);
+		fd_close(&listener->template);
 		for (struct generation *g = state.instance->newest; g; g = g->older)
 			held |= g != failed && g->holds[i];
 		if (!held && listener->born == failed->id)
 			listener_close(listener);
 	}
+	publish_addresses(state.instance);
 }
 
 void upgrade_generation_gone(struct generation *generation)

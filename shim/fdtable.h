@@ -14,7 +14,6 @@
 
 enum fd_kind {
 	FD_UNKNOWN = 0,
-	FD_FOREIGN,    /* looked at: not a listener of ours */
 	FD_CONNECTION, /* accepted from a listener of ours */
 	FD_EPOLL,      /* an epoll instance that watches, or watched, a listener of ours */
 	FD_LISTENER,   /* this and above: listener number kind - FD_LISTENER */

@@ -25,6 +25,19 @@ static inline uint32_t gate_state(int listener)
 	return atomic_load(&gate_of(listener)->word) & MOULT_GATE_STATE;
 }
 
+/* May one accept, or read? NONE: retired, or never ours; then it is not for us to say no. */
+static inline bool gate_is_open(uint32_t word)
+{
+	return (word & MOULT_GATE_STATE) == MOULT_GATE_OPEN ||
+	       (word & MOULT_GATE_STATE) == MOULT_GATE_NONE;
+}
+
+static inline bool gate_is_datagram(int listener)
+{
+	uint32_t kind = atomic_load_explicit(&gate_of(listener)->kind, memory_order_relaxed);
+	return (kind & MOULT_KIND_MASK) == MOULT_DATAGRAM;
+}
+
 /*
  * Raised when this process has one listener more or less: together with the page's sequence it
  * tells a wait whether anything has changed since the last one.

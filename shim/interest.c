@@ -97,9 +97,7 @@ static struct epoll_event wanted(struct interest *record, uint32_t word)
 
 static bool may_watch(uint32_t word)
 {
-	/* NONE: retired, or never ours; then it is not for us to hide. */
-	return (word & MOULT_GATE_STATE) == MOULT_GATE_OPEN ||
-	       (word & MOULT_GATE_STATE) == MOULT_GATE_NONE;
+	return gate_is_open(word);
 }
 
 /*

@@ -1,30 +1,43 @@
 /* SPDX-License-Identifier: MIT */
-/* bind, listen, accept, shutdown. */
+/* bind, listen, accept, shutdown, connect, and the options of a socket. */
+#include "shim/adopt.h"
+#include "shim/fdtable.h"
+#include "shim/gate.h"
 #include "shim/interpose.h"
 #include "shim/listener.h"
 #include "shim/member.h"
+#include "shim/place.h"
 #include "shim/real.h"
+
+#include <errno.h>
 
 INTERPOSE(int, bind, int fd, const struct sockaddr *address, socklen_t length)
 {
-	return member_page ? listener_bind(fd, address, length) : real.bind(fd, address, length);
+	return member_page ? adopt_bind(fd, address, length) : real.bind(fd, address, length);
 }
 
 INTERPOSE(int, listen, int fd, int backlog)
 {
-	return member_page ? listener_listen(fd, backlog) : real.listen(fd, backlog);
+	return member_page ? adopt_listen(fd, backlog) : real.listen(fd, backlog);
+}
+
+/* The listener that `fd` is and that can be accepted from, or -1. */
+static int stream_of(int fd)
+{
+	int listener = listener_of(fd);
+	return listener >= 0 && !gate_is_datagram(listener) ? listener : -1;
 }
 
 INTERPOSE(int, accept, int fd, struct sockaddr *address, socklen_t *length)
 {
-	int listener = listener_of(fd);
+	int listener = stream_of(fd);
 	return listener < 0 ? real.accept(fd, address, length)
 	                    : listener_accept(listener, fd, address, length, -1);
 }
 
 INTERPOSE(int, accept4, int fd, struct sockaddr *address, socklen_t *length, int flags)
 {
-	int listener = flags < 0 ? -1 : listener_of(fd);
+	int listener = flags < 0 ? -1 : stream_of(fd);
 	return listener < 0 ? real.accept4(fd, address, length, flags)
 	                    : listener_accept(listener, fd, address, length, flags);
 }
@@ -35,4 +48,32 @@ INTERPOSE(int, shutdown, int fd, int how)
 	if (listener < 0 || how == SHUT_WR)
 		return real.shutdown(fd, how);
 	return listener_shutdown(listener, fd, how);
+}
+
+INTERPOSE(int, connect, int fd, const struct sockaddr *address, socklen_t length)
+{
+	if (place_is_possible() && adopt_hides(address, length)) {
+		errno = ECONNREFUSED;
+		return -1;
+	}
+	int listener = fd_listener(fd);
+	int result = real.connect(fd, address, length);
+	if (listener >= 0 && result == 0 && gate_is_datagram(listener) &&
+	        address->sa_family != AF_UNSPEC && !member_is_borrowed())
+		adopt_connected(listener);
+	return result;
+}
+
+INTERPOSE(int, setsockopt, int fd, int level, int name, const void *value, socklen_t length)
+{
+	int listener = fd_listener(fd);
+	return listener < 0 ? real.setsockopt(fd, level, name, value, length)
+	                    : adopt_set_option(listener, fd, level, name, value, length);
+}
+
+INTERPOSE(int, getsockopt, int fd, int level, int name, void *value, socklen_t *length)
+{
+	int listener = fd_listener(fd);
+	return listener < 0 ? real.getsockopt(fd, level, name, value, length)
+	                    : adopt_get_option(listener, fd, level, name, value, length);
 }

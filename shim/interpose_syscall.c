@@ -36,6 +36,16 @@ static const unsigned char ours[512] __attribute__((used)) = {
         [SYS_accept] = 1,
         [SYS_accept4] = 1,
         [SYS_shutdown] = 1,
+        [SYS_connect] = 1,
+        [SYS_setsockopt] = 1,
+        [SYS_getsockopt] = 1,
+        [SYS_read] = 1,
+        [SYS_readv] = 1,
+        [SYS_recvfrom] = 1,
+        [SYS_recvmsg] = 1,
+        [SYS_recvmmsg] = 1,
+        [SYS_unlinkat] = 1,
+        [SYS_renameat2] = 1,
         [SYS_close] = 1,
         [SYS_close_range] = 1,
         [SYS_dup] = 1,
@@ -52,6 +62,8 @@ static const unsigned char ours[512] __attribute__((used)) = {
         [SYS_epoll_wait] = 1,
         [SYS_poll] = 1,
         [SYS_select] = 1,
+        [SYS_unlink] = 1,
+        [SYS_rename] = 1,
 #endif
 };
 
@@ -201,20 +213,63 @@ static long wait_by_number(const struct arguments *call)
 	}
 }
 
+static long socket_by_number(const struct arguments *call)
+{
+	int fd = (int)call->a;
+	switch (call->number) {
+	case SYS_bind: return interposed_bind(fd, (void *)call->b, (socklen_t)call->c);
+	case SYS_listen: return interposed_listen(fd, (int)call->b);
+	case SYS_accept: return interposed_accept4(fd, (void *)call->b, (void *)call->c, 0);
+	case SYS_accept4:
+		return interposed_accept4(fd, (void *)call->b, (void *)call->c, (int)call->d);
+	case SYS_shutdown: return interposed_shutdown(fd, (int)call->b);
+	case SYS_connect: return interposed_connect(fd, (void *)call->b, (socklen_t)call->c);
+	case SYS_setsockopt:
+		return interposed_setsockopt(
+		        fd, (int)call->b, (int)call->c, (void *)call->d, (socklen_t)call->e);
+	case SYS_getsockopt:
+		return interposed_getsockopt(
+		        fd, (int)call->b, (int)call->c, (void *)call->d, (void *)call->e);
+	case SYS_read: return interposed_read(fd, (void *)call->b, (size_t)call->c);
+	case SYS_readv: return interposed_readv(fd, (void *)call->b, (int)call->c);
+	case SYS_recvfrom:
+		return interposed_recvfrom(fd, (void *)call->b, (size_t)call->c, (int)call->d,
+		        (void *)call->e, (void *)call->f);
+	case SYS_recvmsg: return interposed_recvmsg(fd, (void *)call->b, (int)call->c);
+	default:
+		return interposed_recvmmsg(
+		        fd, (void *)call->b, (unsigned)call->c, (int)call->d, (void *)call->e);
+	}
+}
+
 static long __attribute__((used))
 syscall_ours(long number, long a, long b, long c, long d, long e, long f)
 {
+	const struct arguments call = {number, a, b, c, d, e, f};
 	switch (number) {
-	case SYS_bind: return interposed_bind((int)a, (void *)b, (socklen_t)c);
-	case SYS_listen: return interposed_listen((int)a, (int)b);
-	case SYS_accept: return interposed_accept4((int)a, (void *)b, (void *)c, 0);
-	case SYS_accept4: return interposed_accept4((int)a, (void *)b, (void *)c, (int)d);
-	case SYS_shutdown: return interposed_shutdown((int)a, (int)b);
+	case SYS_bind:
+	case SYS_listen:
+	case SYS_accept:
+	case SYS_accept4:
+	case SYS_shutdown:
+	case SYS_connect:
+	case SYS_setsockopt:
+	case SYS_getsockopt:
+	case SYS_read:
+	case SYS_readv:
+	case SYS_recvfrom:
+	case SYS_recvmsg:
+	case SYS_recvmmsg: return socket_by_number(&call);
+	case SYS_unlinkat: return interposed_unlinkat((int)a, (void *)b, (int)c);
+	case SYS_renameat2:
+		return interposed_renameat2((int)a, (void *)b, (int)c, (void *)d, (unsigned)e);
 	case SYS_close: return interposed_close((int)a);
 	case SYS_close_range: return interposed_close_range((unsigned)a, (unsigned)b, (int)c);
 	case SYS_dup: return interposed_dup((int)a);
 #ifdef SYS_dup2
 	case SYS_dup2: return interposed_dup2((int)a, (int)b);
+	case SYS_unlink: return interposed_unlink((void *)a);
+	case SYS_rename: return interposed_rename((void *)a, (void *)b);
 #endif
 	case SYS_dup3: return interposed_dup3((int)a, (int)b, (int)c);
 	case SYS_epoll_ctl: return interposed_epoll_ctl((int)a, (int)b, (int)c, (void *)d);
@@ -224,10 +279,8 @@ syscall_ours(long number, long a, long b, long c, long d, long e, long f)
 			return real.syscall(number, a, b, c, d, e, f);
 		return number == SYS_fcntl ? interposed_fcntl((int)a, (int)b, c)
 		                           : interposed_ioctl((int)a, (unsigned long)b, c);
-	default: break;
+	default: return wait_by_number(&call);
 	}
-	const struct arguments call = {number, a, b, c, d, e, f};
-	return wait_by_number(&call);
 }
 
 #if defined(__x86_64__)

@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <netinet/in.h>
 #include <stddef.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
@@ -15,6 +14,7 @@
 #include "shim/gate.h"
 #include "shim/interest.h"
 #include "shim/member.h"
+#include "shim/poke.h"
 #include "shim/raw.h"
 #include "shim/real.h"
 
@@ -33,19 +33,11 @@ bool listener_known(void)
 	return atomic_load_explicit(&known, memory_order_relaxed);
 }
 
-static void learn(int fd, int listener)
+void listener_learn(int fd, int listener)
 {
 	fd_set_kind(fd, FD_LISTENER + (unsigned)listener);
 	atomic_store(&known, true);
 	gate_resettle();
-}
-
-static bool is_stream_listener(int fd)
-{
-	int listening = 0;
-	socklen_t length = sizeof(listening);
-	return raw(SYS_getsockopt, fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &length) == 0 &&
-	       listening;
 }
 
 int listener_of(int fd)
@@ -60,162 +52,28 @@ int listener_of(int fd)
 	if (!count)
 		return -1;
 	struct stat status;
-	if (!is_stream_listener(fd) || raw(SYS_fstat, fd, &status) < 0)
+	if (raw(SYS_fstat, fd, &status) < 0 || !S_ISSOCK(status.st_mode))
 		return -1;
 	for (uint32_t i = 0; i < count && i < MOULT_LISTENERS; i++)
 		if (atomic_load(&page->gate[i].inode) == status.st_ino &&
 		        gate_state((int)i) != MOULT_GATE_NONE) {
-			learn(fd, (int)i);
+			listener_learn(fd, (int)i);
 			interest_discover(fd, (int)i, 0);
 			return (int)i;
 		}
-	fd_set_kind(fd, FD_FOREIGN);
 	return -1;
 }
 
-static bool is_index(int listener)
+void listener_received(int fd)
 {
-	return listener >= 0 && listener < MOULT_LISTENERS;
-}
-
-static void own(int listener)
-{
-	atomic_store(&local[listener].owner, (uint32_t)member_pid());
-}
-
-/* ---- bind ---- */
-
-static bool may_be_ours(int fd, const struct sockaddr *address, socklen_t length)
-{
-	int type = 0;
-	socklen_t size = sizeof(type);
-	return address && length >= sizeof(address->sa_family) &&
-	       length <= sizeof(struct sockaddr_storage) &&
-	       (address->sa_family == AF_INET || address->sa_family == AF_INET6) &&
-	       raw(SYS_getsockopt, fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0 &&
-	       type == SOCK_STREAM && !member_is_borrowed();
-}
-
-int listener_bind(int fd, const struct sockaddr *address, socklen_t length)
-{
-	if (!may_be_ours(fd, address, length))
-		return real.bind(fd, address, length);
-	struct moult_request request = {
-	        .verb = MOULT_BIND, .listener = -1, .address_length = length};
-	for (socklen_t i = 0; i < length; i++)
-		((char *)&request.address)[i] = ((const char *)address)[i];
-	struct moult_reply reply = {.listener = -1};
-	int stored = -1;
-	int error = member_ask(&request, fd, &reply, &stored);
-	if (error < 0 || stored < 0 || !is_index(reply.listener)) {
-		if (stored >= 0)
-			raw(SYS_close, stored);
-		return real.bind(fd, address, length);
-	}
-
-	/* The listening socket takes the place of the fresh one, under the daemon's own number. */
-	int listener = reply.listener;
-	long flags = raw(SYS_fcntl, fd, F_GETFL);
-	long descriptor_flags = raw(SYS_fcntl, fd, F_GETFD);
 	if (fd_kind(fd) != FD_UNKNOWN)
 		listener_closing(fd);
-	interest_discover(fd, listener, 1);
-	long result = raw(SYS_dup3, stored, fd,
-	        descriptor_flags > 0 && (descriptor_flags & FD_CLOEXEC) ? O_CLOEXEC : 0);
-	raw(SYS_close, stored);
-	if (result < 0) /* EBUSY: another thread opens `fd` at this moment */
-		return real.bind(fd, address, length);
-	learn(fd, listener);
-	own(listener);
-	int saved = errno;
-	listener_set_flags(listener, fd, flags > 0 ? flags : 0);
-	errno = saved;
-	return 0;
+	listener_of(fd);
 }
 
-/* ---- listen ---- */
-
-static int announce(int fd, int backlog)
+void listener_own(int listener)
 {
-	struct moult_request request = {.verb = MOULT_LISTEN, .listener = -1, .backlog = backlog};
-	struct moult_reply reply = {.listener = -1};
-	if (member_ask(&request, fd, &reply, NULL) < 0 || !is_index(reply.listener))
-		return -1;
-	return reply.listener;
-}
-
-int listener_listen(int fd, int backlog)
-{
-	int listener = listener_of(fd);
-	if (listener >= 0) {
-		struct moult_request request = {
-		        .verb = MOULT_LISTEN, .listener = listener, .backlog = backlog};
-		struct moult_reply reply;
-		if (member_ask(&request, -1, &reply, NULL) == 0) {
-			own(listener);
-			return 0;
-		}
-		return real.listen(fd, backlog);
-	}
-	int result = real.listen(fd, backlog);
-	if (result < 0 || member_is_borrowed())
-		return result;
-	listener = announce(fd, backlog);
-	if (listener >= 0) {
-		if (fd_kind(fd) != FD_UNKNOWN)
-			listener_closing(fd);
-		learn(fd, listener);
-		own(listener);
-		interest_discover(fd, listener, 0);
-	}
-	return result;
-}
-
-int listener_shutdown(int listener, int fd, int how)
-{
-	struct moult_request request = {.verb = MOULT_SHUT, .listener = listener};
-	struct moult_reply reply;
-	/* Without a launcher nobody else has the socket, and nobody would answer for its queue. */
-	if (member_ask(&request, -1, &reply, NULL) == -ECONNREFUSED)
-		return real.shutdown(fd, how);
-	return 0;
-}
-
-/* ---- accept ---- */
-
-/* Is `fd` the launcher's own connection, made to wake a blocked accept? */
-static bool is_poke(int fd)
-{
-	struct moult_page *page = member_page;
-	uint32_t count = atomic_load(&page->pokes);
-	if (!count)
-		return false;
-	struct sockaddr_in6 peer = {0};
-	socklen_t length = sizeof(peer);
-	if (raw(SYS_getpeername, fd, &peer, &length) < 0)
-		return false;
-	uint32_t address[4];
-	if (peer.sin6_family == AF_INET) {
-		const struct sockaddr_in *v4 = (const void *)&peer;
-		address[0] = address[1] = 0;
-		address[2] = htonl(0xffff);
-		address[3] = v4->sin_addr.s_addr;
-	} else {
-		for (int i = 0; i < 4; i++)
-			address[i] = peer.sin6_addr.s6_addr32[i];
-	}
-	uint32_t port = ntohs(peer.sin6_port); /* at the same place in both families */
-	for (uint32_t i = 0; i < count && i < MOULT_POKES; i++) {
-		struct moult_poke *poke = &page->poke[i];
-		if (atomic_load(&poke->port) != port)
-			continue;
-		bool same = true;
-		for (int j = 0; j < 4; j++)
-			same &= atomic_load(&poke->address[j]) == address[j];
-		if (same)
-			return true;
-	}
-	return false;
+	atomic_store(&local[listener].owner, (uint32_t)member_pid());
 }
 
 static int fail(int error)
@@ -224,8 +82,21 @@ static int fail(int error)
 	return -1;
 }
 
-/* SO_RCVTIMEO of the listener in microseconds, -1 for none. */
-static int64_t receive_timeout(int fd)
+int listener_shutdown(int listener, int fd, int how)
+{
+	if (gate_is_datagram(listener)) /* what the kernel says of one without a peer */
+		return fail(ENOTCONN);
+	struct moult_request request = {.verb = MOULT_SHUT, .listener = listener};
+	struct moult_reply reply;
+	/* Without a launcher nobody else has the socket, and nobody would answer for its queue. */
+	if (member_ask(&request, -1, -1, &reply, NULL) == -ECONNREFUSED)
+		return real.shutdown(fd, how);
+	return 0;
+}
+
+/* ---- accept ---- */
+
+int64_t listener_receive_timeout(int fd)
 {
 	struct timeval limit = {0};
 	socklen_t length = sizeof(limit);
@@ -235,20 +106,17 @@ static int64_t receive_timeout(int fd)
 	return limit.tv_sec * (int64_t)1000000 + limit.tv_usec;
 }
 
-static bool is_watched(int listener)
+bool listener_is_watched(int listener)
 {
 	return atomic_load_explicit(&local[listener].watched, memory_order_relaxed) ||
 	       interest_watches(listener);
 }
 
-/*
- * The daemon was told of a connection that is not for it.  True once per wait: a program that polls
- * and then accepts is sent back to its poll; threads that sit in accept alone do block.
- */
-static bool was_announced(int listener)
+bool listener_was_announced(int listener)
 {
 	uint32_t wait = atomic_load(&waits);
-	return is_watched(listener) && atomic_exchange(&local[listener].declined_at, wait) != wait;
+	return listener_is_watched(listener) &&
+	       atomic_exchange(&local[listener].declined_at, wait) != wait;
 }
 
 int listener_accept(int listener, int fd, struct sockaddr *address, socklen_t *length, int flags)
@@ -261,12 +129,12 @@ int listener_accept(int listener, int fd, struct sockaddr *address, socklen_t *l
 		gate_enter();
 		uint32_t word = atomic_load(&gate->word);
 		uint32_t state = word & MOULT_GATE_STATE;
-		if (state == MOULT_GATE_OPEN || state == MOULT_GATE_NONE) {
+		if (gate_is_open(word)) {
 			int saved = errno;
 			int result = flags < 0 ? real.accept(fd, address, length)
 			                       : real.accept4(fd, address, length, flags);
 			gate_leave();
-			if (result >= 0 && !is_poke(result)) {
+			if (result >= 0 && !poke_is_peer(result)) {
 				connection_opened(result);
 				return result;
 			}
@@ -274,24 +142,26 @@ int listener_accept(int listener, int fd, struct sockaddr *address, socklen_t *l
 				raw(SYS_close, result);
 				if (length)
 					*length = given;
-				if (!nonblock && is_watched(listener))
+				if (!nonblock && listener_is_watched(listener))
 					return fail(ECONNABORTED);
 				continue;
 			}
-			/* A final stop ends the queue with shutdown() once the gate is closed. */
-			if (errno != EINVAL || atomic_load(&gate->word) == word)
+			/* A final stop ends the queue with shutdown(); the gate says so before. */
+			if (errno != EINVAL ||
+			        (!(word & MOULT_GATE_ENDING) && atomic_load(&gate->word) == word))
 				return result;
 			errno = saved;
-			continue;
-		}
-		gate_leave();
+			if (!(word & MOULT_GATE_ENDING))
+				continue;
+		} else
+			gate_leave();
 		if (state == MOULT_GATE_SHUT)
 			return fail(EINVAL);
 		if (nonblock)
 			return fail(EAGAIN);
-		if (was_announced(listener))
+		if (listener_was_announced(listener))
 			return fail(ECONNABORTED);
-		int slept = gate_sleep(listener, word, receive_timeout(fd));
+		int slept = gate_sleep(listener, word, listener_receive_timeout(fd));
 		if (slept < 0)
 			return fail(slept == -ETIMEDOUT ? EAGAIN : -slept);
 	}
@@ -317,8 +187,7 @@ int listener_set_flags(int listener, int fd, long flags)
 	struct moult_gate *gate = gate_of(listener);
 	atomic_store(&gate->nonblock, flags & O_NONBLOCK ? 1 : 0);
 	gate_enter();
-	uint32_t state = gate_state(listener);
-	if (state != MOULT_GATE_OPEN && state != MOULT_GATE_NONE) {
+	if (!gate_is_open(atomic_load(&gate->word))) {
 		long present = raw(SYS_fcntl, fd, F_GETFL);
 		flags = (flags & ~(long)O_NONBLOCK) | (present > 0 ? present & O_NONBLOCK : 0);
 	}
@@ -334,9 +203,8 @@ int listener_set_nonblock(int listener, int fd, unsigned long request, int *argu
 	struct moult_gate *gate = gate_of(listener);
 	atomic_store(&gate->nonblock, *argument ? 1 : 0);
 	gate_enter();
-	uint32_t state = gate_state(listener);
 	int result = 0;
-	if (state == MOULT_GATE_OPEN || state == MOULT_GATE_NONE)
+	if (gate_is_open(atomic_load(&gate->word)))
 		result = real.ioctl(fd, request, argument);
 	gate_leave();
 	return result;
@@ -402,10 +270,6 @@ void listener_inherit(void)
 		return;
 	for (int fd = 0; fd < INHERITED; fd++)
 		listener_of(fd);
-	for (int fd = 0; fd < INHERITED;
-	        fd++) /* FOREIGN is only worth remembering for a listener */
-		if (fd_kind(fd) == FD_FOREIGN)
-			fd_set_kind(fd, FD_UNKNOWN);
 }
 
 bool listener_survives_exec(void)

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The life of a listening socket in this process: adopted in bind() or announced in listen(), asked
- * for connections, and closed.
+ * The life of a listening socket in this process: adopted in bind() or announced in listen()
+ * (shim/adopt.h), asked for connections, and closed.  "Listener" is said of a datagram socket that
+ * is a service as well.
  *
  * Every function that stands for a libc function returns and sets errno as that does.
  */
 #pragma once
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/socket.h>
 #include <sys/types.h>
 
@@ -17,8 +19,14 @@ int listener_of(int fd);
 /* Has this process, or one it was forked from, ever had a listener of ours? */
 bool listener_known(void);
 
-int listener_bind(int fd, const struct sockaddr *address, socklen_t length);
-int listener_listen(int fd, int backlog);
+/* From now on `fd` is that listener. */
+void listener_learn(int fd, int listener);
+
+/* This process has bound it, or called listen(). */
+void listener_own(int listener);
+
+/* A descriptor that has arrived in a message: whatever its number was before is forgotten. */
+void listener_received(int fd);
 
 /* shutdown() on a listener would reset the queue of all generations: kept from the kernel. */
 int listener_shutdown(int listener, int fd, int how);
@@ -35,6 +43,16 @@ int listener_accept(int listener, int fd, struct sockaddr *address, socklen_t *l
 int listener_get_flags(int listener, int fd);
 int listener_set_flags(int listener, int fd, long flags);
 int listener_set_nonblock(int listener, int fd, unsigned long request, int *argument);
+
+/*
+ * The daemon was told of a connection that is not for it.  True once per wait: a program that polls
+ * and then accepts is sent back to its poll; threads that sit in accept alone do block.
+ */
+bool listener_was_announced(int listener);
+bool listener_is_watched(int listener);
+
+/* SO_RCVTIMEO in microseconds, -1 for none. */
+int64_t listener_receive_timeout(int fd);
 
 /* The process polls this listener: a connection may be taken away between "ready" and accept. */
 void listener_watched(int listener);

@@ -63,8 +63,10 @@ static bool variable_parse(const char *text)
 }
 
 /* A connection to the launcher with the request sent, or -errno. Signals may interrupt any step. */
-static int send_request(struct moult_request *request, int fd)
+static int send_request(struct moult_request *request, int fd, int other)
 {
+	int fds[2] = {fd >= 0 ? fd : other, other};
+	size_t count = (size_t)(fd >= 0) + (other >= 0);
 	long channel = raw(SYS_socket, AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 	if (channel < 0)
 		return (int)channel;
@@ -77,16 +79,17 @@ static int send_request(struct moult_request *request, int fd)
 	for (int i = 0; i < MOULT_TOKEN_DIGITS; i++)
 		request->token[i] = token[i];
 	struct iovec part = {request, sizeof(*request)};
-	alignas(struct cmsghdr) char space[CMSG_SPACE(sizeof(int))] = {0};
+	alignas(struct cmsghdr) char space[CMSG_SPACE(sizeof(fds))] = {0};
 	struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
-	if (fd >= 0) {
+	if (count) {
 		message.msg_control = space;
-		message.msg_controllen = sizeof(space);
+		message.msg_controllen = CMSG_SPACE(count * sizeof(int));
 		struct cmsghdr *header = CMSG_FIRSTHDR(&message);
 		header->cmsg_level = SOL_SOCKET;
 		header->cmsg_type = SCM_RIGHTS;
-		header->cmsg_len = CMSG_LEN(sizeof(int));
-		*(int *)(void *)CMSG_DATA(header) = fd;
+		header->cmsg_len = CMSG_LEN(count * sizeof(int));
+		for (size_t i = 0; i < count; i++)
+			((int *)(void *)CMSG_DATA(header))[i] = fds[i];
 	}
 	long result;
 	do
@@ -101,9 +104,10 @@ static int send_request(struct moult_request *request, int fd)
 	return (int)result;
 }
 
-int member_ask(struct moult_request *request, int fd, struct moult_reply *ret_reply, int *ret_fd)
+int member_ask(struct moult_request *request, int fd, int other, struct moult_reply *ret_reply,
+        int *ret_fd)
 {
-	int channel = send_request(request, fd);
+	int channel = send_request(request, fd, other);
 	if (channel < 0)
 		return channel;
 
@@ -133,7 +137,7 @@ int member_ask(struct moult_request *request, int fd, struct moult_reply *ret_re
 
 void member_tell(struct moult_request *request)
 {
-	int channel = send_request(request, -1);
+	int channel = send_request(request, -1, -1);
 	if (channel >= 0)
 		raw(SYS_close, channel);
 }
@@ -167,7 +171,7 @@ void member_join(const char *variable)
 	struct moult_request hello = {.verb = MOULT_HELLO, .listener = -1};
 	struct moult_reply reply;
 	int fd = -1;
-	if (member_ask(&hello, -1, &reply, &fd) < 0 || fd < 0)
+	if (member_ask(&hello, -1, -1, &reply, &fd) < 0 || fd < 0)
 		return;
 	long page = raw(SYS_mmap, NULL, sizeof(struct moult_page), PROT_READ | PROT_WRITE,
 	        MAP_SHARED, fd, 0);

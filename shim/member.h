@@ -34,11 +34,12 @@ struct moult_slot *member_slot(void);
 struct moult_slot *member_slot_if_any(void);
 
 /*
- * One question to the launcher.  `fd` (or -1) goes along and stays ours; *ret_fd (may be NULL) gets
- * the descriptor of the answer, CLOEXEC, or -1, and belongs to the caller.  Returns the answer's
- * error, or -errno when the launcher cannot be asked.
+ * One question to the launcher.  `fd` and `other` (each or -1) go along and stay ours; *ret_fd (may
+ * be NULL) gets the descriptor of the answer, CLOEXEC, or -1, and belongs to the caller.  Returns
+ * the answer's error, or -errno when the launcher cannot be asked.
  */
-int member_ask(struct moult_request *request, int fd, struct moult_reply *ret_reply, int *ret_fd);
+int member_ask(struct moult_request *request, int fd, int other, struct moult_reply *ret_reply,
+        int *ret_fd);
 
 /* The same without an answer. */
 void member_tell(struct moult_request *request);

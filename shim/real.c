@@ -45,6 +45,73 @@ static int first_shutdown(int fd, int how)
 	return (int)finish(raw(SYS_shutdown, fd, how));
 }
 
+static int first_connect(int fd, const struct sockaddr *address, socklen_t length)
+{
+	return (int)finish(raw(SYS_connect, fd, address, length));
+}
+
+static int first_setsockopt(int fd, int level, int name, const void *value, socklen_t length)
+{
+	return (int)finish(raw(SYS_setsockopt, fd, level, name, value, length));
+}
+
+static int first_getsockopt(int fd, int level, int name, void *value, socklen_t *length)
+{
+	return (int)finish(raw(SYS_getsockopt, fd, level, name, value, length));
+}
+
+static ssize_t first_read(int fd, void *data, size_t size)
+{
+	return finish(raw(SYS_read, fd, data, size));
+}
+
+static ssize_t first_readv(int fd, const struct iovec *parts, int count)
+{
+	return finish(raw(SYS_readv, fd, parts, count));
+}
+
+static ssize_t first_recvfrom(
+        int fd, void *data, size_t size, int flags, struct sockaddr *address, socklen_t *length)
+{
+	return finish(raw(SYS_recvfrom, fd, data, size, flags, address, length));
+}
+
+static ssize_t first_recv(int fd, void *data, size_t size, int flags)
+{
+	return first_recvfrom(fd, data, size, flags, NULL, NULL);
+}
+
+static ssize_t first_recvmsg(int fd, struct msghdr *message, int flags)
+{
+	return finish(raw(SYS_recvmsg, fd, message, flags));
+}
+
+static int first_recvmmsg(
+        int fd, struct mmsghdr *messages, unsigned count, int flags, struct timespec *timeout)
+{
+	return (int)finish(raw(SYS_recvmmsg, fd, messages, count, flags, timeout));
+}
+
+static int first_unlinkat(int directory, const char *path, int flags)
+{
+	return (int)finish(raw(SYS_unlinkat, directory, path, flags));
+}
+
+static int first_unlink(const char *path)
+{
+	return first_unlinkat(-100 /* AT_FDCWD */, path, 0);
+}
+
+static int first_renameat2(int from_at, const char *from, int to_at, const char *to, unsigned flags)
+{
+	return (int)finish(raw(SYS_renameat2, from_at, from, to_at, to, flags));
+}
+
+static int first_renameat(int from_at, const char *from, int to_at, const char *to)
+{
+	return first_renameat2(from_at, from, to_at, to, 0);
+}
+
 static int first_close(int fd)
 {
 	return (int)finish(raw(SYS_close, fd));

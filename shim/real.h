@@ -18,6 +18,7 @@
 #include <sys/epoll.h>
 #include <sys/select.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <time.h>
 
 /*
@@ -31,6 +32,19 @@
 	FUNCTION(int, accept, (int, struct sockaddr *, socklen_t *))                               \
 	FUNCTION(int, accept4, (int, struct sockaddr *, socklen_t *, int))                         \
 	FUNCTION(int, shutdown, (int, int))                                                        \
+	FUNCTION(int, connect, (int, const struct sockaddr *, socklen_t))                          \
+	FUNCTION(int, setsockopt, (int, int, int, const void *, socklen_t))                        \
+	FUNCTION(int, getsockopt, (int, int, int, void *, socklen_t *))                            \
+	FUNCTION(ssize_t, read, (int, void *, size_t))                                             \
+	FUNCTION(ssize_t, readv, (int, const struct iovec *, int))                                 \
+	FUNCTION(ssize_t, recv, (int, void *, size_t, int))                                        \
+	FUNCTION(ssize_t, recvfrom, (int, void *, size_t, int, struct sockaddr *, socklen_t *))    \
+	FUNCTION(ssize_t, recvmsg, (int, struct msghdr *, int))                                    \
+	FUNCTION(int, recvmmsg, (int, struct mmsghdr *, unsigned, int, struct timespec *))         \
+	FUNCTION(int, unlink, (const char *))                                                      \
+	FUNCTION(int, unlinkat, (int, const char *, int))                                          \
+	FUNCTION(int, renameat, (int, const char *, int, const char *))                            \
+	FUNCTION(int, renameat2, (int, const char *, int, const char *, unsigned))                 \
 	FUNCTION(int, close, (int))                                                                \
 	FUNCTION(int, close_range, (unsigned, unsigned, int))                                      \
 	FUNCTION(void, closefrom, (int))                                                           \
@@ -65,6 +79,11 @@
 	FUNCTION(int, __poll_chk, (struct pollfd *, nfds_t, int, size_t))                         \
 	FUNCTION(int, __ppoll_chk,                                                                \
 	        (struct pollfd *, nfds_t, const struct timespec *, const sigset_t *, size_t))     \
+	FUNCTION(int, remove, (const char *))                                                     \
+	FUNCTION(ssize_t, __read_chk, (int, void *, size_t, size_t))                              \
+	FUNCTION(ssize_t, __recv_chk, (int, void *, size_t, size_t, int))                         \
+	FUNCTION(ssize_t, __recvfrom_chk,                                                         \
+	        (int, void *, size_t, size_t, int, struct sockaddr *, socklen_t *))               \
 	FUNCTION(int, pthread_setcanceltype, (int, int *))                                        \
 	FUNCTION(int, pthread_key_create, (pthread_key_t *, void (*)(void *)))                    \
 	FUNCTION(int, pthread_setspecific, (pthread_key_t, const void *))                         \

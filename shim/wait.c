@@ -47,8 +47,7 @@ static uint32_t state_now(void)
 
 static bool is_closed(int listener)
 {
-	uint32_t state = gate_state(listener);
-	return state != MOULT_GATE_OPEN && state != MOULT_GATE_NONE;
+	return !gate_is_open(atomic_load(&gate_of(listener)->word));
 }
 
 static void settle(uint32_t now)
@@ -258,7 +257,11 @@ int wait_poll(
 		for (nfds_t i = 0; i < count; i++) {
 			copy[i] = fds[i];
 			int listener = fds[i].fd < 0 ? -1 : fd_listener(fds[i].fd);
-			if (listener >= 0 && is_closed(listener))
+			if (listener < 0 || !is_closed(listener))
+				continue;
+			/* A datagram socket may still be sent from. */
+			copy[i].events &= POLLOUT;
+			if (!copy[i].events || !gate_is_datagram(listener))
 				copy[i].fd = -1;
 		}
 		struct timespec part = slice(deadline, &last);

@@ -1,0 +1,409 @@
+/* SPDX-License-Identifier: MIT */
+/* How a socket of the daemon becomes a listener that generations share. */
+#include "shim/adopt.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stddef.h>
+#include <time.h>
+
+#include "shim/fdtable.h"
+#include "shim/gate.h"
+#include "shim/interest.h"
+#include "shim/listener.h"
+#include "shim/place.h"
+#include "shim/raw.h"
+#include "shim/real.h"
+
+#ifndef MCAST_JOIN_GROUP
+#define MCAST_JOIN_GROUP         42
+#define MCAST_LEAVE_GROUP        45
+#define MCAST_JOIN_SOURCE_GROUP  46
+#define MCAST_LEAVE_SOURCE_GROUP 47
+#endif
+
+static bool is_index(int listener)
+{
+	return listener >= 0 && listener < MOULT_LISTENERS;
+}
+
+static int option(int fd, int name)
+{
+	int value = -1;
+	socklen_t size = sizeof(value);
+	return raw(SYS_getsockopt, fd, SOL_SOCKET, name, &value, &size) < 0 ? -1 : value;
+}
+
+static bool is_inet(int family)
+{
+	return family == AF_INET || family == AF_INET6;
+}
+
+static uint16_t port_of(const struct sockaddr *address)
+{
+	/* The port is at the same place in both families. */
+	return ntohs(((const struct sockaddr_in *)(const void *)address)->sin_port);
+}
+
+/* ---- bind ---- */
+
+/* A port that is, or has been, served by datagrams. */
+static bool is_known_port(uint16_t port)
+{
+	struct moult_page *page = member_page;
+	uint32_t count = atomic_load(&page->listeners);
+	uint32_t kind = MOULT_DATAGRAM | (uint32_t)port << MOULT_PORT_SHIFT;
+	for (uint32_t i = 0; i < count && i < MOULT_LISTENERS; i++)
+		if (atomic_load(&page->gate[i].kind) == kind)
+			return true;
+	return false;
+}
+
+/*
+ * Datagram sockets are bound to ask questions, too: those to port 0, and all that a generation binds
+ * once it serves, unless it is to an address that is known as a service.
+ */
+static bool is_service(int family, const struct sockaddr *address, socklen_t length)
+{
+	bool serving = atomic_load(&member_page->serving);
+	if (is_inet(family))
+		return port_of(address) && (!serving || is_known_port(port_of(address)));
+	return !serving || place_listener_at(address, length) >= 0;
+}
+
+static bool may_be_ours(int fd, const struct sockaddr *address, socklen_t length)
+{
+	if (!address || length <= sizeof(address->sa_family) ||
+	        length > sizeof(struct sockaddr_storage) || member_is_borrowed())
+		return false;
+	int family = address->sa_family, type = option(fd, SO_TYPE);
+	if (is_inet(family) && length >= 16 /* up to and with the port, in both families */)
+		return type == SOCK_STREAM ||
+		       (type == SOCK_DGRAM && is_service(family, address, length));
+	return family == AF_UNIX &&
+	       (type == SOCK_STREAM || type == SOCK_SEQPACKET ||
+	               (type == SOCK_DGRAM && is_service(family, address, length)));
+}
+
+/*
+ * The shared socket takes the place of the daemon's, under the daemon's own number and with its
+ * FD_CLOEXEC.  `stored` is consumed.  False: another thread opens that number at this moment.
+ */
+static bool take_place(int fd, int listener, int stored)
+{
+	long flags = raw(SYS_fcntl, fd, F_GETFL);
+	long descriptor_flags = raw(SYS_fcntl, fd, F_GETFD);
+	if (fd_kind(fd) != FD_UNKNOWN)
+		listener_closing(fd);
+	interest_discover(fd, listener, 1);
+	long result = raw(SYS_dup3, stored, fd,
+	        descriptor_flags > 0 && (descriptor_flags & FD_CLOEXEC) ? O_CLOEXEC : 0);
+	raw(SYS_close, stored);
+	if (result < 0)
+		return false;
+	listener_learn(fd, listener);
+	listener_own(listener);
+	int saved = errno;
+	listener_set_flags(listener, fd, flags > 0 ? flags : 0);
+	errno = saved;
+	return true;
+}
+
+/* The launcher keeps the socket; or has one that it is to be replaced by. */
+static void announce(int fd, int backlog)
+{
+	struct moult_request request = {.verb = MOULT_LISTEN, .listener = -1, .backlog = backlog};
+	struct moult_reply reply = {.listener = -1};
+	int stored = -1;
+	int error = member_ask(&request, fd, -1, &reply, &stored);
+	if (error < 0 || !is_index(reply.listener)) {
+		if (stored >= 0)
+			raw(SYS_close, stored);
+		return;
+	}
+	if (stored >= 0) {
+		take_place(fd, reply.listener, stored);
+		return;
+	}
+	if (fd_kind(fd) != FD_UNKNOWN)
+		listener_closing(fd);
+	listener_learn(fd, reply.listener);
+	listener_own(reply.listener);
+	interest_discover(fd, reply.listener, 0);
+}
+
+static void nap(void)
+{
+	struct timespec t = {0, 1000000};
+	raw(SYS_nanosleep, &t, NULL);
+}
+
+static void request_set_address(
+        struct moult_request *request, const struct sockaddr *address, socklen_t length)
+{
+	request->address_length = length;
+	for (socklen_t i = 0; i < length; i++)
+		((char *)&request->address)[i] = ((const char *)address)[i];
+}
+
+/*
+ * The address is taken: by another one of the running generation's, perhaps, that it overlaps and
+ * will take the place of.
+ */
+static int bind_beside(int fd, const struct sockaddr *address, socklen_t length, int saved)
+{
+	struct moult_request request = {.verb = MOULT_YIELD, .listener = -1};
+	struct moult_reply reply;
+	int before = option(fd, SO_REUSEPORT);
+	request_set_address(&request, address, length);
+	if (member_ask(&request, fd, -1, &reply, NULL) < 0)
+		return -1; /* errno is bind()'s */
+	int result = real.bind(fd, address, length);
+	if (result == 0)
+		errno = saved;
+	else
+		raw(SYS_setsockopt, fd, SOL_SOCKET, SO_REUSEPORT, &before, sizeof(before));
+	return result;
+}
+
+static int bind_fresh(int fd, const struct sockaddr *address, socklen_t length)
+{
+	int saved = errno;
+	int result = real.bind(fd, address, length);
+	if (result < 0 && errno == EADDRINUSE && is_inet(address->sa_family) && port_of(address))
+		result = bind_beside(fd, address, length, saved);
+	/* There is no listen() to come. */
+	if (result == 0 && option(fd, SO_TYPE) == SOCK_DGRAM)
+		announce(fd, 0);
+	return result;
+}
+
+int adopt_bind(int fd, const struct sockaddr *address, socklen_t length)
+{
+	char room[PLACE_ROOM];
+	if (!may_be_ours(fd, address, length))
+		return real.bind(fd, address, length);
+	struct moult_request request = {.verb = MOULT_BIND, .listener = -1};
+	struct moult_reply reply = {.listener = -1};
+	int directory = -1, stored = -1, error;
+	const char *path = address->sa_family == AF_UNIX ? place_of(address, length, room) : NULL;
+	if (path) {
+		directory = place_open(AT_FDCWD, path, &request);
+		if (directory < 0)
+			return real.bind(fd, address, length); /* the kernel says what is wrong */
+	} else
+		request_set_address(&request, address, length);
+	while ((error = member_ask(&request, fd, directory, &reply, &stored)) == -EAGAIN)
+		nap();
+	if (directory >= 0)
+		raw(SYS_close, directory);
+	if (error >= 0 && stored >= 0 && is_index(reply.listener))
+		return take_place(fd, reply.listener, stored) ? 0 : real.bind(fd, address, length);
+	if (stored >= 0)
+		raw(SYS_close, stored);
+	return bind_fresh(fd, address, length);
+}
+
+/* ---- listen ---- */
+
+/* TCP: the launcher makes it listen, so that two of a group cannot both be the first. */
+static int listen_by_launcher(int fd, int backlog)
+{
+	struct moult_request request = {.verb = MOULT_LISTEN, .listener = -1, .backlog = backlog};
+	struct moult_reply reply = {.listener = -1};
+	int stored = -1;
+	if (member_ask(&request, fd, -1, &reply, &stored) < 0)
+		return real.listen(fd, backlog);
+	if (stored >= 0)
+		return is_index(reply.listener) && take_place(fd, reply.listener, stored)
+		               ? 0
+		               : real.listen(fd, backlog);
+	if (!is_index(reply.listener)) /* it listens, but is not handed over */
+		return 0;
+	if (fd_kind(fd) != FD_UNKNOWN)
+		listener_closing(fd);
+	listener_learn(fd, reply.listener);
+	listener_own(reply.listener);
+	interest_discover(fd, reply.listener, 0);
+	return 0;
+}
+
+/*
+ * Again, or for the first time on an adopted one: with the backlog that the launcher allows while
+ * another generation has the queue.  The call is the daemon's, for clients of a UNIX socket are told
+ * who made it (SO_PEERCRED).
+ */
+static int listen_again(int listener, int fd, int backlog)
+{
+	struct moult_request request = {
+	        .verb = MOULT_LISTEN, .listener = listener, .backlog = backlog};
+	struct moult_reply reply;
+	if (member_ask(&request, -1, -1, &reply, NULL) < 0)
+		return real.listen(fd, backlog);
+	listener_own(listener);
+	if (reply.listener < 0) /* not before the switch */
+		return 0;
+	return real.listen(fd, reply.backlog);
+}
+
+int adopt_listen(int fd, int backlog)
+{
+	int listener = listener_of(fd);
+	if (listener >= 0 && !gate_is_datagram(listener))
+		return listen_again(listener, fd, backlog);
+	if (member_is_borrowed())
+		return real.listen(fd, backlog);
+	if (is_inet(option(fd, SO_DOMAIN)) && option(fd, SO_TYPE) == SOCK_STREAM)
+		return listen_by_launcher(fd, backlog);
+	int result = real.listen(fd, backlog);
+	if (result == 0)
+		announce(fd, backlog);
+	return result;
+}
+
+/* ---- connect ---- */
+
+bool adopt_hides(const struct sockaddr *address, socklen_t length)
+{
+	int listener = place_listener_at(address, length);
+	return listener >= 0 && !atomic_load(&member_page->serving) &&
+	       gate_state(listener) == MOULT_GATE_NONE;
+}
+
+void adopt_connected(int listener)
+{
+	struct moult_request request = {.verb = MOULT_CONNECTED, .listener = listener};
+	struct moult_reply reply;
+	(void)member_ask(&request, -1, -1, &reply, NULL); /* without a launcher: nobody shares it */
+}
+
+/* ---- options ---- */
+
+/* The template's descriptor, for the caller to close; -1: the options are the socket's own. */
+static int template_of(int listener)
+{
+	struct moult_request request = {.verb = MOULT_TEMPLATE, .listener = listener};
+	struct moult_reply reply;
+	int template = -1;
+	if (gate_state(listener) != MOULT_GATE_WARMING)
+		return -1;
+	(void)member_ask(&request, -1, -1, &reply, &template);
+	return template;
+}
+
+static bool is_join(int level, int name)
+{
+	return (level == IPPROTO_IP && (name == IP_ADD_MEMBERSHIP || name == MCAST_JOIN_GROUP ||
+	                                       name == IP_ADD_SOURCE_MEMBERSHIP ||
+	                                       name == MCAST_JOIN_SOURCE_GROUP)) ||
+	       (level == IPPROTO_IPV6 && (name == IPV6_JOIN_GROUP || name == MCAST_JOIN_GROUP ||
+	                                         name == MCAST_JOIN_SOURCE_GROUP));
+}
+
+static bool is_leave(int level, int name)
+{
+	return (level == IPPROTO_IP && (name == IP_DROP_MEMBERSHIP || name == MCAST_LEAVE_GROUP ||
+	                                       name == IP_DROP_SOURCE_MEMBERSHIP ||
+	                                       name == MCAST_LEAVE_SOURCE_GROUP)) ||
+	       (level == IPPROTO_IPV6 && (name == IPV6_LEAVE_GROUP || name == MCAST_LEAVE_GROUP ||
+	                                         name == MCAST_LEAVE_SOURCE_GROUP));
+}
+
+/* The groups are the shared socket's: the generation before has joined, a later one stays. */
+static int set_membership(
+        int listener, int fd, int level, int name, const void *value, socklen_t length)
+{
+	int saved = errno;
+	if (is_leave(level, name) && gate_state(listener) != MOULT_GATE_OPEN)
+		return 0;
+	int result = real.setsockopt(fd, level, name, value, length);
+	if (result < 0 && errno == EADDRINUSE && gate_state(listener) == MOULT_GATE_WARMING) {
+		errno = saved;
+		result = 0;
+	}
+	return result;
+}
+
+int adopt_set_option(int listener, int fd, int level, int name, const void *value, socklen_t length)
+{
+	if (is_join(level, name) || is_leave(level, name))
+		return set_membership(listener, fd, level, name, value, length);
+	int template = template_of(listener);
+	if (template <0)
+		return real.setsockopt(fd, level, name, value, length);
+	int result = real.setsockopt(template, level, name, value, length);
+	raw(SYS_close, template);
+	return result;
+}
+
+/* What only the socket itself knows; all else is as the daemon has set it on the template. */
+static bool is_state(int level, int name)
+{
+	return (level == SOL_SOCKET && (name == SO_ACCEPTCONN || name == SO_ERROR)) ||
+	       (level == IPPROTO_TCP && name == TCP_INFO);
+}
+
+int adopt_get_option(int listener, int fd, int level, int name, void *value, socklen_t *length)
+{
+	int template = is_state(level, name) ? -1 : template_of(listener);
+	int result = real.getsockopt(template >= 0 ? template : fd, level, name, value, length);
+	if (template >= 0)
+		raw(SYS_close, template);
+	/* One that will only listen at the switch does so for the daemon. */
+	if (result == 0 && level == SOL_SOCKET && name == SO_ACCEPTCONN && value && length &&
+	        *length == sizeof(int) && !gate_is_datagram(listener) &&
+	        gate_state(listener) == MOULT_GATE_WARMING)
+		*(int *)value = 1;
+	return result;
+}
+
+/* ---- paths ---- */
+
+void adopt_unlinked(int listener)
+{
+	struct moult_request request = {.verb = MOULT_UNLINKED, .listener = listener};
+	member_tell(&request);
+}
+
+/* Every descriptor of this process that was the one becomes the other. */
+static void replace_all(int from, int to, int stored)
+{
+	for (int fd = 0, end = atomic_load(&fd_table_end); fd < end; fd++)
+		if (fd_listener(fd) == from) {
+			long copy = raw(SYS_fcntl, stored, F_DUPFD_CLOEXEC, 3);
+			if (copy >= 0)
+				take_place(fd, to, (int)copy);
+		}
+	raw(SYS_close, stored);
+}
+
+bool adopt_replaces(int listener, int from_at, const char *from)
+{
+	struct moult_request request = {.verb = MOULT_REPLACE, .listener = listener};
+	struct moult_reply reply = {.listener = -1};
+	int stored = -1;
+	int directory = place_open(from_at, from, &request);
+	if (directory < 0)
+		return false;
+	int error = member_ask(&request, directory, -1, &reply, &stored);
+	raw(SYS_close, directory);
+	if (error < 0)
+		return false;
+	if (stored >= 0)
+		replace_all(reply.backlog, listener, stored);
+	raw(SYS_unlinkat, from_at, from, 0);
+	return true;
+}
+
+void adopt_moved(int listener, int to_at, const char *to)
+{
+	struct moult_request request = {.verb = MOULT_MOVED, .listener = listener};
+	struct moult_reply reply;
+	int directory = place_open(to_at, to, &request);
+	if (directory < 0)
+		return;
+	(void)member_ask(&request, directory, -1, &reply, NULL);
+	raw(SYS_close, directory);
+}

@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: MIT */
+/* Reading from a datagram socket that generations share. */
+#include "shim/datagram.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/un.h>
+
+#include "shim/gate.h"
+#include "shim/listener.h"
+#include "shim/poke.h"
+#include "shim/raw.h"
+#include "shim/real.h"
+
+static int fail(int error)
+{
+	errno = error;
+	return -1;
+}
+
+/*
+ * A poke that has only been looked at is taken out.  Should another thread have read it meanwhile,
+ * the next one is left alone as long as it can be told: the launcher pokes blocking readers only,
+ * and those do not look first.
+ */
+static void discard_poke(int fd)
+{
+	char byte;
+	raw(SYS_recvfrom, fd, &byte, sizeof(byte), MSG_DONTWAIT, NULL, NULL);
+}
+
+/*
+ * One real read in our turn.  The sender's address goes into room of our own, since only it tells a
+ * poke, and is then cut to what the daemon has room for, as the kernel does.
+ */
+static ssize_t read_one(int fd, struct msghdr *message, int flags, bool *ret_poke)
+{
+	struct sockaddr_storage from;
+	struct msghdr mine = *message;
+	mine.msg_name = &from;
+	mine.msg_namelen = sizeof(from);
+	ssize_t result = real.recvmsg(fd, &mine, flags);
+	*ret_poke = result >= 0 && poke_is_from(&from, mine.msg_namelen);
+	if (result < 0 || *ret_poke) {
+		if (*ret_poke && (flags & MSG_PEEK))
+			discard_poke(fd);
+		return result;
+	}
+	for (socklen_t i = 0; message->msg_name && i < message->msg_namelen && i < mine.msg_namelen;
+	        i++)
+		((char *)message->msg_name)[i] = ((char *)&from)[i];
+	mine.msg_name = message->msg_name;
+	if (!message->msg_name)
+		mine.msg_namelen = message->msg_namelen;
+	*message = mine;
+	return result;
+}
+
+static void count(int flags)
+{
+	if (!(flags & (MSG_PEEK | MSG_ERRQUEUE)))
+		atomic_fetch_add_explicit(&member_slot()->datagrams, 1, memory_order_relaxed);
+}
+
+/* 0: our turn may have come; else the errno to fail with. */
+static int wait_for_turn(int listener, int fd, uint32_t word, bool nonblock)
+{
+	if (nonblock || listener_was_announced(listener))
+		return EAGAIN;
+	int slept = gate_sleep(listener, word, listener_receive_timeout(fd));
+	return slept == -ETIMEDOUT ? EAGAIN : -slept;
+}
+
+ssize_t datagram_receive(int listener, int fd, struct msghdr *message, int flags)
+{
+	struct moult_gate *gate = gate_of(listener);
+	gate_mark_waiting(listener);
+	for (;;) {
+		bool nonblock = (flags & MSG_DONTWAIT) ||
+		                atomic_load_explicit(&gate->nonblock, memory_order_relaxed);
+		gate_enter();
+		uint32_t word = atomic_load(&gate->word);
+		/* Errors of what we have sent are ours at any time. */
+		if (gate_is_open(word) || (flags & MSG_ERRQUEUE)) {
+			int saved = errno;
+			bool poke;
+			ssize_t result = read_one(fd, message, flags, &poke);
+			gate_leave();
+			if (!poke) {
+				if (result >= 0)
+					count(flags);
+				return result;
+			}
+			errno = saved;
+			if (!nonblock && listener_is_watched(listener))
+				return fail(EAGAIN);
+			continue;
+		}
+		gate_leave();
+		int error = wait_for_turn(listener, fd, word, nonblock);
+		if (error)
+			return fail(error);
+	}
+}
+
+ssize_t datagram_receive_into(int listener, int fd, void *data, size_t size, int flags,
+        struct sockaddr *address, socklen_t *length)
+{
+	struct iovec part = {data, size};
+	struct msghdr message = {.msg_iov = &part,
+	        .msg_iovlen = 1,
+	        .msg_name = address,
+	        .msg_namelen = address && length ? *length : 0};
+	ssize_t result = datagram_receive(listener, fd, &message, flags);
+	if (result >= 0 && address && length)
+		*length = message.msg_namelen;
+	return result;
+}
+
+static int64_t now(void)
+{
+	struct timespec t;
+	raw(SYS_clock_gettime, CLOCK_MONOTONIC, &t);
+	return t.tv_sec * INT64_C(1000000000) + t.tv_nsec;
+}
+
+/* May the kernel read them all at once? Only if each will tell where it came from. */
+static bool all_have_names(int listener, const struct mmsghdr *messages, unsigned count)
+{
+	bool inet = atomic_load(&gate_of(listener)->kind) >> MOULT_PORT_SHIFT;
+	socklen_t needed = inet ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_un);
+	for (unsigned i = 0; i < count; i++)
+		if (!messages[i].msg_hdr.msg_name || messages[i].msg_hdr.msg_namelen < needed)
+			return false;
+	return true;
+}
+
+/* One at a time; an error after the first is left for the next call, as recvmmsg(2) has it. */
+static int receive_each(int listener, int fd, struct mmsghdr *messages, unsigned count, int flags,
+        const struct timespec *timeout)
+{
+	int64_t deadline =
+	        timeout ? now() + timeout->tv_sec * INT64_C(1000000000) + timeout->tv_nsec
+	                : INT64_MAX;
+	int saved = errno;
+	unsigned i = 0;
+	while (i < count) {
+		bool wait = i == 0 || !(flags & MSG_WAITFORONE);
+		ssize_t result = datagram_receive(listener, fd, &messages[i].msg_hdr,
+		        (flags & ~MSG_WAITFORONE) | (wait ? 0 : MSG_DONTWAIT));
+		if (result < 0)
+			break;
+		messages[i++].msg_len = (unsigned)result;
+		/* Looked at after each, as the kernel does (recvmmsg(2), BUGS). */
+		if (deadline != INT64_MAX && now() >= deadline)
+			break;
+	}
+	if (i == 0)
+		return -1;
+	errno = saved;
+	return (int)i;
+}
+
+static void copy(void *to, const void *from, size_t size)
+{
+	for (size_t i = 0; i < size; i++)
+		((char *)to)[i] = ((const char *)from)[i];
+}
+
+/* Moves a received datagram one place down, into the buffers that a poke had taken. */
+static void move_message(struct mmsghdr *to, const struct mmsghdr *from)
+{
+	size_t left = from->msg_len, at = 0, out = 0, in = 0, moved = 0;
+	/* int, and padding behind it, in musl */
+	unsigned sources = (unsigned)from->msg_hdr.msg_iovlen,
+	         targets = (unsigned)to->msg_hdr.msg_iovlen;
+	while (left && in < sources && out < targets) {
+		const struct iovec *source = &from->msg_hdr.msg_iov[in];
+		const struct iovec *target = &to->msg_hdr.msg_iov[out];
+		size_t part = source->iov_len - moved;
+		if (part > target->iov_len - at)
+			part = target->iov_len - at;
+		if (part > left)
+			part = left;
+		copy((char *)target->iov_base + at, (const char *)source->iov_base + moved, part);
+		left -= part;
+		at += part;
+		moved += part;
+		if (moved == source->iov_len)
+			in++, moved = 0;
+		if (at == target->iov_len)
+			out++, at = 0;
+	}
+	to->msg_len = from->msg_len - (unsigned)left;
+	to->msg_hdr.msg_flags = from->msg_hdr.msg_flags | (left ? MSG_TRUNC : 0);
+	to->msg_hdr.msg_namelen = from->msg_hdr.msg_namelen;
+	copy(to->msg_hdr.msg_name, from->msg_hdr.msg_name, from->msg_hdr.msg_namelen);
+	to->msg_hdr.msg_controllen = from->msg_hdr.msg_controllen;
+	copy(to->msg_hdr.msg_control, from->msg_hdr.msg_control,
+	        (unsigned)from->msg_hdr.msg_controllen);
+}
+
+/* Pokes wake blocked readers only: one in a batch is rare. */
+static int without_pokes(struct mmsghdr *messages, int count)
+{
+	int kept = 0;
+	for (int i = 0; i < count; i++) {
+		if (poke_is_from(messages[i].msg_hdr.msg_name, messages[i].msg_hdr.msg_namelen))
+			continue;
+		if (kept != i)
+			move_message(&messages[kept], &messages[i]);
+		kept++;
+	}
+	return kept;
+}
+
+int datagram_receive_many(int listener, int fd, struct mmsghdr *messages, unsigned count, int flags,
+        const struct timespec *timeout)
+{
+	struct moult_gate *gate = gate_of(listener);
+	bool nonblock = (flags & MSG_DONTWAIT) ||
+	                atomic_load_explicit(&gate->nonblock, memory_order_relaxed);
+	if (!nonblock || (flags & MSG_PEEK) || !all_have_names(listener, messages, count))
+		return receive_each(listener, fd, messages, count, flags, timeout);
+	gate_mark_waiting(listener);
+	gate_enter();
+	if (!gate_is_open(atomic_load(&gate->word)) && !(flags & MSG_ERRQUEUE)) {
+		gate_leave();
+		return fail(EAGAIN);
+	}
+	int saved = errno;
+	int result = real.recvmmsg(fd, messages, count, flags, (struct timespec *)(void *)timeout);
+	gate_leave();
+	if (result > 0 && atomic_load(&member_page->pokes)) {
+		errno = saved;
+		result = without_pokes(messages, result);
+		if (!result)
+			return fail(EAGAIN);
+	}
+	if (result > 0)
+		atomic_fetch_add_explicit(
+		        &member_slot()->datagrams, (uint64_t)result, memory_order_relaxed);
+	return result;
+}

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * unlink and rename: the path of a live UNIX socket belongs to the launcher.
+ *
+ * A daemon removes it before it binds, which would cut the running generation off, and when it
+ * exits, which would cut off the next.  It is told that it has; the launcher removes the path at the
+ * end if the last generation had.
+ */
+#include <fcntl.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "shim/adopt.h"
+#include "shim/interpose.h"
+#include "shim/member.h"
+#include "shim/place.h"
+#include "shim/real.h"
+
+/* True: it is a live socket's, stays, and the daemon shall believe that it is gone. */
+static bool stays(int at, const char *path)
+{
+	int listener = place_is_possible() ? place_listener(at, path, false) : -1;
+	if (listener < 0 || member_is_borrowed() || !place_is_writable(at, path))
+		return false;
+	adopt_unlinked(listener);
+	return true;
+}
+
+INTERPOSE(int, unlink, const char *path)
+{
+	return stays(AT_FDCWD, path) ? 0 : real.unlink(path);
+}
+
+INTERPOSE(int, unlinkat, int directory, const char *path, int flags)
+{
+	return !flags && stays(directory, path) ? 0 : real.unlinkat(directory, path, flags);
+}
+
+INTERPOSE(int, remove, const char *path)
+{
+	if (stays(AT_FDCWD, path))
+		return 0;
+	if (!real.remove)
+		real_resolve();
+	return real.remove(path);
+}
+
+/* What a rename() means for live sockets; *ret_moved: the one that it moves, to be told of after. */
+static bool rename_is_done(int from_at, const char *from, int to_at, const char *to, int *ret_moved)
+{
+	*ret_moved = -1;
+	if (!place_is_possible() || !from || !to || member_is_borrowed())
+		return false;
+	int over = place_listener(to_at, to, false);
+	*ret_moved = place_listener(from_at, from, false);
+	return over >= 0 && over != *ret_moved && place_is_writable(to_at, to) &&
+	       adopt_replaces(over, from_at, from);
+}
+
+INTERPOSE(int, renameat, int from_at, const char *from, int to_at, const char *to)
+{
+	int moved;
+	if (rename_is_done(from_at, from, to_at, to, &moved))
+		return 0;
+	int result = real.renameat(from_at, from, to_at, to);
+	if (result == 0 && moved >= 0)
+		adopt_moved(moved, to_at, to);
+	return result;
+}
+
+INTERPOSE(int, rename, const char *from, const char *to)
+{
+	return interposed_renameat(AT_FDCWD, from, AT_FDCWD, to);
+}
+
+INTERPOSE(int, renameat2, int from_at, const char *from, int to_at, const char *to, unsigned flags)
+{
+	int moved = -1;
+	/* RENAME_NOREPLACE fails if there is a path, RENAME_EXCHANGE keeps both. */
+	if (!flags && rename_is_done(from_at, from, to_at, to, &moved))
+		return 0;
+	int result = real.renameat2(from_at, from, to_at, to, flags);
+	if (result == 0 && moved >= 0)
+		adopt_moved(moved, to_at, to);
+	return result;
+}

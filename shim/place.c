@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: MIT */
+/* Where a UNIX socket's path is, and which listener it belongs to. */
+#include "shim/place.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "shim/member.h"
+#include "shim/raw.h"
+
+#ifndef SYS_faccessat2
+#define SYS_faccessat2 439
+#endif
+
+/* The directory part of `path` into `room`; returns the last component, or NULL. */
+static const char *split(const char *path, char room[PATH_MAX])
+{
+	size_t length = 0, slash = 0;
+	bool any = false;
+	for (; path[length]; length++)
+		if (path[length] == '/') {
+			slash = length;
+			any = true;
+		}
+	const char *name = any ? path + slash + 1 : path;
+	if (!*name || length >= PATH_MAX)
+		return NULL;
+	size_t end = 0;
+	if (any)
+		for (; end <= slash; end++)
+			room[end] = path[end];
+	else
+		room[end++] = '.';
+	room[end] = '\0';
+	return name;
+}
+
+int place_open(int at, const char *path, struct moult_request *request)
+{
+	char directory[PATH_MAX];
+	struct sockaddr_un *un = (struct sockaddr_un *)&request->address;
+	const char *name = split(path, directory);
+	size_t length = 0;
+	if (!name)
+		return -EINVAL;
+	un->sun_family = AF_UNIX;
+	for (; name[length]; length++) {
+		if (length == sizeof(un->sun_path) - 1)
+			return -ENAMETOOLONG;
+		un->sun_path[length] = name[length];
+	}
+	un->sun_path[length] = '\0';
+	request->address_length = (uint32_t)(offsetof(struct sockaddr_un, sun_path) + length + 1);
+	return (int)raw(SYS_openat, at, directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
+}
+
+const char *place_of(const struct sockaddr *address, socklen_t length, char *room)
+{
+	const struct sockaddr_un *un = (const void *)address;
+	size_t most = length - offsetof(struct sockaddr_un, sun_path), n = 0;
+	if (length <= offsetof(struct sockaddr_un, sun_path) || length > sizeof(*un) ||
+	        !un->sun_path[0])
+		return NULL;
+	for (; n < most && un->sun_path[n]; n++)
+		room[n] = un->sun_path[n];
+	room[n] = '\0';
+	return room;
+}
+
+bool place_is_possible(void)
+{
+	return member_page && atomic_load_explicit(&member_page->paths, memory_order_relaxed);
+}
+
+static int find(uint64_t device, uint64_t inode)
+{
+	struct moult_page *page = member_page;
+	uint32_t count = atomic_load(&page->listeners);
+	for (uint32_t i = 0; i < count && i < MOULT_LISTENERS; i++)
+		if (atomic_load(&page->gate[i].path_inode) == inode &&
+		        atomic_load(&page->gate[i].path_device) == device)
+			return (int)i;
+	return -1;
+}
+
+int place_listener(int at, const char *path, bool follow)
+{
+	struct stat status;
+	if (!place_is_possible() || !path ||
+	        raw(SYS_newfstatat, at, path, &status, follow ? 0 : AT_SYMLINK_NOFOLLOW) < 0 ||
+	        !S_ISSOCK(status.st_mode))
+		return -1;
+	return find(status.st_dev, status.st_ino);
+}
+
+int place_listener_at(const struct sockaddr *address, socklen_t length)
+{
+	char room[PLACE_ROOM];
+	const struct sockaddr_un *un = (const void *)address;
+	if (!place_is_possible() || !address || length <= sizeof(sa_family_t) ||
+	        length > sizeof(*un) || un->sun_family != AF_UNIX)
+		return -1;
+	const char *path = place_of(address, length, room);
+	if (path)
+		return place_listener(AT_FDCWD, path, true);
+	return find(MOULT_ABSTRACT, moult_hash(MOULT_HASH_START, un->sun_path,
+	                                    length - offsetof(struct sockaddr_un, sun_path)));
+}
+
+bool place_is_writable(int at, const char *path)
+{
+	char directory[PATH_MAX];
+	if (!split(path, directory))
+		return false;
+	long result = raw(SYS_faccessat2, at, directory, W_OK | X_OK, AT_EACCESS);
+	return result >= 0 || result == -ENOSYS;
+}

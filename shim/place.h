@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Where a UNIX socket's path is, and which listener it belongs to.
+ *
+ * Paths are resolved here, in the daemon: it may have another root, working directory or set of
+ * mounts than the launcher.  A live socket's path is known by the file it names, which the launcher
+ * publishes in every generation's page.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <sys/socket.h>
+
+#include "shim/contract.h"
+
+/*
+ * Opens the directory that `path` is in (O_PATH, CLOEXEC; the caller closes it), and puts the last
+ * component into the request's address.  -errno.
+ */
+int place_open(int at, const char *path, struct moult_request *request);
+
+/* The path in a sockaddr_un, ended by a NUL in `room` (109 bytes); NULL: it has none. */
+enum { PLACE_ROOM = 109 };
+const char *place_of(const struct sockaddr *address, socklen_t length, char *room);
+
+/* The listener whose live socket the path names, or -1. `follow`: through a symbolic link. */
+int place_listener(int at, const char *path, bool follow);
+
+/* The listener that has that address, of whatever UNIX kind, or -1. */
+int place_listener_at(const struct sockaddr *address, socklen_t length);
+
+/* Are there any such listeners? Nearly free. */
+bool place_is_possible(void);
+
+/* Could this process remove what is at `path`, as far as its directory's mode says? */
+bool place_is_writable(int at, const char *path);
