@@ -9,8 +9,10 @@
  * An answer names who gave it (its tag: the text between two markers), and is accounted to the
  * instant at which its connection was started.  So a test can say "whatever was started after the
  * switch was answered by the new generation" without asking how long an answer may take.
+ *
+ * A datagram is a connection of one question: its socket carries a number, asks once, and is kept
+ * open for a while after the answer, to see whether somebody else answers too.
  */
-#include <arpa/inet.h>
 #include <ctype.h>
 #include <errno.h>
 #include <getopt.h>
@@ -29,6 +31,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "tests/harness/load_address.h"
+
 #ifndef IP_BIND_ADDRESS_NO_PORT
 #define IP_BIND_ADDRESS_NO_PORT 24
 #endif
@@ -38,39 +42,49 @@
 #define SECOND       INT64_C(1000000000)
 
 enum {
-	ADDRESSES_MAX = 8,
+	ADDRESSES_MAX = 1024,
 	ANSWER_MAX = 16384,
 	TAGS_MAX = 64,
 	TAG_LENGTH = 96,
 	FAILURES_MAX = 32,
 	BATCH = 256,
 	TICK_MS = 10,
+	DUPLICATE_MS = 300, /* a datagram's second answer is waited for */
 };
 
 enum mode { MODE_REQUEST, MODE_BANNER, MODE_HTTP };
 
 /* What can become of a connection, apart from an answer. */
 enum loss {
-	LOSS_REFUSED,   /* connect: ECONNREFUSED */
+	LOSS_REFUSED,   /* ECONNREFUSED, also of a datagram; ENOENT: no such path */
 	LOSS_RESET,     /* ECONNRESET or EPIPE at any time before the orderly end */
 	LOSS_CUT,       /* the server's end of file before the complete answer */
 	LOSS_TIMED_OUT, /* no answer, or no orderly end after it */
 	LOSS_WRONG,     /* another answer than the expected one */
+	LOSS_DUPLICATE, /* a second answer to one datagram */
 	LOSS_ERROR,     /* any other error */
 	LOSS_OVERFLOW,  /* not started: too many in flight */
 	LOSSES,
 };
 
 static const char *const loss_names[LOSSES] = {
-        "refused", "reset", "cut", "timed_out", "wrong", "error", "overflow"};
+        "refused", "reset", "cut", "timed_out", "wrong", "duplicate", "error", "overflow"};
 
-enum phase { PHASE_CONNECTING, PHASE_ANSWER, PHASE_IDLE, PHASE_CLOSING };
+enum phase {
+	PHASE_QUEUEING, /* the queue of a UNIX socket is full: tried again, as a blocking call would */
+	PHASE_CONNECTING,
+	PHASE_ANSWER,
+	PHASE_IDLE,
+	PHASE_CLOSING, /* a datagram: answered, and there must not be another answer */
+};
 
-static const char *const phase_names[] = {"connecting", "answer", "idle", "closing"};
+static const char *const phase_names[] = {"queueing", "connecting", "answer", "idle", "closing"};
 
 struct connection {
 	struct connection *previous, *next; /* in `live`, by start; `next` also in `unused` */
 	int fd;                             /* closed by connection_end() */
+	const struct address *address;
+	uint64_t number;
 	bool persistent;
 	bool retiring; /* persistent: close after the answer that is due */
 	enum phase phase;
@@ -116,8 +130,7 @@ struct failure {
 };
 
 static struct {
-	struct sockaddr_storage address[ADDRESSES_MAX];
-	socklen_t address_length[ADDRESSES_MAX];
+	struct address address[ADDRESSES_MAX];
 	size_t addresses;
 	enum mode mode;
 	long rate;
@@ -257,6 +270,11 @@ static void loss_record(const struct connection *c, enum loss loss, int error)
 
 /* ---- one connection ---- */
 
+static bool is_datagram(const struct connection *c)
+{
+	return c->address->type == SOCK_DGRAM;
+}
+
 static void connection_end(struct connection *c)
 {
 	struct account *account = account_of(c);
@@ -280,6 +298,7 @@ static void connection_lose(struct connection *c, enum loss loss, int error)
 static void connection_fail(struct connection *c, int error)
 {
 	switch (error) {
+	case ENOENT:
 	case ECONNREFUSED: connection_lose(c, LOSS_REFUSED, error); return;
 	case ECONNRESET:
 	case EPIPE: connection_lose(c, LOSS_RESET, error); return;
@@ -454,9 +473,83 @@ static bool connection_received(struct connection *c, bool ended)
 	return !ended || connection_received(c, true);
 }
 
+/* ---- one datagram ---- */
+
+/* "hello NUMBER OWN-ADDRESS": some ways to receive do not tell a server who has asked. */
+static int datagram_ask(struct connection *c)
+{
+	char own[ADDRESS_TEXT], text[ADDRESS_TEXT + 64];
+	if (!address_own(c->fd, own))
+		return -errno;
+	int length =
+	        snprintf(text, sizeof(text), "hello %llu %s\n", (unsigned long long)c->number, own);
+	bool is_unix = c->address->name.ss_family == AF_UNIX;
+	ssize_t n =
+	        is_unix ? sendto(c->fd, text, (size_t)length, MSG_NOSIGNAL,
+	                          (const struct sockaddr *)&c->address->name, c->address->length)
+	                : send(c->fd, text, (size_t)length, MSG_NOSIGNAL);
+	c->phase = n < 0 ? PHASE_QUEUEING : PHASE_ANSWER;
+	return n < 0 ? -errno : 0;
+}
+
+/* Is it "GEN <tag> <pid> NUMBER", with our number, and the first one from somebody we can name? */
+static bool datagram_check(struct connection *c)
+{
+	unsigned long long number;
+	int pid, end = -1;
+	c->answer[c->received] = '\0';
+	if (sscanf(c->answer, "GEN %*s %d %llu%n", &pid, &number, &end) != 2 ||
+	        number != c->number || strcmp(c->answer + end, "\n") != 0)
+		return false;
+	return c->phase == PHASE_CLOSING || answer_check(c);
+}
+
+static void datagram_step(struct connection *c)
+{
+	for (;;) {
+		ssize_t n = recv(c->fd, c->answer, sizeof(c->answer) - 1, 0);
+		if (n < 0 && errno == EAGAIN)
+			return;
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0) {
+			connection_fail(c, errno);
+			return;
+		}
+		c->received = (size_t)n;
+		if (!datagram_check(c)) {
+			connection_lose(c, LOSS_WRONG, 0);
+			return;
+		}
+		if (c->phase == PHASE_CLOSING) {
+			connection_lose(c, LOSS_DUPLICATE, 0);
+			return;
+		}
+		int64_t at = now();
+		ordinary.answered++;
+		tag_answered(&ordinary.tags[c->tag], c->started, at);
+		latency_record(at - c->started);
+		c->phase = PHASE_CLOSING;
+		c->deadline = at + DUPLICATE_MS * MILLISECOND;
+	}
+}
+
+/* Nobody else has answered. */
+static void datagram_end(struct connection *c)
+{
+	ordinary.closed++;
+	connection_end(c);
+}
+
+/* ---- what the kernel says of either ---- */
+
 /* Everything that can be done now; edge-triggered, so until EAGAIN. */
 static void connection_step(struct connection *c, uint32_t events)
 {
+	if (is_datagram(c)) {
+		datagram_step(c);
+		return;
+	}
 	if (c->phase == PHASE_CONNECTING) {
 		int error = 0;
 		socklen_t length = sizeof(error);
@@ -490,6 +583,8 @@ static void connection_step(struct connection *c, uint32_t events)
 	}
 }
 
+/* ---- the start of either ---- */
+
 /* Spreads the client's ends over 127.0.0.2 and up: one address has only 28 000 ports. */
 static void bind_source(int fd, uint64_t number)
 {
@@ -502,11 +597,45 @@ static void bind_source(int fd, uint64_t number)
 	(void)bind(fd, (struct sockaddr *)&source, sizeof(source));
 }
 
-static bool is_loopback4(const struct sockaddr_storage *address)
+static bool is_loopback4(const struct address *address)
 {
 	struct sockaddr_in in;
-	memcpy(&in, address, sizeof(in));
+	memcpy(&in, &address->name, sizeof(in));
 	return in.sin_family == AF_INET && ntohl(in.sin_addr.s_addr) >> 24 == 127;
+}
+
+/* 0, or -errno; without a path of its own a UNIX datagram could not be answered. */
+static int connection_connect(struct connection *c)
+{
+	const struct sockaddr *name = (const struct sockaddr *)&c->address->name;
+	sa_family_t family = AF_UNIX;
+	if (is_datagram(c) && name->sa_family == AF_UNIX) /* it has sent nothing: needs no peer */
+		return c->phase == PHASE_QUEUEING ||
+		                       bind(c->fd, (struct sockaddr *)&family, sizeof(family)) == 0
+		               ? datagram_ask(c)
+		               : -errno;
+	if (connect(c->fd, name, c->address->length) < 0 && errno != EINPROGRESS)
+		return -errno;
+	c->phase = PHASE_CONNECTING;
+	return is_datagram(c) ? datagram_ask(c) : 0;
+}
+
+/* Now, or when there is room in the queue. */
+static void connection_try(struct connection *c)
+{
+	int error = connection_connect(c);
+	if (error == -EAGAIN && c->address->name.ss_family == AF_UNIX) {
+		c->phase = PHASE_QUEUEING;
+		return;
+	}
+	if (error) {
+		connection_fail(c, -error);
+		return;
+	}
+	struct epoll_event event = {
+	        .events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data.ptr = c};
+	if (epoll_ctl(epoll_fd, EPOLL_CTL_ADD, c->fd, &event) < 0)
+		connection_fail(c, errno);
 }
 
 static void connection_start(bool is_persistent)
@@ -519,6 +648,8 @@ static void connection_start(bool is_persistent)
 		return;
 	}
 	unused = c->next;
+	c->address = &options.address[number % options.addresses];
+	c->number = number;
 	c->persistent = is_persistent;
 	c->retiring = false;
 	c->phase = PHASE_CONNECTING;
@@ -532,27 +663,18 @@ static void connection_start(bool is_persistent)
 	live.previous = c;
 	account->in_flight++;
 
-	const struct sockaddr_storage *address = &options.address[number % options.addresses];
-	c->fd = socket(address->ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	c->fd = socket(
+	        c->address->name.ss_family, c->address->type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	c->started = now();
 	c->deadline = c->started + options.timeout * MILLISECOND;
 	if (c->fd < 0) {
 		connection_fail(c, errno);
 		return;
 	}
-	if (options.sources > 0 && is_loopback4(address))
+	if (options.sources > 0 && is_loopback4(c->address))
 		bind_source(c->fd, number);
 	c->started = now();
-	if (connect(c->fd, (const struct sockaddr *)address,
-	            options.address_length[number % options.addresses]) < 0 &&
-	        errno != EINPROGRESS) {
-		connection_fail(c, errno);
-		return;
-	}
-	struct epoll_event event = {
-	        .events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data.ptr = c};
-	if (epoll_ctl(epoll_fd, EPOLL_CTL_ADD, c->fd, &event) < 0)
-		connection_fail(c, errno);
+	connection_try(c);
 }
 
 /* ---- all connections ---- */
@@ -582,8 +704,12 @@ static void tick(void)
 	int64_t at = now();
 	for (struct connection *c = live.next, *next; c != &live; c = next) {
 		next = c->next;
-		if (at >= c->deadline)
+		if (at >= c->deadline && is_datagram(c) && c->phase == PHASE_CLOSING)
+			datagram_end(c);
+		else if (at >= c->deadline)
 			connection_lose(c, LOSS_TIMED_OUT, 0);
+		else if (c->phase == PHASE_QUEUEING)
+			connection_try(c);
 		else if (c->phase == PHASE_IDLE && at >= c->next_request &&
 		         *options.persistent_send)
 			(void)connection_ask(c, options.persistent_send);
@@ -818,31 +944,22 @@ static long number(const char *text, const char *name, long least, long most)
 	return value;
 }
 
-/* 127.0.0.1:80 or [::1]:80. */
 static void address_add(const char *text)
 {
-	char host[INET6_ADDRSTRLEN + 2];
-	const char *colon = strrchr(text, ':');
-	if (!colon || (size_t)(colon - text) >= sizeof(host) || options.addresses == ADDRESSES_MAX)
-		usage("--address: not HOST:PORT, or too many");
-	memcpy(host, text, (size_t)(colon - text));
-	host[colon - text] = '\0';
-	uint16_t port = htons((uint16_t)number(colon + 1, "address", 1, 65535));
-	struct sockaddr_in in4 = {.sin_family = AF_INET, .sin_port = port};
-	struct sockaddr_in6 in6 = {.sin6_family = AF_INET6, .sin6_port = port};
-	size_t i = options.addresses++, length = strlen(host);
-	if (host[0] == '[' && host[length - 1] == ']') {
-		host[length - 1] = '\0';
-		if (inet_pton(AF_INET6, host + 1, &in6.sin6_addr) != 1)
-			usage("--address: not an IPv6 address");
-		memcpy(&options.address[i], &in6, sizeof(in6));
-		options.address_length[i] = sizeof(in6);
-	} else {
-		if (inet_pton(AF_INET, host, &in4.sin_addr) != 1)
-			usage("--address: not an IPv4 address");
-		memcpy(&options.address[i], &in4, sizeof(in4));
-		options.address_length[i] = sizeof(in4);
-	}
+	if (options.addresses == ADDRESSES_MAX)
+		usage("--address: too many");
+	const char *complaint = address_parse(text, &options.address[options.addresses++]);
+	if (complaint)
+		usage(complaint);
+}
+
+/* What has no connection cannot keep one, and has an answer of its own. */
+static void datagrams_check(void)
+{
+	for (size_t i = 0; i < options.addresses; i++)
+		if (options.address[i].type == SOCK_DGRAM &&
+		        (options.persistent > 0 || options.mode != MODE_REQUEST))
+			usage("--persistent and --mode: not with datagrams");
 }
 
 static enum mode mode_parse(const char *text)
@@ -857,7 +974,8 @@ static enum mode mode_parse(const char *text)
 }
 
 static const char help[] =
-        "load --address=HOST:PORT [OPTIONS]    (--address may be given several times)\n"
+        "load --address=ADDRESS [OPTIONS]    (--address may be given several times)\n"
+        "  HOST:PORT, unix:/PATH, unix:@NAME, seqpacket:/PATH, udp:HOST:PORT, dgram:/PATH\n"
         "  --rate=N               connections started a second (600; 0: none)\n"
         "  --duration=SECONDS     0: until SIGTERM or SIGINT (0)\n"
         "  --mode=request|banner|http\n"
@@ -923,6 +1041,7 @@ static void options_parse(int argc, char **argv)
 		usage("nothing may follow the options");
 	if (options.addresses == 0)
 		usage("--address is missing");
+	datagrams_check();
 	if (!options.send)
 		options.send =
 		        options.mode == MODE_HTTP

@@ -10,7 +10,7 @@ import time
 from harness import build
 from harness.waiting import wait_until
 
-LOSSES = ("refused", "reset", "cut", "timed_out", "wrong", "error", "overflow")
+LOSSES = ("refused", "reset", "cut", "timed_out", "wrong", "duplicate", "error", "overflow")
 
 
 class Result(dict):
@@ -42,7 +42,7 @@ class Result(dict):
 
 
 class Load:
-    """One running load client. `address` is "HOST:PORT", or several of them."""
+    """One running load client. `address` is "HOST:PORT" or another of load_address.h, or several."""
 
     def __init__(self, address, **options):
         addresses = [address] if isinstance(address, str) else address
