@@ -4,9 +4,12 @@
  *
  *   single    one process, one connection at a time: answers one line and closes
  *   threads   one process, a thread per connection
- *   pool      one process, 8 threads that all wait in accept()
+ *   pool      one process, 8 threads (or --threads=N) that all wait in accept()
  *   prefork   4 children that all wait in accept(), each serves one connection at a time
  *   fork      a child per connection; they are reaped by a SIGCHLD handler with SA_RESTART
+ *
+ * With --reuseport and --processes=N each of N processes is one of these, on a socket of its own;
+ * with --reuseport=master and --threads=N each thread of the pool.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -52,11 +55,11 @@ static void loop_threads(void)
 	}
 }
 
-static void *thread_accept(void *unused)
+static void *thread_accept(void *own)
 {
-	(void)unused;
+	int on = own ? *(int *)own : listener;
 	for (;;) {
-		int fd = legacy_accept(listener);
+		int fd = legacy_accept(on);
 		if (fd >= 0)
 			legacy_serve(fd);
 	}
@@ -66,9 +69,11 @@ static void *thread_accept(void *unused)
 static void loop_pool(void)
 {
 	pthread_t thread;
+	int threads = legacy.threads ? legacy.threads : POOL;
 	legacy_waiting();
-	for (int i = 1; i < POOL; i++)
-		if (pthread_create(&thread, NULL, thread_accept, NULL))
+	for (int i = 1; i < threads; i++)
+		if (pthread_create(&thread, NULL, thread_accept,
+		            &legacy.listeners[i % legacy.listener_count]))
 			legacy_die(4, "pthread_create");
 	thread_accept(NULL);
 }
@@ -78,6 +83,7 @@ static void loop_prefork(void)
 	if (legacy.processes == 0)
 		legacy.processes = CHILDREN;
 	legacy_prefork();
+	listener = legacy.listeners[0];
 	legacy_waiting();
 	thread_accept(NULL);
 }
@@ -125,9 +131,13 @@ static const struct {
 int main(int argc, char **argv)
 {
 	legacy_start(argc, argv);
+	if (legacy.reuseport && strcmp(legacy.style, "prefork") != 0)
+		legacy_prefork();
 	listener = legacy.listeners[0];
+	bool own_per_thread = legacy.reuseport == REUSEPORT_MASTER && legacy.threads > 0;
 	for (size_t i = 0; i < sizeof(models) / sizeof(models[0]); i++)
-		if (strcmp(models[i].name, legacy.style) == 0 && legacy.listener_count == 1)
+		if (strcmp(models[i].name, legacy.style) == 0 &&
+		        (legacy.listener_count == 1 || own_per_thread))
 			models[i].loop();
 	errno = EINVAL;
 	legacy_die(2, "--model");

@@ -12,7 +12,10 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-enum { LEGACY_LISTENERS = 8, LEGACY_LINE = 256 };
+enum { LEGACY_LISTENERS = 2048, LEGACY_LINE = 256 };
+
+/* Who binds the SO_REUSEPORT sockets: nobody, each worker its own, or the master all of them. */
+enum legacy_reuseport { REUSEPORT_NO, REUSEPORT_WORKER, REUSEPORT_MASTER };
 
 struct legacy {
 	const char *program;
@@ -23,8 +26,15 @@ struct legacy {
 	bool nonblocking;  /* the listeners */
 	bool with_accept4; /* accept4(SOCK_NONBLOCK | SOCK_CLOEXEC) instead of accept */
 	int processes;     /* 0: the main process serves itself */
-	const char *style; /* --wait or --model: how it waits for connections */
-	bool stdio;        /* serve with fdopen and fclose */
+	int threads;       /* where the program has them; 0: its own number */
+	bool respawn;      /* the master replaces a process that ends */
+	enum legacy_reuseport reuseport;
+	int type;            /* of its sockets: SOCK_STREAM, SOCK_SEQPACKET or SOCK_DGRAM */
+	bool tcp;            /* datagrams: TCP beside them on the same ports */
+	const char *receive; /* datagrams: the call that receives them */
+	int delay;           /* datagrams: answered that many ms later */
+	const char *style;   /* --wait or --model: how it waits for connections */
+	bool stdio;          /* serve with fdopen and fclose */
 	const char *output;
 };
 extern struct legacy legacy;
@@ -37,9 +47,17 @@ extern void (*legacy_unbound)(void);
 
 /*
  * Reads the options, does the habits asked for with --habit in their places, and returns with the
- * listeners open (none, if no --port was given), or does not return at all (--fail).
+ * listeners open (none, if no --port or --unix was given, or if each worker opens its own), or does
+ * not return at all (--fail).
  */
 void legacy_start(int argc, char **argv);
+
+/* Closes the listeners and binds the same addresses again, as a reload does. */
+void legacy_rebind(void);
+extern volatile sig_atomic_t legacy_rebind_wanted; /* by --rebind-signal */
+
+/* It has connections. */
+bool legacy_is_stream(int fd);
 
 /* To be called by the process that serves, right before it waits for the first time. */
 void legacy_waiting(void);
@@ -77,10 +95,13 @@ void legacy_serve(int fd);
 void legacy_serve_one(int fd);
 
 /*
- * Forks `legacy.processes` children that return (true); the master waits for them and ends when the
- * last has ended.  With 0 processes it returns at once.
+ * Forks `legacy.processes` children that return, each with its listeners; the master waits for them
+ * and ends when the last has ended.  With 0 processes it returns at once.
  */
 void legacy_prefork(void);
+
+/* The number of this worker among them. */
+extern int legacy_worker;
 
 /* "legacy: what: errno's text" and the end, with that status. */
 _Noreturn void legacy_die(int status, const char *what);

@@ -27,24 +27,21 @@
 #include <unistd.h>
 
 #include "tests/programs/legacy.h"
+#include "tests/programs/legacy_listener.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
-struct legacy legacy = {.tag = "none", .backlog = 128, .style = ""};
+struct legacy legacy = {
+        .tag = "none", .backlog = 128, .style = "", .type = SOCK_STREAM, .receive = "recvfrom"};
+int legacy_worker;
+volatile sig_atomic_t legacy_rebind_wanted;
 void (*legacy_unbound)(void);
 volatile sig_atomic_t legacy_dying;
 
 enum stage { STAGE_START, STAGE_BOUND, STAGE_LISTENING, STAGE_WAITING };
 static const char *const stage_names[] = {"start", "bound", "listening", "waiting"};
 
-/* 127.0.0.1, ::1 only, :: with IPv4, and 127.0.0.1 beside ::1 on one port. */
-enum family { FAMILY_4, FAMILY_6, FAMILY_DUAL, FAMILY_BOTH };
-static const char *const family_names[] = {"4", "6", "dual", "both"};
-
 static struct {
-	int ports[LEGACY_LISTENERS];
-	int port_count;
-	enum family family;
 	const char *fail;
 	enum stage fail_at;
 	int start_delay;
@@ -277,6 +274,15 @@ static const struct habit {
         {"double-fork", STAGE_START, habit_double_fork},
         {"drop-uid-early", STAGE_START, habit_drop_uid},
         {"port-0", STAGE_START, habit_port0},
+        {"unlink-first", STAGE_START, habit_unlink_first},
+        {"connect-test", STAGE_START, habit_connect_test},
+        {"chdir-first", STAGE_START, habit_chdir_first},
+        {"temp-rename", STAGE_START, habit_temporary_name},
+        {"chdir-first", STAGE_BOUND, habit_chdir_back},
+        {"chmod-after-bind", STAGE_BOUND, habit_chmod},
+        {"chroot-after-bind", STAGE_BOUND, habit_chroot},
+        {"temp-rename", STAGE_LISTENING, habit_rename},
+        {"unlink-at-exit", STAGE_LISTENING, habit_unlink_at_exit},
         {"fork-after-bind", STAGE_BOUND, habit_fork_after_bind},
         {"exec-listening", STAGE_LISTENING, habit_exec_listening},
         {"options-late", STAGE_LISTENING, habit_options_late},
@@ -295,11 +301,12 @@ static bool habit_chosen[COUNT(habits)];
 
 static void habit_choose(const char *name)
 {
+	bool known = false;
 	for (size_t i = 0; i < COUNT(habits); i++)
-		if (strcmp(habits[i].name, name) == 0) {
-			habit_chosen[i] = true;
-			return;
-		}
+		if (strcmp(habits[i].name, name) == 0)
+			habit_chosen[i] = known = true;
+	if (known)
+		return;
 	errno = EINVAL;
 	legacy_die(2, name);
 }
@@ -446,13 +453,24 @@ static int choice(const char *text, const char *const *names, size_t count)
 	legacy_die(2, text);
 }
 
-static void port_add(const char *text)
+static int socket_type(const char *text)
 {
-	if (settings.port_count == LEGACY_LISTENERS / 2) {
-		errno = E2BIG;
-		legacy_die(2, text);
-	}
-	settings.ports[settings.port_count++] = atoi(text);
+	static const char *const names[] = {"stream", "seqpacket", "dgram"};
+	static const int types[] = {SOCK_STREAM, SOCK_SEQPACKET, SOCK_DGRAM};
+	return types[choice(text, names, COUNT(names))];
+}
+
+/* A wait is interrupted by it, and ends with EINTR. */
+static void signal_interrupting(int number, void (*handler)(int))
+{
+	struct sigaction action = {.sa_handler = handler};
+	sigaction(number, &action, NULL);
+}
+
+static void rebind_wanted(int signal)
+{
+	(void)signal;
+	legacy_rebind_wanted = 1;
 }
 
 static void options_parse(int argc, char **argv)
@@ -464,14 +482,29 @@ static void options_parse(int argc, char **argv)
 	        {"fail", 1, NULL, 'F'}, {"fail-at", 1, NULL, 'A'}, {"start-delay", 1, NULL, 'd'},
 	        {"ready-after", 1, NULL, 'R'}, {"ready-fd", 1, NULL, 'r'}, {"notify", 0, NULL, 'y'},
 	        {"report-signal", 1, NULL, 'S'}, {"exit-signal", 1, NULL, 'X'},
-	        {"ignore-signal", 1, NULL, 'I'}, {"output", 1, NULL, 'o'}, {NULL, 0, NULL, 0}};
+	        {"ignore-signal", 1, NULL, 'I'}, {"output", 1, NULL, 'o'}, {"ports", 1, NULL, 'P'},
+	        {"unix", 1, NULL, 'u'}, {"type", 1, NULL, 'T'}, {"host", 1, NULL, 'H'},
+	        {"reuseport", 2, NULL, 'e'}, {"respawn", 0, NULL, 'E'}, {"threads", 1, NULL, 'm'},
+	        {"tcp", 0, NULL, 'c'}, {"receive", 1, NULL, 'v'}, {"delay-answer", 1, NULL, 'D'},
+	        {"rebind-signal", 1, NULL, 'B'}, {NULL, 0, NULL, 0}};
 	int o;
 	while ((o = getopt_long(argc, argv, "", known, NULL)) != -1)
 		switch (o) {
 		case 't': legacy.tag = optarg; break;
-		case 'p': port_add(optarg); break;
+		case 'p': port_add(atoi(optarg)); break;
+		case 'P': ports_add(optarg); break;
+		case 'u': path_add(optarg); break;
+		case 'T': legacy.type = socket_type(optarg); break;
+		case 'H': host_set(optarg); break;
+		case 'e': reuseport_set(optarg); break;
+		case 'E': legacy.respawn = true; break;
+		case 'm': legacy.threads = atoi(optarg); break;
+		case 'c': legacy.tcp = true; break;
+		case 'v': legacy.receive = optarg; break;
+		case 'D': legacy.delay = atoi(optarg); break;
+		case 'B': signal_interrupting(atoi(optarg), rebind_wanted); break;
 		case 'f':
-			settings.family =
+			places.family =
 			        (enum family)choice(optarg, family_names, COUNT(family_names));
 			break;
 		case 'b': legacy.backlog = atoi(optarg); break;
@@ -500,53 +533,26 @@ static void options_parse(int argc, char **argv)
 
 /* ---- listeners ---- */
 
-static void listener_socket(enum family family)
-{
-	int one = 1, v6only = family != FAMILY_DUAL;
-	int type = SOCK_STREAM | (legacy.nonblocking ? SOCK_NONBLOCK : 0);
-	int fd = socket(family == FAMILY_4 ? AF_INET : AF_INET6, type, 0);
-	if (fd < 0)
-		legacy_die(4, "socket");
-	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-	if (family != FAMILY_4)
-		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &v6only, sizeof(v6only));
-	legacy.listeners[legacy.listener_count++] = fd;
-}
-
-static void listener_bind(int fd, enum family family, int port)
-{
-	struct sockaddr_in in4 = {.sin_family = AF_INET,
-	        .sin_port = htons((uint16_t)port),
-	        .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	struct sockaddr_in6 in6 = {.sin6_family = AF_INET6, .sin6_port = htons((uint16_t)port)};
-	in6.sin6_addr = family == FAMILY_DUAL ? in6addr_any : in6addr_loopback;
-	int result = family == FAMILY_4 ? bind(fd, (struct sockaddr *)&in4, sizeof(in4))
-	                                : bind(fd, (struct sockaddr *)&in6, sizeof(in6));
-	if (result < 0)
-		legacy_die(3, "bind");
-}
-
 /* All sockets, then all binds, then all listens. */
 static void listeners_open(void)
 {
-	bool both = settings.family == FAMILY_BOTH;
-	for (int i = 0; i < settings.port_count; i++) {
-		listener_socket(both ? FAMILY_4 : settings.family);
-		if (both)
-			listener_socket(FAMILY_6);
-	}
+	listeners_make();
 	if (legacy_unbound)
 		legacy_unbound();
-	for (int i = 0, fd = 0; i < settings.port_count; i++) {
-		listener_bind(legacy.listeners[fd++], both ? FAMILY_4 : settings.family,
-		        settings.ports[i]);
-		if (both)
-			listener_bind(legacy.listeners[fd++], FAMILY_6, settings.ports[i]);
-	}
+	listeners_bind();
 	reach(STAGE_BOUND);
+	listeners_listen();
+}
+
+void legacy_rebind(void)
+{
 	for (int i = 0; i < legacy.listener_count; i++)
-		if (listen(legacy.listeners[i], legacy.backlog) < 0)
-			legacy_die(3, "listen");
+		close(legacy.listeners[i]);
+	listeners_make();
+	listeners_bind();
+	listeners_listen();
+	legacy_rebind_wanted = 0;
+	fprintf(stderr, "%s %s: bound again\n", legacy.program, legacy.tag);
 }
 
 /* After habit_exec_listening: the numbers are in the environment. */
@@ -575,6 +581,8 @@ void legacy_start(int argc, char **argv)
 		if (settings.start_delay > 0)
 			sleep_ms(settings.start_delay);
 		reach(STAGE_START);
+		if (legacy.reuseport == REUSEPORT_WORKER && legacy.processes > 0)
+			return;
 		listeners_open();
 	}
 	reach(STAGE_LISTENING);
@@ -678,16 +686,44 @@ void legacy_serve_one(int fd)
 	legacy_close(fd, &line);
 }
 
+enum { WORKERS = 64 };
+static pid_t worker_pids[WORKERS];
+
+/* False: in the child, which goes on to serve. */
+static bool worker_fork(int number)
+{
+	pid_t pid = fork();
+	if (pid < 0)
+		legacy_die(4, "fork");
+	if (pid > 0) {
+		worker_pids[number] = pid;
+		return true;
+	}
+	legacy_worker = number;
+	if (legacy.reuseport == REUSEPORT_WORKER) {
+		listeners_open();
+		reach(STAGE_LISTENING);
+	} else if (legacy.reuseport == REUSEPORT_MASTER) {
+		listeners_choose(number);
+	}
+	return false;
+}
+
 void legacy_prefork(void)
 {
-	for (int i = 0; i < legacy.processes; i++) {
-		pid_t pid = fork();
-		if (pid < 0)
-			legacy_die(4, "fork");
-		if (pid == 0)
-			return;
+	if (legacy.processes > WORKERS) {
+		errno = E2BIG;
+		legacy_die(2, "--processes");
 	}
-	while (legacy.processes > 0)
-		if (wait(NULL) < 0 && errno == ECHILD)
+	for (int i = 0; i < legacy.processes; i++)
+		if (!worker_fork(i))
+			return;
+	while (legacy.processes > 0) {
+		pid_t pid = wait(NULL);
+		if (pid < 0 && errno == ECHILD)
 			exit(0);
+		for (int i = 0; pid > 0 && legacy.respawn && i < legacy.processes; i++)
+			if (worker_pids[i] == pid && !worker_fork(i))
+				return;
+	}
 }

@@ -30,7 +30,7 @@
 #define EPOLLEXCLUSIVE (1u << 28)
 #endif
 
-enum { DESCRIPTORS = 1024, BATCH = 64 };
+enum { DESCRIPTORS = 4096, BATCH = 64 };
 
 static struct legacy_line *lines[DESCRIPTORS]; /* not NULL: an open connection */
 static struct legacy_line line_of[DESCRIPTORS];
@@ -38,12 +38,13 @@ static int connections;
 static int epoll_fd = -1; /* watches listeners and connections, or listeners only (nested) */
 static bool edge, oneshot, exclusive, nested, pwait;
 
-static bool is_listener(int fd)
+static bool listening[DESCRIPTORS];
+
+static void listeners_mark(bool mark)
 {
 	for (int i = 0; i < legacy.listener_count; i++)
-		if (legacy.listeners[i] == fd)
-			return true;
-	return false;
+		if (legacy.listeners[i] < DESCRIPTORS)
+			listening[legacy.listeners[i]] = mark;
 }
 
 /* ---- the epoll ---- */
@@ -130,7 +131,7 @@ static void connection_answer(int fd)
 
 static void handle(int fd)
 {
-	if (is_listener(fd)) {
+	if (listening[fd]) {
 		connection_open(fd);
 		if (oneshot)
 			epoll_arm_again(fd);
@@ -187,8 +188,8 @@ static int wait_select(int *ready)
 	fd_set set;
 	int count = 0, highest = -1;
 	FD_ZERO(&set);
-	for (int fd = 0; fd < DESCRIPTORS; fd++)
-		if (lines[fd] || is_listener(fd)) {
+	for (int fd = 0; fd < FD_SETSIZE; fd++)
+		if (lines[fd] || listening[fd]) {
 			FD_SET(fd, &set);
 			highest = fd;
 		}
@@ -205,13 +206,25 @@ static int wait_select(int *ready)
 
 /* ---- the loops ---- */
 
+static void rebind(void)
+{
+	listeners_mark(false);
+	legacy_rebind();
+	listeners_mark(true);
+	for (int i = 0; i < legacy.listener_count && epoll_fd >= 0; i++)
+		epoll_add(legacy.listeners[i], true);
+}
+
 static void loop(int (*wait_ready)(int *))
 {
 	int ready[2 * BATCH];
+	listeners_mark(true);
 	legacy_waiting();
 	for (;;) {
 		if (legacy_dying && connections == 0)
 			exit(1);
+		if (legacy_rebind_wanted)
+			rebind();
 		int count = wait_ready(ready);
 		for (int i = 0; i < count; i++)
 			handle(ready[i]);
