@@ -82,8 +82,8 @@ static void loop_prefork(void)
 {
 	if (legacy.processes == 0)
 		legacy.processes = CHILDREN;
-	legacy_prefork();
-	listener = legacy.listeners[0];
+	if (!legacy.reuseport)
+		legacy_prefork();
 	legacy_waiting();
 	thread_accept(NULL);
 }
@@ -131,7 +131,7 @@ static const struct {
 int main(int argc, char **argv)
 {
 	legacy_start(argc, argv);
-	if (legacy.reuseport && strcmp(legacy.style, "prefork") != 0)
+	if (legacy.reuseport)
 		legacy_prefork();
 	listener = legacy.listeners[0];
 	bool own_per_thread = legacy.reuseport == REUSEPORT_MASTER && legacy.threads > 0;
