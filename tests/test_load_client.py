@@ -215,6 +215,9 @@ def test_a_signal_ends_it_with_a_result(plain, load, port, number):
     {}, {"address": "localhost:80"}, {"address": "127.0.0.1"}, {"address": "[1.2.3.4]:80"},
     {"address": "127.0.0.1:80", "rate": "many"}, {"address": "127.0.0.1:80", "mode": "x"},
     {"address": "127.0.0.1:80", "duration": "x"},
+    {"address": "unix:"}, {"address": "unix:relative"}, {"address": "dgram:/" + "x" * 108},
+    {"address": "udp:127.0.0.1"}, {"address": "udp:127.0.0.1:80", "persistent": 1},
+    {"address": "dgram:/nobody", "mode": "http"},
 ])
 def test_bad_options_are_refused(plain, arguments):
     from harness.build import LOAD
@@ -252,3 +255,184 @@ def test_a_late_answer_of_the_old_one_is_seen(plain, load):
     result = client.stop()
     with pytest.raises(AssertionError, match="after the upgrade"):
         assert_switches(result, ["g1"], [switched])
+
+
+# ---- UNIX sockets ----
+
+@pytest.mark.parametrize("kind, name", [("unix", "{}/socket"), ("unix", "@{}"),
+                                        ("seqpacket", "{}/socket"), ("seqpacket", "@{}")])
+def test_unix_sockets(plain, load, directory, kind, name):
+    name = name.format(directory)
+    type_ = "stream" if kind == "unix" else kind
+    plain([program("waiter"), "--wait=poll", "--tag=g1", f"--type={type_}", f"--unix={name}"]) \
+        .wait_listening_unix(name)
+    client = load(f"{kind}:{name}", rate=300, persistent=3, persistent_every=20)
+    client.wait(lambda report: report["answered"] >= 50 and
+                report["persistent"]["answered"] >= 9)
+    assert_nothing_lost(client.stop())
+
+
+@pytest.mark.parametrize("kind", ["unix", "seqpacket", "dgram"])
+def test_a_path_that_is_not_there_is_refused(load, directory, kind):
+    client = load(f"{kind}:{directory}/nobody", rate=200)
+    client.wait(lambda report: report["refused"] >= 10)
+    result = client.stop()
+    assert set(result.losses) == {"refused"}, result.explain()
+    assert {failure["error"] for failure in result["failures"]} == {"No such file or directory"}
+
+
+@pytest.mark.parametrize("kind", ["unix", "seqpacket", "dgram"])
+def test_a_path_without_its_socket_is_refused(load, directory, kind):
+    """What a dead server leaves behind."""
+    types = {"unix": socket.SOCK_STREAM, "seqpacket": socket.SOCK_SEQPACKET,
+             "dgram": socket.SOCK_DGRAM}
+    with socket.socket(socket.AF_UNIX, types[kind]) as left:
+        left.bind(f"{directory}/socket")
+    client = load(f"{kind}:{directory}/socket", rate=200)
+    client.wait(lambda report: report["refused"] >= 10)
+    result = client.stop()
+    assert set(result.losses) == {"refused"}, result.explain()
+
+
+def test_a_full_unix_queue_is_waited_for(load, directory):
+    """A non-blocking connect() fails there with EAGAIN, a real client's would wait."""
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(f"{directory}/socket")
+        listener.listen(1)
+        client = load(f"unix:{directory}/socket", rate=100)
+        report = client.wait(lambda report: report["in_flight"] >= 20)
+        assert not report.losses
+        listener.settimeout(5)
+
+        def accept_until_the_end():
+            with contextlib.suppress(OSError):
+                while True:
+                    answers(b"GEN g1 1\n")(None, listener.accept()[0])
+
+        thread = threading.Thread(target=accept_until_the_end)
+        thread.start()
+        client.wait_answers(40)
+        assert_nothing_lost(client.stop())
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join()
+
+
+def test_a_full_unix_queue_is_not_waited_for_for_ever(load, directory):
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(f"{directory}/socket")
+        listener.listen(1)
+        client = load(f"unix:{directory}/socket", rate=100, timeout=300)
+        client.wait(lambda report: report["timed_out"] >= 10)
+        result = client.stop()
+    assert set(result.losses) == {"timed_out"}, result.explain()
+
+
+@pytest.mark.parametrize("kind", ["unix", "seqpacket"])
+@pytest.mark.parametrize("habit", ["unlink-at-exit", "unlink-first", "temp-rename"])
+def test_a_plain_restart_loses_unix_connections(plain, load, directory, kind, habit):
+    """Whether the path goes, stays without a socket, or is replaced."""
+    path = directory / "socket"
+    command = [program("waiter"), "--wait=epoll", f"--unix={path}", "--start-delay=150",
+               f"--type={'stream' if kind == 'unix' else kind}", "--habit=unlink-first",
+               f"--habit={habit}", "--tag"]
+    old = plain(command + ["g1"]).wait_listening_unix(path)
+    client = load(f"{kind}:{path}", rate=600, persistent=3)
+    client.wait(lambda report: report["answered"] >= 100 and
+                report["persistent"]["answered"] >= 3)
+    old.end()
+    plain(command + ["g2"])
+    client.wait(lambda report: "g2" in report.tags and report.tags["g2"]["answered"] >= 100)
+    result = client.stop()
+    assert list(result.tags) == ["g1", "g2"]
+    assert result["refused"] >= 10, result.explain()
+    assert result["persistent"]["cut"] + result["persistent"]["reset"] == 3, result.explain()
+
+
+# ---- datagrams ----
+
+class DatagramServer:
+    """Gives what `behaviour` makes of each question's words: a list of answers."""
+
+    def __init__(self, listener, behaviour):
+        self.socket, self.behaviour, self.ended = listener, behaviour, False
+        self.socket.settimeout(0.1)
+        self.thread = threading.Thread(target=self._loop)
+        self.thread.start()
+
+    def _loop(self):
+        while not self.ended:
+            with contextlib.suppress(TimeoutError):
+                question, peer = self.socket.recvfrom(1000)
+                for answer in self.behaviour(question.split()[1]):
+                    self.socket.sendto(answer, peer)
+
+    def close(self):
+        self.ended = True
+        self.thread.join()
+        self.socket.close()
+
+
+def right(number, tag=b"g1"):
+    return b"GEN %s 1 %s\n" % (tag, number)
+
+
+@pytest.fixture(params=["udp", "dgram"])
+def datagrams(request, started, directory, port):
+    """datagrams(BEHAVIOUR): a server of either kind, and its address for the load client."""
+    def make(behaviour):
+        if request.param == "udp":
+            listener = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            listener.bind(("127.0.0.1", port))
+            address = f"udp:127.0.0.1:{port}"
+        else:
+            listener = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+            listener.bind(f"{directory}/socket")
+            address = f"dgram:{directory}/socket"
+        started.append(DatagramServer(listener, behaviour))
+        return address
+    return make
+
+
+def test_datagrams(datagrams, load):
+    client = load(datagrams(lambda number: [right(number)]), rate=500)
+    client.wait_answers(200)
+    assert_nothing_lost(client.stop())
+
+
+@pytest.mark.parametrize("behaviour, loss", [
+    (lambda number: [right(number)] * (1 + (int(number) % 50 == 0)), "duplicate"),
+    (lambda number: [right(number), right(number, b"g2")], "duplicate"),
+    (lambda number: [right(number)] * (int(number) % 50 != 0), "timed_out"),
+    (lambda number: [right(b"7%s" % number)], "wrong"),
+    (lambda number: [b"GEN g1 1\n"], "wrong"),
+    (lambda number: [right(number) + b"and more"], "wrong"),
+], ids=["every-50th-twice", "by-two", "every-50th-not", "another-number", "no-number", "more"])
+def test_each_loss_of_a_datagram_is_seen(datagrams, load, behaviour, loss):
+    client = load(datagrams(behaviour), rate=500, timeout=200)
+    client.wait(lambda report: report[loss] >= 4, reason=loss)
+    result = client.stop()
+    assert set(result.losses) == {loss}, result.explain()
+
+
+def test_a_refused_datagram_is_seen(load, port):
+    client = load(f"udp:127.0.0.1:{port}", rate=200)
+    client.wait(lambda report: report["refused"] >= 10)
+    result = client.stop()
+    assert set(result.losses) == {"refused"}, result.explain()
+
+
+@pytest.mark.parametrize("kind", ["udp", "dgram"])
+def test_a_plain_restart_loses_datagrams(plain, load, directory, port, kind):
+    name = f"127.0.0.1:{port}" if kind == "udp" else f"{directory}/socket"
+    where = f"--port={port}" if kind == "udp" else f"--unix={name}"
+    command = [program("datagram"), "--wait=epoll", where, "--start-delay=150",
+               "--habit=unlink-first", "--tag"]
+    old = plain(command + ["g1"])
+    client = load(f"{kind}:{name}", rate=600, timeout=500)
+    client.wait(lambda report: "g1" in report.tags)
+    before = client.wait_answers(100)["refused"]
+    old.end()
+    plain(command + ["g2"])
+    client.wait(lambda report: "g2" in report.tags and report.tags["g2"]["answered"] >= 100)
+    result = client.stop()
+    assert result["refused"] >= before + 10, result.explain()

@@ -70,3 +70,24 @@ def ask(port, host="127.0.0.1", question=b"hello\n"):
     with socket.create_connection((host, port), timeout=10) as connection:
         connection.sendall(question)
         return connection.makefile().readline()
+
+
+def listens_unix(name):
+    """A UNIX socket of that path ("@name": abstract) listens, or takes datagrams."""
+    if not str(name).startswith("@") and not os.path.exists(name):
+        return False
+    # the kernel keeps the name a socket was bound to, also when the path is renamed
+    names = (str(name), f"{name}.tmp")
+    with open("/proc/thread-self/net/unix") as file:
+        rows = [line.split() for line in file.readlines()[1:]]
+    return any(row[7:] and row[7] in names and (row[4] == "0002" or row[3] == "00010000")
+               for row in rows)
+
+
+def ask_unix(name, kind=socket.SOCK_STREAM, question=b"hello\n"):
+    """As ask(), of a UNIX socket by path or "@name"."""
+    with socket.socket(socket.AF_UNIX, kind) as connection:
+        connection.settimeout(10)
+        connection.connect("\0" + name[1:] if str(name).startswith("@") else str(name))
+        connection.sendall(question)
+        return connection.recv(4096).decode()

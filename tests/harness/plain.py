@@ -3,7 +3,6 @@
 
 import contextlib
 import os
-import os
 import signal
 import socket
 import subprocess
@@ -11,7 +10,7 @@ import tempfile
 
 from harness.build import SANITISER
 from harness.moult import clean_environment
-from harness.network import listens
+from harness.network import listens, listens_unix
 from harness.processes import alive, descendants
 from harness.waiting import wait_until
 
@@ -31,6 +30,10 @@ class Plain:
 
     def wait_listening(self, port, host="127.0.0.1", deadline=10.0):
         wait_until(lambda: listens(host, port), deadline, f"nobody listens on {host}:{port}")
+        return self
+
+    def wait_listening_unix(self, name, deadline=10.0):
+        wait_until(lambda: listens_unix(name), deadline, f"nobody listens on {name}")
         return self
 
     def end(self, number=signal.SIGTERM):
