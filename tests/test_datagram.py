@@ -1,0 +1,227 @@
+# SPDX-License-Identifier: MIT
+"""UDP and UNIX datagrams: each question is answered once, by the generation whose turn it is."""
+
+import pytest
+
+from harness import network, processes
+from harness.build import program
+from harness.load import assert_nothing_lost, assert_switches
+from harness.waiting import wait_until
+
+TAGS = ["g1", "g2", "g3", "g4"]
+RECEIVES = ("recv", "recvfrom", "recvmsg", "recvmmsg", "read", "readv")
+WAITS = ("block", "receive-timeout", "poll", "select", "epoll", "epoll-edge")
+
+# Each way to receive with two ways to wait, each way to wait with two ways to receive
+PAIRS = [(receive, WAITS[(2 * i + j) % len(WAITS)])
+         for i, receive in enumerate(RECEIVES) for j in (0, 3)]
+
+
+def server(tag, port, *more, wait="epoll", receive="recvfrom"):
+    flags = ("--nonblocking",) if wait.startswith("epoll") else ()
+    where = () if port is None else (f"--port={port}",)
+    return [program("datagram"), "--tag", tag, f"--wait={wait}", f"--receive={receive}", *flags,
+            *where, *more]
+
+
+def three_upgrades(instance, client, command, count=100):
+    """Returns the instants at which they returned."""
+    switched = []
+    for number, tag in enumerate(TAGS[1:], 1):
+        switched.append(instance.upgrade(command=command(tag)).instant)
+        client.wait_answers(count, tag)
+        instance.wait_gone(number)
+    return switched
+
+
+# ---- upgrades ----
+
+@pytest.mark.parametrize("receive, wait", PAIRS)
+def test_three_upgrades_lose_nothing(moult, load, port, receive, wait):
+    """No question is lost or answered twice, none asked after the switch by the old one."""
+    def command(tag):
+        return server(tag, port, wait=wait, receive=receive)
+    instance = moult().run(command=command("g1"))
+    client = load(f"udp:127.0.0.1:{port}", rate=500)
+    client.wait_answers(100)
+    switched = three_upgrades(instance, client, command)
+    result = client.stop()
+    assert_nothing_lost(result)
+    assert_switches(result, TAGS, switched)
+    instance.stop()
+    assert not processes.descendants(), instance.log()
+
+
+@pytest.mark.parametrize("more", [
+    ("--processes=4",), ("--threads=4",), ("--family=6",), ("--family=dual",),
+    ("--host=0.0.0.0",), ("--habit=drop-uid",), ("--habit=daemon",),
+    ("--habit=close-range",), ("--habit=exec-listening",), ("--habit=move",)],
+    ids=lambda more: more[0].lstrip("-"))
+@pytest.mark.parametrize("wait", ["poll", "block"])
+def test_daemons_of_every_kind(moult, load, port, more, wait):
+    """Workers that share the socket, other addresses, and what old daemons do at start."""
+    def command(tag):
+        return server(tag, port, *more, wait=wait)
+    host = "[::1]" if "--family=6" in more else "127.0.0.1"
+    instance = moult().run(command=command("g1"))
+    client = load(f"udp:{host}:{port}", rate=500)
+    client.wait_answers(100)
+    switched = three_upgrades(instance, client, command, 50)
+    result = client.stop()
+    assert_nothing_lost(result)
+    assert_switches(result, TAGS, switched)
+    instance.stop()
+
+
+@pytest.mark.parametrize("receive, wait", [("recvfrom", "block"), ("read", "poll"),
+                                           ("recvmmsg", "epoll-edge"), ("recvmsg", "select")])
+@pytest.mark.parametrize("abstract", [False, True], ids=["path", "abstract"])
+def test_unix_datagrams(moult, load, directory, receive, wait, abstract):
+    """By path, which each generation unlinks before it binds; or without one."""
+    name = f"@{directory}" if abstract else f"{directory}/socket"
+    habits = () if abstract else ("--habit=unlink-first", "--habit=unlink-at-exit")
+
+    def command(tag):
+        return server(tag, None, f"--unix={name}", *habits, wait=wait, receive=receive)
+    instance = moult().run(command=command("g1"))
+    client = load(f"dgram:{name}", rate=500)
+    client.wait_answers(100)
+    switched = three_upgrades(instance, client, command)
+    result = client.stop()
+    assert_nothing_lost(result)
+    assert_switches(result, TAGS, switched)
+    instance.stop()
+    assert abstract or not (directory / "socket").exists()
+
+
+@pytest.mark.parametrize("wait", ["poll", "epoll", "epoll-edge"])
+def test_tcp_and_udp_on_one_port(moult, load, port, wait):
+    """Each is handed over as what it is; connections stay with the old one until they end."""
+    def command(tag):
+        return server(tag, port, "--tcp", wait=wait)
+    instance = moult().run(command=command("g1"))
+    assert sorted(row["address"] for row in instance.status()["listeners"]) == [
+        f"tcp:127.0.0.1:{port}", f"udp:127.0.0.1:{port}"]
+    asks = load(f"udp:127.0.0.1:{port}", rate=500)
+    connects = load(f"127.0.0.1:{port}", rate=300, persistent=3, persistent_every=30)
+    asks.wait_answers(100)
+    connects.wait(lambda report: report["persistent"]["answered"] >= 3)
+    switched = []
+    for number, tag in enumerate(TAGS[1:], 1):
+        switched.append(instance.upgrade(command=command(tag)).instant)
+        asks.wait_answers(50, tag)
+        instance.wait_generation(number, lambda old: old and old["connections"] == 3)
+        connects.renew()
+        instance.wait_gone(number)
+    for client in (asks, connects):
+        result = client.stop()
+        assert_nothing_lost(result)
+        assert_switches(result, TAGS, switched)
+    instance.stop()
+
+
+# ---- the old one may still answer ----
+
+@pytest.mark.parametrize("wait", ["poll", "epoll-edge"])
+def test_answers_that_are_under_way_arrive(moult, load, port, wait):
+    """A forwarder answers what it took before the switch 300 ms later, from the same socket; it
+    takes no other question meanwhile."""
+    def command(tag):
+        return server(tag, port, "--delay-answer=300", wait=wait)
+    instance = moult().run(command=command("g1"))
+    client = load(f"udp:127.0.0.1:{port}", rate=500)
+    client.wait_answers(100)
+    switched = []
+    for number, tag in enumerate(TAGS[1:], 1):
+        old = TAGS[number - 1]
+        before = client.report().tags[old]["answered"]
+        switched.append(instance.upgrade(command=command(tag)).instant)
+        client.wait_answers(50, tag)
+        instance.wait_gone(number)
+        late = client.report().tags[old]
+        assert late["answered"] > before and late["last_answered_ns"] > switched[-1]
+    result = client.stop()
+    assert_nothing_lost(result)
+    assert_switches(result, TAGS, switched)
+    instance.stop()
+
+
+# ---- failures ----
+
+@pytest.mark.parametrize("options", [
+    ("--fail=exit1", "--fail-at=bound"), ("--fail=exit1", "--fail-at=listening"),
+    ("--fail=exit1", "--fail-at=waiting"), ("--fail=hang", "--fail-at=listening")],
+    ids=lambda options: "-".join(option.partition("=")[2] for option in options))
+@pytest.mark.parametrize("wait", ["block", "epoll-edge"])
+def test_a_failed_version_takes_no_question(moult, load, port, options, wait):
+    """It has bound the socket, and dies: not one datagram went its way."""
+    instance = moult().run("--ready-timeout=700ms", command=server("g1", port, wait=wait))
+    client = load(f"udp:127.0.0.1:{port}", rate=500)
+    client.wait_answers(50)
+    for _ in range(2):
+        instance.upgrade(command=server("bad", port, *options, wait=wait), expect=1)
+        client.wait_answers(100, "g1")
+    switched = instance.upgrade(command=server("g2", port, wait=wait)).instant
+    client.wait_answers(50, "g2")
+    result = client.stop()
+    assert_nothing_lost(result)
+    assert_switches(result, ["g1", "g2"], [switched])
+    instance.stop()
+
+
+def test_a_killed_daemon_loses_what_it_had_taken(moult, load, port):
+    """Restarted, it finds the questions that came meanwhile in the queue; none is refused."""
+    instance = moult().run("--restart=always", command=server("g1", port))
+    client = load(f"udp:127.0.0.1:{port}", rate=300, timeout=2000)
+    client.wait_answers(50)
+    old = instance.tagged("g1")[0]
+    processes.kill([old.pid])
+    wait_until(lambda: [p for p in instance.tagged("g1") if p.pid != old.pid], 15, instance.log)
+    client.wait_answers(100)
+    result = client.stop()
+    assert set(result.losses) <= {"timed_out"}, result.explain()
+    assert result["timed_out"] <= 8, result.explain()
+    instance.stop()
+
+
+# ---- several sockets ----
+
+@pytest.mark.parametrize("who", ["--reuseport", "--reuseport=master"], ids=["workers", "master"])
+@pytest.mark.parametrize("wait", ["block", "epoll-edge"])
+def test_the_number_of_workers_changes(moult, load, port, wait, who):
+    """4, 2, 4 sockets in the group: one that goes has datagrams in it, and gets no more."""
+    def command(tag, workers):
+        return server(tag, port, who, f"--processes={workers}", wait=wait)
+    instance = moult().run(command=command("g1", 4))
+    client = load(f"udp:127.0.0.1:{port}", rate=500)
+    client.wait_answers(100)
+    switched = []
+    for number, workers in enumerate((2, 4), 1):
+        tag = TAGS[number]
+        switched.append(instance.upgrade(command=command(tag, workers)).instant)
+        client.wait_answers(100, tag)
+        instance.wait_gone(number)
+        wait_until(lambda w=workers: len(instance.status()["listeners"]) == w, 10, instance.log)
+    client.wait_answers(100)
+    result = client.stop()
+    assert_nothing_lost(result)
+    assert_switches(result, TAGS[:3], switched)
+    instance.stop()
+
+
+def test_a_socket_that_is_no_longer_wanted(moult, load, port):
+    """Its questions are answered until the switch; who asks later is refused."""
+    other = network.new_port()
+    instance = moult().run(command=server("g1", port, f"--port={other}"))
+    stays = load(f"udp:127.0.0.1:{port}", rate=300)
+    leaves = load(f"udp:127.0.0.1:{other}", rate=300)
+    stays.wait_answers(50)
+    leaves.wait_answers(50)
+    instance.upgrade(command=server("g2", port))
+    leaves.wait(lambda report: report["refused"] > 0, reason="it is still there")
+    instance.wait_alone()
+    result = leaves.stop()
+    assert set(result.losses) <= {"refused"}, result.explain()
+    stays.wait_answers(50, "g2")
+    assert_nothing_lost(stays.stop())
+    instance.stop()

@@ -1,0 +1,270 @@
+# SPDX-License-Identifier: MIT
+"""Which listeners a daemon has: many, more and fewer, other addresses on the same port."""
+
+import os
+import signal
+import socket
+
+import pytest
+
+from harness import network
+from harness.build import program
+from harness.load import assert_nothing_lost, assert_switches
+from harness.network import ask, listens
+from harness.waiting import wait_until
+
+WAITS = {
+    "epoll": ("waiter", "--wait=epoll", "--nonblocking"),
+    "select-blocking": ("waiter", "--wait=select"),
+    "accept-threads": ("acceptor", "--model=threads"),
+}
+
+
+def daemon(wait, tag, *where):
+    words = WAITS[wait]
+    return [program(words[0]), "--tag", tag, *words[1:], *map(str, where)]
+
+
+def epoll(tag, *where):
+    return daemon("epoll", tag, *where)
+
+
+def listening(instance):
+    return sorted(row["address"] for row in instance.status()["listeners"])
+
+
+# ---- many ----
+
+@pytest.mark.parametrize("count, wait", [(100, "epoll"), (100, "select-blocking"),
+                                         (1000, "epoll")])
+def test_many_listeners(moult, load, count, wait):
+    """Each of them is handed over, twice, under load that comes to every one in turn."""
+    first = 20000
+    ports = range(first, first + count)
+    where = f"--ports={ports[0]}-{ports[-1]}"
+    instance = moult().run(command=daemon(wait, "g1", where))
+    assert len(instance.status()["listeners"]) == count
+    client = load([f"127.0.0.1:{port}" for port in ports], rate=1000)
+    client.wait_answers(count)
+    switched = []
+    for number, tag in enumerate(("g2", "g3"), 1):
+        switched.append(instance.upgrade(command=daemon(wait, tag, where)).instant)
+        client.wait_answers(count, tag)
+        instance.wait_gone(number)
+    result = client.stop()
+    assert_nothing_lost(result)
+    assert_switches(result, ["g1", "g2", "g3"], switched)
+    rows = instance.status()["listeners"]
+    assert len(rows) == count and all(row["adopted"] for row in rows)
+    instance.stop()
+
+
+def test_a_hundred_more_and_a_hundred_less(moult, load, port):
+    """Ports that come are served at once; those that go are refused after, none is reset."""
+    first = 20000
+    goes = [f"127.0.0.1:{number}" for number in range(first, first + 100)]
+    instance = moult().run(command=epoll("g1", f"--port={port}"))
+    stays = load(f"127.0.0.1:{port}", rate=300)
+    stays.wait_answers(50)
+    instance.upgrade(command=epoll("g2", f"--port={port}", f"--ports={first}-{first + 99}"))
+    leaves = load(goes, rate=600)
+    leaves.wait_answers(200, "g2")
+    instance.upgrade(command=epoll("g3", f"--port={port}"))
+    leaves.wait(lambda report: report["refused"] > 100, reason="they still listen")
+    instance.wait_alone()
+    result = leaves.stop()
+    assert set(result.losses) <= {"refused"}, result.explain()
+    assert list(result.tags) == ["g2"]
+    stays.wait_answers(50, "g3")
+    assert_nothing_lost(stays.stop())
+    assert listening(instance) == [f"tcp:127.0.0.1:{port}"]
+    instance.stop()
+
+
+def test_ports_that_move_round(moult, load):
+    """Each generation drops one and adds one; what stays is never refused."""
+    ports = [network.new_port() for _ in range(5)]
+    def command(tag, start):
+        return epoll(tag, *(f"--port={port}" for port in ports[start:start + 3]))
+    instance = moult().run(command=command("g1", 0))
+    client = load(f"127.0.0.1:{ports[2]}", rate=600, persistent=3)
+    client.wait_answers(50)
+    switched = []
+    for start, tag in ((1, "g2"), (2, "g3")):
+        switched.append(instance.upgrade(command=command(tag, start)).instant)
+        assert ask(ports[start + 2]).startswith(f"GEN {tag} ")
+        client.renew()
+        instance.wait_gone(start)
+        wait_until(lambda s=start: not listens("127.0.0.1", ports[s - 1]), 10, instance.log)
+    client.wait_answers(50, "g3")
+    result = client.stop()
+    assert_nothing_lost(result)
+    assert_switches(result, ["g1", "g2", "g3"], switched)
+    instance.stop()
+
+
+# ---- another address on the same port ----
+
+CHANGES = {
+    "wildcard": (("--host=127.0.0.1",), ("--host=0.0.0.0",), ["127.0.0.1"]),
+    "dual-stack": (("--family=4",), ("--family=dual",), ["127.0.0.1"]),
+    "wildcard-dual-stack": (("--host=0.0.0.0",), ("--family=dual",), ["127.0.0.1"]),
+    "ipv6-dual-stack": (("--family=6",), ("--family=dual",), ["[::1]"]),
+    "both-dual-stack": (("--family=both",), ("--family=dual",), ["127.0.0.1", "[::1]"]),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("wait", ["epoll", "select-blocking"])
+def test_the_address_is_changed_and_changed_back(moult, load, port, change, wait):
+    """The wider one conflicts with the narrower, which the old generation still has: nothing lost
+    either way, and each serves what it has bound."""
+    narrow, wide, hosts = CHANGES[change]
+    instance = moult().run(command=daemon(wait, "g1", f"--port={port}", *narrow))
+    client = load([f"{host}:{port}" for host in hosts], rate=600, persistent=4,
+                  persistent_every=30)
+    client.wait(lambda report: report["answered"] >= 50 and report["persistent"]["answered"] >= 4)
+    switched = []
+    for number, (tag, options) in enumerate((("g2", wide), ("g3", narrow), ("g4", wide)), 1):
+        switched.append(instance.upgrade(
+            command=daemon(wait, tag, f"--port={port}", *options)).instant)
+        client.wait_answers(50, tag)
+        client.renew()
+        instance.wait_gone(number)
+        if options == wide:
+            assert ask(port, "127.0.0.2" if "6" not in change else "::1").startswith(f"GEN {tag} ")
+    result = client.stop()
+    assert_nothing_lost(result)
+    assert_switches(result, ["g1", "g2", "g3", "g4"], switched)
+    instance.wait_alone()
+    assert len(instance.status()["listeners"]) == 1
+    instance.stop()
+
+
+def test_an_address_that_has_nothing_to_do_with_the_old_one(moult, load, port):
+    """127.0.0.1 to 127.0.0.2 on one port: the one comes, the other goes."""
+    instance = moult().run(command=epoll("g1", f"--port={port}"))
+    client = load(f"127.0.0.1:{port}", rate=300, persistent=2)
+    client.wait_answers(50)
+    instance.upgrade(command=epoll("g2", f"--port={port}", "--host=127.0.0.2"))
+    assert ask(port, "127.0.0.2").startswith("GEN g2 ")
+    client.wait(lambda report: report["refused"] > 0, reason="it still listens")
+    client.close_persistent()
+    instance.wait_alone()
+    result = client.stop()
+    assert set(result.losses) <= {"refused"}, result.explain()
+    assert listening(instance) == [f"tcp:127.0.0.2:{port}"]
+    instance.stop()
+
+
+@pytest.mark.parametrize("change", ["wildcard", "dual-stack"])
+@pytest.mark.parametrize("options", [
+    ("--fail=exit1", "--fail-at=bound"), ("--fail=exit1", "--fail-at=listening"),
+    ("--fail=die-soon", "--fail-at=waiting")], ids=["bound", "listening", "after-the-switch"])
+def test_a_failed_version_with_another_address_leaves_no_trace(moult, load, port, change, options):
+    """The address is what it was, and the next version can have either."""
+    narrow, wide, hosts = CHANGES[change]
+    instance = moult().run(command=epoll("g1", f"--port={port}", *narrow))
+    before = listening(instance)
+    client = load(f"{hosts[0]}:{port}", rate=600, persistent=3)
+    client.wait_answers(50)
+    for _ in range(2):
+        instance.upgrade(command=epoll("bad", f"--port={port}", *wide, *options), expect=1)
+        client.wait_answers(50, "g1")
+        assert listening(instance) == before
+    with pytest.raises(ConnectionRefusedError):
+        ask(port, "127.0.0.2")
+    client.renew()
+    client.wait_answers(20, "g1")
+    for tag, where in (("g2", narrow), ("g3", wide)):
+        instance.upgrade(command=epoll(tag, f"--port={port}", *where))
+        client.renew()
+        client.wait_answers(50, tag)
+    assert_nothing_lost(client.stop())
+    instance.stop()
+
+
+# ---- ports the kernel chooses ----
+
+def test_two_ports_the_kernel_has_chosen_are_kept(moult, load):
+    """In the order of their bind; they are two, not one twice."""
+    command = ["--port=0", "--port=0"]
+    instance = moult().run(command=epoll("g1", *command))
+    addresses = [row["address"] for row in instance.status()["listeners"]]
+    assert len(set(addresses)) == 2
+    client = load([address.removeprefix("tcp:") for address in addresses], rate=600, persistent=4)
+    client.wait_answers(50)
+    switched = []
+    for tag in ("g2", "g3"):
+        switched.append(instance.upgrade(command=epoll(tag, *command)).instant)
+        client.renew()
+        client.wait_answers(50, tag)
+        assert [row["address"] for row in instance.status()["listeners"]] == addresses
+    result = client.stop()
+    assert_nothing_lost(result)
+    assert_switches(result, ["g1", "g2", "g3"], switched)
+    instance.stop()
+
+
+# ---- a port that is somebody else's ----
+
+@pytest.mark.parametrize("where, mine", [
+    ("127.0.0.1", ("--host=127.0.0.1",)), ("127.0.0.1", ("--host=0.0.0.0",)),
+    ("0.0.0.0", ("--host=127.0.0.1",)), ("127.0.0.1", ("--family=dual",))],
+    ids=["same", "wildcard-over-it", "below-a-wildcard", "dual-stack-over-it"])
+def test_a_port_of_a_stranger_is_not_taken(moult, load, port, where, mine):
+    """bind() fails with EADDRINUSE as without us, the upgrade fails and says so."""
+    other = network.new_port()
+    with socket.socket() as stranger:
+        stranger.bind((where, other))
+        stranger.listen(5)
+        instance = moult().run(command=epoll("g1", f"--port={port}"))
+        client = load(f"127.0.0.1:{port}", rate=300)
+        client.wait_answers(20)
+        result = instance.upgrade(command=epoll("g2", f"--port={port}", f"--port={other}", *mine),
+                                  expect=1)
+        assert "Address already in use" in result.stderr, result.stderr
+        client.wait_answers(20, "g1")
+        assert_nothing_lost(client.stop())
+        assert listening(instance) == [f"tcp:127.0.0.1:{port}"]
+    instance.upgrade(command=epoll("g3", f"--port={port}", f"--port={other}"))
+    assert ask(other).startswith("GEN g3 ")
+    instance.stop()
+
+
+# ---- bind again, during life ----
+
+def bind_again(instance, tag):
+    """Until it has said so: the signal may come in a moment in which nothing is interrupted."""
+    process, = instance.tagged(tag)
+    start = len(instance.log())
+    os.kill(process.pid, signal.SIGUSR2)
+    wait_until(lambda: f"{tag}: bound again" in instance.log()[start:], 10, instance.log)
+
+
+REBIND = f"--rebind-signal={int(signal.SIGUSR2)}"
+
+
+@pytest.mark.parametrize("wait", ["epoll", "select-blocking"])
+def test_a_daemon_that_binds_again(moult, load, port, wait):
+    """A reload closes the listener and binds the same address: nobody is refused or reset, in the
+    first generation as in a later one, and the upgrade after it works too."""
+    instance = moult().run(command=daemon(wait, "g1", f"--port={port}", REBIND))
+    client = load(f"127.0.0.1:{port}", rate=300, persistent=3)
+    client.wait_answers(50)
+    bind_again(instance, "g1")
+    client.wait_answers(50, "g1")
+    switched = []
+    for number, tag in enumerate(("g2", "g3"), 1):
+        switched.append(instance.upgrade(
+            command=daemon(wait, tag, f"--port={port}", REBIND)).instant)
+        client.renew()
+        instance.wait_gone(number)
+        for _ in range(2):
+            bind_again(instance, tag)
+            client.wait_answers(50, tag)
+    result = client.stop()
+    assert_nothing_lost(result)
+    assert_switches(result, ["g1", "g2", "g3"], switched)
+    assert listening(instance) == [f"tcp:127.0.0.1:{port}"]
+    instance.stop()

@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: MIT
+"""SO_REUSEPORT groups: a socket per worker, and as many workers as each generation wants."""
+
+import os
+import signal
+
+import pytest
+
+from harness import processes
+from harness.build import program
+from harness.load import assert_lost_only_with, assert_nothing_lost, assert_switches
+from harness.network import ask
+from harness.waiting import wait_until
+
+# How a worker waits for connections, and how many persistent ones each can hold
+WAITS = {
+    "epoll": (("waiter", "--wait=epoll", "--nonblocking"), 4),
+    "epoll-edge-exclusive": (("waiter", "--wait=epoll-edge-exclusive", "--nonblocking"), 4),
+    "accept": (("acceptor", "--model=prefork"), 0),
+    "accept-threads": (("acceptor", "--model=threads"), 4),
+}
+WHO = {"workers": "--reuseport", "master": "--reuseport=master"}
+
+
+def daemon(wait, tag, port, workers, *more, who="workers"):
+    """With 0 workers: one plain socket, without the option."""
+    words = WAITS[wait][0]
+    group = (WHO[who], f"--processes={workers}") if workers else ("--processes=2",)
+    if words[0] == "acceptor" and not workers:
+        group = ()
+    return [program(words[0]), "--tag", tag, *words[1:], f"--port={port}", *group, *more]
+
+
+def members(instance):
+    return len(instance.status()["listeners"])
+
+
+@pytest.mark.parametrize("who", WHO)
+@pytest.mark.parametrize("wait", WAITS)
+def test_the_number_of_workers_changes(moult, load, port, wait, who):
+    """4, 2, 6, one plain socket, 4: a socket that is no longer wanted has a queue with clients in
+    it, and the kernel goes on to put some there until it has left the group."""
+    instance = moult().run(command=daemon(wait, "g1", port, 4, who=who))
+    client = load(f"127.0.0.1:{port}", rate=600, persistent=WAITS[wait][1], persistent_every=30)
+    client.wait(lambda report: report["answered"] >= 100 and
+                report["persistent"]["answered"] >= WAITS[wait][1])
+    switched, tags = [], ["g1"]
+    for number, workers in enumerate((2, 6, 0, 4), 1):
+        tags.append(f"g{number + 1}")
+        switched.append(instance.upgrade(
+            command=daemon(wait, tags[-1], port, workers, who=who)).instant)
+        client.renew()
+        client.wait_answers(100, tags[-1])
+        instance.wait_gone(number)
+        wait_until(lambda w=workers: members(instance) == max(w, 1), 10,
+                   lambda: f"{instance.status()}\n{instance.log()}")
+    client.wait_answers(100, "g5")
+    result = client.stop()
+    assert_nothing_lost(result)
+    assert_switches(result, tags, switched)
+    instance.stop()
+    assert not processes.descendants(), instance.log()
+
+
+@pytest.mark.parametrize("wait", ["epoll", "accept"])
+def test_a_failed_version_with_another_number_leaves_no_trace(moult, load, port, wait):
+    """Whether it wanted more sockets or fewer: none of those it made gets a client."""
+    instance = moult().run(command=daemon(wait, "g1", port, 4, who="master"))
+    client = load(f"127.0.0.1:{port}", rate=600)
+    client.wait_answers(50)
+    for workers in (8, 2, 0):
+        instance.upgrade(command=daemon(wait, "bad", port, workers, "--fail=exit1",
+                                        "--fail-at=listening", who="master"), expect=1)
+        client.wait_answers(100, "g1")
+        assert members(instance) == 4
+    instance.upgrade(command=daemon(wait, "g2", port, 2, who="master"))
+    client.wait_answers(100, "g2")
+    result = client.stop()
+    assert_nothing_lost(result)
+    assert list(result.tags) == ["g1", "g2"]
+    instance.stop()
+
+
+def test_threads_with_a_socket_each(moult, load, port):
+    """The group of one process; the next generation has fewer threads, then more."""
+    def command(tag, threads):
+        return [program("acceptor"), "--tag", tag, "--model=pool", f"--port={port}",
+                "--reuseport=master", f"--threads={threads}"]
+    instance = moult().run(command=command("g1", 4))
+    client = load(f"127.0.0.1:{port}", rate=600)
+    client.wait_answers(50)
+    switched = []
+    for number, threads in enumerate((2, 6), 1):
+        switched.append(instance.upgrade(command=command(f"g{number + 1}", threads)).instant)
+        client.wait_answers(100, f"g{number + 1}")
+        instance.wait_gone(number)
+    result = client.stop()
+    assert_nothing_lost(result)
+    assert_switches(result, ["g1", "g2", "g3"], switched)
+    instance.stop()
+
+
+@pytest.mark.parametrize("workers", [2, 4, 8])
+def test_a_lone_client_is_never_stalled(moult, port, workers):
+    """One connection at a time, while the group shrinks and grows: none waits where nobody is."""
+    instance = moult().run(command=daemon("accept", "g1", port, 4))
+    for tag, number in (("g2", workers), ("g3", 4)):
+        upgrade = instance.start_command("upgrade", instance.name, "--",
+                                         *daemon("accept", tag, port, number))
+        while upgrade.poll() is None:
+            assert ask(port).startswith("GEN ")
+        _, err = upgrade.communicate()
+        assert upgrade.returncode == 0, f"{err}\n{instance.log()}"
+        for _ in range(20):
+            assert ask(port).startswith(f"GEN {tag} ")
+    instance.stop()
+
+
+@pytest.mark.parametrize("who, more", [("workers", ()), ("workers", ("--respawn",)),
+                                       ("master", ("--respawn",))],
+                         ids=["not-replaced", "replaced", "master-replaces"])
+@pytest.mark.parametrize("wait", ["epoll", "accept"])
+def test_a_worker_that_is_killed_takes_nobody_along(moult, load, port, wait, who, more):
+    """What it had accepted is lost with it; whoever is queued at its socket, or comes to it, is
+    served by another, and the next generation has all its sockets."""
+    instance = moult().run(command=daemon(wait, "g1", port, 4, *more, who=who))
+    client = load(f"127.0.0.1:{port}", rate=600, persistent=WAITS[wait][1])
+    client.wait_answers(100)
+    deaths = []
+    for _ in range(2):
+        master = min(process.pid for process in instance.tagged("g1"))
+        workers = [p.pid for p in instance.tagged("g1") if p.parent == master]
+        deaths.append(processes.kill(workers[:1]))
+        client.wait_answers(200, "g1")
+        if more:
+            wait_until(lambda m=master: len([p for p in instance.tagged("g1")
+                                             if p.parent == m]) == 4, 10, instance.log)
+    instance.upgrade(command=daemon(wait, "g2", port, 4, *more, who=who))
+    client.close_persistent()
+    client.wait_answers(100, "g2")
+    assert_lost_only_with(client.stop(), deaths)
+    instance.wait_alone()
+    assert members(instance) == 4
+    instance.stop()
+
+
+def test_a_worker_that_is_stopped_keeps_only_its_own(moult, load, port):
+    """A negative control: whom the kernel has put into the queue of a worker that does not run
+    waits for it, with us as without us, and is answered when it goes on."""
+    instance = moult().run(command=daemon("epoll", "g1", port, 4))
+    client = load(f"127.0.0.1:{port}", rate=300)
+    client.wait_answers(50)
+    worker = max(process.pid for process in instance.tagged("g1"))
+    os.kill(worker, signal.SIGSTOP)
+    try:
+        client.wait(lambda report: report["in_flight"] >= 10, reason="nobody waits")
+        assert not client.report().losses
+    finally:
+        os.kill(worker, signal.SIGCONT)
+    client.wait(lambda report: report["in_flight"] < 5, reason="somebody waits")
+    assert_nothing_lost(client.stop())
+    instance.stop()
