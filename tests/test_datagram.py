@@ -138,8 +138,8 @@ def test_answers_that_are_under_way_arrive(moult, load, port, wait):
         switched.append(instance.upgrade(command=command(tag)).instant)
         client.wait_answers(50, tag)
         instance.wait_gone(number)
-        late = client.report().tags[old]
-        assert late["answered"] > before and late["last_answered_ns"] > switched[-1]
+        late, new = client.report().tags[old], client.report().tags[tag]
+        assert late["answered"] > before and late["last_answered_ns"] > new["first_started_ns"]
     result = client.stop()
     assert_nothing_lost(result)
     assert_switches(result, TAGS, switched)
