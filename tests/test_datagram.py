@@ -52,12 +52,14 @@ def test_three_upgrades_lose_nothing(moult, load, port, receive, wait):
     assert not processes.descendants(), instance.log()
 
 
-@pytest.mark.parametrize("more", [
-    ("--processes=4",), ("--threads=4",), ("--family=6",), ("--family=dual",),
-    ("--host=0.0.0.0",), ("--habit=drop-uid",), ("--habit=daemon",),
-    ("--habit=close-range",), ("--habit=exec-listening",), ("--habit=move",)],
-    ids=lambda more: more[0].lstrip("-"))
-@pytest.mark.parametrize("wait", ["poll", "block"])
+KINDS = ["--processes=4", "--threads=4", "--family=6", "--family=dual", "--host=0.0.0.0",
+         "--habit=drop-uid", "--habit=daemon", "--habit=close-range", "--habit=exec-listening",
+         "--habit=move"]
+
+
+@pytest.mark.parametrize("wait, more", [(("block", "poll")[i % 2], (kind,)) for i, kind in
+                                        enumerate(KINDS)] + [("poll", ("--processes=4",))],
+                         ids=lambda value: value if isinstance(value, str) else value[0][2:])
 def test_daemons_of_every_kind(moult, load, port, more, wait):
     """Workers that share the socket, other addresses, and what old daemons do at start."""
     def command(tag):
@@ -148,11 +150,12 @@ def test_answers_that_are_under_way_arrive(moult, load, port, wait):
 
 # ---- failures ----
 
-@pytest.mark.parametrize("options", [
-    ("--fail=exit1", "--fail-at=bound"), ("--fail=exit1", "--fail-at=listening"),
-    ("--fail=exit1", "--fail-at=waiting"), ("--fail=hang", "--fail-at=listening")],
-    ids=lambda options: "-".join(option.partition("=")[2] for option in options))
-@pytest.mark.parametrize("wait", ["block", "epoll-edge"])
+@pytest.mark.parametrize("wait, options", [
+    ("block", ("--fail=exit1", "--fail-at=bound")),
+    ("epoll-edge", ("--fail=exit1", "--fail-at=listening")),
+    ("block", ("--fail=exit1", "--fail-at=waiting")),
+    ("epoll-edge", ("--fail=hang", "--fail-at=listening"))],
+    ids=["block-bound", "epoll-edge-listening", "block-waiting", "epoll-edge-hangs"])
 def test_a_failed_version_takes_no_question(moult, load, port, options, wait):
     """It has bound the socket, and dies: not one datagram went its way."""
     instance = moult().run("--ready-timeout=700ms", command=server("g1", port, wait=wait))
