@@ -132,6 +132,7 @@ def test_a_worker_that_is_killed_takes_nobody_along(moult, load, port, wait, who
         workers = [p.pid for p in instance.tagged("g1") if p.parent == master]
         deaths.append(processes.kill(workers[:1]))
         client.wait_answers(200, "g1")
+        client.wait(lambda report: report["in_flight"] < 5, reason="somebody waits for nobody")
         if more:
             wait_until(lambda m=master: len([p for p in instance.tagged("g1")
                                              if p.parent == m]) == 4, 10, instance.log)
