@@ -272,7 +272,7 @@ def keys(value):
 
 
 GENERATION = {"id": "int", "pid": "int", "state": "str", "processes": "int",
-              "connections": "int", "accepted": "int", "started": "str", "ready_ms": "int",
+              "connections": "int", "accepted": "int", "datagrams": "int", "started": "str", "ready_ms": "int",
               "command": ["str"]}
 LISTENER = {"address": "str", "backlog": "int", "queued": "int", "adopted": "bool"}
 STATUS = {"name": "str", "pid": "int", "state": "str", "since": "str",

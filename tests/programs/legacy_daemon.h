@@ -686,8 +686,8 @@ void legacy_serve_one(int fd)
 	legacy_close(fd, &line);
 }
 
-enum { WORKERS = 64 };
-static pid_t worker_pids[WORKERS];
+enum { WORKERS_MOST = 64 };
+static pid_t worker_pids[WORKERS_MOST];
 
 /* False: in the child, which goes on to serve. */
 static bool worker_fork(int number)
@@ -711,7 +711,7 @@ static bool worker_fork(int number)
 
 void legacy_prefork(void)
 {
-	if (legacy.processes > WORKERS) {
+	if (legacy.processes > WORKERS_MOST) {
 		errno = E2BIG;
 		legacy_die(2, "--processes");
 	}
