@@ -46,7 +46,8 @@ enum {
 	ANSWER_MAX = 16384,
 	TAGS_MAX = 64,
 	TAG_LENGTH = 96,
-	FAILURES_MAX = 32,
+	FAILURES_MAX = 256,
+	FAILURES_OF_A_KIND = 32, /* the many must not hide the few */
 	BATCH = 256,
 	TICK_MS = 10,
 	DUPLICATE_MS = 300, /* a datagram's second answer is waited for */
@@ -252,8 +253,8 @@ static void latency_record(int64_t latency)
 
 static void loss_record(const struct connection *c, enum loss loss, int error)
 {
-	account_of(c)->lost[loss]++;
-	if (failure_count == FAILURES_MAX)
+	uint64_t of_a_kind = ++account_of(c)->lost[loss];
+	if (failure_count == FAILURES_MAX || of_a_kind > FAILURES_OF_A_KIND)
 		return;
 	struct failure *f = &failures[failure_count++];
 	*f = (struct failure){.loss = loss,
