@@ -20,6 +20,9 @@ WAITS = {
 }
 
 
+ABOVE = 31000  # above those of network.new_port(), below the ephemeral ones
+
+
 def daemon(wait, tag, *where):
     words = WAITS[wait]
     return [program(words[0]), "--tag", tag, *words[1:], *map(str, where)]
@@ -39,7 +42,7 @@ def listening(instance):
                                          (1000, "epoll")])
 def test_many_listeners(moult, load, count, wait):
     """Each of them is handed over, twice, under load that comes to every one in turn."""
-    first = 20000
+    first = ABOVE
     ports = range(first, first + count)
     where = f"--ports={ports[0]}-{ports[-1]}"
     instance = moult().run(command=daemon(wait, "g1", where))
@@ -61,7 +64,7 @@ def test_many_listeners(moult, load, count, wait):
 
 def test_a_hundred_more_and_a_hundred_less(moult, load, port):
     """Ports that come are served at once; those that go are refused after, none is reset."""
-    first = 20000
+    first = ABOVE
     goes = [f"127.0.0.1:{number}" for number in range(first, first + 100)]
     instance = moult().run(command=epoll("g1", f"--port={port}"))
     stays = load(f"127.0.0.1:{port}", rate=300)
