@@ -5,7 +5,10 @@ A socket that the launcher holds, too, does not leave an epoll by being closed: 
 for ever, and nobody could remove it.
 """
 
+import os
 import re
+import signal
+import socket
 
 import pytest
 
@@ -57,8 +60,9 @@ def upgrade_under_load(moult, load, port, command, persistent=2):
         wait_until(lambda: not watches(instance, old, inode), 5, "it is watched still")
         if old == "g1":
             instance.wait_generation(1, lambda g: g and g["connections"] == persistent)
-        for process in instance.tagged(tag):
-            assert not ghosts(process.pid)
+        # it closes and moves while we look: a ghost is what stays
+        wait_until(lambda: not any(ghosts(process.pid) for process in instance.tagged(tag)), 5,
+                   "an entry that nobody can remove")
         client.wait_answers(20, tag)
         client.renew()
         instance.wait_gone(TAGS.index(old) + 1)
@@ -74,6 +78,28 @@ def upgrade_under_load(moult, load, port, command, persistent=2):
 @pytest.mark.parametrize("name", WAITS)
 def test_it_waits_past_the_wrappers(moult, load, port, name):
     upgrade_under_load(moult, load, port, lambda tag: closer(tag, f"wait-{name}", port))
+
+
+@pytest.mark.parametrize("name", WAITS)
+def test_what_is_queued_for_another_does_not_wake_it(moult, load, port, name):
+    """The next generation is slow, so somebody waits in the queue: the old one must not spin."""
+    instance = moult().run(command=closer("g1", f"wait-{name}", port))
+    client = load(f"127.0.0.1:{port}", rate=0, persistent=2, persistent_every=10)
+    client.wait(lambda report: report["persistent"]["answered"] >= 2)
+    instance.upgrade(command=closer("g2", f"wait-{name}", port))
+    new = instance.generation(2)["pid"]
+    os.kill(new, signal.SIGSTOP)
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        connection.sendall(b"hello\n")
+        before = client.report()["persistent"]["answered"]
+        client.wait(lambda report: report["persistent"]["answered"] >= before + 100)
+        os.kill(new, signal.SIGCONT)
+        assert connection.makefile().readline().startswith("GEN g2 ")
+    result = client.stop()
+    assert not result.losses, result.explain()
+    instance.wait_gone(1)
+    instance.stop()
+    assert "closer g" not in instance.log()
 
 
 @pytest.mark.parametrize("name", MOVES)

@@ -19,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/select.h>
 #include <sys/syscall.h>
@@ -49,13 +50,23 @@ static void *thread_serve(void *fd)
 	return NULL;
 }
 
+/* To be woken in vain is allowed while a gate closes; to spin as long as it is closed is not. */
+static int worth_it(int fd)
+{
+	static int in_vain;
+	in_vain = fd >= 0 ? 0 : in_vain + 1;
+	if (in_vain > 20000)
+		legacy_die(6, "woken in vain");
+	return fd;
+}
+
 static int accept_one(int listener)
 {
 	if (!raw)
-		return legacy_accept(listener);
+		return worth_it(legacy_accept(listener));
 	int fd = (int)syscall(SYS_accept4, listener, NULL, NULL, 0);
 	require(fd >= 0 || errno == EAGAIN || errno == EINTR || errno == ECONNABORTED, "accept4");
-	if (fd < 0)
+	if (worth_it(fd) < 0)
 		return fd;
 	int other = (int)syscall(SYS_dup, fd);
 	require(other >= 0 && syscall(SYS_close, fd) == 0, "SYS_close");
@@ -378,9 +389,24 @@ static bool is_kind(const char *kind)
 	return strncmp(legacy.style, kind, strlen(kind)) == 0;
 }
 
+/* The flag that system calls set is the one that libc's functions tell of. */
+static void set_flags_past_the_wrappers(void)
+{
+	int on = 1, off = 0;
+	require(syscall(SYS_ioctl, first, FIONBIO, &off) == 0, "FIONBIO");
+	require(!(fcntl(first, F_GETFL) & O_NONBLOCK), "FIONBIO off");
+	require(syscall(SYS_ioctl, first, FIONBIO, &on) == 0, "FIONBIO");
+	require(fcntl(first, F_GETFL) & O_NONBLOCK, "FIONBIO on");
+	require(syscall(SYS_fcntl, first, F_SETFL, O_RDWR) == 0, "F_SETFL");
+	require(!(fcntl(first, F_GETFL) & O_NONBLOCK), "F_SETFL");
+	require(fcntl(first, F_SETFL, O_RDWR | O_NONBLOCK) == 0, "F_SETFL");
+	require(syscall(SYS_fcntl, first, F_GETFL) & O_NONBLOCK, "F_GETFL");
+}
+
 static void loop_wait(const struct way *way)
 {
 	raw = true;
+	set_flags_past_the_wrappers();
 	for (;;) {
 		polled = (struct pollfd){.fd = first, .events = POLLIN};
 		int result = way->wait();
