@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A daemon of old whose processes come and go all the time:
+ *
+ *   once    6 children that accept one connection each and end; each is replaced at once
+ *   twice   a child per connection that forks again, so that nobody has to wait for the server:
+ *           the one that accepted has closed the connection before it is served
+ *
+ * Beside that children are forked that do nothing but end, as fast as it goes (--processes=N: not
+ * more than that many).
+ */
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "tests/programs/legacy.h"
+
+enum { CHILDREN = 6 };
+
+static int listener;
+
+static pid_t fork_or_die(void)
+{
+	pid_t pid = fork();
+	if (pid < 0)
+		legacy_die(4, "fork");
+	return pid;
+}
+
+static void accept_once(void)
+{
+	for (;;) {
+		int fd = legacy_accept(listener);
+		if (fd < 0)
+			continue;
+		legacy_serve(fd);
+		_exit(0);
+	}
+}
+
+static void accept_and_fork_twice(void)
+{
+	for (;;) {
+		int fd = legacy_accept(listener);
+		if (fd < 0)
+			continue;
+		pid_t pid = fork_or_die();
+		if (pid == 0) {
+			if (fork_or_die() > 0)
+				_exit(0);
+			close(listener);
+			legacy_serve(fd);
+			_exit(0);
+		}
+		close(fd);
+		waitpid(pid, NULL, 0);
+	}
+}
+
+/* In a process of its own, so that the others wait for their own children only. */
+static void storm(void)
+{
+	int left = legacy.processes;
+	for (;;) {
+		for (int i = 0; i < 8; i++)
+			if (fork_or_die() == 0)
+				_exit(0);
+		while (wait(NULL) > 0)
+			continue;
+		if (left && (left -= 8) <= 0)
+			for (;;)
+				pause();
+		nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+	}
+}
+
+static void replace(void (*serve)(void), int count)
+{
+	for (;;) {
+		for (; count > 0; count--)
+			if (fork_or_die() == 0)
+				serve();
+		if (wait(NULL) > 0)
+			count++;
+	}
+}
+
+int main(int argc, char **argv)
+{
+	legacy_start(argc, argv);
+	listener = legacy.listeners[0];
+	legacy_waiting();
+	if (fork_or_die() == 0)
+		storm();
+	if (strcmp(legacy.style, "once") == 0)
+		replace(accept_once, CHILDREN);
+	if (strcmp(legacy.style, "twice") == 0)
+		replace(accept_and_fork_twice, 2);
+	errno = EINVAL;
+	legacy_die(2, "--model");
+}

@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: MIT
+"""Threads and processes at full tilt: cancelled, interrupted, forked while the generations change."""
+
+import os
+import re
+import signal
+
+import pytest
+
+from harness import processes
+from harness.build import program
+from harness.load import assert_nothing_lost, assert_switches
+from harness.network import ask
+from harness.waiting import wait_until
+
+WAITS = {"accept": (), "poll": ("--nonblocking",), "epoll": ("--nonblocking",)}
+
+
+def crew(tag, port, model, *more):
+    return [program("crew"), "--tag", tag, f"--model={model}", *WAITS.get(model, ()),
+            "--port", str(port), *more]
+
+
+def storm(tag, port, model, *more):
+    return [program("storm"), "--tag", tag, f"--model={model}", "--port", str(port), *more]
+
+
+def held(load, port):
+    """One connection that stays."""
+    client = load(f"127.0.0.1:{port}", rate=0, persistent=1, persistent_every=20)
+    client.wait(lambda report: report["persistent"]["answered"])
+    return client
+
+
+def switch_under_load(instance, load, port, command, rate=600, upgrades=3):
+    tags = [f"g{number}" for number in range(1, upgrades + 2)]
+    instance.run(command=command("g1"))
+    client = load(f"127.0.0.1:{port}", rate=rate)
+    client.wait_answers(50)
+    switched = [instance.upgrade(command=command(tag)).instant for tag in tags[1:]]
+    client.wait_answers(50, tags[-1])
+    result = client.stop()
+    assert_nothing_lost(result)
+    assert_switches(result, tags, switched)
+    instance.wait_alone()
+    for tag in tags[:-1]:
+        assert not instance.tagged(tag)
+    instance.stop()
+    assert not processes.descendants()
+
+
+@pytest.mark.parametrize("model", WAITS)
+def test_32_threads_that_wait_together(moult, load, port, model):
+    switch_under_load(moult(), load, port,
+                      lambda tag: crew(tag, port, model, "--processes=32"))
+
+
+@pytest.mark.parametrize("model", ["once", "twice"])
+def test_processes_that_come_and_go(moult, load, port, model):
+    """Some fork and end while others accept; who accepts is not who serves, or serves but once."""
+    switch_under_load(moult(), load, port, lambda tag: storm(tag, port, model), rate=150)
+
+
+def cancel(instance, tag):
+    """Half of the crew, where it waits; the others go on."""
+    start = len(instance.log())
+    os.kill(instance.tagged(tag)[0].pid, signal.SIGUSR1)
+    instance.wait_log(f"crew {tag}: cancelled and replaced", start=start)
+
+
+@pytest.mark.parametrize("model", WAITS)
+def test_threads_are_cancelled_where_they_wait(moult, load, port, directory, model):
+    """At an open gate, before it opens and after it has closed; nobody is waited for afterwards."""
+    flag = directory / "ready"
+    instance = moult().run_ready_by(flag, port, crew("g1", port, model))
+    cancel(instance, "g1")
+    client = held(load, port)
+    upgrade = instance.start_command("upgrade", instance.name, "--drain-timeout=100s", "--",
+                                     *crew("g2", port, model))
+    instance.wait_generation(2, lambda new: new and new["state"] == "next" and new["processes"])
+    wait_until(lambda: blocked(instance.tagged("g2")[0].pid, 8), reason="no crew")
+    cancel(instance, "g2")
+    cancel(instance, "g1")
+    flag.touch()
+    _, err = upgrade.communicate(timeout=20)
+    assert upgrade.returncode == 0, err
+    assert ask(port).split()[:2] == ["GEN", "g2"]
+    cancel(instance, "g1")
+    cancel(instance, "g2")
+    assert ask(port).split()[:2] == ["GEN", "g2"]
+    client.close_persistent()
+    instance.wait_gone(1)  # an accept that is thought to be under way would keep it
+    assert not client.stop().losses
+    instance.stop()
+
+
+def blocked(pid, count):
+    """At least that many threads of it are there, and all of them sleep."""
+    states = []
+    for task in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{task}/stat") as file:
+            states.append(file.read().rpartition(")")[2].split()[0])
+    return len(states) >= count and set(states) == {"S"}
+
+
+def test_accept_timed_out_by_a_jump(moult, load, port):
+    """siglongjmp() leaves accept() for good, at an open gate and at a closed one."""
+    def jump(tag):
+        tell(instance.log, instance.tagged(tag)[0].pid, signal.SIGUSR1,
+             f"crew {tag}: jumped out of accept")
+
+    instance = moult().run(command=crew("g1", port, "jump"))
+    for number in (2, 3, 4):
+        old, new = f"g{number - 1}", f"g{number}"
+        jump(old)
+        client = held(load, port)
+        jump(old)
+        instance.upgrade("--drain-timeout=100s", command=crew(new, port, "jump"))
+        assert ask(port).split()[:2] == ["GEN", new]
+        jump(old)
+        jump(old)
+        client.close_persistent()
+        instance.wait_gone(number - 1)
+        assert not client.stop().losses
+    assert ask(port).split()[:2] == ["GEN", "g4"]
+    instance.stop()
+
+
+def tell(log, pid, number, text):
+    """One signal to a process that sleeps, until it has heard it."""
+    wait_until(lambda: sleeps(pid), reason="it does not wait")
+    start = len(log())
+    os.kill(pid, number)
+    wait_until(lambda: text in log()[start:], reason=lambda: f"not {text!r} in\n{log()}")
+
+
+def sleeps(pid):
+    with open(f"/proc/{pid}/task/{pid}/stat") as file:
+        return file.read().rpartition(")")[2].split()[0] == "S"
+
+
+def what_signals_do(log, pid):
+    """What the program writes when it is told to restart twice, then to be interrupted."""
+    start = len(log())
+    for number in (signal.SIGUSR1, signal.SIGUSR1):
+        tell(log, pid, number, "heard, to be restarted")
+    tell(log, pid, signal.SIGUSR2, "heard, to be interrupted")
+    wait_until(lambda: re.search(r"to be interrupted\n.*: interrupted\n", log()[start:]),
+               reason=lambda: f"SIGUSR2 does not interrupt:\n{log()[start:]}")
+    wait_until(lambda: sleeps(pid), reason="it does not wait again")
+    return re.findall(r"crew \w+: (heard, .*|interrupted)", log()[start:])
+
+
+@pytest.mark.parametrize("model", WAITS)
+def test_signals_interrupt_as_without_moult(moult, plain, load, port, model):
+    """SA_RESTART restarts an accept and nothing else; at an open gate as at a closed one."""
+    def command(tag):
+        return crew(tag, port, model, "--output=yes")
+
+    alone = plain(command("g0")).wait_listening(port)
+    expected = what_signals_do(lambda: alone.written(alone.err), alone.process.pid)
+    alone.end()
+    assert expected.count("interrupted") == (1 if model == "accept" else 3)
+
+    instance = moult().run(command=command("g1"))
+    pid = instance.tagged("g1")[0].pid
+    client = held(load, port)
+    assert what_signals_do(instance.log, pid) == expected
+    instance.upgrade(command=command("g2"))
+    assert ask(port).split()[:2] == ["GEN", "g2"]
+    assert what_signals_do(instance.log, pid) == expected
+    assert what_signals_do(instance.log, instance.tagged("g2")[0].pid) == expected
+    client.close_persistent()
+    instance.wait_gone(1)
+    assert not client.stop().losses
+    instance.stop()
