@@ -23,16 +23,22 @@ enum { KEYS_IN_THREAD = 32 };
 static pthread_key_t key;
 static bool has_key;
 
-/* The thread ends, by return or by cancellation: what it still holds was abandoned. */
-static void thread_ends(void *unused)
+void gate_withdraw(void)
 {
 	struct gate_thread *mine = &gate_thread;
-	(void)unused;
-	mine->registered = false; /* a later destructor may accept again, and comes back here */
 	if (!mine->frame || mine->pid != member_pid())
 		return;
 	mine->frame = 0;
 	atomic_fetch_sub(&mine->slot->inflight, 1);
+}
+
+/* The thread ends, by return or by cancellation: what it still holds was abandoned. */
+static void thread_ends(void *unused)
+{
+	(void)unused;
+	gate_thread.registered =
+	        false; /* a later destructor may accept again, and comes back here */
+	gate_withdraw();
 }
 
 void gate_start(void)

@@ -112,6 +112,14 @@ static inline __attribute__((always_inline)) void gate_leave(void)
 }
 
 /*
+ * gate_leave() of an accept() that was turned away.  It gives up whatever this thread has: a
+ * reservation made higher on the stack is, but for a handler that accepts on top of an accept(), one
+ * that a jump has left behind.  (With such a handler the accept() below it may be late by one
+ * connection, which its generation then serves.)
+ */
+void gate_withdraw(void);
+
+/*
  * Sleeps until the gate's word differs from `word` or a signal arrives: 0 or -EINTR.  An untimed
  * futex restarts after a signal handler exactly as accept() does (SA_RESTART), and the thread can
  * be cancelled, as in accept().  `limit_us` >= 0: SO_RCVTIMEO, -ETIMEDOUT.

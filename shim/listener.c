@@ -153,8 +153,8 @@ int listener_accept(int listener, int fd, struct sockaddr *address, socklen_t *l
 			errno = saved;
 			if (!(word & MOULT_GATE_ENDING))
 				continue;
-		} else
-			gate_leave();
+		}
+		gate_withdraw(); /* of what gate_leave() has given back there is none left */
 		if (state == MOULT_GATE_SHUT)
 			return fail(EINVAL);
 		if (nonblock)
