@@ -7,7 +7,7 @@
  * woken, and spin, for each connection), when it opens it comes back, which re-checks readiness.
  *
  * Nobody holds a lock here.  Every actor acts first and then looks again: whoever changed the
- * kernel's list last has read the gate and the record after doing so.
+ * kernel's list last has read the gate and the record after doing so (how: interest.c).
  */
 #pragma once
 

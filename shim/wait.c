@@ -23,14 +23,19 @@ typedef int64_t nanoseconds;
 #define SECOND      INT64_C(1000000000)
 
 /*
- * What the last settling saw: gate_edition + the page's sequence.  Threads may settle at the same
- * time: all of them compute the same from the same gates.
+ * What the last settling saw: gate_edition + the page's sequence, and what that means for waits, in
+ * one word.  Threads settle at the same time, and one that comes late writes an old number with its
+ * old findings: the next wait sees that it is old.  In words of their own its findings could stay
+ * beside the new number, and a wait would sleep through the opening of a gate.
  */
-static _Atomic uint32_t settled;  /* that sum at the last settling */
-static _Atomic uint32_t marked;   /* the same for the last marking of epoll interests */
-static _Atomic bool closed;       /* a listener we have may not be accepted from now */
-static _Atomic bool warming;      /* and one of those will be soon */
-static _Atomic int64_t closed_at; /* when that was first seen */
+enum {
+	CLOSED = 1,  /* a listener we have may not be accepted from now */
+	WARMING = 2, /* and one of those will be soon */
+	FINDING = CLOSED | WARMING,
+};
+static _Atomic uint64_t settled;
+static _Atomic uint32_t marked;   /* the number at the last marking of epoll interests */
+static _Atomic int64_t closed_at; /* when a gate was last found closed */
 
 static nanoseconds clock_now(void)
 {
@@ -63,9 +68,20 @@ static void settle(uint32_t now)
 	}
 	if (any_closed)
 		atomic_store(&closed_at, clock_now());
-	atomic_store(&warming, any_warming);
-	atomic_store(&closed, any_closed);
-	atomic_store(&settled, now);
+	atomic_store(&settled,
+	        (uint64_t)now << 2 | (any_closed ? CLOSED : 0) | (any_warming ? WARMING : 0));
+}
+
+/* What is so now; settles first if something may have changed. */
+static unsigned findings(void)
+{
+	for (;;) {
+		uint32_t now = state_now();
+		uint64_t seen = atomic_load_explicit(&settled, memory_order_acquire);
+		if (seen >> 2 == now)
+			return seen & FINDING;
+		settle(now);
+	}
 }
 
 int wait_is_plain(void)
@@ -73,19 +89,13 @@ int wait_is_plain(void)
 	if (!member_page || !listener_known())
 		return 1;
 	listener_wait_begun();
-	uint32_t now = state_now();
-	if (atomic_load_explicit(&settled, memory_order_relaxed) != now)
-		settle(now);
-	return !atomic_load_explicit(&closed, memory_order_relaxed);
+	return !(findings() & CLOSED);
 }
 
 void wait_done(void)
 {
-	if (!member_page || !listener_known())
-		return;
-	uint32_t now = state_now();
-	if (atomic_load_explicit(&settled, memory_order_relaxed) != now)
-		settle(now);
+	if (member_page && listener_known())
+		findings();
 }
 
 int wait_epoll_is_plain(void)
@@ -183,20 +193,21 @@ static nanoseconds deadline_of(const struct timespec *timeout)
 
 /*
  * The next slice: a sixteenth of the time the gate has been closed for, so that a switch that
- * follows soon is seen soon and an idle drain costs nothing.  *ret_last: the daemon's own timeout
- * ends it.
+ * follows soon is seen soon and an idle drain costs nothing.  `found`: what this round goes by; not
+ * what another thread may have found since, who has not put our listeners back into this wait.
+ * *ret_last: the daemon's own timeout ends it.
  */
-static struct timespec slice(nanoseconds deadline, bool *ret_last)
+static struct timespec slice(nanoseconds deadline, unsigned found, bool *ret_last)
 {
 	nanoseconds now = clock_now();
-	nanoseconds most = atomic_load(&warming) ? 10 * MILLISECOND : 200 * MILLISECOND;
+	nanoseconds most = found & WARMING ? 10 * MILLISECOND : 200 * MILLISECOND;
 	nanoseconds length = (now - atomic_load(&closed_at)) / 16;
 	if (length < SHORTEST)
 		length = SHORTEST;
 	if (length > most)
 		length = most;
 	nanoseconds left = deadline == FOREVER ? FOREVER : deadline > now ? deadline - now : 0;
-	if (!atomic_load(&closed)) /* it opened: the rest in one piece */
+	if (!(found & CLOSED)) /* it opened: the rest in one piece */
 		length = left;
 	*ret_last = left != FOREVER && left <= length;
 	if (*ret_last)
@@ -204,14 +215,6 @@ static struct timespec slice(nanoseconds deadline, bool *ret_last)
 	if (length == FOREVER)
 		length = 3600 * SECOND;
 	return (struct timespec){length / SECOND, length % SECOND};
-}
-
-/* A gate may have changed since the last slice. */
-static void look_again(void)
-{
-	uint32_t now = state_now();
-	if (atomic_load(&settled) != now)
-		settle(now);
 }
 
 /* Without epoll_pwait2 (Linux 5.11) in whole milliseconds, rounded up. */
@@ -232,10 +235,10 @@ int wait_epoll(int epoll, struct epoll_event *events, int count, const struct ti
 {
 	nanoseconds deadline = deadline_of(timeout);
 	for (;;) {
-		look_again();
+		unsigned found = findings(); /* a gate may have changed since the last slice */
 		interest_mark_waiting();
 		bool last;
-		struct timespec part = slice(deadline, &last);
+		struct timespec part = slice(deadline, found, &last);
 		int result = epoll_wait_for(epoll, events, count, &part, mask);
 		if (result != 0 || last)
 			return result;
@@ -253,7 +256,7 @@ int wait_poll(
 	int result;
 	bool last;
 	do {
-		look_again();
+		unsigned found = findings(); /* a gate may have changed since the last slice */
 		for (nfds_t i = 0; i < count; i++) {
 			copy[i] = fds[i];
 			int listener = fds[i].fd < 0 ? -1 : fd_listener(fds[i].fd);
@@ -263,8 +266,9 @@ int wait_poll(
 			copy[i].events &= POLLOUT;
 			if (!copy[i].events || !gate_is_datagram(listener))
 				copy[i].fd = -1;
+			found |= CLOSED;
 		}
-		struct timespec part = slice(deadline, &last);
+		struct timespec part = slice(deadline, found, &last);
 		result = real.ppoll(copy, count, &part, mask);
 	} while (result == 0 && !last);
 	for (nfds_t i = 0; result >= 0 && i < count; i++)
@@ -273,15 +277,19 @@ int wait_poll(
 	return result;
 }
 
-/* The listeners in a set that may not be accepted from are taken out of it. */
-static void set_hide_closed(set_word *words, int count)
+/* The listeners in a set that may not be accepted from are taken out of it. Were there any? */
+static bool set_hide_closed(set_word *words, int count)
 {
+	bool any = false;
 	for (size_t w = 0; w < set_words(count); w++)
 		for (set_word bits = words[w]; bits; bits &= bits - 1) {
 			int fd = (int)(w * WORD_BITS) + __builtin_ctzl(bits);
-			if (fd < count && fd_listener(fd) >= 0 && is_closed(fd_listener(fd)))
-				words[w] &= ~(bits & -bits);
+			if (fd >= count || fd_listener(fd) < 0 || !is_closed(fd_listener(fd)))
+				continue;
+			words[w] &= ~(bits & -bits);
+			any = true;
 		}
+	return any;
 }
 
 static void set_copy(void *to, const void *from, int count)
@@ -307,13 +315,13 @@ int wait_select(int count, fd_set *readable, fd_set *writable, fd_set *exception
 	int result;
 	bool last;
 	do {
-		look_again();
+		unsigned found = findings(); /* a gate may have changed since the last slice */
 		for (int i = 0; i < 3; i++)
 			if (copy[i])
 				set_copy(copy[i], given[i], count > 0 ? count : 0);
-		if (copy[0] && count > 0)
-			set_hide_closed((void *)copy[0], count);
-		struct timespec part = slice(deadline, &last);
+		if (copy[0] && count > 0 && set_hide_closed((void *)copy[0], count))
+			found |= CLOSED;
+		struct timespec part = slice(deadline, found, &last);
 		result = real.pselect(count, copy[0], copy[1], copy[2], &part, mask);
 	} while (result == 0 && !last);
 	for (int i = 0; result >= 0 && i < 3; i++)
