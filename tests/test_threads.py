@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: MIT
 """Threads and processes at full tilt: cancelled, interrupted, forked while the generations change."""
 
+import fcntl
 import os
 import re
+import shutil
 import signal
+import subprocess
 
 import pytest
 
-from harness import processes
+from harness import build, processes
 from harness.build import program
 from harness.load import assert_nothing_lost, assert_switches
 from harness.network import ask
@@ -178,3 +181,42 @@ def test_signals_interrupt_as_without_moult(moult, plain, load, port, model):
     instance.wait_gone(1)
     assert not client.stop().losses
     instance.stop()
+
+
+THREAD_BUILD = build.ROOT / "build-thread"
+
+
+def build_with_thread_sanitiser():
+    """The library alone, beside an ordinary launcher; the runtime that it needs in front of it."""
+    THREAD_BUILD.mkdir(exist_ok=True)
+    with open(THREAD_BUILD / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        made = subprocess.run(
+            ["make", "--silent", "CC=gcc", "SANITIZE=thread", f"BUILD={THREAD_BUILD.name}",
+             f"{THREAD_BUILD.name}/libmoult.so"], cwd=build.ROOT, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            env={name: value for name, value in os.environ.items()
+                 if name not in ("MAKEFLAGS", "MAKELEVEL")})
+        assert made.returncode == 0, made.stdout
+        launcher = THREAD_BUILD / "moult"
+        shutil.copy2(build.MOULT, THREAD_BUILD / "moult.new")
+        os.replace(THREAD_BUILD / "moult.new", launcher)
+    runtime = subprocess.run(["gcc", "-print-file-name=libtsan.so"], check=True, text=True,
+                             stdout=subprocess.PIPE).stdout.strip()
+    return launcher, runtime
+
+
+@pytest.mark.exact  # it brings a sanitiser of its own
+@pytest.mark.parametrize("model", WAITS)
+def test_threads_share_nothing_unordered(moult, load, port, directory, model):
+    """What 32 threads do to the library's tables, in gcc's thread sanitiser: no report."""
+    instance = moult()
+    instance.moult, runtime = build_with_thread_sanitiser()
+    reports = directory / "reports"
+    reports.mkdir(mode=0o777)
+    instance.environment["LD_PRELOAD"] = runtime
+    instance.environment["TSAN_OPTIONS"] = f"handle_segv=0:exitcode=0:log_path={reports}/report"
+    switch_under_load(instance, load, port, lambda tag: crew(tag, port, model, "--processes=32"),
+                      rate=300, upgrades=2)
+    assert not list(reports.iterdir()), "\n".join(
+        report.read_text()[:4000] for report in reports.iterdir())
