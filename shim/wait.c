@@ -3,6 +3,7 @@
 #include "shim/wait.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -184,6 +185,23 @@ static void scratch_release(struct scratch *scratch)
 		raw(SYS_munmap, scratch->memory, scratch->mapped);
 }
 
+/*
+ * Between two slices no signal is delivered: its handler is to interrupt the wait, which it would
+ * miss there.  The kernel puts the daemon's own mask, or that of the call, in place for a slice.
+ */
+static const sigset_t *signals_hold(sigset_t *ret_before, const sigset_t *mask)
+{
+	const uint64_t all = ~UINT64_C(0);
+	*ret_before = (sigset_t){0};
+	raw(SYS_rt_sigprocmask, SIG_SETMASK, &all, ret_before, sizeof(all));
+	return mask ? mask : ret_before;
+}
+
+static void signals_release(const sigset_t *before)
+{
+	raw(SYS_rt_sigprocmask, SIG_SETMASK, before, NULL, sizeof(uint64_t));
+}
+
 static nanoseconds deadline_of(const struct timespec *timeout)
 {
 	if (!timeout || timeout->tv_sec > INT64_MAX / SECOND / 2)
@@ -234,14 +252,18 @@ int wait_epoll(int epoll, struct epoll_event *events, int count, const struct ti
         const sigset_t *mask)
 {
 	nanoseconds deadline = deadline_of(timeout);
+	sigset_t before;
+	mask = signals_hold(&before, mask);
 	for (;;) {
 		unsigned found = findings(); /* a gate may have changed since the last slice */
 		interest_mark_waiting();
 		bool last;
 		struct timespec part = slice(deadline, found, &last);
 		int result = epoll_wait_for(epoll, events, count, &part, mask);
-		if (result != 0 || last)
-			return result;
+		if (result == 0 && !last)
+			continue;
+		signals_release(&before);
+		return result;
 	}
 }
 
@@ -253,6 +275,8 @@ int wait_poll(
 	if (!copy)
 		return errno = ENOMEM, -1;
 	nanoseconds deadline = deadline_of(timeout);
+	sigset_t before;
+	mask = signals_hold(&before, mask);
 	int result;
 	bool last;
 	do {
@@ -271,6 +295,7 @@ int wait_poll(
 		struct timespec part = slice(deadline, found, &last);
 		result = real.ppoll(copy, count, &part, mask);
 	} while (result == 0 && !last);
+	signals_release(&before);
 	for (nfds_t i = 0; result >= 0 && i < count; i++)
 		fds[i].revents = copy[i].revents;
 	scratch_release(&scratch);
@@ -312,6 +337,8 @@ int wait_select(int count, fd_set *readable, fd_set *writable, fd_set *exception
 		if (given[i])
 			copy[i] = (fd_set *)(void *)(memory + (size_t)i * words);
 	nanoseconds deadline = deadline_of(timeout);
+	sigset_t before;
+	mask = signals_hold(&before, mask);
 	int result;
 	bool last;
 	do {
@@ -324,6 +351,7 @@ int wait_select(int count, fd_set *readable, fd_set *writable, fd_set *exception
 		struct timespec part = slice(deadline, found, &last);
 		result = real.pselect(count, copy[0], copy[1], copy[2], &part, mask);
 	} while (result == 0 && !last);
+	signals_release(&before);
 	for (int i = 0; result >= 0 && i < 3; i++)
 		if (copy[i])
 			set_copy(given[i], copy[i], count > 0 ? count : 0);
