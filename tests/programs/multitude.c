@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A daemon of old with as many connections as it is allowed descriptors: --processes=N processes,
+ * each with an epoll of its own; one that is full leaves the listener to the others.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "tests/programs/legacy.h"
+
+enum { BATCH = 256, SPARE = 64, AT_ONCE = 16 };
+
+static int listener, epoll;
+static rlim_t room;
+static struct legacy_line **lines;
+
+static void watch(int operation, int fd)
+{
+	struct epoll_event event = {.events = EPOLLIN, .data.fd = fd};
+	if (epoll_ctl(epoll, operation, fd, &event) < 0)
+		legacy_die(4, "epoll_ctl");
+}
+
+static void connections_open(void)
+{
+	for (int i = 0; i < AT_ONCE; i++) {
+		int fd = legacy_accept(listener);
+		if (fd < 0)
+			return;
+		lines[fd] = calloc(1, sizeof(*lines[fd]));
+		watch(EPOLL_CTL_ADD, fd);
+		if ((rlim_t)fd >= room - SPARE) {
+			watch(EPOLL_CTL_DEL, listener);
+			return;
+		}
+	}
+}
+
+int main(int argc, char **argv)
+{
+	struct rlimit limit;
+	struct epoll_event events[BATCH];
+	getrlimit(RLIMIT_NOFILE, &limit);
+	room = limit.rlim_cur = limit.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &limit);
+	legacy_start(argc, argv);
+	listener = legacy.listeners[0];
+	legacy_prefork();
+	lines = calloc(room, sizeof(struct legacy_line *));
+	epoll = epoll_create1(EPOLL_CLOEXEC);
+	if (!lines || epoll < 0)
+		legacy_die(4, "epoll");
+	watch(EPOLL_CTL_ADD, listener);
+	legacy_waiting();
+	for (;;) {
+		int count = epoll_wait(epoll, events, BATCH, -1);
+		for (int i = 0; i < count; i++) {
+			int fd = events[i].data.fd;
+			if (fd == listener) {
+				connections_open();
+			} else if (legacy_answer(fd, lines[fd]) < 0) {
+				legacy_close(fd, lines[fd]);
+				free(lines[fd]);
+			}
+		}
+	}
+}
