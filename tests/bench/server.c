@@ -1,19 +1,22 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * server PORT blocking|epoll [RECORD]
+ * server PORT blocking|epoll|hold [RECORD]
  *
- * Accepts and closes.  With RECORD it answers "GEN pid" first, and keeps in the file RECORD.pid
+ * Accepts and closes; "hold" is epoll in three processes, which keep what comes from 127.0.1.x as
+ * long as the client does.  With RECORD it answers "GEN pid" first, and keeps in the file RECORD.pid
  * when it became ready and when it accepted, for scripts/bench to look at after its end.
  */
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -93,16 +96,71 @@ static _Noreturn void serve_epoll(int listener)
 				serve(connection);
 }
 
+static bool is_held(const struct sockaddr_in *peer)
+{
+	return ntohl(peer->sin_addr.s_addr) >> 8 == 0x7f0001;
+}
+
+/* One process may not have that many descriptors: it leaves the listener to the others then. */
+static void hold_some(int listener, int epoll, int most)
+{
+	for (int i = 0; i < 16; i++) {
+		struct sockaddr_in peer;
+		socklen_t length = sizeof(peer);
+		int connection = accept(listener, (struct sockaddr *)&peer, &length);
+		if (connection < 0)
+			return;
+		if (!is_held(&peer)) {
+			serve(connection);
+			continue;
+		}
+		struct epoll_event event = {.events = EPOLLIN, .data.fd = connection};
+		check(epoll_ctl(epoll, EPOLL_CTL_ADD, connection, &event), "epoll_ctl");
+		if (connection > most)
+			check(epoll_ctl(epoll, EPOLL_CTL_DEL, listener, &event), "epoll_ctl");
+		if (connection > most)
+			return;
+	}
+}
+
+static _Noreturn void serve_and_hold(int listener, const char *prefix)
+{
+	enum { PROCESSES = 3, SPARE = 64, BATCH = 64 };
+	struct rlimit limit;
+	check(getrlimit(RLIMIT_NOFILE, &limit), "getrlimit");
+	limit.rlim_cur = limit.rlim_max;
+	check(setrlimit(RLIMIT_NOFILE, &limit), "setrlimit");
+	for (int i = 1; i < PROCESSES; i++)
+		if (fork() == 0)
+			break;
+	record_open(prefix);
+	struct epoll_event event = {.events = EPOLLIN, .data.fd = listener}, events[BATCH];
+	int epoll = epoll_create1(EPOLL_CLOEXEC), most = (int)limit.rlim_cur - SPARE;
+	check(epoll, "epoll_create1");
+	check(fcntl(listener, F_SETFL, O_RDWR | O_NONBLOCK), "fcntl");
+	check(epoll_ctl(epoll, EPOLL_CTL_ADD, listener, &event), "epoll_ctl");
+	record->ready = now();
+	for (;;) {
+		int count = epoll_wait(epoll, events, BATCH, -1);
+		for (int i = 0; i < count; i++)
+			if (events[i].data.fd == listener)
+				hold_some(listener, epoll, most);
+			else
+				close(events[i].data.fd); /* they say nothing: it is the end */
+	}
+}
+
 int main(int argc, char **argv)
 {
 	int one = 1;
 	struct sockaddr_in address = {
 	        .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	if (argc < 3) {
-		fprintf(stderr, "usage: server PORT blocking|epoll [RECORD]\n");
+		fprintf(stderr, "usage: server PORT blocking|epoll|hold [RECORD]\n");
 		return 2;
 	}
-	if (argc > 3)
+	bool holds = argc > 3 && strcmp(argv[2], "hold") == 0;
+	if (argc > 3 && !holds)
 		record_open(argv[3]);
 	address.sin_port = htons((uint16_t)atoi(argv[1]));
 	int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -110,6 +168,8 @@ int main(int argc, char **argv)
 	check(setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)), "SO_REUSEADDR");
 	check(bind(listener, (struct sockaddr *)&address, sizeof(address)), "bind");
 	check(listen(listener, 4096), "listen");
+	if (holds)
+		serve_and_hold(listener, argv[3]);
 	if (strcmp(argv[2], "epoll") == 0)
 		serve_epoll(listener);
 	serve_blocking(listener);
