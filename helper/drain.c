@@ -8,6 +8,7 @@
 
 #include "helper/audit.h"
 #include "helper/control_server.h"
+#include "helper/glance.h"
 #include "helper/log.h"
 #include "helper/publish.h"
 
@@ -77,16 +78,26 @@ static bool may_answer_later(const struct generation *generation)
 	       generation_datagrams(generation) > 0;
 }
 
-int drain_count(struct instance *instance, struct generation *generation, bool *ret_quiet)
+/* `eager`: somebody waits for the number; else what is old may stand for a while. */
+static int count(
+        struct instance *instance, struct generation *generation, bool eager, bool *ret_quiet)
 {
 	struct pid_set processes = {0};
 	struct inode_set rows = {0}, sockets = {0};
 	size_t unreadable = 0, in_flight = 0;
+	nanoseconds began = now();
+	int result = tree_list(generation->keeper, &processes);
+	struct glance glance = glance_at(generation, &processes);
+	if (result == 0 && (glance_holds(generation, &glance) ||
+	                           (!eager && !glance_is_due(generation, &glance)))) {
+		*ret_quiet = false;
+		pid_set_deinit(&processes);
+		return 0;
+	}
 	/*
 	 * Processes first, then their sockets, then the connections: one that is accepted, or
 	 * passed on, in between is seen in the next round; empty counts only twice in a row.
 	 */
-	int result = tree_list(generation->keeper, &processes);
 	if (result == 0)
 		result = audit_sockets(&processes, &sockets, &unreadable, &in_flight);
 	if (result == 0)
@@ -99,6 +110,7 @@ int drain_count(struct instance *instance, struct generation *generation, bool *
 		}
 		generation->connections = count;
 		generation->audited = true;
+		glance_counted(generation, &glance, now() - began);
 	}
 	*ret_quiet = result == 0 && !generation->connections && !in_flight &&
 	             !generation_inflight(generation) && !may_answer_later(generation);
@@ -106,6 +118,11 @@ int drain_count(struct instance *instance, struct generation *generation, bool *
 	inode_set_deinit(&sockets);
 	pid_set_deinit(&processes);
 	return result;
+}
+
+int drain_count(struct instance *instance, struct generation *generation, bool *ret_quiet)
+{
+	return count(instance, generation, true, ret_quiet);
 }
 
 /* ---- listeners that no later generation wants ---- */
@@ -240,7 +257,7 @@ static void look(void *context)
 	bool quiet = false;
 	size_t before = generation->connections;
 	bool retired = retire_left_behind(instance, generation);
-	int result = drain_count(instance, generation, &quiet);
+	int result = count(instance, generation, false, &quiet);
 	if (result < 0)
 		log_debug("generation %u: cannot count its connections (%d), trying again",
 		        generation->id, result);
@@ -264,7 +281,7 @@ static void look(void *context)
 	bool soon =
 	        generation_open_hint(generation) == 0 || now() - generation->drain_began < SECOND;
 	nanoseconds pause = (soon ? 20 : 200) * MILLISECOND;
-	if (pause < 20 * cost)
+	if (pause < 20 * cost && !(glance_paces(generation) && cost >= generation->count_cost))
 		pause = 20 * cost;
 	if (generation->empty_in_a_row)
 		pause = 5 * MILLISECOND;

@@ -62,8 +62,10 @@ struct generation {
 	/* Drain and end. */
 	struct timer drain;
 	nanoseconds drain_began, drain_deadline, kill_at;
-	size_t connections; /* as of the last audit */
-	bool audited;       /* it has been counted at all */
+	size_t connections;                              /* as of the last audit */
+	bool audited;                                    /* it has been counted at all */
+	uint64_t counted_signature, counted_descriptors; /* at that audit: helper/glance.h */
+	nanoseconds counted_at, count_cost;
 	int empty_in_a_row;
 	struct pid_set told; /* processes that got the stop signal */
 	bool by_deadline;
