@@ -231,8 +231,8 @@ static uint32_t slot_take_free(uint32_t pid)
 {
 	struct moult_page *page = member_page;
 	for (uint32_t i = 1; i < MOULT_SLOTS; i++) {
-		uint32_t nobody = 0;
-		if (atomic_compare_exchange_strong(&page->slot[i].pid, &nobody, pid))
+		uint32_t nobody = atomic_load(&page->slot[i].pid);
+		if (!nobody && atomic_compare_exchange_strong(&page->slot[i].pid, &nobody, pid))
 			return i;
 	}
 	return 0;

@@ -64,6 +64,29 @@ def test_processes_that_come_and_go(moult, load, port, model):
     switch_under_load(moult(), load, port, lambda tag: storm(tag, port, model), rate=150)
 
 
+def test_more_processes_than_there_is_room_for(moult, port):
+    """5000 have come and gone; those that come now still count for themselves alone.
+
+    One killed where it waits for a connection must not be waited for.
+    """
+    instance = moult().run("--drain-timeout=100s",
+                           command=storm("g1", port, "once", "--processes=5000"))
+    main = instance.generation(1)["pid"]
+    instance.wait_log("storm g1: over", deadline=30)  # nobody asks for the status meanwhile
+    for _ in range(2):  # the second time those that have come after the storm
+        workers = [p.pid for p in instance.tagged("g1") if p.parent == main]
+        processes.kill(workers)
+        wait_until(lambda: waiting(instance, main) >= 6, reason="none follow")
+    instance.upgrade(command=storm("g2", port, "once", "--processes=8"))
+    assert ask(port).split()[:2] == ["GEN", "g2"]
+    instance.wait_gone(1)
+    instance.stop()
+
+
+def waiting(instance, main):
+    return sum(1 for p in instance.tagged("g1") if p.parent == main and p.state == "S")
+
+
 def cancel(instance, tag):
     """Half of the crew, where it waits; the others go on."""
     start = len(instance.log())

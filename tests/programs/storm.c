@@ -6,11 +6,12 @@
  *   twice   a child per connection that forks again, so that nobody has to wait for the server:
  *           the one that accepted has closed the connection before it is served
  *
- * Beside that children are forked that do nothing but end, as fast as it goes (--processes=N: not
- * more than that many).
+ * Beside that children are forked that set the listener's flags to what they are, and end, as fast
+ * as it goes; --processes=N: no more than N of them, and a word when that is done.
  */
 #include <errno.h>
-#include <signal.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -18,7 +19,7 @@
 
 #include "tests/programs/legacy.h"
 
-enum { CHILDREN = 6 };
+enum { CHILDREN = 6, AT_ONCE = 8 };
 
 static int listener;
 
@@ -61,20 +62,21 @@ static void accept_and_fork_twice(void)
 }
 
 /* In a process of its own, so that the others wait for their own children only. */
-static void storm(void)
+_Noreturn static void storm(void)
 {
-	int left = legacy.processes;
-	for (;;) {
-		for (int i = 0; i < 8; i++)
-			if (fork_or_die() == 0)
+	for (int count = 0; !legacy.processes || count < legacy.processes; count += AT_ONCE) {
+		for (int i = 0; i < AT_ONCE; i++)
+			if (fork_or_die() == 0) {
+				fcntl(listener, F_SETFL, fcntl(listener, F_GETFL));
 				_exit(0);
+			}
 		while (wait(NULL) > 0)
 			continue;
-		if (left && (left -= 8) <= 0)
-			for (;;)
-				pause();
-		nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+		if (!legacy.processes)
+			nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
 	}
+	fprintf(stderr, "storm %s: over\n", legacy.tag);
+	_exit(0);
 }
 
 static void replace(void (*serve)(void), int count)
