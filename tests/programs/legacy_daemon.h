@@ -428,12 +428,18 @@ void legacy_waiting(void)
 
 /* ---- signals that tests ask about ---- */
 
+/* "waiter g1: signal 15", by functions that a signal handler may call. */
 static void signal_report(int signal)
 {
+	const char digits[] = {(char)('0' + signal / 10), (char)('0' + signal % 10), '\n', '\0'};
+	const char *parts[] = {
+	        legacy.program, " ", legacy.tag, ": signal ", digits + (signal < 10)};
 	char text[128];
-	int length = snprintf(
-	        text, sizeof(text), "%s %s: signal %d\n", legacy.program, legacy.tag, signal);
-	(void)!write(STDERR_FILENO, text, (size_t)length);
+	size_t length = 0;
+	for (size_t i = 0; i < COUNT(parts); i++)
+		for (const char *c = parts[i]; *c && length < sizeof(text); c++)
+			text[length++] = *c;
+	(void)!write(STDERR_FILENO, text, length);
 }
 
 static void signal_report_and_exit(int signal)

@@ -17,7 +17,7 @@ enum { BATCH = 256, SPARE = 64, AT_ONCE = 16 };
 
 static int listener, epoll;
 static rlim_t room;
-static struct legacy_line **lines;
+static struct legacy_line *lines; /* of every descriptor there may be; most are never touched */
 
 static void watch(int operation, int fd)
 {
@@ -32,7 +32,7 @@ static void connections_open(void)
 		int fd = legacy_accept(listener);
 		if (fd < 0)
 			return;
-		lines[fd] = calloc(1, sizeof(*lines[fd]));
+		lines[fd] = (struct legacy_line){.length = 0};
 		watch(EPOLL_CTL_ADD, fd);
 		if ((rlim_t)fd >= room - SPARE) {
 			watch(EPOLL_CTL_DEL, listener);
@@ -41,19 +41,26 @@ static void connections_open(void)
 	}
 }
 
-int main(int argc, char **argv)
+static void room_make(void)
 {
 	struct rlimit limit;
-	struct epoll_event events[BATCH];
 	getrlimit(RLIMIT_NOFILE, &limit);
 	room = limit.rlim_cur = limit.rlim_max;
 	setrlimit(RLIMIT_NOFILE, &limit);
+	lines = calloc(room, sizeof(*lines));
+	if (!lines)
+		legacy_die(4, "calloc");
+}
+
+int main(int argc, char **argv)
+{
+	struct epoll_event events[BATCH];
 	legacy_start(argc, argv);
 	listener = legacy.listeners[0];
 	legacy_prefork();
-	lines = calloc(room, sizeof(struct legacy_line *));
+	room_make();
 	epoll = epoll_create1(EPOLL_CLOEXEC);
-	if (!lines || epoll < 0)
+	if (epoll < 0)
 		legacy_die(4, "epoll");
 	watch(EPOLL_CTL_ADD, listener);
 	legacy_waiting();
@@ -63,9 +70,8 @@ int main(int argc, char **argv)
 			int fd = events[i].data.fd;
 			if (fd == listener) {
 				connections_open();
-			} else if (legacy_answer(fd, lines[fd]) < 0) {
-				legacy_close(fd, lines[fd]);
-				free(lines[fd]);
+			} else if (legacy_answer(fd, &lines[fd]) < 0) {
+				legacy_close(fd, &lines[fd]);
 			}
 		}
 	}
