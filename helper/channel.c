@@ -175,6 +175,8 @@ static void take(struct generation *generation, uint32_t i, bool nonblock, bool 
 	struct listener *listener = instance_listener(the_instance, i);
 	uint32_t word = switch_first_word(the_instance, generation, i);
 	listener_admit(listener);
+	if (listener->unlinked == generation->id) /* what it removed it has made again */
+		listener->unlinked = 0;
 	closing_cancel(generation, (int)i);
 	if ((word & MOULT_GATE_STATE) == MOULT_GATE_OPEN) {
 		listener_prepare(listener, nonblock);
@@ -196,10 +198,10 @@ static void adopt_consume(int client, struct generation *generation, uint32_t i,
 {
 	struct listener *listener = instance_listener(the_instance, i);
 	bool nonblock = socket_is_nonblock(fd);
+	bool shared = socket_is_reuseport(fd);
 	listener->adopted |= !generation->holds[i];
-	listener->shared = socket_is_reuseport(fd);
 	listener_set_template_consume(listener, fd);
-	take(generation, i, nonblock, listener->shared);
+	take(generation, i, nonblock, shared);
 	answer(client, 0, (int)i, listener->fd);
 }
 
@@ -395,7 +397,10 @@ static void handle_new(
 		answer(client, -errno, -1, -1);
 		return;
 	}
-	if (pending && pending->overlapping)
+	/* listen() looks for conflicts as bind() does. */
+	bool shared =
+	        pending && pending->overlapping ? pending->reuseport : socket_is_reuseport(fds[0]);
+	if (pending && pending->overlapping && !deferred)
 		end_of_yielding(generation, pending, fds[0]);
 	i = fdstore_add_consume(store, fds[0]);
 	fds[0] = -1;
@@ -409,8 +414,8 @@ static void handle_new(
 	listener->backlog = request->backlog;
 	listener->born = generation->id;
 	listener->deferred = deferred;
-	listener->shared = socket_is_reuseport(listener->fd);
-	take(generation, (uint32_t)i, socket_is_nonblock(listener->fd), listener->shared);
+	listener->shared = shared;
+	take(generation, (uint32_t)i, socket_is_nonblock(listener->fd), shared);
 	answer(client, 0, i, -1);
 }
 

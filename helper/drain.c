@@ -157,7 +157,10 @@ static bool retire_left_behind(struct instance *instance, struct generation *gen
 	bool done = true;
 	for (uint32_t i = 0; i < instance->store.count; i++) {
 		struct listener *listener = instance_listener(instance, i);
-		if (!is_left_behind(instance, generation, i))
+		/* A datagram socket is read to the end: there is no queue that could be emptied,
+		 * and nobody to refuse while the daemon has it open. */
+		if (!is_left_behind(instance, generation, i) ||
+		        identity_is_datagram(&listener->identity))
 			continue;
 		if (listener->state == LISTENER_LIVE) {
 			drain_refuse(generation, i);

@@ -168,18 +168,45 @@ static bool is_bound_to(uint64_t socket, int directory, const char *name)
 	               row.file == (uint32_t)inner_inode(directory, name));
 }
 
-static bool names(const struct listener *listener, const char *name)
+/* What its path names, if that is still this socket; `name` as in identity_text(). */
+static bool find_file(const struct listener *listener, char *name, struct stat *ret_status)
 {
-	struct stat status;
-	return fstatat(listener->directory, name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
-	       status.st_dev == listener->file_device && status.st_ino == listener->file_inode;
+	return listener->directory >= 0 &&
+	       fstatat(listener->directory, identity_text(&listener->identity, name), ret_status,
+	               AT_SYMLINK_NOFOLLOW) == 0 &&
+	       ret_status->st_dev == listener->file_device &&
+	       ret_status->st_ino == listener->file_inode;
 }
 
 bool listener_has_path(const struct listener *listener)
 {
 	char name[sizeof(struct sockaddr_un)];
-	return listener->directory >= 0 &&
-	       names(listener, identity_text(&listener->identity, name));
+	struct stat status;
+	return find_file(listener, name, &status);
+}
+
+void listener_remember_mode(struct listener *listener)
+{
+	char name[sizeof(struct sockaddr_un)];
+	struct stat status = {0};
+	(void)find_file(listener, name, &status); /* nothing is put back where there is none */
+	listener->mode = status.st_mode;
+	listener->uid = status.st_uid;
+	listener->gid = status.st_gid;
+}
+
+void listener_restore_mode(const struct listener *listener)
+{
+	char name[sizeof(struct sockaddr_un)];
+	struct stat status;
+	if (!listener->mode || !find_file(listener, name, &status))
+		return;
+	/* Without the right to: the daemon that could change it can change it back. */
+	if (status.st_uid != listener->uid || status.st_gid != listener->gid)
+		(void)!fchownat(listener->directory, name, listener->uid, listener->gid,
+		        AT_SYMLINK_NOFOLLOW);
+	if (status.st_mode != listener->mode)
+		(void)!fchmodat(listener->directory, name, listener->mode & 07777, 0);
 }
 
 void listener_set_place(struct listener *listener, int directory, const char *name)
@@ -276,6 +303,9 @@ int listener_begin(struct listener *listener)
 {
 	if (listener->deferred && listen(listener->fd, listener->backlog) < 0)
 		return -errno;
+	/* It was bound beside another one by that (helper/channel.c), and is alone from now on. */
+	if (listener->deferred)
+		socket_set_reuseport(listener->fd, listener->shared);
 	listener->deferred = false;
 	return 0;
 }
@@ -284,6 +314,7 @@ void listener_prepare(struct listener *listener, bool nonblock)
 {
 	if (listener->template >= 0) {
 		socket_options_copy(listener->template, listener->fd);
+		listener->shared = socket_is_reuseport(listener->template);
 		socket_set_reuseport(listener->fd, listener->shared);
 	}
 	fd_close(&listener->template);

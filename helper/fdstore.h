@@ -9,6 +9,8 @@
  */
 #pragma once
 
+#include <sys/types.h>
+
 #include "helper/audit.h"
 #include "helper/identity.h"
 #include "helper/util.h"
@@ -29,7 +31,7 @@ struct listener {
 	 * they are copied at the switch (helper/socket_options.h).
 	 */
 	int template;
-	bool shared;    /* those options are of a SO_REUSEPORT group */
+	bool shared;    /* SO_REUSEPORT, as the generation that accepts has it */
 	bool ephemeral; /* bound to port 0: matched by order */
 	bool adopted;   /* has been handed to a second generation */
 	bool deferred;  /* does not listen before the switch: it would take what another serves */
@@ -44,6 +46,9 @@ struct listener {
 	/* Generations: the last whose gate was open, and the last that believes it has removed the
 	 * path. When they are the same the path goes with the socket. */
 	uint32_t owner, unlinked;
+	mode_t mode; /* of the file, as remembered */
+	uid_t uid;
+	gid_t gid;
 };
 
 /* A socket that is bound, or will be in a moment, and not in the store yet. */
@@ -103,7 +108,7 @@ int fdstore_add_consume(struct fdstore *store, int fd);
 /* Keeps `template` (consumed) for the options that the next generation wants. */
 void listener_set_template_consume(struct listener *listener, int template);
 
-/* At the switch: the options, O_NONBLOCK and, if it has been waiting for that, listen(). */
+/* At the switch: the options and O_NONBLOCK. */
 void listener_prepare(struct listener *listener, bool nonblock);
 
 /* Begins to listen if that has been deferred. 0 or -errno. */
@@ -130,6 +135,13 @@ bool listener_has_path(const struct listener *listener);
 
 /* The path has been renamed to that (`directory` is consumed), or is what bind() just made. */
 void listener_set_place(struct listener *listener, int directory, const char *name);
+
+/*
+ * Mode and owner of the path: a version that is starting sets them on the live one, and they are
+ * put back if it fails.
+ */
+void listener_remember_mode(struct listener *listener);
+void listener_restore_mode(const struct listener *listener);
 
 /* Removes the path if it still names this socket. */
 void listener_unlink(const struct listener *listener);

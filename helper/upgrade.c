@@ -16,6 +16,7 @@
 #include "helper/preload.h"
 #include "helper/publish.h"
 #include "helper/readiness.h"
+#include "helper/socket_options.h"
 #include "helper/spawn.h"
 #include "helper/switch.h"
 
@@ -420,6 +421,8 @@ int upgrade_begin(enum upgrade_kind kind, const struct settings *settings)
 	state.generation = generation;
 	instance->newest = instance->next = generation;
 	publish_addresses(instance);
+	for (uint32_t i = 0; i < instance->store.count; i++)
+		listener_remember_mode(instance_listener(instance, i));
 	int result = start(generation);
 	if (result < 0 && !generation->keeper) {
 		instance->newest = generation->older;
@@ -475,6 +478,9 @@ static void close_its_own(const struct generation *failed)
 		struct listener *listener = instance_listener(state.instance, i);
 		bool held = false;
 		fd_close(&listener->template);
+		listener_restore_mode(listener);
+		if (listener->state != LISTENER_GONE)
+			socket_set_reuseport(listener->fd, listener->shared);
 		for (struct generation *g = state.instance->newest; g; g = g->older)
 			held |= g != failed && g->holds[i];
 		if (!held && listener->born == failed->id)

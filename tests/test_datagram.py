@@ -25,12 +25,11 @@ def server(tag, port, *more, wait="epoll", receive="recvfrom"):
 
 
 def three_upgrades(instance, client, command, count=100):
-    """Returns the instants at which they returned."""
+    """Returns the instants at which they returned; the old ones may still answer for 5 s."""
     switched = []
-    for number, tag in enumerate(TAGS[1:], 1):
+    for tag in TAGS[1:]:
         switched.append(instance.upgrade(command=command(tag)).instant)
         client.wait_answers(count, tag)
-        instance.wait_gone(number)
     return switched
 
 
@@ -48,7 +47,7 @@ def test_three_upgrades_lose_nothing(moult, load, port, receive, wait):
     result = client.stop()
     assert_nothing_lost(result)
     assert_switches(result, TAGS, switched)
-    instance.stop()
+    instance.stop("--now")
     assert not processes.descendants(), instance.log()
 
 
@@ -72,7 +71,7 @@ def test_daemons_of_every_kind(moult, load, port, more, wait):
     result = client.stop()
     assert_nothing_lost(result)
     assert_switches(result, TAGS, switched)
-    instance.stop()
+    instance.stop("--now")
 
 
 @pytest.mark.parametrize("receive, wait", [("recvfrom", "block"), ("read", "poll"),
@@ -92,7 +91,7 @@ def test_unix_datagrams(moult, load, directory, receive, wait, abstract):
     result = client.stop()
     assert_nothing_lost(result)
     assert_switches(result, TAGS, switched)
-    instance.stop()
+    instance.stop("--now")
     assert abstract or not (directory / "socket").exists()
 
 
@@ -114,12 +113,11 @@ def test_tcp_and_udp_on_one_port(moult, load, port, wait):
         asks.wait_answers(50, tag)
         instance.wait_generation(number, lambda old: old and old["connections"] == 3)
         connects.renew()
-        instance.wait_gone(number)
     for client in (asks, connects):
         result = client.stop()
         assert_nothing_lost(result)
         assert_switches(result, TAGS, switched)
-    instance.stop()
+    instance.stop("--now")
 
 
 # ---- the old one may still answer ----
@@ -127,14 +125,14 @@ def test_tcp_and_udp_on_one_port(moult, load, port, wait):
 @pytest.mark.parametrize("wait", ["poll", "epoll-edge"])
 def test_answers_that_are_under_way_arrive(moult, load, port, wait):
     """A forwarder answers what it took before the switch 300 ms later, from the same socket; it
-    takes no other question meanwhile."""
+    takes no other question meanwhile, and is gone in the end."""
     def command(tag):
         return server(tag, port, "--delay-answer=300", wait=wait)
     instance = moult().run(command=command("g1"))
     client = load(f"udp:127.0.0.1:{port}", rate=500)
     client.wait_answers(100)
     switched = []
-    for number, tag in enumerate(TAGS[1:], 1):
+    for number, tag in enumerate(TAGS[1:3], 1):
         old = TAGS[number - 1]
         before = client.report().tags[old]["answered"]
         switched.append(instance.upgrade(command=command(tag)).instant)
@@ -144,8 +142,8 @@ def test_answers_that_are_under_way_arrive(moult, load, port, wait):
         assert late["answered"] > before and late["last_answered_ns"] > new["first_started_ns"]
     result = client.stop()
     assert_nothing_lost(result)
-    assert_switches(result, TAGS, switched)
-    instance.stop()
+    assert_switches(result, TAGS[:3], switched)
+    instance.stop("--now")
 
 
 # ---- failures ----
@@ -169,7 +167,7 @@ def test_a_failed_version_takes_no_question(moult, load, port, options, wait):
     result = client.stop()
     assert_nothing_lost(result)
     assert_switches(result, ["g1", "g2"], [switched])
-    instance.stop()
+    instance.stop("--now")
 
 
 def test_a_killed_daemon_loses_what_it_had_taken(moult, load, port):
@@ -184,7 +182,7 @@ def test_a_killed_daemon_loses_what_it_had_taken(moult, load, port):
     result = client.stop()
     assert set(result.losses) <= {"timed_out"}, result.explain()
     assert result["timed_out"] <= 8, result.explain()
-    instance.stop()
+    instance.stop("--now")
 
 
 # ---- several sockets ----
@@ -192,7 +190,7 @@ def test_a_killed_daemon_loses_what_it_had_taken(moult, load, port):
 @pytest.mark.parametrize("who", ["--reuseport", "--reuseport=master"], ids=["workers", "master"])
 @pytest.mark.parametrize("wait", ["block", "epoll-edge"])
 def test_the_number_of_workers_changes(moult, load, port, wait, who):
-    """4, 2, 4 sockets in the group: one that goes has datagrams in it, and gets no more."""
+    """4, 2, 4 sockets in the group: none that goes takes datagrams along."""
     def command(tag, workers):
         return server(tag, port, who, f"--processes={workers}", wait=wait)
     instance = moult().run(command=command("g1", 4))
@@ -203,17 +201,17 @@ def test_the_number_of_workers_changes(moult, load, port, wait, who):
         tag = TAGS[number]
         switched.append(instance.upgrade(command=command(tag, workers)).instant)
         client.wait_answers(100, tag)
-        instance.wait_gone(number)
-        wait_until(lambda w=workers: len(instance.status()["listeners"]) == w, 10, instance.log)
+        assert len(instance.status()["listeners"]) == 1, "one queue for all of them"
     client.wait_answers(100)
     result = client.stop()
     assert_nothing_lost(result)
     assert_switches(result, TAGS[:3], switched)
-    instance.stop()
+    instance.stop("--now")
 
 
 def test_a_socket_that_is_no_longer_wanted(moult, load, port):
-    """Its questions are answered until the switch; who asks later is refused."""
+    """Its questions are answered until the old one ends, but for those that come with its end; who
+    asks later is refused."""
     other = network.new_port()
     instance = moult().run(command=server("g1", port, f"--port={other}"))
     stays = load(f"udp:127.0.0.1:{port}", rate=300)
@@ -224,7 +222,8 @@ def test_a_socket_that_is_no_longer_wanted(moult, load, port):
     leaves.wait(lambda report: report["refused"] > 0, reason="it is still there")
     instance.wait_alone()
     result = leaves.stop()
-    assert set(result.losses) <= {"refused"}, result.explain()
+    assert set(result.losses) <= {"refused", "timed_out"}, result.explain()
+    assert result["timed_out"] <= 5, result.explain()
     stays.wait_answers(50, "g2")
     assert_nothing_lost(stays.stop())
-    instance.stop()
+    instance.stop("--now")
