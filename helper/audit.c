@@ -176,20 +176,17 @@ int audit_listeners(struct audit_listener **ret_rows, size_t *ret_count)
 	return 0;
 }
 
-int audit_handshakes(const struct audit_port *port)
+int audit_handshakes(struct port_set *ret_ports)
 {
 	CLEANUP(diag_rows_deinit) struct diag_rows rows = {0};
-	struct port_set wanted = {0};
-	int r, handshakes = 0;
+	int r = diag_tcp(STATE(TCP_SYN_RECV), NULL, &rows);
 
-	port_set_add(&wanted, port->port);
-	r = diag_tcp(STATE(TCP_SYN_RECV), &wanted, &rows);
-	if (r < 0)
-		return r;
+	*ret_ports = (struct port_set){0};
 	/* With an inode it was accepted already (TCP fast open) */
-	for (size_t i = 0; i < rows.count; i++)
-		handshakes += rows.rows[i].inode == 0;
-	return handshakes;
+	for (size_t i = 0; i < rows.count && r == 0; i++)
+		if (rows.rows[i].inode == 0)
+			port_set_add(ret_ports, rows.rows[i].port);
+	return r;
 }
 
 /* ---- the processes' side ---- */
@@ -438,11 +435,16 @@ int audit_sockets(const struct pid_set *set, struct inode_set *ret_set, size_t *
 /* ---- interest lists ---- */
 
 struct registrations {
-	uint64_t inode;
-	unsigned device; /* of all sockets: other file systems number their inodes the same way */
+	struct audit_registration *rows;
 	size_t count;
-	size_t exclusive;
+	unsigned device; /* of all sockets: other file systems number their inodes the same way */
 };
+
+static int compare_registrations(const void *a, const void *b)
+{
+	return compare_inodes(&((const struct audit_registration *)a)->inode,
+	        &((const struct audit_registration *)b)->inode);
+}
 
 /* As fdinfo prints it: the kernel's own dev_t, 20 bits for the minor. */
 static int socket_device(unsigned *ret_device)
@@ -474,26 +476,26 @@ static int count_registrations(void *context, pid_t pid, const char *number, con
 		if (sscanf(line, "tfd: %*d events: %x data: %*x pos:%*d ino:%llx sdev:%x", &events,
 		            &inode, &device) != 3)
 			continue;
-		if (inode != to->inode || device != to->device)
+		struct audit_registration key = {.inode = inode}, *row = NULL;
+		if (device == to->device)
+			row = bsearch(&key, to->rows, to->count, sizeof key, compare_registrations);
+		if (!row)
 			continue;
-		to->count++;
-		to->exclusive += !!(events & EPOLLEXCLUSIVE);
+		row->count++;
+		row->exclusive += !!(events & EPOLLEXCLUSIVE);
 	}
 	(void)fclose(info);
 	return 0;
 }
 
 int audit_registrations(
-        const struct pid_set *set, uint64_t inode, size_t *ret_count, size_t *ret_exclusive)
+        const struct pid_set *set, struct audit_registration *registrations, size_t count)
 {
-	struct registrations found = {.inode = inode};
+	struct registrations found = {.rows = registrations, .count = count};
 	int r = socket_device(&found.device);
 
+	qsort(registrations, count, sizeof *registrations, compare_registrations);
 	for (size_t i = 0; i < set->count && r == 0; i++)
 		r = visit_descriptors(set->pids[i], count_registrations, &found);
-	if (r < 0)
-		return r;
-	*ret_count = found.count;
-	*ret_exclusive = found.exclusive;
-	return 0;
+	return r;
 }

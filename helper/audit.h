@@ -65,14 +65,19 @@ struct audit_listener {
 };
 int audit_listeners(struct audit_listener **ret_rows, size_t *ret_count);
 
-/* Rows in SYN_RECV on that port: handshakes that will still reach the accept queue. -errno. */
-int audit_handshakes(const struct audit_port *port);
+/* The ports with rows in SYN_RECV: handshakes that will still reach an accept queue. 0 or -errno. */
+struct port_set;
+int audit_handshakes(struct port_set *ret_ports);
 
 /*
- * Do epoll instances of the processes in `set` still watch the socket `inode`?  Read from
- * /proc/PID/fdinfo, the kernel's truth.  *ret_count: registrations.  *ret_exclusive: those with
- * EPOLLEXCLUSIVE.  An instance that several processes share counts once in each.  -EACCES when a
- * process could not be looked at.
+ * Do epoll instances of the processes in `set` still watch these sockets?  Read from
+ * /proc/PID/fdinfo, the kernel's truth, once for all of them; sorted by inode.  An instance that
+ * several processes share counts once in each.  0; -EACCES when a process could not be looked at.
  */
+struct audit_registration {
+	uint64_t inode;
+	size_t count;
+	size_t exclusive; /* of them, with EPOLLEXCLUSIVE */
+};
 int audit_registrations(
-        const struct pid_set *set, uint64_t inode, size_t *ret_count, size_t *ret_exclusive);
+        const struct pid_set *set, struct audit_registration *registrations, size_t count);

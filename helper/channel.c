@@ -31,12 +31,13 @@ static struct watch server = {.fd = -1};
 static struct instance *the_instance;
 
 /* Listeners a process says it has closed: looked at a second later. */
-enum { CLOSINGS = 64 };
+enum { CLOSINGS = 64, CLOSE_LOOKS = 10 };
 static const nanoseconds CLOSE_PATIENCE = SECOND;
 struct closing {
 	struct generation *generation; /* NULL: unused */
 	uint32_t listener;
 	nanoseconds at;
+	unsigned looks; /* a descriptor on its way somewhere may be this one: look again */
 };
 static struct closing closings[CLOSINGS];
 static struct timer closing_timer;
@@ -133,11 +134,17 @@ static void look_at_closings(void *context)
 		}
 		closing->generation = NULL;
 		/* With --restart=always the queue outlives a daemon that closes it to end. */
-		if (generation->settings.restart != RESTART_ALWAYS &&
-		        generation->state <= GENERATION_CURRENT &&
-		        generation->holds[closing->listener] &&
-		        !instance_holds(the_instance, generation, closing->listener))
+		if (generation->settings.restart == RESTART_ALWAYS ||
+		        generation->state > GENERATION_CURRENT ||
+		        !generation->holds[closing->listener])
+			continue;
+		if (!instance_holds(the_instance, generation, closing->listener))
 			let_go(generation, closing->listener);
+		else if (++closing->looks < CLOSE_LOOKS) {
+			closing->generation = generation;
+			closing->at = after(CLOSE_PATIENCE);
+			more = true;
+		}
 	}
 	if (more)
 		loop_after(&closing_timer, 100 * MILLISECOND);
@@ -150,7 +157,7 @@ static void handle_closed(struct generation *generation, int listener)
 	for (size_t i = 0; i < CLOSINGS; i++)
 		if (!closings[i].generation) {
 			closings[i] = (struct closing){
-			        generation, (uint32_t)listener, after(CLOSE_PATIENCE)};
+			        generation, (uint32_t)listener, after(CLOSE_PATIENCE), 0};
 			closing_timer.fire = look_at_closings;
 			if (!closing_timer.armed)
 				loop_after(&closing_timer, CLOSE_PATIENCE);
@@ -231,7 +238,11 @@ static int requested_identity(
 static bool is_due(struct generation *generation, uint32_t i, bool reuseport)
 {
 	const struct listener *listener = instance_listener(the_instance, i);
-	return !generation->holds[i] || (generation->holds[i] == HOLDS_SHARED && reuseport) ||
+	if (!generation->holds[i])
+		return true;
+	if (listener->ephemeral) /* the kernel would choose another port */
+		return false;
+	return (generation->holds[i] == HOLDS_SHARED && reuseport) ||
 	       (listener->directory >= 0 && listener->unlinked == generation->id) ||
 	       !instance_holds(the_instance, generation, i);
 }

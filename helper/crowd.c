@@ -19,30 +19,63 @@ static int others_list(
 	return result;
 }
 
-/* True while `listener` stays crowded. */
-static bool check(struct instance *instance, struct generation *acceptor, uint32_t i,
-        const struct pid_set *others)
+static bool is_crowded(const struct generation *acceptor, uint32_t i)
 {
-	struct listener *listener = instance_listener(instance, i);
-	size_t entries = 0, exclusive = 0;
-	if (audit_registrations(others, listener->inode, &entries, &exclusive) < 0)
-		return true;
-	if (entries == 0) {
-		/* The daemon's own accepts read the word only: a plain store loses nothing. */
-		gate_set(acceptor, i, MOULT_GATE_OPEN);
-		generation_tell(acceptor);
-		return false;
-	}
-	/*
-	 * An exclusive old entry and a blocked accept() of the new one: a connection would wake the
-	 * old one only.  Pokes make it look, and take itself out.  In all other cases the new one
-	 * is woken as well, and the old one goes with the next connection.
-	 */
+	return (atomic_load(&acceptor->page->gate[i].word) & MOULT_GATE_CROWDED);
+}
+
+/*
+ * An exclusive old entry and a blocked accept() of the new one: a connection would wake the old one
+ * only.  Pokes make it look, and take itself out.  In all other cases the new one is woken as well,
+ * and the old one goes with the next connection.
+ */
+static void poke_exclusive(
+        struct instance *instance, const struct generation *acceptor, uint32_t i, size_t exclusive)
+{
 	bool blocks = !atomic_load(&acceptor->page->gate[i].nonblock);
 	for (size_t n = 0; blocks && n < exclusive && n < POKES_A_ROUND; n++)
 		if (instance->crowd_rounds < POKING_ROUNDS)
-			poke_send(listener, instance->newest);
-	return true;
+			poke_send(instance_listener(instance, i), instance->newest);
+}
+
+/* True while a listener that `acceptor` accepts from stays crowded. */
+static bool check(struct instance *instance, struct generation *acceptor)
+{
+	struct pid_set others = {0};
+	uint32_t count = 0;
+	bool crowded = true;
+	struct audit_registration *rows = calloc(instance->store.count + 1, sizeof(*rows));
+	for (uint32_t i = 0; i < instance->store.count && rows; i++)
+		if (acceptor->holds[i] && is_crowded(acceptor, i))
+			rows[count++].inode = instance_listener(instance, i)->inode;
+	if (rows && others_list(instance, acceptor, &others) == 0 &&
+	        audit_registrations(&others, rows, count) == 0) {
+		crowded = false;
+		for (uint32_t n = 0; n < count; n++) {
+			int i = fdstore_find_inode(&instance->store, rows[n].inode);
+			if (i < 0)
+				continue;
+			crowded |= rows[n].count > 0;
+			if (rows[n].count > 0)
+				poke_exclusive(instance, acceptor, (uint32_t)i, rows[n].exclusive);
+			else /* The daemon's own accepts read the word only: a plain store loses
+			        nothing. */
+				gate_set(acceptor, (uint32_t)i, MOULT_GATE_OPEN);
+		}
+		generation_tell(acceptor);
+	}
+	pid_set_deinit(&others);
+	free(rows);
+	return crowded;
+}
+
+static bool has_crowded(struct instance *instance, const struct generation *generation)
+{
+	for (uint32_t i = 0; i < instance->store.count; i++)
+		if (generation->holds[i] && is_crowded(generation, i) &&
+		        gate_get(generation, i) == MOULT_GATE_OPEN)
+			return true;
+	return false;
 }
 
 static void look(void *context)
@@ -50,21 +83,9 @@ static void look(void *context)
 	struct instance *instance = context;
 	nanoseconds began = now();
 	bool crowded = false;
-	struct pid_set others = {0};
-	struct generation *last = NULL;
-	for (uint32_t i = 0; i < instance->store.count; i++) {
-		struct generation *acceptor = instance_acceptor(instance, i);
-		if (!acceptor || !(atomic_load(&acceptor->page->gate[i].word) & MOULT_GATE_CROWDED))
-			continue;
-		if (acceptor != last) {
-			pid_set_deinit(&others);
-			if (others_list(instance, acceptor, &others) < 0)
-				break;
-			last = acceptor;
-		}
-		crowded |= check(instance, acceptor, i, &others);
-	}
-	pid_set_deinit(&others);
+	for (struct generation *g = instance->newest; g; g = g->older)
+		if (has_crowded(instance, g))
+			crowded |= check(instance, g);
 	crowded |= poke_reap(instance->newest);
 	if (!crowded)
 		return;

@@ -8,6 +8,7 @@
 
 #include "helper/audit.h"
 #include "helper/control_server.h"
+#include "helper/diag.h"
 #include "helper/glance.h"
 #include "helper/log.h"
 #include "helper/publish.h"
@@ -147,26 +148,43 @@ void drain_refuse(struct generation *generation, uint32_t i)
 	listener_refuse(listener);
 }
 
+/* A datagram socket is not among them: it is read to the end, and refuses when it is closed. */
+static void refuse_left_behind(struct instance *instance, struct generation *generation)
+{
+	bool any = false;
+	for (uint32_t i = 0; i < instance->store.count; i++) {
+		const struct listener *listener = instance_listener(instance, i);
+		if (listener->state != LISTENER_LIVE || identity_is_datagram(&listener->identity) ||
+		        !is_left_behind(instance, generation, i))
+			continue;
+		drain_refuse(generation, i);
+		any = true;
+	}
+	if (any)
+		publish_addresses(instance);
+}
+
 /*
- * Retires without a reset: new SYNs are dropped (the clients retry, and are refused after the
- * close), this generation accepts what is queued, then its gate closes and the queue ends.  True
- * when none is left open.
+ * Retires without a reset: nobody new gets in (clients of TCP retry, and are refused after the
+ * close), this generation accepts what is queued, then its gate closes and the queue ends.  The
+ * handshakes first, then the queues: one that was under way is seen in the one or in the other.
+ * True when none is left open.
  */
 static bool retire_left_behind(struct instance *instance, struct generation *generation)
 {
-	bool done = true;
+	struct port_set handshakes;
+	bool done = true, known = false;
+	refuse_left_behind(instance, generation);
 	for (uint32_t i = 0; i < instance->store.count; i++) {
 		struct listener *listener = instance_listener(instance, i);
-		/* A datagram socket is read to the end: there is no queue that could be emptied,
-		 * and nobody to refuse while the daemon has it open. */
-		if (!is_left_behind(instance, generation, i) ||
-		        identity_is_datagram(&listener->identity))
+		if (listener->state != LISTENER_RETIRING ||
+		        !is_left_behind(instance, generation, i))
 			continue;
-		if (listener->state == LISTENER_LIVE) {
-			drain_refuse(generation, i);
-			publish_addresses(instance);
-		}
-		if (!listener_is_empty(listener) && now() < generation->drain_deadline &&
+		if (!known && audit_handshakes(&handshakes) < 0)
+			return false;
+		known = true;
+		if (!listener_is_empty(listener, &handshakes) &&
+		        now() < generation->drain_deadline &&
 		        gate_get(generation, i) == MOULT_GATE_OPEN) {
 			done = false;
 			continue;
@@ -177,8 +195,9 @@ static bool retire_left_behind(struct instance *instance, struct generation *gen
 		gate_set(generation, i, MOULT_GATE_DRAINING);
 		generation_tell(generation);
 		listener_close(listener);
-		publish_addresses(instance);
 	}
+	if (known)
+		publish_addresses(instance);
 	return done;
 }
 
@@ -256,10 +275,10 @@ static void look(void *context)
 {
 	struct generation *generation = context;
 	struct instance *instance = generation->instance;
-	nanoseconds began = now();
 	bool quiet = false;
 	size_t before = generation->connections;
 	bool retired = retire_left_behind(instance, generation);
+	nanoseconds began = now();
 	int result = count(instance, generation, false, &quiet);
 	if (result < 0)
 		log_debug("generation %u: cannot count its connections (%d), trying again",
@@ -286,6 +305,8 @@ static void look(void *context)
 	nanoseconds pause = (soon ? 20 : 200) * MILLISECOND;
 	if (pause < 20 * cost && !(glance_paces(generation) && cost >= generation->count_cost))
 		pause = 20 * cost;
+	if (!retired && pause > 20 * MILLISECOND) /* clients wait to be refused */
+		pause = 20 * MILLISECOND;
 	if (generation->empty_in_a_row)
 		pause = 5 * MILLISECOND;
 	if (generation->drain_deadline != NEVER && pause > generation->drain_deadline - now())
@@ -302,6 +323,7 @@ void drain_begin(struct instance *instance, struct generation *generation)
 	generation->empty_in_a_row = 0;
 	generation->drain.fire = look;
 	generation->drain.context = generation;
+	refuse_left_behind(instance, generation);
 	drain_count(instance, generation, &quiet);
 	log_notice("generation %u: draining, %zu connections", generation->id,
 	        generation->connections);

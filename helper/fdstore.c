@@ -383,15 +383,14 @@ void listener_admit(struct listener *listener)
 	listener->state = LISTENER_LIVE;
 }
 
-bool listener_is_empty(const struct listener *listener)
+bool listener_is_empty(const struct listener *listener, const struct port_set *handshakes)
 {
 	unsigned queued, backlog;
 	if (listener->deferred || listener_queue(listener, &queued, &backlog) < 0)
 		return true; /* it does not listen any more */
 	if (identity_is_datagram(&listener->identity) || !identity_is_inet(&listener->identity))
 		return queued == 0;
-	struct audit_port port = listener_port(listener);
-	return queued == 0 && audit_handshakes(&port) <= 0;
+	return queued == 0 && !port_set_has(handshakes, identity_port(&listener->identity));
 }
 
 void listener_close(struct listener *listener)

@@ -121,8 +121,8 @@ int listener_queue(const struct listener *listener, unsigned *ret_queued, unsign
 void listener_refuse(struct listener *listener);
 void listener_admit(struct listener *listener);
 
-/* Nothing waits in the queue and no handshake is under way. */
-bool listener_is_empty(const struct listener *listener);
+/* Nothing waits in the queue and no handshake is under way (`handshakes`: audit_handshakes()). */
+bool listener_is_empty(const struct listener *listener, const struct port_set *handshakes);
 
 /* Ends the queue for all holders: blocked accepts fail with EINVAL, new connections are refused. */
 void listener_close(struct listener *listener);

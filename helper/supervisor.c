@@ -18,6 +18,7 @@
 #include "helper/background.h"
 #include "helper/channel.h"
 #include "helper/control_server.h"
+#include "helper/diag.h"
 #include "helper/drain.h"
 #include "helper/inspect.h"
 #include "helper/instance.h"
@@ -96,10 +97,12 @@ static void stop_now(void)
 static void stop_look(void *context)
 {
 	(void)context;
+	struct port_set handshakes;
 	bool empty = true;
+	(void)audit_handshakes(&handshakes);
 	for (uint32_t i = 0; i < instance.store.count; i++)
 		empty &= instance_listener(&instance, i)->state == LISTENER_GONE ||
-		         listener_is_empty(instance_listener(&instance, i));
+		         listener_is_empty(instance_listener(&instance, i), &handshakes);
 	if (!empty && instance.current && now() < queue_deadline) {
 		loop_after(&stop_timer, 5 * MILLISECOND);
 		return;

@@ -46,10 +46,11 @@ enum { FREE, FILLING, ACTIVE };
 enum {
 	HELD_NOT,
 	HELD,
-	HELD_SHARED, /* without the EPOLLEXCLUSIVE that was asked for */
-	HELD_UNSURE, /* somebody is at it */
-	HELD_MASK = 3,
-	ACT = 4,
+	HELD_SHARED,  /* without the EPOLLEXCLUSIVE that was asked for */
+	HELD_UNSURE,  /* somebody is at it */
+	HELD_SENDING, /* a datagram socket out of its turn: only for what can be sent */
+	HELD_MASK = 7,
+	ACT = 8,
 };
 
 struct interest {
@@ -183,6 +184,14 @@ static bool act_end(struct interest *record, uint32_t mine, uint32_t is_held)
 	        &record->act, &mine, (mine & ~(uint32_t)HELD_MASK) | is_held);
 }
 
+enum { READABLE = EPOLLIN | EPOLLPRI | EPOLLRDNORM | EPOLLRDBAND | EPOLLRDHUP };
+
+static bool may_send(struct interest *record)
+{
+	return (atomic_load(&record->events) & EPOLLOUT) &&
+	       gate_is_datagram(atomic_load(&record->listener));
+}
+
 static bool is_exclusive(struct interest *record)
 {
 	return atomic_load(&record->events) & EPOLLEXCLUSIVE;
@@ -194,6 +203,8 @@ static struct epoll_event wanted(struct interest *record, uint32_t word)
 	event.data.u64 = atomic_load(&record->data);
 	if (word & MOULT_GATE_CROWDED)
 		event.events &= ~(uint32_t)EPOLLEXCLUSIVE;
+	if (!gate_is_open(word))
+		event.events &= ~(uint32_t)READABLE;
 	return event;
 }
 
@@ -210,8 +221,10 @@ static uint32_t word_of(struct interest *record)
 /* What the kernel should have of it. */
 static uint32_t right(struct interest *record, uint32_t word)
 {
-	if (!may_watch(word) || !atomic_load(&record->wanted))
+	if (!atomic_load(&record->wanted))
 		return HELD_NOT;
+	if (!may_watch(word))
+		return may_send(record) ? HELD_SENDING : HELD_NOT;
 	return is_exclusive(record) && (word & MOULT_GATE_CROWDED) ? HELD_SHARED : HELD;
 }
 
@@ -248,7 +261,10 @@ static void settle(struct interest *record, const struct epoll_event *put)
 			return; /* closed: the number may be another's by now */
 		uint32_t word = word_of(record), should = right(record, word);
 		struct epoll_event event = wanted(record, word);
-		bool replace = before == HELD_SHARED && should == HELD && is_exclusive(record);
+		bool replace =
+		        should != HELD_NOT && before != should &&
+		        (before == HELD_SENDING || (should == HELD_SENDING && before != HELD_NOT) ||
+		                (before == HELD_SHARED && is_exclusive(record)));
 		if ((should == HELD_NOT && before != HELD_NOT) || replace) {
 			kernel_ctl(record, EPOLL_CTL_DEL, &event);
 			before = HELD_NOT;
@@ -308,11 +324,36 @@ static int fail(int error)
 	return -1;
 }
 
-/* What the kernel gets of the daemon's request while the gate is at `word`. */
+/* By number of the epoll; whoever has more of them has them seldom asleep all at once. */
+enum { SLEEPERS = 1024 };
+static _Atomic uint16_t sleepers[SLEEPERS];
+
+void interest_sleep_begins(int epoll)
+{
+	if ((unsigned)epoll < SLEEPERS)
+		atomic_fetch_add_explicit(&sleepers[epoll], 1, memory_order_seq_cst);
+}
+
+void interest_sleep_ends(int epoll)
+{
+	if ((unsigned)epoll < SLEEPERS)
+		atomic_fetch_sub_explicit(&sleepers[epoll], 1, memory_order_relaxed);
+}
+
+static bool has_sleepers(int epoll)
+{
+	return (unsigned)epoll < SLEEPERS && atomic_load(&sleepers[epoll]);
+}
+
+/*
+ * What the kernel gets of the daemon's request while the gate is at `word`.  Never an exclusive
+ * entry of one that may not accept: it could swallow the wake-up of the generation that may.
+ */
 static struct epoll_event asked(const struct epoll_event *event, uint32_t word, uint32_t *ret_held)
 {
 	struct epoll_event mine = *event;
-	bool shared = (mine.events & EPOLLEXCLUSIVE) && (word & MOULT_GATE_CROWDED);
+	bool shared = (mine.events & EPOLLEXCLUSIVE) &&
+	              ((word & MOULT_GATE_CROWDED) || !gate_is_open(word));
 	if (shared)
 		mine.events &= ~(uint32_t)EPOLLEXCLUSIVE;
 	*ret_held = shared ? HELD_SHARED : HELD;
@@ -331,7 +372,9 @@ static int ctl_add_first(int epoll, int fd, struct epoll_event *event, int liste
 	        record_add(epoll, fd, listener, event->events, event->data.u64, is_held);
 	if (!record)
 		return result;
-	if (!is_settled(record))
+	if (has_sleepers(epoll) && !gate_is_open(word_of(record)))
+		gate_mark_waiting(listener);
+	else if (!is_settled(record))
 		settle(record, &mine);
 	record_release(record);
 	return result;

@@ -43,5 +43,13 @@ void interest_drop_epoll(int epoll);
  */
 void interest_discover(int fd, int listener, int fresh);
 
+/*
+ * A thread goes to sleep in a native epoll_wait(), and is back.  Should a listener whose gate is
+ * closed be added meanwhile, nobody tells it: the entry then stays in the kernel until it, or
+ * another thread, comes to wait again, and the listener counts as waited for.
+ */
+void interest_sleep_begins(int epoll);
+void interest_sleep_ends(int epoll);
+
 /* Has this process ever called epoll_ctl()? Without it there is nothing to discover. */
 extern _Atomic int interest_possible;

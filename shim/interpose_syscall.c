@@ -196,6 +196,7 @@ static long waited(const struct arguments *call)
 
 static long wait_by_number(const struct arguments *call)
 {
+	long result;
 	switch (call->number) {
 #ifdef SYS_poll
 	case SYS_poll:
@@ -209,7 +210,12 @@ static long wait_by_number(const struct arguments *call)
 	case SYS_pselect6:
 		return wait_select_is_plain((int)call->a, (void *)call->b) ? waited(call)
 		                                                           : select_in_turn(call);
-	default: return wait_epoll_is_plain() ? waited(call) : epoll_in_turn(call);
+	default:
+		if (!wait_epoll_is_plain((int)call->a))
+			return epoll_in_turn(call);
+		result = kernel(call);
+		wait_epoll_done((int)call->a);
+		return result;
 	}
 }
 

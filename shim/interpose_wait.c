@@ -32,6 +32,12 @@ static int done(int result)
 	return result;
 }
 
+static int slept(int epoll, int result)
+{
+	wait_epoll_done(epoll);
+	return result;
+}
+
 static const struct timespec *from_milliseconds(int timeout, struct timespec *room)
 {
 	if (timeout < 0)
@@ -42,8 +48,8 @@ static const struct timespec *from_milliseconds(int timeout, struct timespec *ro
 
 INTERPOSE(int, epoll_wait, int epoll, struct epoll_event *events, int count, int timeout)
 {
-	if (wait_epoll_is_plain())
-		return done(real.epoll_wait(epoll, events, count, timeout));
+	if (wait_epoll_is_plain(epoll))
+		return slept(epoll, real.epoll_wait(epoll, events, count, timeout));
 	struct timespec t;
 	return wait_epoll(epoll, events, count, from_milliseconds(timeout, &t), NULL);
 }
@@ -51,8 +57,8 @@ INTERPOSE(int, epoll_wait, int epoll, struct epoll_event *events, int count, int
 INTERPOSE(int, epoll_pwait, int epoll, struct epoll_event *events, int count, int timeout,
         const sigset_t *mask)
 {
-	if (wait_epoll_is_plain())
-		return done(real.epoll_pwait(epoll, events, count, timeout, mask));
+	if (wait_epoll_is_plain(epoll))
+		return slept(epoll, real.epoll_pwait(epoll, events, count, timeout, mask));
 	struct timespec t;
 	return wait_epoll(epoll, events, count, from_milliseconds(timeout, &t), mask);
 }
@@ -60,8 +66,8 @@ INTERPOSE(int, epoll_pwait, int epoll, struct epoll_event *events, int count, in
 INTERPOSE(int, epoll_pwait2, int epoll, struct epoll_event *events, int count,
         const struct timespec *timeout, const sigset_t *mask)
 {
-	if (wait_epoll_is_plain())
-		return done(real.epoll_pwait2(epoll, events, count, timeout, mask));
+	if (wait_epoll_is_plain(epoll))
+		return slept(epoll, real.epoll_pwait2(epoll, events, count, timeout, mask));
 	return wait_epoll(epoll, events, count, timeout, mask);
 }
 

@@ -99,9 +99,21 @@ void wait_done(void)
 		findings();
 }
 
-int wait_epoll_is_plain(void)
+void wait_epoll_done(int epoll)
 {
+	if (member_page)
+		interest_sleep_ends(epoll);
+	wait_done();
+}
+
+/* Asleep first, then a look at the gates: who adds a listener does it the other way round. */
+int wait_epoll_is_plain(int epoll)
+{
+	if (member_page)
+		interest_sleep_begins(epoll);
 	int plain = wait_is_plain();
+	if (!plain)
+		interest_sleep_ends(epoll);
 	if (member_page && listener_known()) {
 		uint32_t now = state_now();
 		if (atomic_load_explicit(&marked, memory_order_relaxed) != now) {

@@ -31,9 +31,10 @@ int wait_select(int count, fd_set *readable, fd_set *writable, fd_set *exception
 int wait_is_plain(void);
 
 /* The same, and notes which listeners are waited for. */
-int wait_epoll_is_plain(void);
+int wait_epoll_is_plain(int epoll); /* if so wait_epoll_done() follows the wait */
 int wait_poll_is_plain(const struct pollfd *fds, nfds_t count);
 int wait_select_is_plain(int count, const fd_set *readable);
 
 /* After a native wait: leave at once what closed while we slept. */
 void wait_done(void);
+void wait_epoll_done(int epoll);
