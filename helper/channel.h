@@ -12,6 +12,3 @@
 /* Chooses and binds instance->channel_address. 0 or -errno. */
 int channel_start(struct instance *instance);
 void channel_stop(void);
-
-/* The generation has ended: what was to be looked at for it is forgotten. */
-void channel_forget(const struct generation *generation);

@@ -19,6 +19,25 @@ struct generation *instance_acceptor(struct instance *instance, uint32_t listene
 	return NULL;
 }
 
+bool instance_is_holder(
+        const struct instance *instance, const struct generation *generation, int listener)
+{
+	return listener >= 0 && (uint32_t)listener < instance->store.count &&
+	       generation->holds[listener];
+}
+
+bool instance_drop(struct instance *instance, struct generation *generation, uint32_t listener)
+{
+	bool alone = true;
+	generation->holds[listener] = HOLDS_NOT;
+	generation->held--;
+	gate_set(generation, listener, MOULT_GATE_NONE);
+	generation_tell(generation);
+	for (struct generation *g = instance->newest; g; g = g->older)
+		alone &= !g->holds[listener];
+	return alone && instance_listener(instance, listener)->state != LISTENER_GONE;
+}
+
 static bool holds_one_of(struct instance *instance, const struct generation *generation,
         uint32_t first, uint32_t end)
 {

@@ -55,6 +55,13 @@ void instance_set_state(struct instance *instance, enum instance_state state);
 /* The generation whose gate for this listener is open; never more than one. */
 struct generation *instance_acceptor(struct instance *instance, uint32_t listener);
 
+/* Has the generation taken that listener up? Any number will do. */
+bool instance_is_holder(
+        const struct instance *instance, const struct generation *generation, int listener);
+
+/* It is none of the generation's listeners any more. True: nor of any other's, and still open. */
+bool instance_drop(struct instance *instance, struct generation *generation, uint32_t listener);
+
 /* Does a process of that generation hold the listening socket? */
 bool instance_holds(
         struct instance *instance, const struct generation *generation, uint32_t listener);

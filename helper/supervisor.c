@@ -17,6 +17,7 @@
 
 #include "helper/background.h"
 #include "helper/channel.h"
+#include "helper/closing.h"
 #include "helper/control_server.h"
 #include "helper/diag.h"
 #include "helper/drain.h"
@@ -275,7 +276,7 @@ static void remove_generation(struct generation *generation)
 	while (*at != generation)
 		at = &(*at)->older;
 	*at = generation->older;
-	channel_forget(generation);
+	closing_cancel(generation, -1);
 	generation_free(generation);
 }
 

@@ -111,27 +111,26 @@ static bool take_place(int fd, int listener, int stored)
 	return true;
 }
 
-/* The launcher keeps the socket; or has one that it is to be replaced by. */
-static void announce(int fd, int backlog)
+/* 0: the launcher keeps the socket, or has one that it is replaced by.  Else -errno. */
+static int announce(int fd, int backlog)
 {
 	struct moult_request request = {.verb = MOULT_LISTEN, .listener = -1, .backlog = backlog};
 	struct moult_reply reply = {.listener = -1};
 	int stored = -1;
 	int error = member_ask(&request, fd, -1, &reply, &stored);
-	if (error < 0 || !is_index(reply.listener)) {
-		if (stored >= 0)
-			raw(SYS_close, stored);
-		return;
-	}
-	if (stored >= 0) {
-		take_place(fd, reply.listener, stored);
-		return;
-	}
+	if (error < 0)
+		return error;
+	if (stored >= 0)
+		return is_index(reply.listener) && take_place(fd, reply.listener, stored) ? 0
+		                                                                          : -EBUSY;
+	if (!is_index(reply.listener)) /* it listens, but will not be handed over */
+		return 0;
 	if (fd_kind(fd) != FD_UNKNOWN)
 		listener_closing(fd);
 	listener_learn(fd, reply.listener);
 	listener_own(reply.listener);
 	interest_discover(fd, reply.listener, 0);
+	return 0;
 }
 
 static void nap(void)
@@ -176,7 +175,7 @@ static int bind_fresh(int fd, const struct sockaddr *address, socklen_t length)
 		result = bind_beside(fd, address, length, saved);
 	/* There is no listen() to come. */
 	if (result == 0 && option(fd, SO_TYPE) == SOCK_DGRAM)
-		announce(fd, 0);
+		(void)announce(fd, 0); /* if it cannot be: as without us */
 	return result;
 }
 
@@ -208,28 +207,6 @@ int adopt_bind(int fd, const struct sockaddr *address, socklen_t length)
 
 /* ---- listen ---- */
 
-/* TCP: the launcher makes it listen, so that two of a group cannot both be the first. */
-static int listen_by_launcher(int fd, int backlog)
-{
-	struct moult_request request = {.verb = MOULT_LISTEN, .listener = -1, .backlog = backlog};
-	struct moult_reply reply = {.listener = -1};
-	int stored = -1;
-	if (member_ask(&request, fd, -1, &reply, &stored) < 0)
-		return real.listen(fd, backlog);
-	if (stored >= 0)
-		return is_index(reply.listener) && take_place(fd, reply.listener, stored)
-		               ? 0
-		               : real.listen(fd, backlog);
-	if (!is_index(reply.listener)) /* it listens, but is not handed over */
-		return 0;
-	if (fd_kind(fd) != FD_UNKNOWN)
-		listener_closing(fd);
-	listener_learn(fd, reply.listener);
-	listener_own(reply.listener);
-	interest_discover(fd, reply.listener, 0);
-	return 0;
-}
-
 /*
  * Again, or for the first time on an adopted one: with the backlog that the launcher allows while
  * another generation has the queue.  The call is the daemon's, for clients of a UNIX socket are told
@@ -255,11 +232,12 @@ int adopt_listen(int fd, int backlog)
 		return listen_again(listener, fd, backlog);
 	if (member_is_borrowed())
 		return real.listen(fd, backlog);
+	/* TCP: the launcher makes it listen, so that two of a group cannot both be the first. */
 	if (is_inet(option(fd, SO_DOMAIN)) && option(fd, SO_TYPE) == SOCK_STREAM)
-		return listen_by_launcher(fd, backlog);
+		return announce(fd, backlog) == 0 ? 0 : real.listen(fd, backlog);
 	int result = real.listen(fd, backlog);
 	if (result == 0)
-		announce(fd, backlog);
+		(void)announce(fd, backlog); /* if it cannot be: as without us */
 	return result;
 }
 

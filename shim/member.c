@@ -65,7 +65,6 @@ static bool variable_parse(const char *text)
 /* A connection to the launcher with the request sent, or -errno. Signals may interrupt any step. */
 static int send_request(struct moult_request *request, int fd, int other)
 {
-	int fds[2] = {fd >= 0 ? fd : other, other};
 	size_t count = (size_t)(fd >= 0) + (other >= 0);
 	long channel = raw(SYS_socket, AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 	if (channel < 0)
@@ -79,17 +78,18 @@ static int send_request(struct moult_request *request, int fd, int other)
 	for (int i = 0; i < MOULT_TOKEN_DIGITS; i++)
 		request->token[i] = token[i];
 	struct iovec part = {request, sizeof(*request)};
-	alignas(struct cmsghdr) char space[CMSG_SPACE(sizeof(fds))] = {0};
+	alignas(struct cmsghdr) char space[CMSG_SPACE(2 * sizeof(int))] = {0};
 	struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
 	if (count) {
 		message.msg_control = space;
 		message.msg_controllen = CMSG_SPACE(count * sizeof(int));
-		struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+		struct cmsghdr *header = (void *)space;
 		header->cmsg_level = SOL_SOCKET;
 		header->cmsg_type = SCM_RIGHTS;
 		header->cmsg_len = CMSG_LEN(count * sizeof(int));
-		for (size_t i = 0; i < count; i++)
-			((int *)(void *)CMSG_DATA(header))[i] = fds[i];
+		int *fds = (int *)(void *)CMSG_DATA(header);
+		fds[0] = fd >= 0 ? fd : other;
+		fds[1] = other; /* not sent when there is but one */
 	}
 	long result;
 	do

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Listeners a process says it has closed: looked at a second later, for it may bind the address
+ * again, or another process may hold it still.  If nobody does, the queue ends as it would without
+ * us.
+ */
+#pragma once
+
+#include "helper/instance.h"
+
+void closing_init(struct instance *instance);
+
+void closing_begin(struct generation *generation, uint32_t listener);
+
+/* It has been taken up again; listener -1: the generation has ended. */
+void closing_cancel(const struct generation *generation, int listener);
