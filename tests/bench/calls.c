@@ -25,6 +25,7 @@ enum {
 	BATCHES = 40,
 	CALLS = 2000,
 	READY_MAX = 64,
+	DATAGRAMS = 100,
 	CONNECTIONS = 500, /* fewer than every kernel's somaxconn allows in a queue */
 };
 
@@ -131,8 +132,38 @@ static void measure_accept(void)
 	print("close of a connection", best_close, CONNECTIONS);
 }
 
+/* What is waiting already, in a datagram socket that is a service. */
+static void measure_datagrams(int fd)
+{
+	int64_t best = INT64_MAX;
+	char byte = 0;
+	for (int batch = 0; batch < BATCHES; batch++) {
+		struct sockaddr_in from;
+		for (int i = 0; i < DATAGRAMS; i++)
+			check(sendto(fd, &byte, 1, 0, (struct sockaddr *)&address,
+			              sizeof(address)) == 1
+			                ? 0
+			                : -1,
+			        "sendto");
+		int64_t begun = now();
+		for (int i = 0; i < DATAGRAMS; i++) {
+			socklen_t length = sizeof(from);
+			check(recvfrom(fd, &byte, 1, 0, (struct sockaddr *)&from, &length) == 1
+			                ? 0
+			                : -1,
+			        "recvfrom");
+		}
+		int64_t took = now() - begun;
+		best = took < best ? took : best;
+	}
+	print("recvfrom, UDP datagrams waiting", best, DATAGRAMS);
+}
+
 int main(void)
 {
+	char byte;
+	int zero = open("/dev/zero", O_RDONLY | O_CLOEXEC);
+
 	struct rlimit limit;
 	socklen_t length = sizeof(address);
 
@@ -150,6 +181,11 @@ int main(void)
 	check(listen(listener, CONNECTIONS), "listen");
 	check(getsockname(listener, (struct sockaddr *)&address, &length), "getsockname");
 
+	/* Before anything waits: what a generation that serves binds later is no service. */
+	int service = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	check(service, "socket");
+	check(bind(service, (struct sockaddr *)&address, sizeof(address)), "bind");
+
 	MEASURE("getppid (floor)", 0, getppid());
 	measure_epoll("epoll_wait, 1 ready", 1);
 	measure_epoll("epoll_wait, 32 ready", 32);
@@ -157,6 +193,8 @@ int main(void)
 	measure_poll("poll, 64 descriptors", 64);
 	MEASURE("select, 2 descriptors", 1, select_two());
 	MEASURE("dup and close", 0, close(dup(ready[0])));
+	MEASURE("read, 1 byte of /dev/zero", 1, read(zero, &byte, 1));
+	measure_datagrams(service);
 	measure_accept();
 	return 0;
 }

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * server PORT blocking|epoll|hold [RECORD]
+ * server PORT blocking|epoll|group|hold [RECORD]
  *
- * Accepts and closes; "hold" is epoll in three processes, which keep what comes from 127.0.1.x as
+ * Accepts and closes; "group" is epoll in four processes with a SO_REUSEPORT socket each; "hold" is epoll in three processes, which keep what comes from 127.0.1.x as
  * long as the client does.  With RECORD it answers "GEN pid" first, and keeps in the file RECORD.pid
  * when it became ready and when it accepted, for scripts/bench to look at after its end.
  */
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -16,6 +17,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -96,6 +98,18 @@ static _Noreturn void serve_epoll(int listener)
 				serve(connection);
 }
 
+/* In the parent: never returns. */
+static void fork_workers(int count)
+{
+	for (int i = 0; i < count; i++)
+		if (fork() == 0) {
+			check(prctl(PR_SET_PDEATHSIG, SIGKILL), "prctl");
+			return;
+		}
+	for (;;)
+		pause();
+}
+
 static bool is_held(const struct sockaddr_in *peer)
 {
 	return ntohl(peer->sin_addr.s_addr) >> 8 == 0x7f0001;
@@ -156,21 +170,27 @@ int main(int argc, char **argv)
 	struct sockaddr_in address = {
 	        .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	if (argc < 3) {
-		fprintf(stderr, "usage: server PORT blocking|epoll|hold [RECORD]\n");
+		fprintf(stderr, "usage: server PORT blocking|epoll|group|hold [RECORD]\n");
 		return 2;
 	}
 	bool holds = argc > 3 && strcmp(argv[2], "hold") == 0;
+	bool group = strcmp(argv[2], "group") == 0;
+	if (group)
+		fork_workers(4);
 	if (argc > 3 && !holds)
 		record_open(argv[3]);
 	address.sin_port = htons((uint16_t)atoi(argv[1]));
 	int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	check(listener, "socket");
 	check(setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)), "SO_REUSEADDR");
+	if (group)
+		check(setsockopt(listener, SOL_SOCKET, SO_REUSEPORT, &one, sizeof(one)),
+		        "SO_REUSEPORT");
 	check(bind(listener, (struct sockaddr *)&address, sizeof(address)), "bind");
 	check(listen(listener, 4096), "listen");
 	if (holds)
 		serve_and_hold(listener, argv[3]);
-	if (strcmp(argv[2], "epoll") == 0)
+	if (group || strcmp(argv[2], "epoll") == 0)
 		serve_epoll(listener);
 	serve_blocking(listener);
 }
