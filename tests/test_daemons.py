@@ -10,27 +10,12 @@ from collections.abc import Callable
 import pytest
 
 from harness import build, processes
+from harness.daemons import Setting
 from harness.load import assert_nothing_lost, assert_switches
 
 pytestmark = pytest.mark.daemons
 
 TAGS = ["g1", "g2", "g3", "g4", "g5", "g6"]
-
-
-class Setting:
-    """One daemon's directory and port; fills in its configuration for each generation."""
-
-    def __init__(self, directory, port):
-        self.directory, self.port = directory, port
-
-    def fill_in(self, template, tag):
-        """Writes tests/daemons/TEMPLATE to TAG-TEMPLATE with its words filled in."""
-        text = (build.DAEMONS / template).read_text()
-        for word, value in (("TAG", tag), ("PORT", self.port), ("DIRECTORY", self.directory)):
-            text = text.replace(f"@{word}@", str(value))
-        path = self.directory / f"{tag}-{template}"
-        path.write_text(text)
-        return str(path)
 
 
 def nginx(setting, tag):
