@@ -26,8 +26,21 @@ def nginx_daemonised(setting, tag):
     return ["nginx", "-c", setting.fill_in("nginx.conf", tag)]
 
 
+def nginx_reuseport(setting, tag):
+    """Each worker has a socket of its own."""
+    return ["nginx", "-c", setting.fill_in("nginx-reuseport.conf", tag), "-g", "daemon off;"]
+
+
+def nginx_unix(setting, tag):
+    return ["nginx", "-c", setting.fill_in("nginx-unix.conf", tag), "-g", "daemon off;"]
+
+
 def redis(setting, tag):
     return ["redis-server", setting.fill_in("redis.conf", tag)]
+
+
+def redis_unix(setting, tag):
+    return [*redis(setting, tag), "--port", "0", "--unixsocket", str(setting.socket)]
 
 
 def memcached(setting, tag):
@@ -36,8 +49,21 @@ def memcached(setting, tag):
             "-c", str(1000 + int(tag[1:]))]
 
 
+def memcached_unix(setting, tag):
+    return ["memcached", "-u", "nobody", "-s", str(setting.socket), "-t", "2",
+            "-c", str(1000 + int(tag[1:]))]
+
+
 def haproxy(setting, tag):
     return ["haproxy", "-db", "-f", setting.fill_in("haproxy.cfg", tag)]
+
+
+def haproxy_master_worker(setting, tag):
+    return ["haproxy", "-W", "-f", setting.fill_in("haproxy-threads.cfg", tag)]
+
+
+def haproxy_unix(setting, tag):
+    return ["haproxy", "-db", "-f", setting.fill_in("haproxy-unix.cfg", tag)]
 
 
 def uwsgi(setting, tag):
@@ -46,8 +72,21 @@ def uwsgi(setting, tag):
             setting.fill_in("application.py", tag)]
 
 
+def uwsgi_unix(setting, tag):
+    command = uwsgi(setting, tag)
+    command[command.index("--http-socket") + 1] = str(setting.socket)
+    return command
+
+
 def node(setting, tag):
     return ["node", str(build.DAEMONS / "server.js"), str(setting.port), tag]
+
+
+def node_cluster(policy):
+    """The connections, or the listening socket, are the primary's and are sent to its workers."""
+    def command(setting, tag):
+        return ["node", str(build.DAEMONS / "cluster.js"), str(setting.port), tag, policy]
+    return command
 
 
 def http_server(setting, tag):
@@ -71,6 +110,16 @@ def sshd(setting, tag):
     return ["/usr/sbin/sshd", "-D", "-e", "-f", setting.fill_in("sshd_config", tag)]
 
 
+def redis_load(setting):
+    return {"send": r"INFO server\r\n", "until": r"\r\n\r\n", "expect_prefix": "$",
+            "tag_after": f"config_file:{setting.directory}/", "tag_before": "-redis.conf"}
+
+
+def memcached_load(setting):
+    return {"send": r"stats settings\r\n", "until": r"END\r\n", "expect_prefix": "STAT ",
+            "tag_after": "STAT maxconns ", "tag_before": r"\r"}
+
+
 @dataclasses.dataclass(frozen=True)
 class Daemon:
     name: str
@@ -80,21 +129,28 @@ class Daemon:
     rate: int = 600
     persistent: int = 4
     tag: Callable = lambda tag: tag  # as it is seen in the answers
+    unix: bool = False
 
 
 DAEMONS = [
     Daemon("nginx", nginx),
     Daemon("nginx-daemonised", nginx_daemonised),
-    Daemon("redis", redis, lambda setting: {
-        "send": r"INFO server\r\n", "until": r"\r\n\r\n", "expect_prefix": "$",
-        "tag_after": f"config_file:{setting.directory}/", "tag_before": "-redis.conf"}),
-    Daemon("memcached", memcached, lambda setting: {
-        "send": r"stats settings\r\n", "until": r"END\r\n", "expect_prefix": "STAT ",
-        "tag_after": "STAT maxconns ", "tag_before": r"\r"}, tag=lambda tag: f"100{tag[1:]}"),
+    Daemon("nginx-reuseport", nginx_reuseport),
+    Daemon("nginx-unix", nginx_unix, unix=True),
+    Daemon("redis", redis, redis_load),
+    Daemon("redis-unix", redis_unix, redis_load, unix=True),
+    Daemon("memcached", memcached, memcached_load, tag=lambda tag: f"100{tag[1:]}"),
+    Daemon("memcached-unix", memcached_unix, memcached_load, tag=lambda tag: f"100{tag[1:]}",
+           unix=True),
     Daemon("haproxy", haproxy),
+    Daemon("haproxy-master-worker", haproxy_master_worker),
+    Daemon("haproxy-unix", haproxy_unix, unix=True),
     # SIGTERM makes it reload
     Daemon("uwsgi", uwsgi, run=("--stop-signal=QUIT",), persistent=0),
+    Daemon("uwsgi-unix", uwsgi_unix, run=("--stop-signal=QUIT",), persistent=0, unix=True),
     Daemon("node", node),
+    Daemon("node-cluster", node_cluster("rr")),
+    Daemon("node-cluster-shared", node_cluster("none")),
     # A thread for each connection, and a queue of five
     Daemon("http.server", http_server, rate=300, persistent=0),
     # A process in namespaces of its own for each connection
@@ -111,7 +167,8 @@ DAEMONS = [
 def test_five_upgrades_lose_nothing(moult, load, directory, port, daemon):
     setting = Setting(directory, port)
     instance = moult(daemon.name).run(*daemon.run, command=daemon.command(setting, "g1"))
-    client = load(f"127.0.0.1:{port}", rate=daemon.rate, persistent=daemon.persistent,
+    address = f"unix:{setting.socket}" if daemon.unix else f"127.0.0.1:{port}"
+    client = load(address, rate=daemon.rate, persistent=daemon.persistent,
                   persistent_every=50, **daemon.load(setting))
     client.wait(lambda report: report["answered"] >= 30 and
                 report["persistent"]["answered"] >= daemon.persistent)

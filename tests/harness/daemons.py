@@ -5,16 +5,20 @@ from harness import build
 
 
 class Setting:
-    """One daemon's directory and port."""
+    """One daemon's directory, port and UNIX socket."""
 
     def __init__(self, directory, port):
         self.directory, self.port = directory, port
+        place = directory / "at"
+        place.mkdir(mode=0o777)
+        place.chmod(0o777)  # daemons drop their uid
+        self.socket = place / "socket"
 
     def fill_in(self, template, tag, **more):
         """Writes tests/daemons/TEMPLATE to TAG-TEMPLATE with its words filled in."""
         text = (build.DAEMONS / template).read_text()
         for word, value in {"TAG": tag, "PORT": self.port, "DIRECTORY": self.directory,
-                            **more}.items():
+                            "SOCKET": self.socket, **more}.items():
             text = text.replace(f"@{word}@", str(value))
         path = self.directory / f"{tag}-{template}"
         path.write_text(text)
