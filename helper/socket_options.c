@@ -104,6 +104,22 @@ static int option(int fd, int level, int name)
 	return getsockopt(fd, level, name, &value, &length) < 0 ? -1 : value;
 }
 
+/*
+ * What to set for what is read where it has not been set: for a few that is not the same.  The size
+ * of a segment reads as the smallest that every host must take, and that set would be the limit of
+ * all connections.  A clamped window cannot be given back its 0 while it listens (tcp(7)), but the
+ * widest is as good: what the kernel takes instead of 0 for a connection.
+ */
+static int settable(const struct socket_option *option, int value)
+{
+	enum { UNSET_SEGMENT = 536, WIDEST = 0xffff << 14 };
+	if (option->level == IPPROTO_TCP && option->name == TCP_MAXSEG && value == UNSET_SEGMENT)
+		return 0;
+	if (option->level == IPPROTO_TCP && option->name == TCP_WINDOW_CLAMP && value == 0)
+		return WIDEST;
+	return value;
+}
+
 static void copy_integer(int template, int shared, const struct socket_option *wanted)
 {
 	int value = 0, present = 0;
@@ -112,6 +128,7 @@ static void copy_integer(int template, int shared, const struct socket_option *w
 	        getsockopt(shared, wanted->level, wanted->name, &present, &other) < 0 ||
 	        value == present)
 		return;
+	value = settable(wanted, value);
 	(void)setsockopt(shared, wanted->level, wanted->name, &value, length);
 }
 
