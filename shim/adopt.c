@@ -330,10 +330,13 @@ int adopt_get_option(int listener, int fd, int level, int name, void *value, soc
 	if (template >= 0)
 		raw(SYS_close, template);
 	/* One that will only listen at the switch does so for the daemon. */
-	if (result == 0 && level == SOL_SOCKET && name == SO_ACCEPTCONN && value && length &&
-	        *length == sizeof(int) && !gate_is_datagram(listener) &&
-	        gate_state(listener) == MOULT_GATE_WARMING)
+	if (result < 0 || !value || !length || gate_is_datagram(listener) ||
+	        gate_state(listener) != MOULT_GATE_WARMING)
+		return result;
+	if (level == SOL_SOCKET && name == SO_ACCEPTCONN && *length == sizeof(int))
 		*(int *)value = 1;
+	if (level == IPPROTO_TCP && name == TCP_INFO && *length > 0)
+		*(uint8_t *)value = TCP_LISTEN; /* tcpi_state, the first byte */
 	return result;
 }
 
