@@ -19,6 +19,7 @@ static void listener_deinit(struct listener *listener)
 {
 	fd_close(&listener->fd);
 	fd_close(&listener->template);
+	fd_close(&listener->former);
 	fd_close(&listener->directory);
 }
 
@@ -266,7 +267,7 @@ static int number_for(struct fdstore *store, const struct identity *identity)
 int fdstore_add_consume(struct fdstore *store, int fd)
 {
 	struct listener listener = {
-	        .state = LISTENER_LIVE, .fd = fd, .template = -1, .directory = -1};
+	        .state = LISTENER_LIVE, .fd = fd, .template = -1, .former = -1, .directory = -1};
 	struct pending *pending = fdstore_expected(store, fd);
 	int result = identity_of_bound(fd, &listener.identity);
 	if (result == 0 && pending && pending->directory >= 0)
@@ -319,6 +320,31 @@ void listener_prepare(struct listener *listener, bool nonblock)
 	}
 	fd_close(&listener->template);
 	socket_set_nonblock(listener->fd, nonblock);
+}
+
+void listener_remember_options(struct listener *listener)
+{
+	listener_forget_options(listener);
+	if (listener->template <0) /* nobody changes them */
+		return;
+	listener->former = socket(listener->identity.family, listener->identity.type | SOCK_CLOEXEC,
+	        listener->identity.protocol);
+	if (listener->former < 0)
+		return;
+	socket_options_copy(listener->fd, listener->former);
+	socket_set_reuseport(listener->former, listener->shared);
+}
+
+void listener_restore_options(struct listener *listener)
+{
+	if (listener->former >= 0)
+		listener_set_template_consume(listener, listener->former);
+	listener->former = -1;
+}
+
+void listener_forget_options(struct listener *listener)
+{
+	fd_close(&listener->former);
 }
 
 /* ---- the queue ---- */

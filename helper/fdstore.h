@@ -31,6 +31,7 @@ struct listener {
 	 * they are copied at the switch (helper/socket_options.h).
 	 */
 	int template;
+	int former;     /* has the options of the generation before, while that may come back; -1 */
 	bool shared;    /* SO_REUSEPORT, as the generation that accepts has it */
 	bool ephemeral; /* bound to port 0: matched by order */
 	bool adopted;   /* has been handed to a second generation */
@@ -110,6 +111,14 @@ void listener_set_template_consume(struct listener *listener, int template);
 
 /* At the switch: the options and O_NONBLOCK. */
 void listener_prepare(struct listener *listener, bool nonblock);
+
+/*
+ * Before the switch: keeps the options of the generation that accepts; should the next one fail they
+ * are put back by the switch to it.  Forgotten when that is too late, or has been done.
+ */
+void listener_remember_options(struct listener *listener);
+void listener_restore_options(struct listener *listener);
+void listener_forget_options(struct listener *listener);
 
 /* Begins to listen if that has been deferred. 0 or -errno. */
 int listener_begin(struct listener *listener);

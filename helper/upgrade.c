@@ -107,6 +107,8 @@ PRINTF(2, 3) static void fail(int exit_status, const char *format, ...)
 	loop_cancel(&state.ready_timeout);
 	loop_cancel(&state.probation);
 	loop_cancel(&state.hint);
+	for (uint32_t i = 0; i < instance->store.count; i++)
+		listener_restore_options(instance_listener(instance, i));
 	/* Where it had been switched to, the one before it takes its place again. */
 	if (state.phase == PROBATION_TIME && instance->current == generation) {
 		struct generation *old = generation->older;
@@ -160,6 +162,8 @@ static void begin_drain_of_old(const struct generation *generation)
 static void probation_over(void *context)
 {
 	(void)context;
+	for (uint32_t i = 0; i < state.instance->store.count; i++)
+		listener_forget_options(instance_listener(state.instance, i));
 	begin_drain_of_old(state.generation);
 	state.instance->upgrades.last_generation = state.generation->id;
 	finish(EXIT_DONE);
@@ -210,6 +214,9 @@ static void become_current(struct generation *generation)
 		return;
 	}
 	struct generation *old = instance->current;
+	for (uint32_t i = 0; old && i < instance->store.count; i++)
+		if (generation->holds[i])
+			listener_remember_options(instance_listener(instance, i));
 	generation->state = GENERATION_CURRENT;
 	instance->next = NULL;
 	instance->current = generation;
