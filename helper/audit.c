@@ -432,6 +432,25 @@ int audit_sockets(const struct pid_set *set, struct inode_set *ret_set, size_t *
 	return 0;
 }
 
+static int note_io_uring(void *context, pid_t pid, const char *number, const char *link)
+{
+	(void)pid;
+	(void)number;
+	if (strcmp(link, "anon_inode:[io_uring]") == 0)
+		*(bool *)context = true;
+	return 0;
+}
+
+bool audit_uses_io_uring(const struct pid_set *set)
+{
+	bool found = false;
+
+	/* Where we may not look there is nothing to say */
+	for (size_t i = 0; i < set->count && !found; i++)
+		(void)visit_descriptors(set->pids[i], note_io_uring, &found);
+	return found;
+}
+
 /* ---- interest lists ---- */
 
 struct registrations {

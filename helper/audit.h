@@ -53,6 +53,9 @@ int audit_datagram_peers(struct inode_set *set);
 int audit_sockets(const struct pid_set *set, struct inode_set *ret_set, size_t *ret_unreadable,
         size_t *ret_in_flight);
 
+/* Has a process of the set an io_uring, through which it may accept past the library? */
+bool audit_uses_io_uring(const struct pid_set *set);
+
 /* How many inodes are in both. */
 size_t audit_join(const struct inode_set *a, const struct inode_set *b);
 

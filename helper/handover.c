@@ -132,9 +132,8 @@ struct answer handover_bind(
 	struct fdstore *store = &the_instance->store;
 	struct identity wanted;
 	int i = -1;
-	if (!may_bind(generation) || requested_identity(request, fds, &wanted) < 0) {
+	if (!may_bind(generation) || requested_identity(request, fds, &wanted) < 0)
 		return say(0, -1, -1);
-	}
 	bool reuseport = socket_is_reuseport(fds[0]);
 	while ((i = fdstore_find(store, &wanted, i)) >= 0)
 		if (is_due(generation, (uint32_t)i, reuseport))
@@ -145,9 +144,8 @@ struct answer handover_bind(
 		return adopt_consume(generation, (uint32_t)i, fd);
 	}
 	bool group = reuseport && identity_is_datagram(&wanted);
-	if (group && is_being_bound(fds[0], &wanted)) {
+	if (group && is_being_bound(fds[0], &wanted))
 		return say(-EAGAIN, -1, -1);
-	}
 	bool ephemeral = identity_is_inet(&wanted) && !identity_port(&wanted);
 	if (ephemeral || group || identity_is_path(&wanted)) {
 		struct pending *pending = fdstore_expect(store, fds[0], &wanted, fds[1]);
@@ -191,9 +189,8 @@ struct answer handover_yield(
 		                         identity_covers(&wanted, &listener->identity)));
 	}
 	struct pending *pending = alone && any ? fdstore_expect(store, fds[0], &wanted, -1) : NULL;
-	if (!pending) {
+	if (!pending)
 		return say(-EADDRINUSE, -1, -1);
-	}
 	pending->overlapping = true;
 	pending->reuseport = socket_is_reuseport(fds[0]);
 	socket_set_reuseport(fds[0], true);
@@ -241,8 +238,7 @@ static void say_unsupported(struct generation *generation, int fd)
 	generation->told_unsupported = true;
 	(void)getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &family, &length);
 	log_error("generation %u: listens on a socket of address family %d%s, which moult cannot "
-	          "hand "
-	          "over: the next generation will have to bind it beside this one",
+	          "hand over: the next generation will have to bind it beside this one",
 	        generation->id, family, family == AF_VSOCK ? " (vsock)" : "");
 }
 
@@ -267,9 +263,8 @@ static struct answer add_new(
 	bool deferred = pending && pending->overlapping && !identity_is_datagram(&identity) &&
 	                generation->state == GENERATION_NEXT && the_instance->current;
 	if (identity_is_inet(&identity) && !identity_is_datagram(&identity) && !deferred &&
-	        listen(fds[0], request->backlog) < 0) {
+	        listen(fds[0], request->backlog) < 0)
 		return say(-errno, -1, -1);
-	}
 	/* listen() looks for conflicts as bind() does. */
 	bool shared =
 	        pending && pending->overlapping ? pending->reuseport : socket_is_reuseport(fds[0]);
@@ -306,15 +301,13 @@ struct answer handover_listen(
         struct generation *generation, const struct moult_request *request, int *fds)
 {
 	int i = request->listener;
-	if (!may_bind(generation) || (i < 0 && fds[0] < 0)) {
+	if (!may_bind(generation) || (i < 0 && fds[0] < 0))
 		return say(-EPERM, -1, -1);
-	}
 	if (i < 0) {
 		return add_new(generation, request, fds);
 	}
-	if (!is_held(generation, i)) {
+	if (!is_held(generation, i))
 		return say(-EBADF, -1, -1);
-	}
 	struct listener *listener = instance_listener(the_instance, (uint32_t)i);
 	listener->backlog = backlog_of(generation, (uint32_t)i, request->backlog);
 	if (gate_get(generation, (uint32_t)i) == MOULT_GATE_SHUT)
@@ -356,13 +349,11 @@ struct answer handover_replace(
 	if (fds[0] < 0 || !may_bind(generation) || to < 0 || (uint32_t)to >= store->count ||
 	        store->listeners[to].state != LISTENER_LIVE ||
 	        identity_set_address(&place, &request->address, request->address_length) < 0 ||
-	        identity_set_directory(&place, fds[0]) < 0) {
+	        identity_set_directory(&place, fds[0]) < 0)
 		return say(-EINVAL, -1, -1);
-	}
 	int from = fdstore_find_file(store, fds[0], identity_text(&place, name));
-	if (from == to) {
+	if (from == to)
 		return say(-EINVAL, -1, -1);
-	}
 	if (is_held(generation, from)) {
 		struct listener *listener = &store->listeners[from];
 		bool nonblock = atomic_load(&generation->page->gate[from].nonblock);

@@ -305,10 +305,25 @@ static bool hint_unseen(const struct generation *generation)
 	return true;
 }
 
+/* It has a listener, waits nowhere, and has another way to accept. */
+static void hint_io_uring(const struct generation *generation)
+{
+	struct pid_set processes = {0};
+	if (tree_list(generation->keeper, &processes) == 0 && audit_uses_io_uring(&processes))
+		log_error(
+		        "generation %u: %s has an io_uring and waits for connections nowhere else: "
+		        "what is accepted through io_uring moult can neither see nor hold back; "
+		        "upgrades need a program that accepts by libc's functions",
+		        generation->id, program_of(generation));
+	pid_set_deinit(&processes);
+}
+
 static void hint(void *context)
 {
 	(void)context;
 	struct generation *generation = state.generation;
+	if (generation->held && !generation_waits(generation))
+		hint_io_uring(generation);
 	if (generation->held || hint_unseen(generation))
 		return;
 	if (now() - generation->started > 5 * SECOND)
