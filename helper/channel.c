@@ -125,7 +125,7 @@ static struct answer handle(int client, const struct moult_request *request, int
 		break;
 	default: return say(-EINVAL, -1, -1);
 	}
-	return say(0, i, -1); /* to nobody, after CLOSED and UNLINKED */
+	return say(0, i, -1); /* to nobody, after CLOSED */
 }
 
 static void readable(void *context)

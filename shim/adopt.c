@@ -342,10 +342,11 @@ int adopt_get_option(int listener, int fd, int level, int name, void *value, soc
 
 /* ---- paths ---- */
 
-void adopt_unlinked(int listener)
+bool adopt_unlinked(int listener)
 {
 	struct moult_request request = {.verb = MOULT_UNLINKED, .listener = listener};
-	member_tell(&request);
+	struct moult_reply reply;
+	return member_ask(&request, -1, -1, &reply, NULL) == 0;
 }
 
 /* Every descriptor of this process that was the one becomes the other. */

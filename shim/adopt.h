@@ -28,8 +28,11 @@ int adopt_set_option(
         int listener, int fd, int level, int name, const void *value, socklen_t length);
 int adopt_get_option(int listener, int fd, int level, int name, void *value, socklen_t *length);
 
-/* The file at `path` is the live socket of `listener`: it stays, and the daemon believes it gone. */
-void adopt_unlinked(int listener);
+/*
+ * The daemon removes the path of that live socket.  True: it stays, and the daemon shall believe it
+ * gone; false: without a launcher nobody else needs it.
+ */
+bool adopt_unlinked(int listener);
 
 /*
  * `from` is to be renamed over the live path of `listener`, or (-1) may be a live socket itself.

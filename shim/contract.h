@@ -187,7 +187,7 @@ enum moult_verb {
 	MOULT_TEMPLATE =
 	        6, /* listener: -> the socket that holds the options set since bind(), or -1 */
 	MOULT_YIELD = 7,    /* the fresh socket, address: bind() said EADDRINUSE -> 0: try again */
-	MOULT_UNLINKED = 8, /* listener: its path is gone, as the daemon believes; no answer */
+	MOULT_UNLINKED = 8, /* listener: its path is gone, as the daemon believes */
 	MOULT_MOVED = 9,    /* listener, place: its path has been renamed to that */
 	/*
 	 * listener, place: the socket there was to be renamed over that listener's path -> listener's

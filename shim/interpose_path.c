@@ -21,10 +21,8 @@
 static bool stays(int at, const char *path)
 {
 	int listener = place_is_possible() ? place_listener(at, path, false) : -1;
-	if (listener < 0 || member_is_borrowed() || !place_is_writable(at, path))
-		return false;
-	adopt_unlinked(listener);
-	return true;
+	return listener >= 0 && !member_is_borrowed() && place_is_writable(at, path) &&
+	       adopt_unlinked(listener);
 }
 
 INTERPOSE(int, unlink, const char *path)

@@ -334,6 +334,17 @@ def test_a_killed_daemon_that_is_restarted_keeps_its_path(moult, load, path):
     instance.stop()
 
 
+def test_a_daemon_that_outlives_its_launcher_removes_its_path(moult, path):
+    """Nobody else needs it then: unlink() at exit is libc's again."""
+    instance = moult().run(command=waiter("g1", path, "--habit=unlink-at-exit"))
+    daemon_pid = instance.tagged("g1")[0].pid
+    os.kill(instance.process.pid, signal.SIGKILL)
+    instance.wait_ended()
+    assert ask_unix(path).startswith("GEN g1 ")
+    processes.kill([daemon_pid], signal.SIGTERM)
+    assert not path.exists()
+
+
 # ---- configurations that differ ----
 
 @pytest.mark.parametrize("kind", TYPES)
