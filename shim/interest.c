@@ -372,9 +372,11 @@ static int ctl_add_first(int epoll, int fd, struct epoll_event *event, int liste
 	        record_add(epoll, fd, listener, event->events, event->data.u64, is_held);
 	if (!record)
 		return result;
-	if (has_sleepers(epoll) && !gate_is_open(word_of(record)))
+	/* Who sleeps there waits for it from now on, but sees to its entry only when he is woken. */
+	bool sleeps = has_sleepers(epoll);
+	if (sleeps)
 		gate_mark_waiting(listener);
-	else if (!is_settled(record))
+	if ((!sleeps || gate_is_open(word_of(record))) && !is_settled(record))
 		settle(record, &mine);
 	record_release(record);
 	return result;
