@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: MIT
+"""Threads that sleep in epoll_wait already when the listener comes to be, and is registered there."""
+
+import pytest
+
+from harness import processes
+from harness.build import program
+from harness.load import assert_nothing_lost, assert_switches
+from harness.network import ask, ask_unix
+
+MODELS = ["level", "edge", "exclusive", "edge-exclusive", "level-poll", "edge-exclusive-poll"]
+
+
+def late(tag, model, *more):
+    return [program("late"), "--tag", tag, f"--model={model}", *more]
+
+
+@pytest.mark.parametrize("threads", [1, 4])
+@pytest.mark.parametrize("model", MODELS)
+def test_it_is_ready_without_traffic(moult, port, model, threads):
+    """Nothing comes that would end a wait: it waits for connections all the same, and gets them."""
+    def command(tag):
+        return late(tag, model, f"--port={port}", f"--threads={threads}")
+    instance = moult().run("--ready-timeout=10s", command=command("g1"))
+    for tag in ("g2", "g3"):
+        instance.upgrade(command=command(tag))
+        for _ in range(5):
+            assert ask(port).startswith(f"GEN {tag} ")
+    instance.wait_alone()
+    assert "not ready" not in instance.log()  # as the first one may be, and goes on
+    instance.stop()
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_three_upgrades_lose_nothing(moult, load, port, model):
+    tags = ["g1", "g2", "g3", "g4"]
+
+    def command(tag):
+        return late(tag, model, f"--port={port}")
+    instance = moult().run("--ready-timeout=10s", command=command("g1"))
+    client = load(f"127.0.0.1:{port}", rate=600, persistent=3, persistent_every=30)
+    client.wait_answers(50)
+    switched = []
+    for tag in tags[1:]:
+        switched.append(instance.upgrade(command=command(tag)).instant)
+        client.wait_answers(50, tag)
+        client.renew()
+    result = client.stop()
+    assert_nothing_lost(result)
+    assert_switches(result, tags, switched)
+    instance.wait_alone()
+    instance.stop()
+    assert not processes.descendants(), instance.log()
+
+
+@pytest.mark.parametrize("model", ["level", "edge-exclusive"])
+def test_a_unix_listener(moult, directory, model):
+    path = directory / "socket"
+
+    def command(tag):
+        return late(tag, model, f"--unix={path}", "--habit=unlink-first")
+    instance = moult().run("--ready-timeout=10s", command=command("g1"))
+    for tag in ("g2", "g3"):
+        instance.upgrade(command=command(tag))
+        for _ in range(5):
+            assert ask_unix(path).startswith(f"GEN {tag} ")
+    instance.stop()
+
+
+@pytest.mark.parametrize("model", ["level", "edge-exclusive"])
+def test_another_address(moult, port, model):
+    """The new version's listener is registered before it listens, and is woken when it does."""
+    instance = moult().run("--ready-timeout=10s", command=late("g1", model, f"--port={port}"))
+    instance.upgrade(command=late("g2", model, f"--port={port}", "--host=0.0.0.0"))
+    for _ in range(5):
+        assert ask(port).startswith("GEN g2 ")
+    instance.stop()
