@@ -197,13 +197,52 @@ static bool is_exclusive(struct interest *record)
 	return atomic_load(&record->events) & EPOLLEXCLUSIVE;
 }
 
-static struct epoll_event wanted(struct interest *record, uint32_t word)
+/* By number of the epoll; whoever has more of them has them seldom asleep all at once. */
+enum { SLEEPERS = 1024 };
+static _Atomic uint16_t sleepers[SLEEPERS];
+static _Atomic uint8_t left[SLEEPERS]; /* entries that are there for them */
+
+void interest_sleep_begins(int epoll)
+{
+	if ((unsigned)epoll < SLEEPERS)
+		atomic_fetch_add(&sleepers[epoll], 1);
+}
+
+void interest_sleep_ends(int epoll)
+{
+	if ((unsigned)epoll >= SLEEPERS)
+		return;
+	atomic_fetch_sub(&sleepers[epoll], 1);
+	if (atomic_load(&left[epoll]) && atomic_exchange(&left[epoll], 0))
+		gate_resettle();
+}
+
+static bool has_sleepers(int epoll)
+{
+	return (unsigned)epoll < SLEEPERS && atomic_load(&sleepers[epoll]);
+}
+
+/*
+ * Before its turn an entry stays where somebody sleeps who went to sleep before it was there: he
+ * does not look at the gate from time to time, and nobody else may be awake to put it back when it
+ * opens.  Whoever wakes up has it settled again.
+ */
+static bool is_left(struct interest *record, uint32_t word)
+{
+	int epoll = atomic_load(&record->epoll);
+	if ((word & MOULT_GATE_STATE) != MOULT_GATE_WARMING || !has_sleepers(epoll))
+		return false;
+	atomic_store(&left[epoll], 1);
+	return has_sleepers(epoll);
+}
+
+static struct epoll_event wanted(struct interest *record, uint32_t word, bool leave)
 {
 	struct epoll_event event = {.events = atomic_load(&record->events)};
 	event.data.u64 = atomic_load(&record->data);
-	if (word & MOULT_GATE_CROWDED)
+	if ((word & MOULT_GATE_CROWDED) || leave)
 		event.events &= ~(uint32_t)EPOLLEXCLUSIVE;
-	if (!gate_is_open(word))
+	if (!gate_is_open(word) && !leave)
 		event.events &= ~(uint32_t)READABLE;
 	return event;
 }
@@ -219,10 +258,12 @@ static uint32_t word_of(struct interest *record)
 }
 
 /* What the kernel should have of it. */
-static uint32_t right(struct interest *record, uint32_t word)
+static uint32_t right(struct interest *record, uint32_t word, bool leave)
 {
 	if (!atomic_load(&record->wanted))
 		return HELD_NOT;
+	if (leave)
+		return is_exclusive(record) ? HELD_SHARED : HELD;
 	if (!may_watch(word))
 		return may_send(record) ? HELD_SENDING : HELD_NOT;
 	return is_exclusive(record) && (word & MOULT_GATE_CROWDED) ? HELD_SHARED : HELD;
@@ -230,7 +271,8 @@ static uint32_t right(struct interest *record, uint32_t word)
 
 static bool is_settled(struct interest *record)
 {
-	uint32_t is = held(record), should = right(record, word_of(record));
+	uint32_t word = word_of(record);
+	uint32_t is = held(record), should = right(record, word, is_left(record, word));
 	/*
 	 * A plain registration made before the gate was crowded may stay exclusive.  Where none is
 	 * wanted and somebody is at it, he will leave none; what else there is, is not of ours.
@@ -259,8 +301,10 @@ static void settle(struct interest *record, const struct epoll_event *put)
 		uint32_t before, mine = act_begin(record, &before);
 		if (!is_active(record))
 			return; /* closed: the number may be another's by now */
-		uint32_t word = word_of(record), should = right(record, word);
-		struct epoll_event event = wanted(record, word);
+		uint32_t word = word_of(record);
+		bool leave = is_left(record, word);
+		uint32_t should = right(record, word, leave);
+		struct epoll_event event = wanted(record, word, leave);
 		bool replace =
 		        should != HELD_NOT && before != should &&
 		        (before == HELD_SENDING || (should == HELD_SENDING && before != HELD_NOT) ||
@@ -283,7 +327,7 @@ static void settle(struct interest *record, const struct epoll_event *put)
 				known = true;
 			}
 		}
-		struct epoll_event later = wanted(record, word);
+		struct epoll_event later = wanted(record, word, leave);
 		if (act_end(record, mine, should) && is_settled(record) &&
 		        (should == HELD_NOT || is_same(&event, &later)))
 			return;
@@ -322,27 +366,6 @@ static int fail(int error)
 {
 	errno = error;
 	return -1;
-}
-
-/* By number of the epoll; whoever has more of them has them seldom asleep all at once. */
-enum { SLEEPERS = 1024 };
-static _Atomic uint16_t sleepers[SLEEPERS];
-
-void interest_sleep_begins(int epoll)
-{
-	if ((unsigned)epoll < SLEEPERS)
-		atomic_fetch_add_explicit(&sleepers[epoll], 1, memory_order_seq_cst);
-}
-
-void interest_sleep_ends(int epoll)
-{
-	if ((unsigned)epoll < SLEEPERS)
-		atomic_fetch_sub_explicit(&sleepers[epoll], 1, memory_order_relaxed);
-}
-
-static bool has_sleepers(int epoll)
-{
-	return (unsigned)epoll < SLEEPERS && atomic_load(&sleepers[epoll]);
 }
 
 /*
@@ -432,9 +455,13 @@ static int ctl_mod(int epoll, int fd, struct epoll_event *event, struct interest
 	int saved = errno;
 	uint32_t before, mine = act_begin(record, &before);
 	int result = 0;
-	bool has = may_watch(word_of(record)) && before != HELD_NOT;
+	uint32_t word = word_of(record);
+	bool leave = is_left(record, word);
+	uint32_t should = right(record, word, leave);
+	struct epoll_event now = wanted(record, word, leave);
+	bool has = should != HELD_NOT && before != HELD_NOT;
 	if (has) {
-		result = real.epoll_ctl(epoll, EPOLL_CTL_MOD, fd, event);
+		result = real.epoll_ctl(epoll, EPOLL_CTL_MOD, fd, &now);
 		if (result < 0 && errno == ENOENT &&
 		        (before == HELD_UNSURE || !may_watch(word_of(record)))) {
 			errno = saved; /* a settling has it out, or not yet in */
@@ -443,8 +470,8 @@ static int ctl_mod(int epoll, int fd, struct epoll_event *event, struct interest
 		}
 	}
 	bool put = has && result == 0;
-	if (!act_end(record, mine, put ? HELD : before) || !is_settled(record))
-		settle(record, put ? event : NULL);
+	if (!act_end(record, mine, put ? should : before) || !is_settled(record))
+		settle(record, put ? &now : NULL);
 	return result;
 }
 

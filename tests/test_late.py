@@ -7,6 +7,7 @@ from harness import processes
 from harness.build import program
 from harness.load import assert_nothing_lost, assert_switches
 from harness.network import ask, ask_unix
+from harness.waiting import wait_until
 
 MODELS = ["level", "edge", "exclusive", "edge-exclusive", "level-poll", "edge-exclusive-poll"]
 
@@ -74,4 +75,23 @@ def test_another_address(moult, port, model):
     instance.upgrade(command=late("g2", model, f"--port={port}", "--host=0.0.0.0"))
     for _ in range(5):
         assert ask(port).startswith("GEN g2 ")
+    instance.stop()
+
+
+@pytest.mark.parametrize("model", ["level-poll", "edge-poll", "exclusive-poll"])
+def test_a_switch_long_after_another_wait(moult, port, directory, model):
+    """Another thread has waited for something else meanwhile, and waits no more: nobody but the
+    sleeper is there to notice the switch."""
+    flag, output = directory / "flag", directory / "output"
+    instance = moult().run_ready_by(flag, port, late("g1", model, f"--port={port}"))
+    for tag in ("g2", "g3"):
+        upgrade = instance.start_command("upgrade", instance.name, "--", *late(
+            tag, model, f"--port={port}", f"--output={output}"))
+        wait_until(output.exists, 10, instance.log)
+        flag.touch()
+        assert upgrade.wait(20) == 0, instance.log()
+        for _ in range(5):
+            assert ask(port).startswith(f"GEN {tag} ")
+        flag.unlink()
+        output.unlink()
     instance.stop()

@@ -7,6 +7,7 @@
  *   --model=level edge exclusive edge-exclusive      how the listener is registered
  *   --wait=HOW-poll                                  the same, and the main thread polls something
  *                                                    else for a moment before it has nothing to do
+ *   --output=FILE                                    made when it has done all that
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -135,6 +136,8 @@ int main(int argc, char **argv)
 		if (poll(&none, 1, 1) < 0)
 			legacy_die(4, "poll");
 	}
+	if (legacy.output)
+		close(open(legacy.output, O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
 	legacy_waiting();
 	pthread_join(threads[0], NULL);
 }
