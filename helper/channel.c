@@ -112,16 +112,13 @@ static struct answer handle(int client, const struct moult_request *request, int
 	case MOULT_YIELD: return handover_yield(generation, request, fds);
 	case MOULT_MOVED: return handover_moved(request, fds);
 	case MOULT_REPLACE: return handover_replace(generation, request, fds);
+	case MOULT_UNLINKED: return handover_unlinked(generation, request, fds);
 	case MOULT_TEMPLATE: return template_of(generation, i);
 	case MOULT_SHUT: return handle_shut(generation, i);
 	case MOULT_CONNECTED: handover_connected(generation, i); break;
 	case MOULT_CLOSED:
 		if (instance_is_holder(the_instance, generation, i))
 			closing_begin(generation, (uint32_t)i);
-		break;
-	case MOULT_UNLINKED:
-		if (i >= 0 && (uint32_t)i < the_instance->store.count)
-			instance_listener(the_instance, (uint32_t)i)->unlinked = generation->id;
 		break;
 	default: return say(-EINVAL, -1, -1);
 	}

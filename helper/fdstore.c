@@ -210,18 +210,39 @@ void listener_restore_mode(const struct listener *listener)
 		(void)!fchmodat(listener->directory, name, listener->mode & 07777, 0);
 }
 
-void listener_set_place(struct listener *listener, int directory, const char *name)
+static void identity_set_place(struct identity *identity, int directory, const char *name)
 {
 	struct sockaddr_storage address = {.ss_family = AF_UNIX};
 	struct sockaddr_un *un = (struct sockaddr_un *)&address;
-	struct stat status;
 	size_t length = strlen(name);
 	if (length >= sizeof(un->sun_path))
 		length = sizeof(un->sun_path) - 1;
 	memcpy(un->sun_path, name, length);
-	(void)identity_set_directory(&listener->identity, directory);
-	(void)identity_set_address(&listener->identity, &address,
+	(void)identity_set_directory(identity, directory);
+	(void)identity_set_address(identity, &address,
 	        (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length + 1));
+}
+
+struct pending *fdstore_pending_at(struct fdstore *store, int directory, const char *name)
+{
+	for (size_t i = 0; i < store->pending_count; i++)
+		if (store->pending[i].directory >= 0 &&
+		        is_bound_to(store->pending[i].inode, directory, name))
+			return &store->pending[i];
+	return NULL;
+}
+
+void pending_set_place(struct pending *pending, int directory, const char *name)
+{
+	identity_set_place(&pending->identity, directory, name);
+	fd_close(&pending->directory);
+	pending->directory = directory;
+}
+
+void listener_set_place(struct listener *listener, int directory, const char *name)
+{
+	struct stat status;
+	identity_set_place(&listener->identity, directory, name);
 	fd_close(&listener->directory);
 	listener->directory = directory;
 	if (fstatat(directory, name, &status, AT_SYMLINK_NOFOLLOW) == 0) {

@@ -100,6 +100,12 @@ struct pending *fdstore_expect(
         struct fdstore *store, int fd, const struct identity *identity, int directory);
 struct pending *fdstore_expected(struct fdstore *store, int fd);
 
+/* The one that is bound to the file there, by the kernel's word; a path may be used again. NULL */
+struct pending *fdstore_pending_at(struct fdstore *store, int directory, const char *name);
+
+/* It has been renamed to that; `directory` is consumed. */
+void pending_set_place(struct pending *pending, int directory, const char *name);
+
 /*
  * Takes the socket over (also on failure), with what is known of it as a pending one.  Its number,
  * or -errno.

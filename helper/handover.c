@@ -323,15 +323,39 @@ struct answer handover_listen(
 struct answer handover_moved(const struct moult_request *request, int *fds)
 {
 	struct identity place = {.family = AF_UNIX, .type = SOCK_STREAM};
+	struct fdstore *store = &the_instance->store;
 	int i = request->listener;
 	char name[sizeof(struct sockaddr_un)];
-	if (fds[0] >= 0 &&
-	        identity_set_address(&place, &request->address, request->address_length) == 0 &&
-	        i >= 0 &&
-	        fdstore_find_file(&the_instance->store, fds[0], identity_text(&place, name)) == i) {
+	if (fds[0] < 0 ||
+	        identity_set_address(&place, &request->address, request->address_length) < 0)
+		return say(-EINVAL, -1, -1);
+	identity_text(&place, name);
+	struct pending *pending = i < 0 ? fdstore_pending_at(store, fds[0], name) : NULL;
+	if (pending)
+		pending_set_place(pending, fds[0], name);
+	else if (i >= 0 && fdstore_find_file(store, fds[0], name) == i)
 		listener_set_place(instance_listener(the_instance, (uint32_t)i), fds[0], name);
-		fds[0] = -1;
-	}
+	else
+		return say(-ENOENT, -1, -1);
+	fds[0] = -1;
+	return say(0, i, -1);
+}
+
+/* Of several links to the live socket only the one that it is known by. */
+struct answer handover_unlinked(
+        struct generation *generation, const struct moult_request *request, const int *fds)
+{
+	struct identity place = {.family = AF_UNIX, .type = SOCK_STREAM};
+	int i = request->listener;
+	if (i < 0 || (uint32_t)i >= the_instance->store.count)
+		return say(-EBADF, -1, -1);
+	struct listener *listener = instance_listener(the_instance, (uint32_t)i);
+	if (fds[0] >= 0 &&
+	        (identity_set_address(&place, &request->address, request->address_length) < 0 ||
+	                identity_set_directory(&place, fds[0]) < 0 ||
+	                !identity_same_place(&listener->identity, &place)))
+		return say(-ENOENT, -1, -1);
+	listener->unlinked = generation->id;
 	return say(0, i, -1);
 }
 
@@ -365,12 +389,11 @@ struct answer handover_replace(
 		take(generation, (uint32_t)to, nonblock, false);
 		return (struct answer){{.listener = to, .backlog = from}, kept->fd};
 	}
-	for (size_t i = 0; i < store->pending_count; i++)
-		if (identity_same_place(&store->pending[i].identity, &place)) {
-			store->pending[i].replaces = to;
-			return (struct answer){{.listener = to, .backlog = -1}, -1};
-		}
-	return say(-ENOENT, -1, -1);
+	struct pending *pending = fdstore_pending_at(store, fds[0], name);
+	if (!pending)
+		return say(-ENOENT, -1, -1);
+	pending->replaces = to;
+	return (struct answer){{.listener = to, .backlog = -1}, -1};
 }
 
 /* ---- ends ---- */

@@ -24,10 +24,13 @@ struct answer handover_yield(
 struct answer handover_listen(
         struct generation *generation, const struct moult_request *request, int *fds);
 
-/* Paths of UNIX sockets that the daemon has renamed. */
+/* Paths of UNIX sockets that the daemon has renamed or removed. */
 struct answer handover_moved(const struct moult_request *request, int *fds);
 struct answer handover_replace(
         struct generation *generation, const struct moult_request *request, int *fds);
+
+struct answer handover_unlinked(
+        struct generation *generation, const struct moult_request *request, const int *fds);
 
 /* A datagram socket has a peer now. */
 void handover_connected(struct generation *generation, int listener);

@@ -133,6 +133,9 @@ static int announce(int fd, int backlog)
 	return 0;
 }
 
+/* UNIX sockets have been bound that are not announced before they listen, and may be moved. */
+static atomic_bool bound_paths;
+
 static void nap(void)
 {
 	struct timespec t = {0, 1000000};
@@ -176,6 +179,8 @@ static int bind_fresh(int fd, const struct sockaddr *address, socklen_t length)
 	/* There is no listen() to come. */
 	if (result == 0 && option(fd, SO_TYPE) == SOCK_DGRAM)
 		(void)announce(fd, 0); /* if it cannot be: as without us */
+	else if (result == 0 && address->sa_family == AF_UNIX)
+		atomic_store(&bound_paths, true);
 	return result;
 }
 
@@ -342,11 +347,20 @@ int adopt_get_option(int listener, int fd, int level, int name, void *value, soc
 
 /* ---- paths ---- */
 
-bool adopt_unlinked(int listener)
+bool adopt_unlinked(int listener, int at, const char *path)
 {
 	struct moult_request request = {.verb = MOULT_UNLINKED, .listener = listener};
 	struct moult_reply reply;
-	return member_ask(&request, -1, -1, &reply, NULL) == 0;
+	int directory = -1;
+	if (place_has_links(at, path)) {
+		directory = place_open(at, path, &request);
+		if (directory < 0)
+			return false;
+	}
+	int error = member_ask(&request, directory, -1, &reply, NULL);
+	if (directory >= 0)
+		raw(SYS_close, directory);
+	return error == 0;
 }
 
 /* Every descriptor of this process that was the one becomes the other. */
@@ -383,6 +397,8 @@ void adopt_moved(int listener, int to_at, const char *to)
 {
 	struct moult_request request = {.verb = MOULT_MOVED, .listener = listener};
 	struct moult_reply reply;
+	if (listener < 0 && (!atomic_load(&bound_paths) || !place_is_socket(to_at, to)))
+		return;
 	int directory = place_open(to_at, to, &request);
 	if (directory < 0)
 		return;

@@ -30,13 +30,15 @@ int adopt_get_option(int listener, int fd, int level, int name, void *value, soc
 
 /*
  * The daemon removes the path of that live socket.  True: it stays, and the daemon shall believe it
- * gone; false: without a launcher nobody else needs it.
+ * gone; false: it is another link to it, or there is no launcher and nobody else needs it.
  */
-bool adopt_unlinked(int listener);
+bool adopt_unlinked(int listener, int at, const char *path);
 
 /*
  * `from` is to be renamed over the live path of `listener`, or (-1) may be a live socket itself.
  * True: there is nothing left to do; the path keeps the socket it has, and the daemon has that now.
  */
 bool adopt_replaces(int listener, int from_at, const char *from);
+
+/* It has been renamed; -1: one that does not listen yet, if this process has bound such. */
 void adopt_moved(int listener, int to_at, const char *to);

@@ -186,9 +186,14 @@ enum moult_verb {
 	MOULT_SHUT = 5,   /* listener: shutdown() was called -> when its accepts have returned */
 	MOULT_TEMPLATE =
 	        6, /* listener: -> the socket that holds the options set since bind(), or -1 */
-	MOULT_YIELD = 7,    /* the fresh socket, address: bind() said EADDRINUSE -> 0: try again */
-	MOULT_UNLINKED = 8, /* listener: its path is gone, as the daemon believes */
-	MOULT_MOVED = 9,    /* listener, place: its path has been renamed to that */
+	MOULT_YIELD = 7, /* the fresh socket, address: bind() said EADDRINUSE -> 0: try again */
+	/*
+	 * listener [, place]: its path is gone, as the daemon believes.  -ENOENT: the place is another
+	 * link to it, and goes.
+	 */
+	MOULT_UNLINKED = 8,
+	/* listener (-1: one that does not listen yet), place: its path has been renamed to that */
+	MOULT_MOVED = 9,
 	/*
 	 * listener, place: the socket there was to be renamed over that listener's path -> listener's
 	 * fd and, as backlog, the listener that it stands for (-1: one that does not listen yet).

@@ -22,7 +22,7 @@ static bool stays(int at, const char *path)
 {
 	int listener = place_is_possible() ? place_listener(at, path, false) : -1;
 	return listener >= 0 && !member_is_borrowed() && place_is_writable(at, path) &&
-	       adopt_unlinked(listener);
+	       adopt_unlinked(listener, at, path);
 }
 
 INTERPOSE(int, unlink, const char *path)
@@ -62,7 +62,7 @@ INTERPOSE(int, renameat, int from_at, const char *from, int to_at, const char *t
 	if (rename_is_done(from_at, from, to_at, to, &moved))
 		return 0;
 	int result = real.renameat(from_at, from, to_at, to);
-	if (result == 0 && moved >= 0)
+	if (result == 0 && member_page && !member_is_borrowed())
 		adopt_moved(moved, to_at, to);
 	return result;
 }
@@ -79,7 +79,7 @@ INTERPOSE(int, renameat2, int from_at, const char *from, int to_at, const char *
 	if (!flags && rename_is_done(from_at, from, to_at, to, &moved))
 		return 0;
 	int result = real.renameat2(from_at, from, to_at, to, flags);
-	if (result == 0 && moved >= 0)
+	if (result == 0 && member_page && !member_is_borrowed())
 		adopt_moved(moved, to_at, to);
 	return result;
 }

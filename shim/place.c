@@ -89,12 +89,29 @@ static int find(uint64_t device, uint64_t inode)
 	return -1;
 }
 
+static bool look_at(int at, const char *path, bool follow, struct stat *ret_status)
+{
+	return path &&
+	       raw(SYS_newfstatat, at, path, ret_status, follow ? 0 : AT_SYMLINK_NOFOLLOW) >= 0 &&
+	       S_ISSOCK(ret_status->st_mode);
+}
+
+bool place_is_socket(int at, const char *path)
+{
+	struct stat status;
+	return look_at(at, path, false, &status);
+}
+
+bool place_has_links(int at, const char *path)
+{
+	struct stat status;
+	return look_at(at, path, false, &status) && status.st_nlink > 1;
+}
+
 int place_listener(int at, const char *path, bool follow)
 {
 	struct stat status;
-	if (!place_is_possible() || !path ||
-	        raw(SYS_newfstatat, at, path, &status, follow ? 0 : AT_SYMLINK_NOFOLLOW) < 0 ||
-	        !S_ISSOCK(status.st_mode))
+	if (!place_is_possible() || !look_at(at, path, follow, &status))
 		return -1;
 	return find(status.st_dev, status.st_ino);
 }

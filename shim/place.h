@@ -26,6 +26,10 @@ const char *place_of(const struct sockaddr *address, socklen_t length, char *roo
 /* The listener whose live socket the path names, or -1. `follow`: through a symbolic link. */
 int place_listener(int at, const char *path, bool follow);
 
+/* A socket is there; and (of one that is) it has other names, too. */
+bool place_is_socket(int at, const char *path);
+bool place_has_links(int at, const char *path);
+
 /* The listener that has that address, of whatever UNIX kind, or -1. */
 int place_listener_at(const struct sockaddr *address, socklen_t length);
 

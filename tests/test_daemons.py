@@ -189,6 +189,9 @@ def test_five_upgrades_lose_nothing(moult, load, directory, port, daemon):
     assert_nothing_lost(result)
     assert_switches(result, [daemon.tag(tag) for tag in TAGS], switched)
     status = instance.status()
+    if daemon.unix:
+        assert [row["address"] for row in status["listeners"]] == [address]
+        assert os.listdir(setting.socket.parent) == ["socket"]
     assert (status["upgrades"]["completed"], status["upgrades"]["failed"]) == (5, 0)
     assert [g["id"] for g in status["generations"]] == [6]
     instance.stop()

@@ -121,12 +121,13 @@ def test_a_lone_client_is_never_stalled(moult, path):
 # ---- habits ----
 
 HABITS = ["unlink-first", "unlink-at-exit", "connect-test", "chdir-first", "chroot-after-bind",
-          "chmod-after-bind", "temp-rename"]
+          "chmod-after-bind", "temp-rename", "backup-rename"]
 
 
 @pytest.mark.parametrize("habit, kind", [
     *((habit, "stream") for habit in HABITS),
-    *((habit, "seqpacket") for habit in ("unlink-first", "connect-test", "temp-rename"))])
+    *((habit, "seqpacket") for habit in ("unlink-first", "connect-test", "temp-rename",
+                                       "backup-rename"))])
 def test_each_habit_with_the_path(moult, load, path, habit, kind):
     """Whatever a daemon does to its path, at every moment it leads to somebody who serves."""
     def command(tag):
@@ -144,6 +145,7 @@ def test_each_habit_with_the_path(moult, load, path, habit, kind):
     assert_nothing_lost(result)
     assert_switches(result, TAGS[:3], switched)
     assert os.listdir(path.parent) == ["socket"]
+    assert [row["address"] for row in instance.status()["listeners"]] == [address(path, kind)]
     assert ask_unix(path, TYPES[kind]).startswith("GEN g3 ")
     instance.stop()
 
@@ -217,6 +219,7 @@ def test_a_stale_path_is_in_the_way_as_without_us(moult, path):
     ("--habit=unlink-first", "--fail-at=bound"), ("--habit=unlink-first", "--fail-at=listening"),
     ("--habit=connect-test", "--fail-at=listening"),
     ("--habit=temp-rename", "--fail-at=bound"), ("--habit=temp-rename", "--fail-at=listening"),
+    ("--habit=backup-rename", "--fail-at=bound"), ("--habit=backup-rename", "--fail-at=listening"),
     ("--habit=chmod-after-bind", "--fail-at=listening"),
 ], ids=lambda options: "-".join(option.partition("=")[2] for option in options))
 def test_a_failed_version_leaves_the_path(moult, load, path, options):

@@ -306,6 +306,25 @@ static void habit_rename(void)
 	}
 }
 
+/* The old one can be had back until the new one is in its place; which has yet to listen. */
+static void habit_rename_with_backup(void)
+{
+	char backup[sizeof(((struct sockaddr_un *)NULL)->sun_path) + sizeof(".bak")];
+	for (int i = 0; i < places.path_count; i++) {
+		int length = (int)(strlen(places.paths[i]) - strlen(".tmp"));
+		snprintf(backup, sizeof(backup), "%.*s", length, places.paths[i]);
+		char *final = strdup(backup);
+		strcat(backup, ".bak");
+		(void)unlink(backup);
+		if (link(final, backup) < 0 && errno != ENOENT)
+			legacy_die(4, "link");
+		if (rename(places.paths[i], final) < 0)
+			legacy_die(4, "rename");
+		(void)unlink(backup);
+		places.paths[i] = final;
+	}
+}
+
 static void unlink_and_exit(int signal)
 {
 	(void)signal;
