@@ -2,6 +2,9 @@
 """Real daemons from Debian that serve datagrams, unmodified, upgraded under load."""
 
 import dataclasses
+import re
+import signal
+import subprocess
 from collections.abc import Callable
 
 import pytest
@@ -80,3 +83,25 @@ def test_three_upgrades_lose_nothing(moult, started, directory, port, daemon):
     assert_switches(result, TAGS, switched)
     instance.stop("--now")
     assert not processes.descendants(), instance.log()
+
+
+@pytest.mark.parametrize("command", [dnsmasq(), unbound], ids=["dnsmasq", "unbound"])
+def test_a_tool_for_measurements_misses_nothing(moult, directory, port, command):
+    """From one socket, 2000 questions a second, until it is told to end and to report."""
+    setting = Setting(directory, port)
+    questions = directory / "questions"
+    questions.write_text("gen.test TXT\n")
+    instance = moult("server").run(command=command(setting, "g1"))
+    with subprocess.Popen(["dnsperf", "-s", "127.0.0.1", "-p", str(port), "-d", str(questions),
+                           "-Q", "2000", "-l", "60"], text=True, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT) as client:
+        for number, tag in enumerate(TAGS[1:], 1):
+            instance.wait_generation(number, lambda g: g["datagrams"] >= 100)
+            instance.upgrade(command=command(setting, tag))
+        instance.wait_generation(len(TAGS), lambda g: g["datagrams"] >= 100)
+        client.send_signal(signal.SIGINT)
+        report = client.stdout.read()
+    assert re.search(r"Queries completed: +[1-9]", report), report
+    assert re.search(r"Queries lost: +0 ", report), report
+    assert re.search(r"Response codes: +NOERROR \d+ \(100.00%\)", report), report
+    instance.stop("--now")

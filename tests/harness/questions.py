@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Clients of protocols that the load client does not speak: DNS and TFTP.
 
-As there: asked on a fixed schedule whatever becomes of the earlier ones, each on a socket of its own,
-which stays open for a while after the answer, to see whether somebody else answers too.
+As there: asked on a fixed schedule whatever becomes of the earlier ones, each on a socket of its
+own, which stays open for a while after the answer, to see whether somebody else answers too.
 """
 
 import contextlib
