@@ -95,11 +95,13 @@ def test_a_tool_for_measurements_misses_nothing(moult, directory, port, command)
     with subprocess.Popen(["dnsperf", "-s", "127.0.0.1", "-p", str(port), "-d", str(questions),
                            "-Q", "2000", "-l", "60"], text=True, stdout=subprocess.PIPE,
                           stderr=subprocess.STDOUT) as client:
-        for number, tag in enumerate(TAGS[1:], 1):
-            instance.wait_generation(number, lambda g: g["datagrams"] >= 100)
-            instance.upgrade(command=command(setting, tag))
-        instance.wait_generation(len(TAGS), lambda g: g["datagrams"] >= 100)
-        client.send_signal(signal.SIGINT)
+        try:
+            for number, tag in enumerate(TAGS[1:], 1):
+                instance.wait_generation(number, lambda g: g["datagrams"] >= 100)
+                instance.upgrade(command=command(setting, tag))
+            instance.wait_generation(len(TAGS), lambda g: g["datagrams"] >= 100)
+        finally:
+            client.send_signal(signal.SIGINT)
         report = client.stdout.read()
     assert re.search(r"Queries completed: +[1-9]", report), report
     assert re.search(r"Queries lost: +0 ", report), report
