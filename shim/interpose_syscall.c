@@ -94,11 +94,6 @@ static bool is_mask_right(long mask, long size)
 	return !mask || size == KERNEL_SIGSET;
 }
 
-static bool is_time_right(const struct timespec *t)
-{
-	return !t || (t->tv_sec >= 0 && t->tv_nsec >= 0 && t->tv_nsec < SECOND);
-}
-
 static struct timespec clock_now(void)
 {
 	struct timespec t;
@@ -127,7 +122,7 @@ static long epoll_in_turn(const struct arguments *call)
 	bool precise = call->number == SYS_epoll_pwait2;
 	const struct timespec *timeout = precise ? (const void *)call->d : NULL;
 	bool masked = precise || call->number == SYS_epoll_pwait;
-	if ((masked && !is_mask_right(call->e, call->f)) || !is_time_right(timeout))
+	if ((masked && !is_mask_right(call->e, call->f)) || !wait_time_is_right(timeout))
 		return kernel(call);
 	const sigset_t *mask = masked ? (const void *)call->e : NULL;
 	return precise ? wait_epoll((int)call->a, events, (int)call->c, timeout, mask)
@@ -142,7 +137,7 @@ static long poll_in_turn(const struct arguments *call)
 	if (call->number == SYS_ppoll) {
 		timeout = (void *)call->c;
 		mask = (const void *)call->d;
-		if (!is_mask_right(call->d, call->e) || !is_time_right(timeout))
+		if (!is_mask_right(call->d, call->e) || !wait_time_is_right(timeout))
 			return kernel(call);
 		began = clock_now();
 	} else if ((int)call->c >= 0) {
@@ -164,7 +159,7 @@ static long select_in_turn(const struct arguments *call)
 			const sigset_t *mask;
 			size_t size;
 		} *pack = (const void *)call->f;
-		if (!is_time_right(timeout) ||
+		if (!wait_time_is_right(timeout) ||
 		        (pack && !is_mask_right((long)pack->mask, (long)pack->size)))
 			return kernel(call);
 		int result = wait_select((int)call->a, sets[0], sets[1], sets[2], timeout,

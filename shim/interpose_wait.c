@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* epoll, poll and select in all their spellings. */
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -66,6 +67,8 @@ INTERPOSE(int, epoll_pwait, int epoll, struct epoll_event *events, int count, in
 INTERPOSE(int, epoll_pwait2, int epoll, struct epoll_event *events, int count,
         const struct timespec *timeout, const sigset_t *mask)
 {
+	if (!wait_time_is_right(timeout))
+		return real.epoll_pwait2(epoll, events, count, timeout, mask);
 	if (wait_epoll_is_plain(epoll))
 		return slept(epoll, real.epoll_pwait2(epoll, events, count, timeout, mask));
 	return wait_epoll(epoll, events, count, timeout, mask);
@@ -89,7 +92,7 @@ INTERPOSE(int, __poll_chk, struct pollfd *fds, nfds_t count, int timeout, size_t
 INTERPOSE(int, ppoll, struct pollfd *fds, nfds_t count, const struct timespec *timeout,
         const sigset_t *mask)
 {
-	if (wait_poll_is_plain(fds, count))
+	if (!wait_time_is_right(timeout) || wait_poll_is_plain(fds, count))
 		return done(real.ppoll(fds, count, timeout, mask));
 	return wait_poll(fds, count, timeout, mask);
 }
@@ -105,7 +108,8 @@ INTERPOSE(int, __ppoll_chk, struct pollfd *fds, nfds_t count, const struct times
 INTERPOSE(int, select, int count, fd_set *readable, fd_set *writable, fd_set *exceptional,
         struct timeval *timeout)
 {
-	if (wait_select_is_plain(count, readable))
+	bool wrong = timeout && (timeout->tv_sec < 0 || timeout->tv_usec < 0);
+	if (wrong || wait_select_is_plain(count, readable))
 		return done(real.select(count, readable, writable, exceptional, timeout));
 	struct timespec t, left;
 	if (timeout)
@@ -121,7 +125,7 @@ INTERPOSE(int, select, int count, fd_set *readable, fd_set *writable, fd_set *ex
 INTERPOSE(int, pselect, int count, fd_set *readable, fd_set *writable, fd_set *exceptional,
         const struct timespec *timeout, const sigset_t *mask)
 {
-	if (wait_select_is_plain(count, readable))
+	if (!wait_time_is_right(timeout) || wait_select_is_plain(count, readable))
 		return done(real.pselect(count, readable, writable, exceptional, timeout, mask));
 	struct timespec left;
 	return wait_select(count, readable, writable, exceptional, timeout, mask, &left);

@@ -27,6 +27,12 @@ int wait_poll(
 int wait_select(int count, fd_set *readable, fd_set *writable, fd_set *exceptional,
         const struct timespec *timeout, const sigset_t *mask, struct timespec *ret_left);
 
+/* What the kernel would refuse with EINVAL goes to it as it is. */
+static inline int wait_time_is_right(const struct timespec *t)
+{
+	return !t || (t->tv_sec >= 0 && t->tv_nsec >= 0 && t->tv_nsec < 1000000000);
+}
+
 /* May the wait go straight to libc? Settles what has changed since the last one. */
 int wait_is_plain(void);
 

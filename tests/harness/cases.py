@@ -108,6 +108,7 @@ HABITS = [
     _habit("ioctl-late", "--wait=poll"),
     _habit("blocking-late", "--wait=select"),
     _habit("shutdown-at-exit"),
+    _habit("wrong-timeouts"),
     _habit("shutdown-at-exit", "--model=threads"),
     _waiter("epoll-early", "--wait=epoll-early", "--nonblocking"),
     _waiter("epoll-early-blocking", "--wait=epoll-early"),

@@ -260,6 +260,20 @@ static void habit_shutdown_at_exit(void)
 	signal(SIGTERM, shutdown_and_exit);
 }
 
+/* Waits that the kernel refuses, also while it is not our turn. */
+static void habit_wrong_timeouts(void)
+{
+	struct timespec wrong = {.tv_nsec = 1000000000};
+	struct timeval negative = {.tv_sec = -1};
+	struct pollfd one = {.fd = legacy.listeners[0], .events = POLLIN};
+	if (ppoll(&one, 1, &wrong, NULL) >= 0 || errno != EINVAL)
+		legacy_die(5, "ppoll");
+	if (pselect(0, NULL, NULL, NULL, &wrong, NULL) >= 0 || errno != EINVAL)
+		legacy_die(5, "pselect");
+	if (select(0, NULL, NULL, NULL, &negative) >= 0 || errno != EINVAL)
+		legacy_die(5, "select");
+}
+
 static const struct habit {
 	const char *name;
 	enum stage stage;
@@ -298,6 +312,7 @@ static const struct habit {
         {"drop-uid", STAGE_LISTENING, habit_drop_uid},
         {"daemon-late", STAGE_LISTENING, habit_daemon},
         {"shutdown-at-exit", STAGE_LISTENING, habit_shutdown_at_exit},
+        {"wrong-timeouts", STAGE_LISTENING, habit_wrong_timeouts},
 };
 static bool habit_chosen[COUNT(habits)];
 
