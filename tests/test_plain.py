@@ -92,6 +92,7 @@ def test_a_member_sees_no_difference(plain, moult, directory, port):
     texts.append(path.read_text())
     path.unlink()
     instance = moult().run(command=command)
+    assert ask(port).startswith("GEN x ")  # and so has written all of it
     texts.append(path.read_text())
     instance.stop()
     # the launcher's own: where the test's output goes, and what it is told by
