@@ -273,7 +273,8 @@ static int parse_status(const char *text)
 static int relay(int fd, enum verb verb, const char *name, struct screen *screen)
 {
 	static struct answer answer;
-	int patience = verb == VERB_UPGRADE ? NO_LIMIT : PATIENCE_MS;
+	/* A drain, and a daemon that ignores its stop signal, last as long as they last */
+	int patience = verb == VERB_UPGRADE || verb == VERB_STOP ? NO_LIMIT : PATIENCE_MS;
 	int r, status;
 
 	for (;;) {
@@ -281,9 +282,6 @@ static int relay(int fd, enum verb verb, const char *name, struct screen *screen
 		if (r <= 0 || answer.kind == CONTROL_EXIT)
 			break;
 		show(screen, &answer);
-		/* A drain lasts as long as it lasts */
-		if (verb == VERB_STOP)
-			patience = NO_LIMIT;
 	}
 	screen_erase(screen);
 	status = r > 0 ? parse_status(answer.text) : -1;

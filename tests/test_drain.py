@@ -380,3 +380,10 @@ def test_who_may_not_accept_sleeps(moult, load, port, directory, case):
         assert_sleeps([p.pid for p in instance.tagged("g1")], client)
     assert_nothing_lost(client.stop())
     instance.stop("--now")
+
+
+def test_stop_now_waits_for_who_ignores_it(moult, port):
+    """Longer than a launcher may take to answer a question: it has not failed, it is not over."""
+    instance = moult().run("--kill-after=6s", command=waiter("g1", port, "--ignore-signal=15"))
+    instance.stop("--now")
+    assert not processes.descendants(), instance.log()
