@@ -30,6 +30,14 @@ void closing_cancel(const struct generation *generation, int listener)
 			closings[i].generation = NULL;
 }
 
+bool closing_is_pending(const struct generation *generation, uint32_t listener)
+{
+	for (size_t i = 0; i < CLOSINGS; i++)
+		if (closings[i].generation == generation && closings[i].listener == listener)
+			return true;
+	return false;
+}
+
 /* Nobody in the generation holds it any more: it is as closed as it would be without us. */
 static void let_go(struct generation *generation, uint32_t i)
 {

@@ -14,3 +14,6 @@ void closing_begin(struct generation *generation, uint32_t listener);
 
 /* It has been taken up again; listener -1: the generation has ended. */
 void closing_cancel(const struct generation *generation, int listener);
+
+/* Has a process said that it has closed it, and has not been looked at? */
+bool closing_is_pending(const struct generation *generation, uint32_t listener);

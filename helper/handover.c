@@ -102,12 +102,19 @@ static int requested_identity(
  * room for another socket at the path, or for one more member of a SO_REUSEPORT group: all of them
  * share one queue, so that nobody's end, and no change of their number, can reset a part of it.
  */
-static bool is_due(struct generation *generation, uint32_t i, bool reuseport)
+static bool is_due(struct generation *generation, uint32_t i, int fd)
 {
+	bool reuseport = socket_is_reuseport(fd);
 	const struct listener *listener = instance_listener(the_instance, i);
 	if (!generation->holds[i])
 		return true;
 	if (listener->ephemeral) /* the kernel would choose another port */
+		return false;
+	/* Servers with a UDP socket for each client bind it to this address, and then connect it:
+	 * a look at all descriptors for each would be dear. */
+	if (identity_is_datagram(&listener->identity) && identity_is_inet(&listener->identity) &&
+	        generation->holds[i] == HOLDS_ALONE && socket_is_reuseaddr(fd) &&
+	        !closing_is_pending(generation, i))
 		return false;
 	return (generation->holds[i] == HOLDS_SHARED && reuseport) ||
 	       (listener->directory >= 0 && listener->unlinked == generation->id) ||
@@ -136,7 +143,7 @@ struct answer handover_bind(
 		return say(0, -1, -1);
 	bool reuseport = socket_is_reuseport(fds[0]);
 	while ((i = fdstore_find(store, &wanted, i)) >= 0)
-		if (is_due(generation, (uint32_t)i, reuseport))
+		if (is_due(generation, (uint32_t)i, fds[0]))
 			break;
 	if (i >= 0) {
 		int fd = fds[0];

@@ -197,6 +197,11 @@ void socket_options_copy(int template, int shared)
 	copy_filter(template, shared);
 }
 
+bool socket_is_reuseaddr(int fd)
+{
+	return option(fd, SOL_SOCKET, SO_REUSEADDR) == 1;
+}
+
 bool socket_is_reuseport(int fd)
 {
 	return option(fd, SOL_SOCKET, SO_REUSEPORT) == 1;

@@ -13,6 +13,7 @@
 /* Makes `shared` like `template`. What needs a privilege we lack stays as it was. */
 void socket_options_copy(int template, int shared);
 
+bool socket_is_reuseaddr(int fd);
 bool socket_is_reuseport(int fd);
 void socket_set_reuseport(int fd, bool reuseport);
 
