@@ -76,8 +76,11 @@ INTERPOSE(int, epoll_pwait2, int epoll, struct epoll_event *events, int count,
 
 INTERPOSE(int, poll, struct pollfd *fds, nfds_t count, int timeout)
 {
-	if (wait_poll_is_plain(fds, count))
-		return done(real.poll(fds, count, timeout));
+	if (wait_poll_is_plain(fds, count)) {
+		int result = done(real.poll(fds, count, timeout));
+		if (result <= 0 || (result = wait_poll_hide(fds, count, result)) || !timeout)
+			return result;
+	}
 	struct timespec t;
 	return wait_poll(fds, count, from_milliseconds(timeout, &t), NULL);
 }
@@ -92,8 +95,11 @@ INTERPOSE(int, __poll_chk, struct pollfd *fds, nfds_t count, int timeout, size_t
 INTERPOSE(int, ppoll, struct pollfd *fds, nfds_t count, const struct timespec *timeout,
         const sigset_t *mask)
 {
-	if (!wait_time_is_right(timeout) || wait_poll_is_plain(fds, count))
-		return done(real.ppoll(fds, count, timeout, mask));
+	if (!wait_time_is_right(timeout) || wait_poll_is_plain(fds, count)) {
+		int result = done(real.ppoll(fds, count, timeout, mask));
+		if (result <= 0 || (result = wait_poll_hide(fds, count, result)))
+			return result;
+	}
 	return wait_poll(fds, count, timeout, mask);
 }
 
@@ -109,8 +115,16 @@ INTERPOSE(int, select, int count, fd_set *readable, fd_set *writable, fd_set *ex
         struct timeval *timeout)
 {
 	bool wrong = timeout && (timeout->tv_sec < 0 || timeout->tv_usec < 0);
-	if (wrong || wait_select_is_plain(count, readable))
-		return done(real.select(count, readable, writable, exceptional, timeout));
+	fd_set *const sets[3] = {readable, writable, exceptional};
+	struct wait_sets saved;
+	if (wrong || wait_select_is_plain(count, readable)) {
+		int can_go_on = wait_select_save(count, sets, &saved);
+		int result = done(real.select(count, readable, writable, exceptional, timeout));
+		if (result <= 0 || !can_go_on ||
+		        (result = wait_select_hide(count, readable, result)))
+			return result;
+		wait_select_restore(count, sets, &saved); /* the rest of the time */
+	}
 	struct timespec t, left;
 	if (timeout)
 		t = (struct timespec){timeout->tv_sec + timeout->tv_usec / 1000000,
@@ -125,8 +139,17 @@ INTERPOSE(int, select, int count, fd_set *readable, fd_set *writable, fd_set *ex
 INTERPOSE(int, pselect, int count, fd_set *readable, fd_set *writable, fd_set *exceptional,
         const struct timespec *timeout, const sigset_t *mask)
 {
-	if (!wait_time_is_right(timeout) || wait_select_is_plain(count, readable))
-		return done(real.pselect(count, readable, writable, exceptional, timeout, mask));
+	fd_set *const sets[3] = {readable, writable, exceptional};
+	struct wait_sets saved;
+	if (!wait_time_is_right(timeout) || wait_select_is_plain(count, readable)) {
+		int can_go_on = wait_select_save(count, sets, &saved);
+		int result =
+		        done(real.pselect(count, readable, writable, exceptional, timeout, mask));
+		if (result <= 0 || !can_go_on ||
+		        (result = wait_select_hide(count, readable, result)))
+			return result;
+		wait_select_restore(count, sets, &saved);
+	}
 	struct timespec left;
 	return wait_select(count, readable, writable, exceptional, timeout, mask, &left);
 }

@@ -168,6 +168,68 @@ int wait_select_is_plain(int count, const fd_set *readable)
 	return plain;
 }
 
+/*
+ * accept() out of turn has an error that every accept loop survives; a blocking read has none: after
+ * EAGAIN, which they do not expect, programs end, and with them their other clients.
+ */
+static bool is_anothers(int fd)
+{
+	int listener = fd_listener(fd);
+	return listener >= 0 && gate_is_datagram(listener) && is_closed(listener);
+}
+
+static bool may_hide(int result)
+{
+	return result > 0 && member_page && listener_known() && (findings() & CLOSED);
+}
+
+int wait_poll_hide(struct pollfd *fds, nfds_t count, int result)
+{
+	if (!may_hide(result))
+		return result;
+	for (nfds_t i = 0; i < count; i++) {
+		if (!fds[i].revents || fds[i].fd < 0 || !is_anothers(fds[i].fd))
+			continue;
+		fds[i].revents &= POLLOUT;
+		result -= !fds[i].revents;
+	}
+	return result;
+}
+
+int wait_select_hide(int count, fd_set *readable, int result)
+{
+	if (!readable || count <= 0 || !may_hide(result))
+		return result;
+	set_word *words = (void *)readable;
+	for (size_t w = 0; w < set_words(count); w++)
+		for (set_word bits = words[w]; bits; bits &= bits - 1) {
+			int fd = (int)(w * WORD_BITS) + __builtin_ctzl(bits);
+			if (fd >= count || !is_anothers(fd))
+				continue;
+			words[w] &= ~(bits & -bits);
+			result--;
+		}
+	return result;
+}
+
+int wait_select_save(int count, fd_set *const sets[3], struct wait_sets *ret)
+{
+	enum { MOST = 16 * WORD_BITS };
+	if (!member_page || !listener_has_datagrams() || count <= 0 || count > MOST)
+		return 0;
+	for (int i = 0; i < 3; i++)
+		for (size_t w = 0; sets[i] && w < set_words(count); w++)
+			ret->words[i][w] = ((const set_word *)(const void *)sets[i])[w];
+	return 1;
+}
+
+void wait_select_restore(int count, fd_set *const sets[3], const struct wait_sets *saved)
+{
+	for (int i = 0; i < 3; i++)
+		for (size_t w = 0; sets[i] && w < set_words(count); w++)
+			((set_word *)(void *)sets[i])[w] = saved->words[i][w];
+}
+
 /* ---- sliced waits ---- */
 
 /* Memory for a copy of what is waited for: on our stack, or mapped for the very large. */

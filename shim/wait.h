@@ -41,6 +41,20 @@ int wait_epoll_is_plain(int epoll); /* if so wait_epoll_done() follows the wait 
 int wait_poll_is_plain(const struct pollfd *fds, nfds_t count);
 int wait_select_is_plain(int count, const fd_set *readable);
 
+/*
+ * After a native wait that was told of a datagram which is another generation's by now: takes that
+ * out of what is ready.  0: there was nothing else, to be waited on.
+ */
+int wait_poll_hide(struct pollfd *fds, nfds_t count, int result);
+int wait_select_hide(int count, fd_set *readable, int result);
+
+/* What a native select() overwrites, for one that has to be waited on; false: no need, or too large. */
+struct wait_sets {
+	unsigned long words[3][16];
+};
+int wait_select_save(int count, fd_set *const sets[3], struct wait_sets *ret);
+void wait_select_restore(int count, fd_set *const sets[3], const struct wait_sets *saved);
+
 /* After a native wait: leave at once what closed while we slept. */
 void wait_done(void);
 void wait_epoll_done(int epoll);

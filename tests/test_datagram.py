@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """UDP and UNIX datagrams: each question is answered once, by the generation whose turn it is."""
 
+import socket
+
 import pytest
 
 from harness import network, processes
@@ -226,4 +228,51 @@ def test_a_socket_that_is_no_longer_wanted(moult, load, port):
     assert result["timed_out"] <= 5, result.explain()
     stays.wait_answers(50, "g2")
     assert_nothing_lost(stays.stop())
+    instance.stop("--now")
+
+
+A_SOCKET_EACH = """
+import select, socket, sys
+def make():
+    fd = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    fd.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    fd.bind(("127.0.0.1", int(sys.argv[1])))
+    return fd
+service, own = make(), []
+while True:
+    for fd in select.select([service, *own], [], [])[0]:
+        if fd is service:
+            data, peer = service.recvfrom(100)
+            fd = make()
+            fd.connect(peer)
+            own.append(fd)
+        else:
+            data = fd.recv(100)
+        fd.send(sys.argv[2].encode())
+"""
+
+
+def test_a_socket_for_each_client(moult, port):
+    """As DTLS servers do: bound to the service's own address, then connected.  It is no service;
+    its client stays with the old version, which lives as long as it is there."""
+    def command(tag):
+        return ["/usr/bin/python3", "-c", A_SOCKET_EACH, str(port), tag]
+
+    def ask(client):
+        client.send(b"hello")
+        return client.recv(100).decode()
+    instance = moult().run(command=command("g1"))
+    clients = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(3)]
+    for number, client in enumerate(clients):
+        client.settimeout(10)
+        client.connect(("127.0.0.1", port))
+        tag = "g2" if number == 2 else "g1"
+        assert [ask(client) for _ in range(3)] == [tag] * 3, instance.log()
+        if number == 1:
+            instance.upgrade(command=command("g2"))
+            instance.wait_generation(1, lambda old: old and old["connections"] == 2)
+    assert [ask(client) for client in clients] == ["g1", "g1", "g2"]
+    assert len(instance.status()["listeners"]) == 1
+    for client in clients:
+        client.close()
     instance.stop("--now")
