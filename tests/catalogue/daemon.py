@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: MIT
+"""What there is to know of a daemon to try upgrades on it: how it is started, asked, and looked at.
+
+Everything that differs between its generations is made from TAG ("g1", "g2", ...); the answers name
+it, so that it can be seen who answered.  Functions take the Setting (harness/daemons.py) in which
+this daemon runs, most of them the tag too.
+"""
+
+import dataclasses
+from collections.abc import Callable
+
+from harness.daemons import Setting
+
+
+def unknown_option(daemon, setting):
+    """A new version that fails at its start: the same program with an option that it has not."""
+    return [*daemon.command(setting, "bad"), "--no-such-option-anywhere"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Daemon:
+    """One row of the table."""
+
+    name: str  # "nginx, SO_REUSEPORT"
+    packages: tuple  # of Debian; the first is the one whose version is shown
+    model: str  # its processes, for people: "master and 2 workers, epoll"
+    command: Callable[[Setting, str], list]
+    prepare: Callable[[Setting], None] = lambda setting: None  # once: directories, keys, databases
+
+    # How it is asked; options of the load client (harness/load.c), or (harness/questions.py) kinds.
+    address: Callable[[Setting], str] = lambda setting: f"127.0.0.1:{setting.port}"
+    load: Callable[[Setting], dict] = lambda setting: {"mode": "http"}
+    questions: tuple = ()  # for protocols that the load client does not speak
+    rate: int = 300  # new connections a second
+    persistent: int = 4  # connections that stay, idle but for a request now and then
+    tag: Callable[[str], str] = lambda tag: tag  # as it is seen in the answers
+
+    # What is held across upgrades, and has to be finished by the generation that began it.
+    half: tuple = ()  # a request in two parts (bytes), the second sent after the upgrade
+    answer: bytes = b""  # what the answer to it has in it; "@TAG@" stands for the tag
+    download: str = ""  # HTTP path of some megabytes, fetched slowly
+
+    run: tuple = ()  # options of `moult run`
+    failing: Callable = unknown_option  # (daemon, setting) -> a command line that fails
+    refused: str = ""  # a part of what moult says when it refuses to upgrade it (Go, static)
+
+    # Files, as paths; what is not there ("" or ()) is not looked at.
+    pid_file: Callable[[Setting], str] = lambda setting: ""  # names its main process
+    sockets: Callable[[Setting], tuple] = lambda setting: ()  # UNIX sockets that must connect
+    log: Callable[[Setting], str] = lambda setting: ""  # grows; is neither rewound nor truncated
+
+    notes: str = ""  # for the table: what has to be set, what cannot be expected
+    fast: bool = False  # one of those that are tried in each run of the tests

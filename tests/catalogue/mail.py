@@ -1,0 +1,6 @@
+# SPDX-License-Identifier: MIT
+"""Mail servers."""
+
+from catalogue.daemon import Daemon  # noqa: F401
+
+DAEMONS = []

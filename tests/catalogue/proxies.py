@@ -1,0 +1,6 @@
+# SPDX-License-Identifier: MIT
+"""Proxies and caches of HTTP."""
+
+from catalogue.daemon import Daemon  # noqa: F401
+
+DAEMONS = []
