@@ -44,6 +44,9 @@ static void let_go(struct generation *generation, uint32_t i)
 	struct listener *listener = instance_listener(the_instance, i);
 	if (!instance_drop(the_instance, generation, i))
 		return;
+	/* Clients wait there for whoever will serve; this one may be about to fail. */
+	if (generation->awaits_turn && listener->born != generation->id)
+		return;
 	char name[LISTENER_TEXT];
 	listener_print(listener, name, sizeof(name));
 	log_notice("generation %u: closed %s", generation->id, name);

@@ -72,10 +72,13 @@ static int list_connections(struct instance *instance, const struct generation *
  * generation may still send.
  */
 static const nanoseconds DATAGRAM_PATIENCE = 5 * SECOND;
+/* While all others wait, whose datagrams the socket's buffer has little room for. */
+static const nanoseconds DATAGRAM_PATIENCE_YIELDING = 200 * MILLISECOND;
 
 static bool may_answer_later(const struct generation *generation)
 {
-	return generation->drain_began && now() - generation->drain_began < DATAGRAM_PATIENCE &&
+	nanoseconds patience = generation->yields ? DATAGRAM_PATIENCE_YIELDING : DATAGRAM_PATIENCE;
+	return generation->drain_began && now() - generation->drain_began < patience &&
 	       generation_datagrams(generation) > 0;
 }
 
@@ -152,6 +155,8 @@ void drain_refuse(struct generation *generation, uint32_t i)
 static void refuse_left_behind(struct instance *instance, struct generation *generation)
 {
 	bool any = false;
+	if (generation->yields) /* somebody will take them up */
+		return;
 	for (uint32_t i = 0; i < instance->store.count; i++) {
 		const struct listener *listener = instance_listener(instance, i);
 		if (listener->state != LISTENER_LIVE || identity_is_datagram(&listener->identity) ||
@@ -258,6 +263,16 @@ void drain_stop(struct generation *generation, nanoseconds patience)
 
 /* ---- draining ---- */
 
+/* Clients wait for it: what the operator may have to change. */
+static void say_stopping(const struct generation *generation)
+{
+	char time[32], name[32];
+	duration_print(generation->settings.kill_after, time, sizeof(time));
+	log_notice("generation %u: stopping by %s, it has %s before SIGKILL", generation->id,
+	        signal_print(generation->settings.stop_signal, name, sizeof(name)),
+	        generation->settings.kill_after == NEVER ? "any time" : time);
+}
+
 static void drained(struct generation *generation)
 {
 	char time[32];
@@ -268,6 +283,8 @@ static void drained(struct generation *generation)
 	else
 		snprintf(
 		        generation->ending, sizeof(generation->ending), "drained after %s, ", time);
+	if (generation->yields)
+		say_stopping(generation);
 	drain_stop(generation, generation->settings.kill_after);
 }
 
@@ -314,12 +331,12 @@ static void look(void *context)
 	loop_after(&generation->drain, pause);
 }
 
-void drain_begin(struct instance *instance, struct generation *generation)
+static void begin(struct instance *instance, struct generation *generation, nanoseconds timeout)
 {
 	bool quiet;
 	generation->state = GENERATION_DRAINING;
 	generation->drain_began = now();
-	generation->drain_deadline = after(generation->settings.drain_timeout);
+	generation->drain_deadline = after(timeout);
 	generation->empty_in_a_row = 0;
 	generation->drain.fire = look;
 	generation->drain.context = generation;
@@ -332,8 +349,29 @@ void drain_begin(struct instance *instance, struct generation *generation)
 	loop_after(&generation->drain, 0);
 }
 
+void drain_begin(struct instance *instance, struct generation *generation)
+{
+	begin(instance, generation, generation->settings.drain_timeout);
+}
+
+void drain_yield(struct instance *instance, struct generation *generation, nanoseconds timeout)
+{
+	generation->yields = true;
+	if (generation->state == GENERATION_STOPPING)
+		return;
+	if (generation->state != GENERATION_DRAINING) {
+		begin(instance, generation, timeout);
+		return;
+	}
+	if (generation->drain_deadline > after(timeout))
+		generation->drain_deadline = after(timeout);
+	loop_after(&generation->drain, 0);
+}
+
 void drain_cancel(struct generation *generation)
 {
+	generation->yields = false;
+	generation->by_deadline = false;
 	loop_cancel(&generation->drain);
 	generation->state = GENERATION_CURRENT;
 }

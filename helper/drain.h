@@ -13,6 +13,12 @@
 /* GENERATION_DRAINING: begins to count; `drained` follows by itself. */
 void drain_begin(struct instance *instance, struct generation *generation);
 
+/*
+ * The same, or sooner if it drains already, for one that has to end before its successor starts: its
+ * listeners stay for that one.  At most `timeout`, whatever its own settings say.
+ */
+void drain_yield(struct instance *instance, struct generation *generation, nanoseconds timeout);
+
 /* A roll-back: it serves again. */
 void drain_cancel(struct generation *generation);
 

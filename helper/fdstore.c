@@ -407,6 +407,67 @@ int listener_queue(const struct listener *listener, unsigned *ret_queued, unsign
 	return 0;
 }
 
+static unsigned longest_queue(void)
+{
+	unsigned most = LISTENER_MOST;
+	FILE *file = fopen("/proc/sys/net/core/somaxconn", "re");
+	if (!file)
+		return most;
+	if (fscanf(file, "%u", &most) != 1)
+		most = LISTENER_MOST;
+	(void)fclose(file);
+	return most;
+}
+
+/*
+ * listen() makes the caller the peer that SO_PEERCRED shows to clients.  They may look at the user
+ * and the group: so we are those for this one call.  The pid becomes the launcher's, which is the
+ * one that lives on.  Without the right to change the user, only where it is our own.
+ */
+static void listen_as_before(int fd)
+{
+	struct ucred peer;
+	socklen_t length = sizeof(peer);
+	uid_t uid = geteuid();
+	gid_t gid = getegid();
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) < 0)
+		return;
+	if ((peer.gid == gid || setegid(peer.gid) == 0) &&
+	        (peer.uid == uid || seteuid(peer.uid) == 0))
+		(void)listen(fd, LISTENER_MOST); /* else the queue is what it was */
+	/* Back to what the real ones are allows: this cannot fail. */
+	if (geteuid() != uid && seteuid(uid) < 0)
+		abort();
+	if (getegid() != gid && setegid(gid) < 0)
+		abort();
+}
+
+void listener_raise(struct listener *listener)
+{
+	unsigned queued, limit;
+	if (listener->state != LISTENER_LIVE || listener->deferred ||
+	        identity_is_datagram(&listener->identity))
+		return;
+	listener->raised = true;
+	if (identity_is_inet(&listener->identity))
+		(void)listen(listener->fd, LISTENER_MOST);
+	else if (unix_queue(listener, &queued, &limit) == 0 && limit < longest_queue())
+		listen_as_before(listener->fd);
+}
+
+/*
+ * A UNIX socket's backlog says when connect() waits, or fails at once for those who do not want to
+ * wait: to have it small is of no use, and to make it so by another listen() would put our pid in
+ * the place of the daemon's, who has called it meanwhile.
+ */
+void listener_lower(struct listener *listener)
+{
+	if (listener->raised && listener->state == LISTENER_LIVE &&
+	        identity_is_inet(&listener->identity))
+		(void)listen(listener->fd, listener->backlog);
+	listener->raised = false;
+}
+
 void listener_refuse(struct listener *listener)
 {
 	if (listener->state == LISTENER_GONE)

@@ -9,6 +9,7 @@
  */
 #pragma once
 
+#include <limits.h>
 #include <sys/types.h>
 
 #include "helper/audit.h"
@@ -35,11 +36,13 @@ struct listener {
 	bool shared;    /* SO_REUSEPORT, as the generation that accepts has it */
 	bool ephemeral; /* bound to port 0: matched by order */
 	bool adopted;   /* has been handed to a second generation */
+	bool raised;    /* its queue is as long as the system allows, whatever `backlog` says */
 	bool deferred;  /* does not listen before the switch: it would take what another serves */
 	uint32_t born;  /* the generation that announced it */
 	uint64_t inode;
 	struct identity identity;
-	int backlog; /* as requested by the generations that use it: the largest */
+	int backlog;          /* as requested by the generations that use it: the largest */
+#define LISTENER_MOST INT_MAX /* net.core.somaxconn is less; the kernel knows */
 
 	/* UNIX sockets with a path. */
 	int directory;                    /* O_PATH; -1: none */
@@ -131,6 +134,13 @@ int listener_begin(struct listener *listener);
 
 /* Connections or datagrams that wait, and the limit. -errno. */
 int listener_queue(const struct listener *listener, unsigned *ret_queued, unsigned *ret_backlog);
+
+/*
+ * While nobody accepts, as many as the system lets may wait; afterwards as many as the daemon wants.
+ * Of UNIX sockets the longer queue stays: see fdstore.c.
+ */
+void listener_raise(struct listener *listener);
+void listener_lower(struct listener *listener);
 
 /* Nobody new gets in; what is queued can still be had. For UNIX listeners there is no way back. */
 void listener_refuse(struct listener *listener);

@@ -41,7 +41,7 @@ struct generation *generation_new(uint32_t id, const struct settings *settings)
 	if (!generation)
 		return NULL;
 	generation->id = id;
-	generation->page_fd = generation->reports.fd = -1;
+	generation->page_fd = generation->reports.fd = generation->program = -1;
 	generation->output_start = -1;
 	if (page_new(generation) < 0 || settings_copy(&generation->settings, settings) < 0 ||
 	        getrandom(random, sizeof(random), 0) != sizeof(random)) {
@@ -69,6 +69,7 @@ void generation_free(struct generation *generation)
 	if (generation->page)
 		munmap(generation->page, sizeof(struct moult_page));
 	fd_close(&generation->page_fd);
+	fd_close(&generation->program);
 	settings_deinit(&generation->settings);
 	pid_set_deinit(&generation->told);
 	free(generation);

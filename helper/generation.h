@@ -38,7 +38,8 @@ struct generation {
 
 	/* Processes. */
 	pid_t keeper;
-	pid_t main; /* the first process; 0 until it has been reported */
+	pid_t main;  /* the first process; 0 until it has been reported */
+	int program; /* O_PATH: the file that it executes, or a script; -1: not known */
 	bool executed, main_exited;
 	int main_status;
 	int execute_error;
@@ -56,10 +57,12 @@ struct generation {
 	nanoseconds started, ready, last_bind;
 	time_t started_wall;
 	bool is_ready;
+	bool awaits_turn;      /* nobody serves, and it does not either before it is ready */
 	bool told_unsupported; /* that a socket of it cannot be handed over */
 	off_t output_start;    /* where the daemon's stderr began, -1: not a regular file */
 
 	/* Drain and end. */
+	bool yields; /* to a successor who starts when it has ended, and to whom its queues belong */
 	struct timer drain;
 	nanoseconds drain_began, drain_deadline, kill_at;
 	size_t connections;                              /* as of the last audit */

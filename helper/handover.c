@@ -48,7 +48,9 @@ static void take(struct generation *generation, uint32_t i, bool nonblock, bool 
 {
 	struct listener *listener = instance_listener(the_instance, i);
 	uint32_t word = switch_first_word(the_instance, generation, i);
-	listener_admit(listener);
+	if (the_instance->state <
+	        INSTANCE_DRAINING) /* else it is for the queue, and for nobody new */
+		listener_admit(listener);
 	if (listener->unlinked == generation->id) /* what it removed it has made again */
 		listener->unlinked = 0;
 	closing_cancel(generation, (int)i);
@@ -268,7 +270,8 @@ static struct answer add_new(
 		return adopt_consume(generation, (uint32_t)i, fd);
 	}
 	bool deferred = pending && pending->overlapping && !identity_is_datagram(&identity) &&
-	                generation->state == GENERATION_NEXT && the_instance->current;
+	                generation->state == GENERATION_NEXT &&
+	                (the_instance->current || generation->awaits_turn);
 	if (identity_is_inet(&identity) && !identity_is_datagram(&identity) && !deferred &&
 	        listen(fds[0], request->backlog) < 0)
 		return say(-errno, -1, -1);
@@ -321,7 +324,9 @@ struct answer handover_listen(
 		take(generation, (uint32_t)i, atomic_load(&generation->page->gate[i].nonblock) != 0,
 		        generation->holds[i] == HOLDS_SHARED);
 	return (struct answer){
-	        {.listener = listener->deferred ? -1 : i, .backlog = listener->backlog}, -1};
+	        {.listener = listener->deferred ? -1 : i,
+	                .backlog = listener->raised ? LISTENER_MOST : listener->backlog},
+	        -1};
 }
 
 /* ---- paths ---- */

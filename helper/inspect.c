@@ -148,6 +148,11 @@ static int find_program(const char *name, bool search, char *path, size_t size)
 	return check_executable(path);
 }
 
+int inspect_find(const char *program, char *path, size_t size)
+{
+	return find_program(program, true, path, size);
+}
+
 /* ---- scripts ---- */
 
 static char *skip_blanks(char *text)

@@ -17,6 +17,9 @@ enum inspect_verdict {
 	INSPECT_FOREIGN, /* another architecture or class than ours, or not ELF and not a script */
 };
 
+/* Where execvp would find it. 0 or -errno. */
+int inspect_find(const char *program, char *path, size_t size);
+
 /*
  * Looks argv[0] up as execvp would (PATH of this process), follows #! lines (up to 4), and judges
  * the program that would run.  Returns 0; -ENOENT not found; -EACCES etc. cannot be executed.

@@ -53,6 +53,9 @@ const char options_help[] =
         "      --stop-signal=SIG    sent when it is drained or out of time (default: TERM)\n"
         "      --kill-after=TIME    then SIGKILL to all that is left of it (default: 10s)\n"
         "      --max-draining=N     how many may drain at once, 1 to 64 (default: 4)\n"
+        "      --no-overlap         for what cannot run twice: the old one ends (its\n"
+        "                             --drain-timeout is 5s unless given), then the next\n"
+        "                             one starts; clients wait in the queue meanwhile\n"
         "      --restart=WHEN       no, on-failure or always (default: no)\n"
         "  -q, --quiet              say only what went wrong\n"
         "  -v, --verbose            say more\n"
@@ -81,6 +84,7 @@ enum key {
 	KEY_STOP_SIGNAL,
 	KEY_KILL_AFTER,
 	KEY_MAX_DRAINING,
+	KEY_NO_OVERLAP,
 	KEY_RESTART,
 	KEY_QUIET,
 	KEY_VERBOSE,
@@ -126,7 +130,7 @@ static const struct known {
         {"watch", 0, no_argument, STATUS, KEY_WATCH},
         {"now", 0, no_argument, STOP, KEY_NOW},
         {"help", 0, no_argument, RUN | UPGRADE | STATUS | LIST | STOP, KEY_HELP},
-        {"no-overlap", 0, no_argument, RUN | UPGRADE, KEY_LATER},
+        {"no-overlap", 0, no_argument, RUN | UPGRADE, KEY_NO_OVERLAP},
         {"aside", 0, required_argument, RUN | UPGRADE, KEY_LATER},
 };
 
@@ -228,6 +232,11 @@ int settings_copy(struct settings *to, const struct settings *from)
 	}
 	*to = copy;
 	return 0;
+}
+
+nanoseconds settings_yield_timeout(const struct settings *settings)
+{
+	return settings->drain_timeout_given ? settings->drain_timeout : 5 * SECOND;
 }
 
 void options_default(struct options *options)
@@ -366,7 +375,9 @@ static int take_option(struct options *options, const struct known *option, cons
 	case KEY_LOG: return take_log(&options->syslog, text, to);
 	case KEY_READY: return take_ready(settings, text, to);
 	case KEY_READY_TIMEOUT: return take_ready_timeout(&settings->ready_timeout, text, to);
-	case KEY_DRAIN_TIMEOUT: return take_time(&settings->drain_timeout, option->name, text, to);
+	case KEY_DRAIN_TIMEOUT:
+		settings->drain_timeout_given = true;
+		return take_time(&settings->drain_timeout, option->name, text, to);
 	case KEY_DRAIN_SIGNAL: return take_signal(&settings->drain_signal, option->name, text, to);
 	case KEY_STOP_SIGNAL: return take_signal(&settings->stop_signal, option->name, text, to);
 	case KEY_KILL_AFTER: return take_time(&settings->kill_after, option->name, text, to);
@@ -374,6 +385,7 @@ static int take_option(struct options *options, const struct known *option, cons
 		if (!number_parse(text, 1, 64, &settings->max_draining))
 			return complain(to, "--max-draining=%s: not a number from 1 to 64", text);
 		return 0;
+	case KEY_NO_OVERLAP: settings->no_overlap = true; return 0;
 	case KEY_RESTART: return take_restart(&settings->restart, text, to);
 	case KEY_QUIET: options->level = LOG_LEVEL_ERROR; return 0;
 	case KEY_VERBOSE: options->level = LOG_LEVEL_DEBUG; return 0;

@@ -29,12 +29,14 @@ struct settings {
 	char *ready_command; /* READY_EXEC: for /bin/sh -c */
 	nanoseconds ready_timeout;
 	nanoseconds drain_timeout;
+	bool drain_timeout_given;
 	nanoseconds kill_after;
 	int drain_signal; /* 0: none */
 	int stop_signal;
 	enum restart_policy restart;
 	int max_draining;
-	char **command; /* NULL-terminated; for upgrade NULL means "as before" */
+	bool no_overlap; /* the next generation starts when nothing of the old one is left */
+	char **command;  /* NULL-terminated; for upgrade NULL means "as before" */
 };
 
 struct options {
@@ -64,6 +66,9 @@ void options_default(struct options *options);
 int options_parse(struct options *options, enum verb verb, int argc, char **argv, char *complaint,
         size_t size);
 void options_deinit(struct options *options);
+
+/* How long the old generation may finish its connections while everybody else waits for the next. */
+nanoseconds settings_yield_timeout(const struct settings *settings);
 
 /* Deep copy and release of the settings alone. */
 int settings_copy(struct settings *to, const struct settings *from);

@@ -64,6 +64,10 @@ static _Noreturn void execute(const struct spawn *spawn, int failure)
 			dup2(spawn->ready_pipe, spawn->ready_fd);
 	}
 	spawn_restore_process_state();
+	if (spawn->program >= 0)
+		syscall(SYS_execveat, spawn->program, "", spawn->command, spawn->environment,
+		        AT_EMPTY_PATH);
+	/* Also where that has failed: better another file than none. */
 	execvpe(spawn->command[0], spawn->command, spawn->environment);
 	int error = errno;
 	(void)!write(

@@ -29,6 +29,7 @@ struct report {
 
 struct spawn {
 	char **command;
+	int program; /* the file to be executed; -1: what command[0] names. The caller's. */
 	char **environment;
 	int ready_fd;    /* the daemon's number for ready_pipe; -1: none */
 	int ready_pipe;  /* stays the caller's */

@@ -309,6 +309,7 @@ static void generation_gone(struct generation *generation)
 		predecessor_steps_in();
 		after_the_end(failed);
 	}
+	upgrade_go_on();
 	close_unheld();
 	if (is_stopping() && !instance.newest)
 		end(exit_status);
@@ -352,8 +353,7 @@ static void start_done(int status)
 
 static void upgrade_over(enum upgrade_kind kind, int status)
 {
-	if (status == EXIT_DONE)
-		close_unheld();
+	close_unheld();
 	if (status == EXIT_DONE && kind == UPGRADE_REQUESTED)
 		restart_delay = RESTART_FIRST;
 	if (kind == UPGRADE_START)
@@ -388,7 +388,7 @@ static int refusal(const struct settings *settings, char *text, size_t size)
 		snprintf(text, size, "moult: %s: %s (generation %u)", instance.options->name,
 		        upgrade_running_kind() == UPGRADE_REQUESTED ? "another upgrade is running"
 		                                                    : "it is still starting",
-		        instance.last_id);
+		        upgrade_running_id());
 		return EXIT_BUSY;
 	}
 	if (instance.current && !instance.current->held) {

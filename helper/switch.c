@@ -48,6 +48,9 @@
  * Roll-back is the same act with the roles exchanged: the failed generation's gates close, its
  * in-flight accepts finish or die with it, the earlier one's gates open.  Connections that the
  * failed one has accepted end with it, as they would if it had crashed an hour later.
+ *
+ * Where two generations cannot live at one time (helper/yield.h) much time passes between (2) and
+ * (3), and all that was said still holds: from (2) on nobody accepts, and what comes is queued.
  */
 #include "helper/switch.h"
 
@@ -163,6 +166,12 @@ nanoseconds switch_to(struct instance *instance, struct generation *to)
 	return waited;
 }
 
+nanoseconds switch_off(struct instance *instance, struct generation *from)
+{
+	close_gates(instance, from);
+	return wait_for_inflight(instance, from);
+}
+
 uint32_t switch_first_word(
         struct instance *instance, const struct generation *generation, uint32_t listener)
 {
@@ -172,7 +181,8 @@ uint32_t switch_first_word(
 	 * Beside a serving generation the next one waits for its turn with all it has; but a port
 	 * that the kernel has chosen nobody else knows, and a program may talk to itself through it.
 	 */
-	bool early = generation->state == GENERATION_NEXT && instance->current &&
+	bool early = generation->state == GENERATION_NEXT &&
+	             (instance->current || generation->awaits_turn) &&
 	             !instance_listener(instance, listener)->ephemeral;
 	if (generation->state != GENERATION_NEXT && generation->state != GENERATION_CURRENT)
 		return MOULT_GATE_DRAINING;

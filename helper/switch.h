@@ -14,6 +14,12 @@
 #define SWITCH_PATIENCE SECOND
 nanoseconds switch_to(struct instance *instance, struct generation *to);
 
+/*
+ * Closes every gate of `from`, which had them open, and opens none: who comes waits in the queue.
+ * Time and patience as above.
+ */
+nanoseconds switch_off(struct instance *instance, struct generation *from);
+
 /* What a listener's gate must be at when `generation` takes it up now. */
 uint32_t switch_first_word(
         struct instance *instance, const struct generation *generation, uint32_t listener);

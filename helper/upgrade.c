@@ -3,6 +3,7 @@
 #include "helper/upgrade.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -14,22 +15,38 @@
 #include "helper/log.h"
 #include "helper/poke.h"
 #include "helper/preload.h"
+#include "helper/program.h"
 #include "helper/publish.h"
 #include "helper/readiness.h"
 #include "helper/socket_options.h"
 #include "helper/spawn.h"
 #include "helper/switch.h"
+#include "helper/yield.h"
 
 /* A version that cannot serve most often shows it with its first connections. */
 static const nanoseconds PROBATION = 300 * MILLISECOND;
 
 /*
- *             ready             PROBATION over
- *   WARMING --------> PROBATION ---------------> IDLE
- *      |                  |
- *      +------ failure ---+----> FAILING ------> IDLE (its last process is gone)
+ *  no overlap:
+ *  YIELDING ------------> WARMING --------> PROBATION ---------------> IDLE
+ *     ^     none is left     |      ready       |     PROBATION over
+ *     |                      |                  |
+ *     |                      +------ failure ---+----> FAILING ------> IDLE
+ *     |                                                   |     its last process is gone
+ *     +------ no overlap, once: the old program again ----+
  */
-enum phase { IDLE, WARMING, PROBATION_TIME, FAILING };
+enum phase { IDLE, YIELDING, WARMING, PROBATION_TIME, FAILING };
+
+/* --no-overlap: what is to be started when none is left, and what if that fails. */
+struct succession {
+	bool yielded;             /* there was something that had to end */
+	bool returns;             /* the next one has failed */
+	struct settings wanted;   /* of the next one */
+	struct settings former;   /* of the one that has ended; without a command: none */
+	uint32_t former_id;       /* 0: there was none */
+	int former_program;       /* what it executed; -1: not known */
+	nanoseconds vacant_since; /* nobody has accepted since then */
+};
 
 static struct {
 	struct instance *instance;
@@ -40,9 +57,10 @@ static struct {
 	struct generation *generation;
 	struct readiness readiness;
 	struct timer ready_timeout, probation, hint;
+	struct succession succession;
 	nanoseconds began;
-	int exit_status; /* of a failure */
-} state;
+	int exit_status; /* of a failure: the first one */
+} state = {.succession.former_program = -1};
 
 void upgrade_init(
         struct instance *instance, upgrade_done *done, void (*main_ended)(struct generation *))
@@ -62,9 +80,34 @@ enum upgrade_kind upgrade_running_kind(void)
 	return state.kind;
 }
 
+uint32_t upgrade_running_id(void)
+{
+	return state.generation ? state.generation->id : state.instance->last_id + 1;
+}
+
+static void forget_succession(void)
+{
+	struct succession *succession = &state.succession;
+	settings_deinit(&succession->wanted);
+	settings_deinit(&succession->former);
+	fd_close(&succession->former_program);
+	*succession = (struct succession){.former_program = -1};
+}
+
+/* What is started by the next upgrade that does not say otherwise, and by a restart. */
+static void set_settings(const struct settings *settings)
+{
+	settings_deinit(&state.instance->settings);
+	if (settings_copy(&state.instance->settings, settings) < 0)
+		log_error("out of memory: the next upgrade needs its command line again");
+}
+
 static void finish(int exit_status)
 {
 	struct upgrade_counts *counts = &state.instance->upgrades;
+	if (state.instance->current) /* else clients go on waiting */
+		yield_end(state.instance);
+	forget_succession();
 	loop_cancel(&state.ready_timeout);
 	loop_cancel(&state.probation);
 	loop_cancel(&state.hint);
@@ -82,13 +125,34 @@ static void finish(int exit_status)
 	state.done(state.kind, exit_status);
 }
 
+/* For the status: the first failure, and what became of the return. */
+static void set_reason(uint32_t generation, const char *reason)
+{
+	struct upgrade_counts *counts = &state.instance->upgrades;
+	size_t length = strlen(counts->last_reason);
+	if (state.kind != UPGRADE_REQUESTED)
+		return;
+	if (state.succession.returns) {
+		snprintf(counts->last_reason + length, sizeof(counts->last_reason) - length,
+		        "; the program of generation %u, started again: %s",
+		        state.succession.former_id, reason);
+		return;
+	}
+	snprintf(counts->last_reason, sizeof(counts->last_reason), "%s", reason);
+	counts->last_generation = generation;
+}
+
 /* The rest of the sentence about a failure: who serves now. */
 static void consequence(char *text, size_t size)
 {
 	const struct generation *current = state.instance->current;
+	const struct succession *succession = &state.succession;
 	text[0] = '\0';
 	if (current)
 		snprintf(text, size, "; generation %u still serves", current->id);
+	else if (succession->former_id && !succession->returns)
+		snprintf(text, size, "; the program of generation %u is started again",
+		        succession->former_id);
 	else if (state.kind == UPGRADE_RESTART)
 		snprintf(text, size, "; clients wait in the queue until a start succeeds");
 }
@@ -118,19 +182,20 @@ PRINTF(2, 3) static void fail(int exit_status, const char *format, ...)
 		if (old) {
 			drain_cancel(old);
 			switch_to(instance, old);
+			set_settings(&old->settings);
+		} else if (state.succession.former_id) {
+			set_settings(&state.succession.former);
+			instance_set_state(instance, INSTANCE_STARTING);
 		}
 	}
 	instance->next = NULL;
 	state.phase = FAILING;
-	state.exit_status = exit_status;
+	if (!state.succession.returns)
+		state.exit_status = exit_status;
 	consequence(after, sizeof(after));
 	generation_last_output(generation, output, sizeof(output));
 	log_error("generation %u: %s%s%s", generation->id, reason, after, output);
-	if (state.kind == UPGRADE_REQUESTED) {
-		snprintf(instance->upgrades.last_reason, sizeof(instance->upgrades.last_reason),
-		        "%s", reason);
-		instance->upgrades.last_generation = generation->id;
-	}
+	set_reason(generation->id, reason);
 	drain_kill(generation); /* its keeper's exit finishes this */
 }
 
@@ -207,7 +272,7 @@ static int begin_to_listen(const struct generation *generation, char *name, size
 static void become_current(struct generation *generation)
 {
 	struct instance *instance = state.instance;
-	char name[LISTENER_TEXT];
+	char name[LISTENER_TEXT], time[32];
 	int result = begin_to_listen(generation, name, sizeof(name));
 	if (result < 0) {
 		fail(EXIT_FAILED, "%s: %s", name, strerror(-result));
@@ -227,10 +292,15 @@ static void become_current(struct generation *generation)
 	if (old)
 		log_debug("generation %u: open, generation %u: last accept after %lld us",
 		        generation->id, old->id, (long long)(waited / 1000));
-	settings_deinit(&instance->settings);
-	if (settings_copy(&instance->settings, &generation->settings) < 0)
-		log_error("out of memory: the next upgrade needs its command line again");
-	if (old) {
+	set_settings(&generation->settings);
+	if (state.succession.yielded) {
+		duration_print(now() - state.succession.vacant_since, time, sizeof(time));
+		log_notice("generation %u: clients have waited for up to %s", generation->id, time);
+	}
+	generation->awaits_turn = false;
+	if (state.succession.returns)
+		finish(state.exit_status);
+	else if (old || state.succession.former_id) {
 		state.phase = PROBATION_TIME;
 		state.probation.fire = probation_over;
 		loop_after(&state.probation, PROBATION);
@@ -257,7 +327,9 @@ static void ready(void *context)
 		        generation->id, time);
 	else
 		log_notice("generation %u: %s %s, ready after %s", generation->id,
-		        state.instance->current ? "took over" : "listens on", names, time);
+		        state.instance->current || state.succession.yielded ? "took over"
+		                                                            : "listens on",
+		        names, time);
 	become_current(generation);
 }
 
@@ -367,7 +439,12 @@ static void reported(struct generation *generation, const struct report *report)
 	case REPORT_EXECUTED:
 		generation->main = report->pid;
 		generation->executed = true;
-		log_notice("generation %u: started, pid %d", generation->id, report->pid);
+		if (state.succession.returns)
+			log_notice("generation %u: started the program of generation %u again, pid "
+			           "%d",
+			        generation->id, state.succession.former_id, report->pid);
+		else
+			log_notice("generation %u: started, pid %d", generation->id, report->pid);
 		break;
 	case REPORT_NOT_EXECUTED: generation->execute_error = report->value; break;
 	case REPORT_EXITED:
@@ -393,6 +470,16 @@ static void reports_readable(void *context)
 	upgrade_read_reports(context);
 }
 
+/* What it is about to execute: what its command names, unless it is a former one's return. */
+static int program_for(const struct generation *generation)
+{
+	const struct succession *succession = &state.succession;
+	const char *name = generation->settings.command[0];
+	if (succession->returns && program_is_replaced(succession->former_program, name))
+		return fcntl(succession->former_program, F_DUPFD_CLOEXEC, 3);
+	return program_keep(name);
+}
+
 static int start(struct generation *generation)
 {
 	struct instance *instance = state.instance;
@@ -412,7 +499,10 @@ static int start(struct generation *generation)
 	char **environment = preload_environment_new(variable, notify, library);
 	if (!environment)
 		return -ENOMEM;
+	generation->program = program_for(generation);
+	bool replaced = program_is_replaced(generation->program, generation->settings.command[0]);
 	struct spawn spawn = {.command = generation->settings.command,
+	        .program = replaced ? generation->program : -1,
 	        .environment = environment,
 	        .ready_fd =
 	                generation->settings.ready == READY_FD ? generation->settings.ready_fd : -1,
@@ -429,7 +519,7 @@ static int start(struct generation *generation)
 	return loop_watch(&generation->reports);
 }
 
-int upgrade_begin(enum upgrade_kind kind, const struct settings *settings)
+static int begin(const struct settings *settings)
 {
 	struct instance *instance = state.instance;
 	struct generation *generation = generation_new(instance->last_id + 1, settings);
@@ -437,9 +527,9 @@ int upgrade_begin(enum upgrade_kind kind, const struct settings *settings)
 		return -errno;
 	generation->instance = instance;
 	generation->older = instance->newest;
+	/* A command that asks the daemon's port would be answered by nobody else. */
+	generation->awaits_turn = state.succession.yielded && settings->ready != READY_EXEC;
 	poke_publish(generation);
-	state.kind = kind;
-	state.began = now();
 	state.generation = generation;
 	instance->newest = instance->next = generation;
 	publish_addresses(instance);
@@ -449,6 +539,7 @@ int upgrade_begin(enum upgrade_kind kind, const struct settings *settings)
 	if (result < 0 && !generation->keeper) {
 		instance->newest = generation->older;
 		instance->next = NULL;
+		state.generation = NULL;
 		readiness_deinit(&state.readiness);
 		generation_free(generation);
 		return result;
@@ -461,6 +552,70 @@ int upgrade_begin(enum upgrade_kind kind, const struct settings *settings)
 	state.hint.fire = hint;
 	loop_after(&state.hint, SECOND);
 	return 0;
+}
+
+/* All of it must be there before the old one is touched. */
+static int prepare_succession(enum upgrade_kind kind, const struct settings *settings)
+{
+	struct succession *succession = &state.succession;
+	struct generation *current = state.instance->current;
+	int result = settings_copy(&succession->wanted, settings);
+	if (result == 0 && kind == UPGRADE_REQUESTED && current) {
+		result = settings_copy(&succession->former, &current->settings);
+		succession->former_id = current->id;
+		succession->former_program = current->program;
+		current->program = -1;
+	}
+	succession->yielded = true;
+	return result;
+}
+
+int upgrade_begin(enum upgrade_kind kind, const struct settings *settings)
+{
+	struct instance *instance = state.instance;
+	state.kind = kind;
+	state.began = now();
+	forget_succession();
+	if (!settings->no_overlap || !instance->newest)
+		return begin(settings);
+	int result = prepare_succession(kind, settings);
+	if (result < 0) {
+		forget_succession();
+		return result;
+	}
+	state.phase = YIELDING;
+	state.generation = NULL;
+	state.succession.vacant_since = now();
+	yield_begin(instance, settings_yield_timeout(settings));
+	return 0;
+}
+
+/* Not even a process could be made for it. */
+static void cannot_begin(int error)
+{
+	log_error(
+	        "generation %u: could not be started: %s", upgrade_running_id(), strerror(-error));
+	set_reason(upgrade_running_id(), strerror(-error));
+}
+
+void upgrade_go_on(void)
+{
+	struct succession *succession = &state.succession;
+	if (state.phase != YIELDING || state.instance->newest)
+		return;
+	int result = begin(succession->returns ? &succession->former : &succession->wanted);
+	if (result < 0) {
+		cannot_begin(result);
+		state.exit_status = EXIT_FAILED;
+		if (succession->former_id && !succession->returns) {
+			succession->returns = true;
+			result = begin(&succession->former);
+			if (result < 0)
+				cannot_begin(result);
+		}
+	}
+	if (result < 0)
+		finish(EXIT_FAILED);
 }
 
 /* ---- what happens to processes ---- */
@@ -535,6 +690,12 @@ void upgrade_generation_gone(struct generation *generation)
 	}
 	if (state.kind == UPGRADE_REQUESTED)
 		close_its_own(generation);
+	if (state.succession.former_id && !state.succession.returns) {
+		state.succession.returns = true;
+		state.phase = YIELDING; /* as soon as it is off the list */
+		state.generation = NULL;
+		return;
+	}
 	finish(state.exit_status);
 }
 
@@ -555,8 +716,14 @@ void upgrade_abandon(void)
 	         WARMING) { /* alone: it serves, ready or not, and ends as one that does */
 		state.generation->state = GENERATION_CURRENT;
 		state.instance->current = state.generation;
+		if (state.generation->awaits_turn)
+			switch_to(state.instance, state.generation);
+		state.generation->awaits_turn = false;
 	} else if (state.phase == PROBATION_TIME)
 		begin_drain_of_old(state.generation);
+	else if (state.phase == YIELDING)
+		yield_abandon(state.instance);
+	forget_succession();
 	state.instance->next = NULL;
 	state.phase = IDLE;
 	state.generation = NULL;
