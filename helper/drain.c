@@ -342,8 +342,16 @@ static void begin(struct instance *instance, struct generation *generation, nano
 	generation->drain.context = generation;
 	refuse_left_behind(instance, generation);
 	drain_count(instance, generation, &quiet);
-	log_notice("generation %u: draining, %zu connections", generation->id,
-	        generation->connections);
+	if (generation->yields) {
+		char time[32] = "as long as it takes";
+		if (timeout != NEVER)
+			duration_print(timeout, time, sizeof(time));
+		log_notice("generation %u: draining, %zu connections (%s); new ones wait in the "
+		           "queue",
+		        generation->id, generation->connections, time);
+	} else
+		log_notice("generation %u: draining, %zu connections", generation->id,
+		        generation->connections);
 	if (generation->settings.drain_signal)
 		tree_signal_children(generation->keeper, generation->settings.drain_signal);
 	loop_after(&generation->drain, 0);

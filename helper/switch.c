@@ -169,7 +169,9 @@ nanoseconds switch_to(struct instance *instance, struct generation *to)
 nanoseconds switch_off(struct instance *instance, struct generation *from)
 {
 	close_gates(instance, from);
-	return wait_for_inflight(instance, from);
+	nanoseconds waited = wait_for_inflight(instance, from);
+	crowd_begin(instance); /* looks after the pokes */
+	return waited;
 }
 
 uint32_t switch_first_word(

@@ -45,6 +45,8 @@ static struct {
 	const char *fail;
 	enum stage fail_at;
 	int start_delay;
+	int stop_delay;
+	const char *lock;
 	int ready_after;
 	int ready_fd;
 	bool notify;
@@ -443,6 +445,31 @@ void legacy_waiting(void)
 	setitimer(ITIMER_REAL, &t, NULL);
 }
 
+/* ---- what there may be only one of ---- */
+
+/*
+ * As databases do it: a lock on the data, for as long as the process lives.  It writes down who has
+ * it, so that a test can see whether there were ever two.
+ */
+static void lock_data(const char *path)
+{
+	struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+	int fd = open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+	if (fd < 0)
+		legacy_die(4, path);
+	if (fcntl(fd, F_SETLK, &whole) < 0)
+		legacy_die(3, "its data is used by another process");
+	dprintf(fd, "%s %d\n", legacy.tag, (int)getpid());
+}
+
+/* Writes back what is in memory before it ends. */
+static void stop_slowly(int signal)
+{
+	(void)signal;
+	sleep_ms(settings.stop_delay);
+	_exit(0);
+}
+
 /* ---- signals that tests ask about ---- */
 
 /* "waiter g1: signal 15", by functions that a signal handler may call. */
@@ -509,7 +536,8 @@ static void options_parse(int argc, char **argv)
 	        {"unix", 1, NULL, 'u'}, {"type", 1, NULL, 'T'}, {"host", 1, NULL, 'H'},
 	        {"reuseport", 2, NULL, 'e'}, {"respawn", 0, NULL, 'E'}, {"threads", 1, NULL, 'm'},
 	        {"tcp", 0, NULL, 'c'}, {"receive", 1, NULL, 'v'}, {"delay-answer", 1, NULL, 'D'},
-	        {"rebind-signal", 1, NULL, 'B'}, {NULL, 0, NULL, 0}};
+	        {"rebind-signal", 1, NULL, 'B'}, {"lock", 1, NULL, 'l'},
+	        {"stop-delay", 1, NULL, 'L'}, {NULL, 0, NULL, 0}};
 	int o;
 	while ((o = getopt_long(argc, argv, "", known, NULL)) != -1)
 		switch (o) {
@@ -543,6 +571,8 @@ static void options_parse(int argc, char **argv)
 			        (enum stage)choice(optarg, stage_names, COUNT(stage_names));
 			break;
 		case 'd': settings.start_delay = atoi(optarg); break;
+		case 'l': settings.lock = optarg; break;
+		case 'L': settings.stop_delay = atoi(optarg); break;
 		case 'R': settings.ready_after = atoi(optarg); break;
 		case 'r': settings.ready_fd = atoi(optarg); break;
 		case 'y': settings.notify = true; break;
@@ -604,6 +634,10 @@ void legacy_start(int argc, char **argv)
 		if (settings.start_delay > 0)
 			sleep_ms(settings.start_delay);
 		reach(STAGE_START);
+		if (settings.lock)
+			lock_data(settings.lock);
+		if (settings.stop_delay > 0)
+			signal(SIGTERM, stop_slowly);
 		if (legacy.reuseport == REUSEPORT_WORKER && legacy.processes > 0)
 			return;
 		listeners_open();
