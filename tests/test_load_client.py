@@ -164,6 +164,22 @@ def test_each_mode_reads_a_right_answer(server, load, port, mode, answer, option
     assert_nothing_lost(client.stop())
 
 
+def test_a_binary_protocol(server, load, port):
+    """Zeros and bytes above 127 in the question and the answer are bytes like any other."""
+    asked = []
+
+    def behave(_, connection):
+        with connection:
+            asked.append(connection.recv(4096))
+            connection.sendall(b"R\0\0GEN g1 \0\xff\0.")
+    server(port, behave)
+    client = load(f"127.0.0.1:{port}", rate=100, send=r"\x00Q\xfe\x00\\x", until=r"\xff\x00.",
+                  expect_prefix=r"R\x00", tag_after=r"\x00GEN ", tag_before=r" \x00")
+    client.wait_answers(10, "g1")
+    assert_nothing_lost(client.stop())
+    assert set(asked) == {b"\0Q\xfe\0\\x"}
+
+
 def test_ipv6(server, load, port):
     server(port, answers(b"GEN g1 1\n"), host="::1")
     client = load(f"[::1]:{port}", rate=200)

@@ -11,8 +11,10 @@ import struct
 
 import pytest
 
+from catalogue import stores
 from harness import processes
 from harness.build import program
+from harness.daemons import Setting
 from harness.load import assert_nothing_lost, assert_switches
 from harness.network import new_port
 from harness.waiting import wait_until
@@ -549,4 +551,35 @@ def test_after_a_crash_the_next_one_just_starts(moult, port, only, connect):
     instance.wait_serving()
     instance.upgrade(command=only("g2", f"--port={port}"))
     assert connect(port).ask().last_answer() == "g2"
+    instance.stop()
+
+
+# ---- databases ----
+
+DATABASES = [daemon for daemon in stores.DAEMONS if "--no-overlap" in daemon.run]
+
+
+@pytest.mark.daemons
+@pytest.mark.parametrize("local", [False, True], ids=["tcp", "unix"])
+@pytest.mark.parametrize("daemon", DATABASES, ids=lambda daemon: daemon.name)
+def test_databases_from_debian(moult, load, port, directory, daemon, local):
+    """Unmodified, five upgrades under load: each client is answered, some after a while."""
+    setting = Setting(directory, port)
+    daemon.prepare(setting)
+    instance = moult().run(*daemon.run, command=daemon.command(setting, "g1"))
+    address = f"unix:{daemon.sockets(setting)[0]}" if local else daemon.address(setting)
+    client = load(address, rate=daemon.rate, **daemon.load(setting))
+    client.wait_answers(30)
+    switched, tags = [], ["g1", "g2", "g3", "g4", "g5", "g6"]
+    for tag in tags[1:]:
+        switched.append(instance.upgrade(command=daemon.command(setting, tag)).instant)
+        client.wait_answers(30, tag)
+    result = client.stop()
+    assert_nothing_lost(result)
+    assert_switches(result, tags, switched)
+    print(f"{daemon.name}: the longest wait was {result['latency_ms']['max']} ms")
+    instance.upgrade(command=daemon.failing(daemon, setting), expect=1)
+    client = load(address, rate=daemon.rate, **daemon.load(setting))
+    client.wait_answers(30, "g6")
+    assert_nothing_lost(client.stop())
     instance.stop()

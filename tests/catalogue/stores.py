@@ -1,6 +1,124 @@
 # SPDX-License-Identifier: MIT
 """Databases, key-value stores and directories."""
 
-from catalogue.daemon import Daemon  # noqa: F401
+import pathlib
+import shutil
+import struct
+import subprocess
 
-DAEMONS = []
+from catalogue.daemon import Daemon
+
+
+def escaped(data):
+    """Bytes as the load client takes them on its command line."""
+    return "".join(f"\\x{byte:02x}" for byte in data)
+
+
+# ---- PostgreSQL ----
+
+def postgresql_program(name):
+    """The newest there is; they are not in PATH."""
+    return str(max(pathlib.Path("/usr/lib/postgresql").glob(f"*/bin/{name}")))
+
+
+AS_POSTGRES = ("setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups")
+
+
+def postgresql_prepare(setting):
+    data = setting.directory / "postgresql"
+    data.mkdir()
+    shutil.chown(data, "postgres", "postgres")
+    subprocess.run([*AS_POSTGRES, postgresql_program("initdb"), "-D", str(data), "-A", "trust",
+                    "--no-sync"], check=True, stdout=subprocess.DEVNULL)
+
+
+def postgresql(setting, tag):
+    """Its name is seen by clients; the socket's name in its directory is fixed."""
+    return [*AS_POSTGRES, postgresql_program("postgres"), "-D", str(setting.directory / "postgresql"),
+            "-c", f"cluster_name={tag}", "-c", "listen_addresses=127.0.0.1",
+            "-c", f"port={setting.port}", "-c", f"unix_socket_directories={setting.socket.parent}"]
+
+
+def postgresql_socket(setting):
+    return str(setting.socket.parent / f".s.PGSQL.{setting.port}")
+
+
+def postgresql_load(setting):
+    """The start-up packet and a query in one go; the answer is complete when it is ready for more."""
+    query = b"SELECT 'GEN ' || current_setting('cluster_name') || ' .'\0"
+    parameters = b"user\0postgres\0database\0postgres\0\0"
+    send = (struct.pack("!ii", len(parameters) + 8, 0x30000) + parameters +
+            b"Q" + struct.pack("!i", len(query) + 4) + query)
+    return {"send": escaped(send), "until": escaped(b"SELECT 1\0Z\0\0\0\5I"),
+            "expect_prefix": "R", "sources": 0, "farewell": escaped(b"X\0\0\0\4")}
+
+
+# ---- MariaDB ----
+
+def mariadb_prepare(setting):
+    data = setting.directory / "mariadb"
+    data.mkdir()
+    shutil.chown(data, "mysql", "mysql")
+    subprocess.run(["mariadb-install-db", "--no-defaults", "--user=mysql", f"--datadir={data}",
+                    "--auth-root-authentication-method=normal", "--skip-test-db"],
+                   check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def mariadb(setting, tag):
+    return ["mariadbd", "--no-defaults", "--user=mysql",
+            f"--datadir={setting.directory / 'mariadb'}", "--bind-address=127.0.0.1",
+            f"--port={setting.port}", f"--socket={setting.socket}", f"--report-host={tag}",
+            f"--pid-file={mariadb_pid_file(setting)}"]
+
+
+def mariadb_pid_file(setting):
+    return str(setting.directory / "mariadb" / "pid")
+
+
+def mariadb_load(setting):
+    """Log in and ask without waiting for what it says first; the answer ends with a row's end."""
+    del setting
+
+    def packet(number, data):
+        return struct.pack("<I", len(data))[:3] + bytes([number]) + data
+    # Long password, protocol 4.1, secure connection, authentication by plugin
+    login = (struct.pack("<IIB23x", 0x88201, 1 << 24, 45) + b"root\0" + b"\0" +
+             b"mysql_native_password\0")
+    query = b"\3SELECT CONCAT('GEN ', @@report_host, ' .') AS t"
+    return {"send": escaped(packet(1, login) + packet(0, query)),
+            "until": escaped(b" .\5\0\0\5\xfe\0\0\2\0"), "sources": 0,
+            "farewell": escaped(packet(0, b"\1"))}
+
+
+NO_OVERLAP = ("--no-overlap", "--kill-after=1m", "--ready=notify")
+
+DAEMONS = [
+    Daemon(
+        name="PostgreSQL",
+        packages=("postgresql",),
+        model="a process per connection",
+        command=postgresql,
+        prepare=postgresql_prepare,
+        load=postgresql_load,
+        rate=100,
+        persistent=0,
+        run=(*NO_OVERLAP, "--stop-signal=INT"),
+        sockets=lambda setting: (postgresql_socket(setting),),
+        pid_file=lambda setting: str(setting.directory / "postgresql" / "postmaster.pid"),
+        notes="`--no-overlap --stop-signal=INT`; sessions end with the old one",
+    ),
+    Daemon(
+        name="MariaDB",
+        packages=("mariadb-server",),
+        model="a thread per connection",
+        command=mariadb,
+        prepare=mariadb_prepare,
+        load=mariadb_load,
+        rate=100,
+        persistent=0,
+        run=NO_OVERLAP,
+        sockets=lambda setting: (str(setting.socket),),
+        pid_file=mariadb_pid_file,
+        notes="`--no-overlap`; sessions end with the old one",
+    ),
+]

@@ -53,6 +53,16 @@ enum {
 	DUPLICATE_MS = 300, /* a datagram's second answer is waited for */
 };
 
+/* Bytes: binary protocols have zeros in them. */
+struct text {
+	const char *bytes; /* NULL: none */
+	size_t length;
+};
+#define TEXT(literal)                        \
+	{                                    \
+		literal, sizeof(literal) - 1 \
+	}
+
 enum mode { MODE_REQUEST, MODE_BANNER, MODE_HTTP };
 
 /* What can become of a connection, apart from an answer. */
@@ -94,7 +104,7 @@ struct connection {
 	int64_t started;
 	int64_t deadline;
 	int64_t next_request;
-	const char *request; /* what is being sent, NULL: nothing */
+	const struct text *request; /* what is being sent, NULL: nothing */
 	size_t sent;
 	size_t received;
 	char answer[ANSWER_MAX];
@@ -136,15 +146,15 @@ static struct {
 	enum mode mode;
 	long rate;
 	double duration;
-	const char *send;
-	const char *until;
-	const char *expect_prefix;
-	const char *tag_after;
-	const char *tag_before;
-	const char *farewell;
+	struct text send;
+	struct text until;
+	struct text expect_prefix;
+	struct text tag_after;
+	struct text tag_before;
+	struct text farewell;
 	long persistent;
 	long persistent_every;
-	const char *persistent_send;
+	struct text persistent_send;
 	long timeout;
 	long in_flight;
 	long sources;
@@ -152,9 +162,9 @@ static struct {
 	bool control;
 } options = {
         .rate = 600,
-        .until = "\n",
-        .tag_after = "GEN ",
-        .tag_before = " ",
+        .until = TEXT("\n"),
+        .tag_after = TEXT("GEN "),
+        .tag_before = TEXT(" "),
         .persistent_every = 100,
         .timeout = 5000,
         .in_flight = 4096,
@@ -313,17 +323,18 @@ static void connection_close(struct connection *c)
 {
 	c->phase = PHASE_CLOSING;
 	c->deadline = now() + options.timeout * MILLISECOND;
-	if (options.farewell) /* lost with a server that is already gone, which is no loss */
-		(void)send(c->fd, options.farewell, strlen(options.farewell), MSG_NOSIGNAL);
+	if (options.farewell.bytes) /* lost with a server that is already gone, which is no loss */
+		(void)send(c->fd, options.farewell.bytes, options.farewell.length, MSG_NOSIGNAL);
 	(void)shutdown(c->fd, SHUT_WR); /* ENOTCONN: the read that follows tells */
 }
 
 /* Sends what is left of the request. False: the connection is gone. */
 static bool connection_send(struct connection *c)
 {
-	size_t length = strlen(c->request);
+	size_t length = c->request->length;
 	while (c->sent < length) {
-		ssize_t n = send(c->fd, c->request + c->sent, length - c->sent, MSG_NOSIGNAL);
+		ssize_t n =
+		        send(c->fd, c->request->bytes + c->sent, length - c->sent, MSG_NOSIGNAL);
 		if (n < 0 && errno == EAGAIN)
 			return true;
 		if (n < 0) {
@@ -336,7 +347,7 @@ static bool connection_send(struct connection *c)
 	return true;
 }
 
-static bool connection_ask(struct connection *c, const char *request)
+static bool connection_ask(struct connection *c, const struct text *request)
 {
 	c->phase = PHASE_ANSWER;
 	c->deadline = now() + options.timeout * MILLISECOND;
@@ -346,11 +357,12 @@ static bool connection_ask(struct connection *c, const char *request)
 }
 
 /* NULL: it is the server's turn. */
-static const char *first_request(const struct connection *c)
+static const struct text *first_request(const struct connection *c)
 {
 	if (options.mode == MODE_BANNER)
 		return NULL;
-	return c->persistent && *options.persistent_send ? options.persistent_send : options.send;
+	return c->persistent && options.persistent_send.length ? &options.persistent_send
+	                                                       : &options.send;
 }
 
 /* The length of an HTTP answer, 0 if it is not complete, -1 if it is no HTTP. */
@@ -371,23 +383,29 @@ static ssize_t http_length(const struct connection *c, bool ended)
 	return ended ? (ssize_t)c->received : 0;
 }
 
+static const char *find(const char *from, const char *end, const struct text *text)
+{
+	return memmem(from, (size_t)(end - from), text->bytes, text->length);
+}
+
 /* As http_length, for every mode. */
 static ssize_t answer_length(const struct connection *c, bool ended)
 {
 	if (options.mode == MODE_HTTP)
 		return http_length(c, ended);
-	const char *found = memmem(c->answer, c->received, options.until, strlen(options.until));
-	return found ? found - c->answer + (ssize_t)strlen(options.until) : 0;
+	const char *found = find(c->answer, c->answer + c->received, &options.until);
+	return found ? found - c->answer + (ssize_t)options.until.length : 0;
 }
 
 /* Finds the tag in a complete answer. False: there is none. */
 static bool answer_tag(const struct connection *c, char name[TAG_LENGTH])
 {
-	const char *after = strstr(c->answer, options.tag_after);
+	const char *end = c->answer + c->received;
+	const char *after = find(c->answer, end, &options.tag_after);
 	if (!after)
 		return false;
-	after += strlen(options.tag_after);
-	const char *before = strstr(after, options.tag_before);
+	after += options.tag_after.length;
+	const char *before = find(after, end, &options.tag_before);
 	if (!before || before == after || before - after >= TAG_LENGTH)
 		return false;
 	memcpy(name, after, (size_t)(before - after));
@@ -401,8 +419,9 @@ static bool answer_check(struct connection *c)
 	char name[TAG_LENGTH];
 	if (options.mode == MODE_BANNER && c->answers > 0)
 		return true; /* only the banner is tagged */
-	if (options.expect_prefix &&
-	        strncmp(c->answer, options.expect_prefix, strlen(options.expect_prefix)) != 0)
+	const struct text *prefix = &options.expect_prefix;
+	if (prefix->bytes && (c->received < prefix->length ||
+	                             memcmp(c->answer, prefix->bytes, prefix->length) != 0))
 		return false;
 	if (!answer_tag(c, name))
 		return false;
@@ -420,7 +439,7 @@ static bool connection_answered(struct connection *c, size_t length)
 {
 	struct account *account = account_of(c);
 	int64_t at = now();
-	if (!answer_check(c) || (length < c->received && !options.farewell)) {
+	if (!answer_check(c) || (length < c->received && !options.farewell.bytes)) {
 		connection_lose(c, LOSS_WRONG, 0);
 		return false;
 	}
@@ -446,7 +465,7 @@ static bool connection_received(struct connection *c, bool ended)
 	if (c->phase == PHASE_CLOSING) {
 		if (!ended) {
 			c->received = 0;
-			if (options.farewell) /* the answer to it */
+			if (options.farewell.bytes) /* the answer to it */
 				return true;
 			connection_lose(c, LOSS_WRONG, 0);
 			return false;
@@ -712,8 +731,8 @@ static void tick(void)
 		else if (c->phase == PHASE_QUEUEING)
 			connection_try(c);
 		else if (c->phase == PHASE_IDLE && at >= c->next_request &&
-		         *options.persistent_send)
-			(void)connection_ask(c, options.persistent_send);
+		         options.persistent_send.length)
+			(void)connection_ask(c, &options.persistent_send);
 	}
 }
 
@@ -914,8 +933,18 @@ static void take_commands(void)
 
 /* ---- set-up ---- */
 
-/* A copy with \n, \r, \t, \\ and \0 (the end) made of their escapes. */
-static const char *unescape(const char *text)
+/* The byte that two digits stand for, or -1. */
+static int hexadecimal(const char *digits)
+{
+	unsigned value;
+	if (!isxdigit((unsigned char)digits[0]) || !isxdigit((unsigned char)digits[1]) ||
+	        sscanf(digits, "%2x", &value) != 1)
+		return -1;
+	return (int)value;
+}
+
+/* A copy with the bytes in the place of their escapes: \n, \r, \t, \xNN, and \ before any other. */
+static struct text unescape(const char *text)
 {
 	char *copy = strdup(text), *out = copy;
 	if (!copy)
@@ -926,10 +955,15 @@ static const char *unescape(const char *text)
 			continue;
 		}
 		in++;
+		int value = *in == 'x' ? hexadecimal(in + 1) : -1;
+		if (value >= 0) {
+			*out++ = (char)value;
+			in += 2;
+			continue;
+		}
 		*out++ = (char)(*in == 'n' ? '\n' : *in == 'r' ? '\r' : *in == 't' ? '\t' : *in);
 	}
-	*out = '\0';
-	return copy;
+	return (struct text){copy, (size_t)(out - copy)};
 }
 
 static long number(const char *text, const char *name, long least, long most)
@@ -980,7 +1014,7 @@ static const char help[] =
         "  --rate=N               connections started a second (600; 0: none)\n"
         "  --duration=SECONDS     0: until SIGTERM or SIGINT (0)\n"
         "  --mode=request|banner|http\n"
-        "  --send=TEXT            the request (hello\\n, or a GET)\n"
+        "  --send=TEXT            the request (hello\\n, or a GET); \\xNN is any byte\n"
         "  --until=TEXT           ends an answer (\\n; http knows its length)\n"
         "  --expect-prefix=TEXT   begins a right answer\n"
         "  --tag-after=TEXT --tag-before=TEXT   enclose who answered (GEN , space)\n"
@@ -1006,6 +1040,11 @@ static void options_parse(int argc, char **argv)
 	        {"timeout", 1, NULL, 't'}, {"in-flight", 1, NULL, 'i'}, {"sources", 1, NULL, 'n'},
 	        {"control", 0, NULL, 'c'}, {"json", 0, NULL, 'j'}, {"progress", 0, NULL, 'P'},
 	        {"help", 0, NULL, 'h'}, {NULL, 0, NULL, 0}};
+	static const struct text nothing = TEXT(""), hello = TEXT("hello\n"),
+	                         http = TEXT("GET / HTTP/1.1\r\nHost: localhost\r\n"
+	                                     "Connection: close\r\n\r\n"),
+	                         http_persistent =
+	                                 TEXT("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
 	char *end;
 	int o;
 	while ((o = getopt_long(argc, argv, "", known, NULL)) != -1)
@@ -1043,15 +1082,11 @@ static void options_parse(int argc, char **argv)
 	if (options.addresses == 0)
 		usage("--address is missing");
 	datagrams_check();
-	if (!options.send)
-		options.send =
-		        options.mode == MODE_HTTP
-		                ? "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
-		                : "hello\n";
-	if (!options.persistent_send)
-		options.persistent_send = options.mode == MODE_HTTP
-		                                  ? "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
-		                          : options.mode == MODE_BANNER ? ""
+	if (!options.send.bytes)
+		options.send = options.mode == MODE_HTTP ? http : hello;
+	if (!options.persistent_send.bytes)
+		options.persistent_send = options.mode == MODE_HTTP     ? http_persistent
+		                          : options.mode == MODE_BANNER ? nothing
 		                                                        : options.send;
 }
 
