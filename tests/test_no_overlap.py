@@ -189,7 +189,7 @@ def test_datagrams_wait_too(moult, load, port, only, place):
     assert_nothing_lost(result)
     assert_switches(result, ["g1", "g2", "g3"], switched)
     assert owners(place) == ["g1", "g2", "g3"]
-    instance.stop()
+    instance.stop("--now")  # who has answered datagrams may send for 5 s more
 
 
 def test_clients_of_a_unix_socket_see_the_same_user(moult, only, place, connect):
@@ -229,14 +229,21 @@ def test_clients_of_a_unix_socket_see_the_same_user(moult, only, place, connect)
     instance.stop()
 
 
+@pytest.mark.parametrize("options, more", [
+    ((), ("--start-delay=1500",)),
+    (("--ready=notify",), ("--notify", "--ready-after=1500")),
+], ids=["before-it-listens", "before-it-is-ready"])
 @pytest.mark.parametrize("kind", ["tcp", "unix"])
-def test_more_wait_than_the_daemon_would_let(moult, only, port, place, connect, kind):
-    """Its own backlog is 5, and 300 come while nobody is there."""
+def test_more_wait_than_the_daemon_would_let(moult, only, port, place, connect, kind, options,
+                                             more):
+    """Its own backlog is 5, and 300 come while nobody is there, or nobody who is ready."""
     where = f"--port={port}" if kind == "tcp" else f"--unix={place}/socket"
     address = port if kind == "tcp" else place / "socket"
     instance = moult().run("--no-overlap", command=only("g1", where, "--backlog=5"))
-    upgrade = begin(instance, only("g2", where, "--backlog=5", "--start-delay=1500"))
+    upgrade = begin(instance, only("g2", where, "--backlog=5", *more), *options)
     wait_gap(instance, "g2")
+    if options:
+        wait_until(lambda: instance.status()["listeners"][0]["adopted"], 10, instance.log)
     waiting = [connect(address).ask() for _ in range(300)]
     wait_until(lambda: instance.status()["listeners"][0]["queued"] == 300, 10, instance.status)
     ended(upgrade, 0)
@@ -357,6 +364,21 @@ def test_the_old_program_is_started_again(moult, load, port, only, place, option
     instance.upgrade(command=only("g2", f"--port={port}"))
     client.wait_answers(50, "g2")
     assert_nothing_lost(client.stop())
+    instance.stop()
+
+
+def test_nobody_is_let_in_before_it_is_ready(moult, load, port, only):
+    """The new version serves and never says that it is ready: it has cost nobody anything."""
+    instance = moult().run("--no-overlap", "--ready-timeout=1s",
+                           command=only("g1", f"--port={port}"))
+    client = load(f"127.0.0.1:{port}", rate=300)
+    client.wait_answers(50)
+    result = instance.upgrade("--ready=notify", command=only("bad", f"--port={port}"), expect=1)
+    assert "not ready within 1 s (it did not say so)" in result.stderr
+    client.wait_answers(50, "g1")
+    result = client.stop()
+    assert_nothing_lost(result)
+    assert list(result.tags) == ["g1"]
     instance.stop()
 
 
@@ -512,11 +534,16 @@ def test_a_stop_while_the_old_one_drains(moult, port, only, connect, how):
         ended(stop, 0)
 
 
-def test_a_stop_while_the_next_one_starts(moult, port, only, connect):
+@pytest.mark.parametrize("options, more", [((), ("--start-delay=700",)),
+                                           (("--ready=notify",), ())],
+                         ids=["before-it-listens", "before-it-is-ready"])
+def test_a_stop_while_the_next_one_starts(moult, port, only, connect, options, more):
     """It is let serve those who wait, ready or not."""
     instance = moult().run("--no-overlap", command=only("g1", f"--port={port}"))
-    upgrade = begin(instance, only("g2", f"--port={port}", "--start-delay=700"))
+    upgrade = begin(instance, only("g2", f"--port={port}", *more), *options)
     wait_gap(instance, "g2")
+    if options:
+        wait_until(lambda: instance.status()["listeners"][0]["adopted"], 10, instance.log)
     waiting = connect(port).ask()
     instance.signal(signal.SIGTERM)
     ended(upgrade, 1)
@@ -551,6 +578,40 @@ def test_after_a_crash_the_next_one_just_starts(moult, port, only, connect):
     instance.wait_serving()
     instance.upgrade(command=only("g2", f"--port={port}"))
     assert connect(port).ask().last_answer() == "g2"
+    instance.stop()
+
+
+def test_what_a_crash_has_left_ends_first(moult, load, port, place):
+    """The master is killed and its workers serve on: they too are of the old one."""
+    command = [program("acceptor"), "--tag", "g1", "--model=prefork", f"--port={port}"]
+    instance = moult().run("--no-overlap", "--restart=on-failure", command=command)
+    client = load(f"127.0.0.1:{port}", rate=300)
+    client.wait_answers(50)
+    before = {process.pid for process in instance.tagged("g1")}
+    processes.kill([instance.generation(1)["pid"]])
+    instance.wait_log("generation 2: took over")
+    assert not before & {process.pid for process in instance.tagged("g1")}
+    log = instance.log()
+    assert log.index("generation 1: drained") < log.index("generation 2: started")
+    client.wait_answers(50)
+    assert_nothing_lost(client.stop())
+    instance.stop()
+
+
+@pytest.mark.parametrize("hosts", [("127.0.0.1", "0.0.0.0"), ("0.0.0.0", "127.0.0.1")],
+                         ids="-".join)
+def test_an_address_that_changes(moult, port, only, connect, hosts):
+    """It listens when its turn has come, and the earlier socket is no longer."""
+    instance = moult().run("--no-overlap",
+                           command=only("g1", f"--port={port}", f"--host={hosts[0]}"))
+    bad = only("bad", f"--port={port}", f"--host={hosts[1]}", "--fail=exit1",
+               "--fail-at=listening")
+    instance.upgrade(command=bad, expect=1)
+    assert connect(port).ask().last_answer() == "g1"
+    instance.upgrade(command=only("g2", f"--port={port}", f"--host={hosts[1]}"))
+    assert connect(port).ask().last_answer() == "g2"
+    (listener,) = instance.status()["listeners"]
+    assert listener["address"] == f"tcp:{hosts[1]}:{port}"
     instance.stop()
 
 
