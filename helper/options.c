@@ -68,7 +68,8 @@ const char options_help[] =
         "Signals to the launcher: HUP upgrade, TERM stop with drain, INT and QUIT stop now,\n"
         "USR1 log the status.\n"
         "\n"
-        "Exit status: 0 done; 1 the upgrade failed and the current generation still serves;\n"
+        "Exit status: 0 done; 1 the upgrade failed and the current generation still serves\n"
+        "(--no-overlap: the old program, started again);\n"
         "2 usage; 3 no such instance; 75 another upgrade is running; 126 the program cannot be\n"
         "executed; 127 it was not found.\n";
 

@@ -182,12 +182,14 @@ def test_of_twenty_at_once_one_runs(moult, load, port):
     instance.stop()
 
 
-def test_a_failed_upgrade_keeps_the_command(moult, load, port):
+@pytest.mark.parametrize("options", [("--fail=exit1",), ("--fail=die-soon", "--fail-at=waiting")],
+                         ids=["before-ready", "after-ready"])
+def test_a_failed_upgrade_keeps_the_command(moult, load, port, options):
     """What `upgrade` without a command starts is what serves, not what failed last."""
     instance = moult().run(command=epoll("g1", port))
     client = load(f"127.0.0.1:{port}", rate=300)
     client.wait_answers(20)
-    assert_failed(instance, instance.upgrade(command=epoll("bad", port, "--fail=exit1"), expect=1))
+    assert_failed(instance, instance.upgrade(command=epoll("bad", port, *options), expect=1))
     switched = instance.upgrade().instant
     instance.wait_gone(1)
     assert instance.generation(3)["command"] == epoll("g1", port)

@@ -454,13 +454,15 @@ def test_neither_can_be_started(moult, port, only, directory):
     assert instance.wait_ended() == 1
 
 
-def test_neither_can_be_started_now(moult, port, only, directory, connect):
-    """With a restart clients wait until it works."""
+@pytest.mark.parametrize("options", [("--fail=exit1",), ("--fail=die-soon", "--fail-at=waiting")],
+                         ids=["before-ready", "after-ready"])
+def test_neither_can_be_started_now(moult, port, only, directory, connect, options):
+    """With a restart clients wait until it works; what is tried is the old one."""
     flag = directory / "flag"
     instance = moult().run("--no-overlap", "--restart=on-failure",
                            command=unwilling(flag, only("g1", f"--port={port}")))
     flag.touch()
-    result = instance.upgrade(command=only("bad", f"--port={port}", "--fail=exit1"), expect=1)
+    result = instance.upgrade(command=only("bad", f"--port={port}", *options), expect=1)
     assert "generation 3: exited with status 9" in result.stderr
     reason = instance.status()["upgrades"]["last"]["reason"]
     assert "status 1" in reason and "status 9" in reason
