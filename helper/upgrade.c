@@ -3,23 +3,22 @@
 #include "helper/upgrade.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
 
-#include "helper/audit.h"
 #include "helper/drain.h"
+#include "helper/hints.h"
 #include "helper/log.h"
 #include "helper/poke.h"
 #include "helper/preload.h"
-#include "helper/program.h"
 #include "helper/publish.h"
 #include "helper/readiness.h"
 #include "helper/socket_options.h"
 #include "helper/spawn.h"
+#include "helper/succession.h"
 #include "helper/switch.h"
 #include "helper/yield.h"
 
@@ -37,17 +36,6 @@ static const nanoseconds PROBATION = 300 * MILLISECOND;
  */
 enum phase { IDLE, YIELDING, WARMING, PROBATION_TIME, FAILING };
 
-/* --no-overlap: what is to be started when none is left, and what if that fails. */
-struct succession {
-	bool yielded;             /* there was something that had to end */
-	bool returns;             /* the next one has failed */
-	struct settings wanted;   /* of the next one */
-	struct settings former;   /* of the one that has ended; without a command: none */
-	uint32_t former_id;       /* 0: there was none */
-	int former_program;       /* what it executed; -1: not known */
-	nanoseconds vacant_since; /* nobody has accepted since then */
-};
-
 static struct {
 	struct instance *instance;
 	upgrade_done *done;
@@ -60,7 +48,7 @@ static struct {
 	struct succession succession;
 	nanoseconds began;
 	int exit_status; /* of a failure: the first one */
-} state = {.succession.former_program = -1};
+} state = {.succession = SUCCESSION_NONE};
 
 void upgrade_init(
         struct instance *instance, upgrade_done *done, void (*main_ended)(struct generation *))
@@ -85,15 +73,6 @@ uint32_t upgrade_running_id(void)
 	return state.generation ? state.generation->id : state.instance->last_id + 1;
 }
 
-static void forget_succession(void)
-{
-	struct succession *succession = &state.succession;
-	settings_deinit(&succession->wanted);
-	settings_deinit(&succession->former);
-	fd_close(&succession->former_program);
-	*succession = (struct succession){.former_program = -1};
-}
-
 /* What is started by the next upgrade that does not say otherwise, and by a restart. */
 static void set_settings(const struct settings *settings)
 {
@@ -107,7 +86,7 @@ static void finish(int exit_status)
 	struct upgrade_counts *counts = &state.instance->upgrades;
 	if (state.instance->current) /* else clients go on waiting */
 		yield_end(state.instance);
-	forget_succession();
+	succession_deinit(&state.succession);
 	loop_cancel(&state.ready_timeout);
 	loop_cancel(&state.probation);
 	loop_cancel(&state.hint);
@@ -179,6 +158,7 @@ PRINTF(2, 3) static void fail(int exit_status, const char *format, ...)
 		while (old && old->state != GENERATION_DRAINING)
 			old = old->older;
 		instance->current = old;
+		state.succession.vacant_since = now();
 		if (old) {
 			drain_cancel(old);
 			switch_to(instance, old);
@@ -335,68 +315,13 @@ static void ready(void *context)
 
 /* ---- not ready ---- */
 
-/* A socket that the generation listens on without having told us: it makes its own system calls. */
-static bool find_unseen_listener(const struct generation *generation, char *address, size_t size)
-{
-	struct pid_set processes = {0};
-	struct inode_set sockets = {0};
-	struct audit_listener *rows = NULL;
-	size_t count = 0, unreadable, in_flight;
-	bool found = false;
-	if (tree_list(generation->keeper, &processes) == 0 &&
-	        audit_sockets(&processes, &sockets, &unreadable, &in_flight) == 0 &&
-	        audit_listeners(&rows, &count) == 0)
-		for (size_t i = 0; i < count && !found; i++)
-			if (inode_set_has(&sockets, rows[i].inode) &&
-			        fdstore_find_inode(&state.instance->store, rows[i].inode) < 0) {
-				snprintf(address, size, ":%u", rows[i].port);
-				found = true;
-			}
-	free(rows);
-	inode_set_deinit(&sockets);
-	pid_set_deinit(&processes);
-	return found;
-}
-
-static const char *program_of(const struct generation *generation)
-{
-	const char *slash = strrchr(generation->settings.command[0], '/');
-	return slash ? slash + 1 : generation->settings.command[0];
-}
-
-/* What will not get better by waiting is told once, early. True: told. */
-static bool hint_unseen(const struct generation *generation)
-{
-	char address[32];
-	if (generation->held || !find_unseen_listener(generation, address, sizeof(address)))
-		return false;
-	log_error("%s listens on %s but none of its calls reached moult: a Go or static program "
-	          "makes its own system calls; it runs, but upgrades need a dynamically linked "
-	          "program that uses libc",
-	        program_of(generation), address);
-	return true;
-}
-
-/* It has a listener, waits nowhere, and has another way to accept. */
-static void hint_io_uring(const struct generation *generation)
-{
-	struct pid_set processes = {0};
-	if (tree_list(generation->keeper, &processes) == 0 && audit_uses_io_uring(&processes))
-		log_error(
-		        "generation %u: %s has an io_uring and waits for connections nowhere else: "
-		        "what is accepted through io_uring moult can neither see nor hold back; "
-		        "upgrades need a program that accepts by libc's functions",
-		        generation->id, program_of(generation));
-	pid_set_deinit(&processes);
-}
-
 static void hint(void *context)
 {
 	(void)context;
 	struct generation *generation = state.generation;
 	if (generation->held && !generation_waits(generation))
 		hint_io_uring(generation);
-	if (generation->held || hint_unseen(generation))
+	if (generation->held || hint_unseen(state.instance, generation))
 		return;
 	if (now() - generation->started > 5 * SECOND)
 		log_notice("generation %u: no listening socket after 5 s; moult can only upgrade "
@@ -421,7 +346,7 @@ static void not_ready_in_time(void *context)
 		log_error("generation %u: not ready after %s (%s); it goes on", generation->id,
 		        time, what);
 		if (state.hint.armed)
-			(void)hint_unseen(generation);
+			(void)hint_unseen(state.instance, generation);
 		readiness_deinit(&state.readiness);
 		become_current(generation);
 		return;
@@ -470,16 +395,6 @@ static void reports_readable(void *context)
 	upgrade_read_reports(context);
 }
 
-/* What it is about to execute: what its command names, unless it is a former one's return. */
-static int program_for(const struct generation *generation)
-{
-	const struct succession *succession = &state.succession;
-	const char *name = generation->settings.command[0];
-	if (succession->returns && program_is_replaced(succession->former_program, name))
-		return fcntl(succession->former_program, F_DUPFD_CLOEXEC, 3);
-	return program_keep(name);
-}
-
 static int start(struct generation *generation)
 {
 	struct instance *instance = state.instance;
@@ -499,8 +414,9 @@ static int start(struct generation *generation)
 	char **environment = preload_environment_new(variable, notify, library);
 	if (!environment)
 		return -ENOMEM;
-	generation->program = program_for(generation);
-	bool replaced = program_is_replaced(generation->program, generation->settings.command[0]);
+	bool replaced;
+	generation->program =
+	        succession_program(&state.succession, generation->settings.command[0], &replaced);
 	struct spawn spawn = {.command = generation->settings.command,
 	        .program = replaced ? generation->program : -1,
 	        .environment = environment,
@@ -554,38 +470,22 @@ static int begin(const struct settings *settings)
 	return 0;
 }
 
-/* All of it must be there before the old one is touched. */
-static int prepare_succession(enum upgrade_kind kind, const struct settings *settings)
-{
-	struct succession *succession = &state.succession;
-	struct generation *current = state.instance->current;
-	int result = settings_copy(&succession->wanted, settings);
-	if (result == 0 && kind == UPGRADE_REQUESTED && current) {
-		result = settings_copy(&succession->former, &current->settings);
-		succession->former_id = current->id;
-		succession->former_program = current->program;
-		current->program = -1;
-	}
-	succession->yielded = true;
-	return result;
-}
-
 int upgrade_begin(enum upgrade_kind kind, const struct settings *settings)
 {
 	struct instance *instance = state.instance;
 	state.kind = kind;
 	state.began = now();
-	forget_succession();
+	succession_deinit(&state.succession);
 	if (!settings->no_overlap || !instance->newest)
 		return begin(settings);
-	int result = prepare_succession(kind, settings);
+	int result = succession_init(
+	        &state.succession, settings, kind == UPGRADE_REQUESTED ? instance->current : NULL);
 	if (result < 0) {
-		forget_succession();
+		succession_deinit(&state.succession);
 		return result;
 	}
 	state.phase = YIELDING;
 	state.generation = NULL;
-	state.succession.vacant_since = now();
 	yield_begin(instance, settings_yield_timeout(settings));
 	return 0;
 }
@@ -603,13 +503,13 @@ void upgrade_go_on(void)
 	struct succession *succession = &state.succession;
 	if (state.phase != YIELDING || state.instance->newest)
 		return;
-	int result = begin(succession->returns ? &succession->former : &succession->wanted);
+	int result = begin(succession_settings(succession));
 	if (result < 0) {
 		cannot_begin(result);
 		state.exit_status = EXIT_FAILED;
 		if (succession->former_id && !succession->returns) {
 			succession->returns = true;
-			result = begin(&succession->former);
+			result = begin(succession_settings(succession));
 			if (result < 0)
 				cannot_begin(result);
 		}
@@ -723,7 +623,7 @@ void upgrade_abandon(void)
 		begin_drain_of_old(state.generation);
 	else if (state.phase == YIELDING)
 		yield_abandon(state.instance);
-	forget_succession();
+	succession_deinit(&state.succession);
 	state.instance->next = NULL;
 	state.phase = IDLE;
 	state.generation = NULL;

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT */
+/* Why a generation may never be ready. */
+#include "helper/hints.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "helper/audit.h"
+#include "helper/log.h"
+
+/* A socket that the generation listens on without having told us: it makes its own system calls. */
+static bool find_unseen_listener(const struct instance *instance,
+        const struct generation *generation, char *address, size_t size)
+{
+	struct pid_set processes = {0};
+	struct inode_set sockets = {0};
+	struct audit_listener *rows = NULL;
+	size_t count = 0, unreadable, in_flight;
+	bool found = false;
+	if (tree_list(generation->keeper, &processes) == 0 &&
+	        audit_sockets(&processes, &sockets, &unreadable, &in_flight) == 0 &&
+	        audit_listeners(&rows, &count) == 0)
+		for (size_t i = 0; i < count && !found; i++)
+			if (inode_set_has(&sockets, rows[i].inode) &&
+			        fdstore_find_inode(&instance->store, rows[i].inode) < 0) {
+				snprintf(address, size, ":%u", rows[i].port);
+				found = true;
+			}
+	free(rows);
+	inode_set_deinit(&sockets);
+	pid_set_deinit(&processes);
+	return found;
+}
+
+static const char *program_of(const struct generation *generation)
+{
+	const char *slash = strrchr(generation->settings.command[0], '/');
+	return slash ? slash + 1 : generation->settings.command[0];
+}
+
+bool hint_unseen(const struct instance *instance, const struct generation *generation)
+{
+	char address[32];
+	if (generation->held ||
+	        !find_unseen_listener(instance, generation, address, sizeof(address)))
+		return false;
+	log_error("%s listens on %s but none of its calls reached moult: a Go or static program "
+	          "makes its own system calls; it runs, but upgrades need a dynamically linked "
+	          "program that uses libc",
+	        program_of(generation), address);
+	return true;
+}
+
+void hint_io_uring(const struct generation *generation)
+{
+	struct pid_set processes = {0};
+	if (tree_list(generation->keeper, &processes) == 0 && audit_uses_io_uring(&processes))
+		log_error(
+		        "generation %u: %s has an io_uring and waits for connections nowhere else: "
+		        "what is accepted through io_uring moult can neither see nor hold back; "
+		        "upgrades need a program that accepts by libc's functions",
+		        generation->id, program_of(generation));
+	pid_set_deinit(&processes);
+}

@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: MIT */
+/* Why a generation may never be ready, where more time will not help: said early, for people. */
+#pragma once
+
+#include "helper/instance.h"
+
+/* It listens, and none of its calls reached us. True: told. */
+bool hint_unseen(const struct instance *instance, const struct generation *generation);
+
+/* It has a listener, waits nowhere, and has another way to accept. */
+void hint_io_uring(const struct generation *generation);
