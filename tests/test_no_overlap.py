@@ -606,10 +606,12 @@ def test_an_address_that_changes(moult, port, only, connect, hosts):
     """It listens when its turn has come, and the earlier socket is no longer."""
     instance = moult().run("--no-overlap",
                            command=only("g1", f"--port={port}", f"--host={hosts[0]}"))
-    bad = only("bad", f"--port={port}", f"--host={hosts[1]}", "--fail=exit1",
-               "--fail-at=listening")
-    instance.upgrade(command=bad, expect=1)
-    assert connect(port).ask().last_answer() == "g1"
+    upgrade = begin(instance, only("bad", f"--port={port}", f"--host={hosts[1]}"),
+                    "--ready=notify", "--ready-timeout=600ms")
+    wait_until(lambda: len(instance.status()["listeners"]) == 2, 10, instance.status)
+    waiting = connect(port).ask()  # at the earlier one, as the other is not ready
+    ended(upgrade, 1)
+    assert waiting.last_answer() == "g1"
     instance.upgrade(command=only("g2", f"--port={port}", f"--host={hosts[1]}"))
     assert connect(port).ask().last_answer() == "g2"
     (listener,) = instance.status()["listeners"]
