@@ -138,6 +138,7 @@ EPOLL = ("waiter", "--wait=epoll", "--nonblocking")
     (("acceptor", "--model=threads"), ("unix",)),
     (("acceptor", "--model=fork"), ("tcp",)),
     ((*EPOLL, "--habit=daemon"), ("tcp",)),
+    ((*EPOLL, "--reuseport", "--processes=3"), ("tcp",)),
     ((*EPOLL, "--habit=shutdown-at-exit"), ("tcp", "unix")),
     ((*EPOLL, "--habit=unlink-first", "--habit=unlink-at-exit"), ("unix",)),
 ], ids=lambda value: "-".join(w.partition("=")[2] or w.lstrip("-") for w in value))
@@ -233,13 +234,13 @@ def test_clients_of_a_unix_socket_see_the_same_user(moult, only, place, connect)
     ((), ("--start-delay=1500",)),
     (("--ready=notify",), ("--notify", "--ready-after=1500")),
 ], ids=["before-it-listens", "before-it-is-ready"])
-@pytest.mark.parametrize("kind", ["tcp", "unix"])
+@pytest.mark.parametrize("kind", ["tcp", "unix", "unix-of-a-user"])
 def test_more_wait_than_the_daemon_would_let(moult, only, port, place, connect, kind, options,
                                              more):
     """Its own backlog is 5, and 300 come while nobody is there, or nobody who is ready."""
     where = f"--port={port}" if kind == "tcp" else f"--unix={place}/socket"
     address = port if kind == "tcp" else place / "socket"
-    instance = moult().run("--no-overlap", command=only("g1", where, "--backlog=5"))
+    instance = moult(user=NOBODY if kind == "unix-of-a-user" else None).run("--no-overlap", command=only("g1", where, "--backlog=5"))
     upgrade = begin(instance, only("g2", where, "--backlog=5", *more), *options)
     wait_gap(instance, "g2")
     if options:
