@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* Going to the background, and the pid file. */
+/* Going to the background. */
 #include "helper/background.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -53,28 +52,4 @@ void background_done(int status)
 			dup2(null, fd);
 		fd_close(&null);
 	}
-}
-
-int pid_file_write(const char *path)
-{
-	char beside[4096];
-	if (snprintf(beside, sizeof(beside), "%s.%d", path, getpid()) >= (int)sizeof(beside))
-		return -ENAMETOOLONG;
-	CLEANUP(fd_close) int fd = open(beside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-	if (fd < 0)
-		return -errno;
-	if (dprintf(fd, "%d\n", getpid()) < 0 || rename(beside, path) < 0) {
-		int error = errno;
-		(void)unlink(beside);
-		return -error;
-	}
-	return 0;
-}
-
-void pid_file_remove(const char *path)
-{
-	CLEANUP(fd_close) int fd = open(path, O_RDONLY | O_CLOEXEC);
-	char text[32] = "";
-	if (fd >= 0 && read(fd, text, sizeof(text) - 1) > 0 && atoi(text) == getpid())
-		(void)unlink(path); /* gone already is as good */
 }

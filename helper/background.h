@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Going to the background, and the pid file. */
+/* Going to the background. */
 #pragma once
 
 /*
@@ -11,9 +11,3 @@ void background_begin(void);
 /* Lets the parent go; stdio that is no file is /dev/null from then on. Nothing in the foreground.
  */
 void background_done(int status);
-
-/* Our pid, complete at every instant: written beside and renamed. 0 or -errno. */
-int pid_file_write(const char *path);
-
-/* Unless it has become somebody else's. */
-void pid_file_remove(const char *path);

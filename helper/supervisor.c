@@ -24,6 +24,7 @@
 #include "helper/inspect.h"
 #include "helper/instance.h"
 #include "helper/log.h"
+#include "helper/pidfile.h"
 #include "helper/publish.h"
 #include "helper/spawn.h"
 #include "helper/status.h"
@@ -594,6 +595,24 @@ static int inspect(void)
 	return 0;
 }
 
+static int write_pid_file(const char *path)
+{
+	pid_t owner = 0;
+	int result = pidfile_write(path, &owner);
+	if (result == -EBUSY && owner)
+		log_error("pid file %s: belongs to process %d, which runs; choose another with "
+		          "--pid-file",
+		        path, owner);
+	else if (result == -EBUSY)
+		log_error(
+		        "pid file %s: belongs to another process, which runs; choose another with "
+		        "--pid-file",
+		        path);
+	else if (result < 0)
+		log_error("pid file %s: %s", path, strerror(-result));
+	return result < 0 ? EXIT_FAILED : 0;
+}
+
 static int set_up(const struct options *options)
 {
 	char path[256];
@@ -623,11 +642,7 @@ static int set_up(const struct options *options)
 		log_error("control socket %s: %s", path, strerror(-result));
 		return EXIT_FAILED;
 	}
-	if (options->pid_file && (result = pid_file_write(options->pid_file)) < 0) {
-		log_error("pid file %s: %s", options->pid_file, strerror(-result));
-		return EXIT_FAILED;
-	}
-	return 0;
+	return options->pid_file ? write_pid_file(options->pid_file) : 0;
 }
 
 int supervisor_run(const struct options *options)
@@ -661,7 +676,7 @@ int supervisor_run(const struct options *options)
 	control_stop();
 	channel_stop();
 	if (options->pid_file)
-		pid_file_remove(options->pid_file);
+		pidfile_remove(options->pid_file);
 	background_done(status);
 	fdstore_deinit(&instance.store);
 	settings_deinit(&instance.settings);
