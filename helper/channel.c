@@ -16,6 +16,7 @@
 #include "helper/handover.h"
 #include "helper/log.h"
 #include "helper/poke.h"
+#include "helper/superseded.h"
 #include "helper/tree.h"
 
 enum { CLIENTS = 256 };
@@ -77,16 +78,22 @@ static struct answer handle_shut(struct generation *generation, int i)
 	return say(0, i, -1);
 }
 
+/* 0: none of our pid namespace, which nothing descends from. */
+static pid_t peer_of(int client)
+{
+	struct ucred peer = {.pid = 0};
+	socklen_t length = sizeof(peer);
+	(void)getsockopt(client, SOL_SOCKET, SO_PEERCRED, &peer, &length);
+	return peer.pid;
+}
+
 static struct generation *asker(int client, const struct moult_request *request)
 {
-	struct ucred peer;
-	socklen_t length = sizeof(peer);
-	if (getsockopt(client, SOL_SOCKET, SO_PEERCRED, &peer, &length) < 0)
-		return NULL;
+	pid_t peer = peer_of(client);
 	for (struct generation *g = the_instance->newest; g; g = g->older)
 		if (g->id == request->generation &&
 		        !memcmp(g->token, request->token, MOULT_TOKEN_DIGITS))
-			return tree_has(g->keeper, peer.pid) ? g : NULL;
+			return tree_has(g->keeper, peer) ? g : NULL;
 	return NULL;
 }
 
@@ -113,6 +120,12 @@ static struct answer handle(int client, const struct moult_request *request, int
 	case MOULT_MOVED: return handover_moved(request, fds);
 	case MOULT_REPLACE: return handover_replace(generation, request, fds);
 	case MOULT_UNLINKED: return handover_unlinked(generation, request, fds);
+	case MOULT_REMOVED:
+		return say(superseded_has_file(
+		                   the_instance, generation, peer_of(client), request, fds[0])
+		                   ? 0
+		                   : -ENOENT,
+		        -1, -1);
 	case MOULT_TEMPLATE: return template_of(generation, i);
 	case MOULT_SHUT: return handle_shut(generation, i);
 	case MOULT_CONNECTED: handover_connected(generation, i); break;

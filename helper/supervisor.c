@@ -28,6 +28,7 @@
 #include "helper/publish.h"
 #include "helper/spawn.h"
 #include "helper/status.h"
+#include "helper/superseded.h"
 #include "helper/switch.h"
 #include "helper/tree.h"
 #include "helper/upgrade.h"
@@ -277,6 +278,7 @@ static void remove_generation(struct generation *generation)
 	while (*at != generation)
 		at = &(*at)->older;
 	*at = generation->older;
+	superseded_publish(&instance);
 	closing_cancel(generation, -1);
 	generation_free(generation);
 }

@@ -19,6 +19,7 @@
 #include "helper/socket_options.h"
 #include "helper/spawn.h"
 #include "helper/succession.h"
+#include "helper/superseded.h"
 #include "helper/switch.h"
 #include "helper/yield.h"
 
@@ -449,6 +450,7 @@ static int begin(const struct settings *settings)
 	state.generation = generation;
 	instance->newest = instance->next = generation;
 	publish_addresses(instance);
+	superseded_publish(instance);
 	for (uint32_t i = 0; i < instance->store.count; i++)
 		listener_remember_mode(instance_listener(instance, i));
 	int result = start(generation);
@@ -456,6 +458,7 @@ static int begin(const struct settings *settings)
 		instance->newest = generation->older;
 		instance->next = NULL;
 		state.generation = NULL;
+		superseded_publish(instance);
 		readiness_deinit(&state.readiness);
 		generation_free(generation);
 		return result;

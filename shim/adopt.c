@@ -363,6 +363,18 @@ bool adopt_unlinked(int listener, int at, const char *path)
 	return error == 0;
 }
 
+bool adopt_keeps_file(int at, const char *path)
+{
+	struct moult_request request = {.verb = MOULT_REMOVED, .listener = -1};
+	struct moult_reply reply;
+	int directory = place_open(at, path, &request);
+	if (directory < 0)
+		return false;
+	int error = member_ask(&request, directory, -1, &reply, NULL);
+	raw(SYS_close, directory);
+	return error == 0;
+}
+
 /* Every descriptor of this process that was the one becomes the other. */
 static void replace_all(int from, int to, int stored)
 {

@@ -35,6 +35,12 @@ int adopt_get_option(int listener, int fd, int level, int name, void *value, soc
 bool adopt_unlinked(int listener, int at, const char *path);
 
 /*
+ * This generation is superseded and removes a small file.  True: it is a newer one's pid file, and
+ * stays.
+ */
+bool adopt_keeps_file(int at, const char *path);
+
+/*
  * `from` is to be renamed over the live path of `listener`, or (-1) may be a live socket itself.
  * True: there is nothing left to do; the path keeps the socket it has, and the daemon has that now.
  */

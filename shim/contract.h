@@ -16,7 +16,7 @@
 #include <sys/socket.h>
 
 /* Any change of what follows is a new version; the launcher refuses to serve another one. */
-#define MOULT_CONTRACT 2u
+#define MOULT_CONTRACT 3u
 
 /*
  * MOULT=CONTRACT:GENERATION:TOKEN:ADDRESS
@@ -154,6 +154,8 @@ struct moult_page {
 	 * an address the store does not know are for its own questions, not a service.
 	 */
 	_Atomic uint32_t serving;
+	/* Set while there is a newer generation: a pid file may name a process of that. */
+	_Atomic uint32_t superseded;
 	struct moult_poke poke[MOULT_POKES];
 	struct moult_gate gate[MOULT_LISTENERS];
 	struct moult_slot slot[MOULT_SLOTS];
@@ -201,7 +203,15 @@ enum moult_verb {
 	MOULT_REPLACE = 10,
 	MOULT_CONNECTED =
 	        11, /* listener: a datagram socket that has a peer now: no service any more */
+	/*
+	 * place: a superseded generation removes a small file there -> 0: it is the pid file of a
+	 * newer one, and stays; -ENOENT: it is not.
+	 */
+	MOULT_REMOVED = 12,
 };
+
+/* A regular file that is longer is no pid file (that of PostgreSQL has eight lines). */
+enum { MOULT_PID_FILE_MOST = 512 };
 
 struct moult_request {
 	uint32_t contract;

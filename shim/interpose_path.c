@@ -1,10 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * unlink and rename: the path of a live UNIX socket belongs to the launcher.
+ * unlink and rename: the path of a live UNIX socket belongs to the launcher, and the pid file to the
+ * newest generation that it names.
  *
- * A daemon removes it before it binds, which would cut the running generation off, and when it
+ * A daemon removes the path before it binds, which would cut the running generation off, and when it
  * exits, which would cut off the next.  It is told that it has; the launcher removes the path at the
  * end if the last generation had.
+ *
+ * Nearly half of all daemons remove their pid file by its name when they exit, whoever it names by
+ * then.  A generation that a newer one is beside asks the launcher about every small file that it
+ * removes; all others ask nobody.  The launcher reads the file, not we: whoever closes any
+ * descriptor of a file loses all his POSIX locks on it, and a daemon may have one on just this.
  */
 #include <fcntl.h>
 #include <stddef.h>
@@ -17,12 +23,21 @@
 #include "shim/place.h"
 #include "shim/real.h"
 
-/* True: it is a live socket's, stays, and the daemon shall believe that it is gone. */
+static bool is_superseded(void)
+{
+	return member_page && atomic_load_explicit(&member_page->superseded, memory_order_relaxed);
+}
+
+/* True: it is a live socket's, or a newer generation's, stays, and the daemon shall believe that it
+ * is gone. */
 static bool stays(int at, const char *path)
 {
 	int listener = place_is_possible() ? place_listener(at, path, false) : -1;
-	return listener >= 0 && !member_is_borrowed() && place_is_writable(at, path) &&
-	       adopt_unlinked(listener, at, path);
+	if (listener >= 0)
+		return !member_is_borrowed() && place_is_writable(at, path) &&
+		       adopt_unlinked(listener, at, path);
+	return is_superseded() && place_is_small_file(at, path) && !member_is_borrowed() &&
+	       adopt_keeps_file(at, path);
 }
 
 INTERPOSE(int, unlink, const char *path)

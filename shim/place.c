@@ -138,3 +138,23 @@ bool place_is_writable(int at, const char *path)
 	long result = raw(SYS_faccessat2, at, directory, W_OK | X_OK, AT_EACCESS);
 	return result >= 0 || result == -ENOSYS;
 }
+
+/* In a directory as /tmp only its owner, and that of the file, may remove one. */
+static bool is_held_back(int at, const char *directory, const struct stat *file)
+{
+	struct stat status;
+	uid_t user = (uid_t)raw(SYS_geteuid);
+	return raw(SYS_newfstatat, at, directory, &status, 0) < 0 ||
+	       ((status.st_mode & S_ISVTX) && user && user != file->st_uid &&
+	               user != status.st_uid);
+}
+
+bool place_is_small_file(int at, const char *path)
+{
+	char directory[PATH_MAX];
+	struct stat status;
+	return path && raw(SYS_newfstatat, at, path, &status, AT_SYMLINK_NOFOLLOW) >= 0 &&
+	       S_ISREG(status.st_mode) && status.st_size > 0 &&
+	       status.st_size <= MOULT_PID_FILE_MOST && split(path, directory) &&
+	       !is_held_back(at, directory, &status) && place_is_writable(at, path);
+}

@@ -36,5 +36,11 @@ int place_listener_at(const struct sockaddr *address, socklen_t length);
 /* Are there any such listeners? Nearly free. */
 bool place_is_possible(void);
 
+/*
+ * A file as small as a pid file is there, and this process could remove it.  Only looked at: to open
+ * and close it would release every POSIX lock that this process has on it.
+ */
+bool place_is_small_file(int at, const char *path);
+
 /* Could this process remove what is at `path`, as far as its directory's mode says? */
 bool place_is_writable(int at, const char *path);

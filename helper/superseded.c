@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: MIT */
+/* Generations that a newer one is beside, and the pid file that is the newer one's by now. */
+#include "helper/superseded.h"
+
+#include <ctype.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+#include "helper/pidfile.h"
+#include "helper/tree.h"
+
+void superseded_publish(struct instance *instance)
+{
+	for (struct generation *g = instance->newest; g; g = g->older)
+		atomic_store(&g->page->superseded, g != instance->newest);
+}
+
+/* The number that a text begins with, and that ends there; 0: none that could be a pid. */
+static pid_t parse_pid(const char *text)
+{
+	long pid = 0;
+	while (isspace((unsigned char)*text))
+		text++;
+	for (; isdigit((unsigned char)*text); text++)
+		if ((pid = pid * 10 + (*text - '0')) > INT32_MAX)
+			return 0;
+	return isalnum((unsigned char)*text) ? 0 : (pid_t)pid;
+}
+
+/*
+ * The pid in the file, or 0.  Opened twice: the first descriptor can do nothing but say what it is,
+ * so no device, pipe or link of the daemon's is ever opened.
+ */
+static pid_t read_pid(int directory, const char *name)
+{
+	char path[40], text[32] = "";
+	struct stat status;
+	CLEANUP(fd_close) int at = openat(directory, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	if (at < 0 || fstat(at, &status) < 0 || !S_ISREG(status.st_mode) || status.st_size < 1 ||
+	        status.st_size > MOULT_PID_FILE_MOST)
+		return 0;
+	if (pidfile_is(&status))
+		return getpid();
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", at);
+	CLEANUP(fd_close) int fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	if (fd < 0 || read(fd, text, sizeof(text) - 1) < 1)
+		return 0;
+	return parse_pid(text);
+}
+
+/* In another pid namespace the same number is another process, or the same in each generation. */
+static bool counts_as_we_do(pid_t pid)
+{
+	char path[40];
+	struct stat theirs, ours;
+	snprintf(path, sizeof(path), "/proc/%d/ns/pid", pid);
+	return stat(path, &theirs) == 0 && stat("/proc/self/ns/pid", &ours) == 0 &&
+	       theirs.st_dev == ours.st_dev && theirs.st_ino == ours.st_ino;
+}
+
+static bool lives(pid_t pid)
+{
+	char state;
+	pid_t parent;
+	return tree_stat(pid, &state, &parent) == 0 && state != 'Z' && state != 'X';
+}
+
+bool superseded_has_file(const struct instance *instance, const struct generation *generation,
+        pid_t asker, const struct moult_request *request, int directory)
+{
+	const struct sockaddr_un *un = (const struct sockaddr_un *)&request->address;
+	size_t length = strnlen(un->sun_path, sizeof(un->sun_path));
+	if (directory < 0 || un->sun_family != AF_UNIX || length == 0 ||
+	        length == sizeof(un->sun_path) || memchr(un->sun_path, '/', length) ||
+	        generation == instance->newest || !counts_as_we_do(asker))
+		return false;
+	pid_t pid = read_pid(directory, un->sun_path);
+	if (pid <= 0)
+		return false;
+	if (pid == getpid()) /* the launcher's own */
+		return true;
+	for (const struct generation *g = instance->newest; g != generation; g = g->older)
+		if (pid != g->keeper && tree_has(g->keeper, pid))
+			return lives(pid);
+	return false;
+}

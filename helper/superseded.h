@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Generations that a newer one is beside, and the pid file that is the newer one's by now.
+ *
+ * Most daemons remove their pid file by its name when they end.  Without another instance beside
+ * them that is right; here the file may have been written anew, and whoever reads it (init scripts,
+ * logrotate, monitoring) would find nothing.
+ */
+#pragma once
+
+#include "helper/instance.h"
+
+/* Tells each generation whether there is a newer one. To be called when one has come or gone. */
+void superseded_publish(struct instance *instance);
+
+/*
+ * A process of `generation` is about to remove what `request` names in `directory` (-1: none came
+ * along): is that the pid file of a newer one?  It begins with the number of a living process of
+ * that.  Nothing that the process says or wrote is believed, nothing but a small regular file is
+ * opened.
+ */
+bool superseded_has_file(const struct instance *instance, const struct generation *generation,
+        pid_t asker, const struct moult_request *request, int directory);
