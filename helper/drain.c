@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/wait.h>
 
 #include "helper/audit.h"
 #include "helper/control_server.h"
@@ -223,6 +224,19 @@ void drain_kill(struct generation *generation)
 	generation->drain.fire = kill_again;
 	generation->drain.context = generation;
 	kill_again(generation);
+}
+
+void drain_await_kill(const struct generation *generation, nanoseconds patience)
+{
+	nanoseconds deadline = after(patience);
+	struct timespec pause = {.tv_nsec = MILLISECOND};
+	siginfo_t info = {0};
+	while (generation->keeper && now() < deadline &&
+	        waitid(P_PID, (id_t)generation->keeper, &info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+	        !info.si_pid) {
+		tree_signal(generation->keeper, SIGKILL);
+		nanosleep(&pause, NULL);
+	}
 }
 
 /*

@@ -31,5 +31,11 @@ void drain_stop(struct generation *generation, nanoseconds patience);
 /* SIGKILL to every process, at once and until none is left. */
 void drain_kill(struct generation *generation);
 
+/*
+ * Waits for the end of one that drain_kill() has been called for, which the supervisor is told of
+ * as ever.  What survives SIGKILL for so long is inside a system call, and does nothing more.
+ */
+void drain_await_kill(const struct generation *generation, nanoseconds patience);
+
 /* Counts once, now: ->connections. 0 or -errno. *ret_quiet: also nothing is in flight or queued. */
 int drain_count(struct instance *instance, struct generation *generation, bool *ret_quiet);

@@ -57,6 +57,9 @@ const char options_help[] =
         "                             --drain-timeout is 5s unless given), then the next\n"
         "                             one starts; clients wait in the queue meanwhile\n"
         "      --restart=WHEN       no, on-failure or always (default: no)\n"
+        "      --aside=PATH         a pid or lock file, put aside while the next one starts and\n"
+        "                           back if it fails; may be repeated (an upgrade that names any\n"
+        "                           replaces the list, --aside= empties it)\n"
         "  -q, --quiet              say only what went wrong\n"
         "  -v, --verbose            say more\n"
         "\n"
@@ -87,6 +90,7 @@ enum key {
 	KEY_MAX_DRAINING,
 	KEY_NO_OVERLAP,
 	KEY_RESTART,
+	KEY_ASIDE,
 	KEY_QUIET,
 	KEY_VERBOSE,
 	KEY_WAIT,
@@ -94,7 +98,6 @@ enum key {
 	KEY_WATCH,
 	KEY_NOW,
 	KEY_HELP,
-	KEY_LATER, /* belongs to a later version */
 };
 
 enum {
@@ -124,6 +127,7 @@ static const struct known {
         {"kill-after", 0, required_argument, RUN | UPGRADE, KEY_KILL_AFTER},
         {"max-draining", 0, required_argument, RUN | UPGRADE, KEY_MAX_DRAINING},
         {"restart", 0, required_argument, RUN | UPGRADE, KEY_RESTART},
+        {"aside", 0, required_argument, RUN | UPGRADE, KEY_ASIDE},
         {"quiet", 'q', no_argument, RUN | UPGRADE, KEY_QUIET},
         {"verbose", 'v', no_argument, RUN | UPGRADE, KEY_VERBOSE},
         {"wait", 0, no_argument, UPGRADE, KEY_WAIT},
@@ -132,7 +136,6 @@ static const struct known {
         {"now", 0, no_argument, STOP, KEY_NOW},
         {"help", 0, no_argument, RUN | UPGRADE | STATUS | LIST | STOP, KEY_HELP},
         {"no-overlap", 0, no_argument, RUN | UPGRADE, KEY_NO_OVERLAP},
-        {"aside", 0, required_argument, RUN | UPGRADE, KEY_LATER},
 };
 
 /* What getopt returns for the option at this index of the table; above every letter. */
@@ -181,21 +184,30 @@ static int string_replace(char **string, const char *text, const struct complain
 	return 0;
 }
 
-static void command_free(char **command)
+static void words_free(char **words)
 {
-	for (char **word = command; command && *word; word++)
+	for (char **word = words; words && *word; word++)
 		free(*word);
-	free(command);
+	free(words);
 }
 
-static char **command_copy(char *const *words, size_t count)
+static size_t words_count(char *const *words)
+{
+	size_t count = 0;
+
+	while (words && words[count])
+		count++;
+	return count;
+}
+
+static char **words_copy(char *const *words, size_t count)
 {
 	char **copy = calloc(count + 1, sizeof *copy);
 
 	for (size_t i = 0; copy && i < count; i++) {
 		copy[i] = strdup(words[i]);
 		if (!copy[i]) {
-			command_free(copy);
+			words_free(copy);
 			return NULL;
 		}
 	}
@@ -205,8 +217,10 @@ static char **command_copy(char *const *words, size_t count)
 void settings_deinit(struct settings *settings)
 {
 	string_free(&settings->ready_command);
-	command_free(settings->command);
+	words_free(settings->command);
 	settings->command = NULL;
+	words_free(settings->aside);
+	settings->aside = NULL;
 }
 
 int settings_copy(struct settings *to, const struct settings *from)
@@ -215,21 +229,17 @@ int settings_copy(struct settings *to, const struct settings *from)
 
 	copy.ready_command = NULL;
 	copy.command = NULL;
-	if (from->ready_command) {
+	copy.aside = NULL;
+	if (from->ready_command)
 		copy.ready_command = strdup(from->ready_command);
-		if (!copy.ready_command)
-			return -ENOMEM;
-	}
-	if (from->command) {
-		size_t count = 0;
-
-		while (from->command[count])
-			count++;
-		copy.command = command_copy(from->command, count);
-		if (!copy.command) {
-			settings_deinit(&copy);
-			return -ENOMEM;
-		}
+	if (from->command)
+		copy.command = words_copy(from->command, words_count(from->command));
+	if (from->aside)
+		copy.aside = words_copy(from->aside, words_count(from->aside));
+	if (!copy.ready_command != !from->ready_command || !copy.command != !from->command ||
+	        !copy.aside != !from->aside) {
+		settings_deinit(&copy);
+		return -ENOMEM;
 	}
 	*to = copy;
 	return 0;
@@ -343,6 +353,32 @@ static int take_restart(enum restart_policy *policy, const char *text, const str
 	return 0;
 }
 
+/* The first one begins a new list. */
+static int take_aside(struct options *options, const char *path, const struct complaint *to)
+{
+	struct settings *settings = &options->settings;
+	size_t count = 0;
+	char **list;
+
+	if (!options->aside_named) {
+		words_free(settings->aside);
+		settings->aside = NULL;
+		options->aside_named = true;
+	}
+	if (!*path)
+		return 0;
+	if (path[strlen(path) - 1] == '/')
+		return complain(to, "--aside=%s: a directory cannot be put aside", path);
+	count = words_count(settings->aside);
+	list = reallocarray(settings->aside, count + 2, sizeof *list);
+	if (!list)
+		return out_of_memory(to);
+	settings->aside = list;
+	list[count] = strdup(path);
+	list[count + 1] = NULL;
+	return list[count] ? 0 : out_of_memory(to);
+}
+
 static int take_log(bool *to_syslog, const char *text, const struct complaint *to)
 {
 	if (strcmp(text, "stderr") && strcmp(text, "syslog"))
@@ -388,16 +424,16 @@ static int take_option(struct options *options, const struct known *option, cons
 		return 0;
 	case KEY_NO_OVERLAP: settings->no_overlap = true; return 0;
 	case KEY_RESTART: return take_restart(&settings->restart, text, to);
+	case KEY_ASIDE: return take_aside(options, text, to);
 	case KEY_QUIET: options->level = LOG_LEVEL_ERROR; return 0;
 	case KEY_VERBOSE: options->level = LOG_LEVEL_DEBUG; return 0;
 	case KEY_WAIT: options->wait = true; return 0;
 	case KEY_JSON: options->json = true; return 0;
 	case KEY_WATCH: options->watch = true; return 0;
 	case KEY_NOW: options->now = true; return 0;
-	case KEY_HELP: options->help = true; return 0;
-	case KEY_LATER: break;
+	case KEY_HELP: options->help = true; break;
 	}
-	return complain(to, "--%s: not available in this version", option->name);
+	return 0;
 }
 
 /* The options of one verb in getopt's form. */
@@ -478,10 +514,10 @@ static int take_command(
 
 	if (!words[0][0])
 		return complain(to, "the program's name is empty");
-	command = command_copy(words, (size_t)count);
+	command = words_copy(words, (size_t)count);
 	if (!command)
 		return out_of_memory(to);
-	command_free(settings->command);
+	words_free(settings->command);
 	settings->command = command;
 	return 0;
 }

@@ -36,13 +36,15 @@ struct settings {
 	enum restart_policy restart;
 	int max_draining;
 	bool no_overlap; /* the next generation starts when nothing of the old one is left */
+	char **aside;    /* NULL: none; else NULL-terminated: helper/aside.h */
 	char **command;  /* NULL-terminated; for upgrade NULL means "as before" */
 };
 
 struct options {
 	struct settings settings;
-	char *name;     /* -n, or upgrade/status/stop's argument; run: the program's base name */
-	char *pid_file; /* NULL: none */
+	char *name;       /* -n, or upgrade/status/stop's argument; run: the program's base name */
+	char *pid_file;   /* NULL: none */
+	bool aside_named; /* --aside has been read: the list is no longer the instance's */
 	bool background;
 	bool syslog;
 	enum log_level level;

@@ -15,6 +15,7 @@
 #include <sys/signalfd.h>
 #include <sys/wait.h>
 
+#include "helper/aside.h"
 #include "helper/background.h"
 #include "helper/channel.h"
 #include "helper/closing.h"
@@ -459,8 +460,10 @@ static void request_upgrade(struct control_client *client, int count, char **wor
 			        client, VERB_UPGRADE, options.wait, attached_level(&options));
 		int result = upgrade_begin(UPGRADE_REQUESTED, &options.settings);
 		if (result < 0) {
-			log_error(
-			        "the next generation could not be started: %s", strerror(-result));
+			snprintf(text, sizeof(text), "the next generation could not be started: %s",
+			        strerror(-result));
+			log_error("%s", text);
+			count_refused(text, now());
 			control_finish(VERB_UPGRADE, options.wait, EXIT_FAILED);
 			if (!instance.current)
 				schedule_restart();
@@ -664,6 +667,7 @@ int supervisor_run(const struct options *options)
 	if (!status)
 		status = set_up(options);
 	if (!status) {
+		aside_recover(options->name, options->settings.aside);
 		int result = upgrade_begin(UPGRADE_START, &instance.settings);
 		if (result < 0) {
 			log_error("cannot start %s: %s", instance.settings.command[0],

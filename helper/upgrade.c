@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/wait.h>
 
+#include "helper/aside.h"
 #include "helper/drain.h"
 #include "helper/hints.h"
 #include "helper/log.h"
@@ -210,6 +211,7 @@ static void probation_over(void *context)
 	(void)context;
 	for (uint32_t i = 0; i < state.instance->store.count; i++)
 		listener_forget_options(instance_listener(state.instance, i));
+	aside_keep();
 	begin_drain_of_old(state.generation);
 	state.instance->upgrades.last_generation = state.generation->id;
 	finish(EXIT_DONE);
@@ -436,6 +438,18 @@ static int start(struct generation *generation)
 	return loop_watch(&generation->reports);
 }
 
+/* Beside a generation that serves the next one may find files in its way; else none is in it. */
+static int make_room(const struct settings *settings)
+{
+	char complaint[400];
+	if (!state.instance->current)
+		return 0;
+	int result = aside_begin(state.instance, settings->aside, complaint, sizeof(complaint));
+	if (result < 0)
+		log_error("%s; generation %u still serves", complaint, state.instance->current->id);
+	return result;
+}
+
 static int begin(const struct settings *settings)
 {
 	struct instance *instance = state.instance;
@@ -453,8 +467,11 @@ static int begin(const struct settings *settings)
 	superseded_publish(instance);
 	for (uint32_t i = 0; i < instance->store.count; i++)
 		listener_remember_mode(instance_listener(instance, i));
-	int result = start(generation);
+	int result = make_room(settings);
+	if (result == 0)
+		result = start(generation);
 	if (result < 0 && !generation->keeper) {
+		aside_put_back();
 		instance->newest = generation->older;
 		instance->next = NULL;
 		state.generation = NULL;
@@ -593,6 +610,7 @@ void upgrade_generation_gone(struct generation *generation)
 	}
 	if (state.kind == UPGRADE_REQUESTED)
 		close_its_own(generation);
+	aside_put_back();
 	if (state.succession.former_id && !state.succession.returns) {
 		state.succession.returns = true;
 		state.phase = YIELDING; /* as soon as it is off the list */
@@ -627,6 +645,12 @@ void upgrade_abandon(void)
 	else if (state.phase == YIELDING)
 		yield_abandon(state.instance);
 	succession_deinit(&state.succession);
+	if (state.generation && state.generation->state == GENERATION_STOPPING) {
+		/* The current one is told to end next, and will want to find its own files. */
+		drain_await_kill(state.generation, SECOND);
+		aside_put_back();
+	} else
+		aside_keep();
 	state.instance->next = NULL;
 	state.phase = IDLE;
 	state.generation = NULL;
