@@ -12,6 +12,11 @@ from collections.abc import Callable
 from harness.daemons import Setting
 
 
+# Half a request, and what is in the answer: for `half` and `answer` of those that speak HTTP.
+HTTP_HALF = (b"GET / HTTP/1.1\r\nHost: loc", b"alhost\r\nConnection: close\r\n\r\n")
+HTTP_ANSWER = b"GEN @TAG@ "
+
+
 def unknown_option(daemon, setting):
     """A new version that fails at its start: the same program with an option that it has not."""
     return [*daemon.command(setting, "bad"), "--no-such-option-anywhere"]
@@ -40,7 +45,7 @@ class Daemon:
     answer: bytes = b""  # what the answer to it has in it; "@TAG@" stands for the tag
     download: str = ""  # HTTP path of some megabytes, fetched slowly
 
-    run: tuple = ()  # options of `moult run`
+    run: tuple | Callable = ()  # options of `moult run`, or (setting) -> such
     failing: Callable = unknown_option  # (daemon, setting) -> a command line that fails
     refused: str = ""  # a part of what moult says when it refuses to upgrade it (Go, static)
 
@@ -50,4 +55,9 @@ class Daemon:
     log: Callable[[Setting], str] = lambda setting: ""  # grows; is neither rewound nor truncated
 
     notes: str = ""  # for the table: what has to be set, what cannot be expected
+    conflicts: frozenset = frozenset()  # words: two with one in common cannot be installed together
     fast: bool = False  # one of those that are tried in each run of the tests
+
+    def but(self, name, **changes):
+        """The same daemon otherwise set up."""
+        return dataclasses.replace(self, name=name, **changes)

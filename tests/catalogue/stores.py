@@ -90,9 +90,59 @@ def mariadb_load(setting):
             "farewell": escaped(packet(0, b"\1"))}
 
 
+def redis(setting, tag):
+    return ["redis-server", setting.fill_in("redis.conf", tag)]
+
+
+def redis_unix(setting, tag):
+    return [*redis(setting, tag), "--port", "0", "--unixsocket", str(setting.socket)]
+
+
+def redis_load(setting):
+    return {"send": r"INFO server\r\n", "until": r"\r\n\r\n", "expect_prefix": "$",
+            "tag_after": f"config_file:{setting.directory}/", "tag_before": "-redis.conf"}
+
+
+def memcached(setting, tag):
+    """The only number of ours in its answers is the limit of connections."""
+    return ["memcached", "-u", "nobody", "-l", "127.0.0.1", "-p", str(setting.port), "-t", "2",
+            "-c", str(1000 + int(tag[1:]) if tag[1:].isdigit() else 1000)]
+
+
+def memcached_unix(setting, tag):
+    return [*memcached(setting, tag), "-s", str(setting.socket)]
+
+
+def memcached_load(setting):
+    del setting
+    return {"send": r"stats settings\r\n", "until": r"END\r\n", "expect_prefix": "STAT ",
+            "tag_after": "STAT maxconns ", "tag_before": r"\r"}
+
+
+def at_socket(setting):
+    return f"unix:{setting.socket}"
+
+
+REDIS = Daemon(
+    "redis", ("redis-server",), "one process, epoll", redis, load=redis_load, rate=500,
+    half=(b"INFO ser", b"ver\r\n"), answer=b"@TAG@-redis.conf",
+    log=lambda setting: str(setting.directory / "redis.log"),
+    notes="the data in memory is the old one's", fast=True)
+MEMCACHED = Daemon(
+    "memcached", ("memcached",), "one process, 2 threads", memcached, load=memcached_load,
+    rate=500, tag=lambda tag: f"100{tag[1:]}", half=(b"stats set", b"tings\r\n"),
+    answer=b"STAT maxconns @TAG@\r", notes="the data in memory is the old one's", fast=True)
+
+
 NO_OVERLAP = ("--no-overlap", "--kill-after=1m", "--ready=notify")
 
 DAEMONS = [
+    REDIS,
+    REDIS.but("redis, UNIX socket", command=redis_unix, address=at_socket,
+              sockets=lambda setting: (setting.socket,)),
+    MEMCACHED,
+    MEMCACHED.but("memcached, UNIX socket", command=memcached_unix, address=at_socket,
+                  sockets=lambda setting: (setting.socket,)),
     Daemon(
         name="PostgreSQL",
         packages=("postgresql",),

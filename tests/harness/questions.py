@@ -48,8 +48,9 @@ class Question:
 class Result(dict):
     """What the checks of harness.load ask of a report."""
 
-    def __init__(self, answered, in_flight, losses, tags):
-        super().__init__(answered=answered, in_flight=in_flight, persistent={"in_flight": 0})
+    def __init__(self, answered, in_flight, losses, tags, longest):
+        super().__init__(answered=answered, in_flight=in_flight, persistent={"in_flight": 0},
+                         latency_ms={"max": longest})
         self.losses, self.tags = losses, tags
 
     def explain(self):
@@ -62,6 +63,7 @@ class Questions:
     def __init__(self, address, kinds, rate):
         self.address, self.kinds, self.rate = address, kinds, rate
         self.answered, self.losses, self.tags, self.failure = 0, {}, {}, None
+        self.longest = 0.0  # ms
         self.open, self.done = {}, threading.Event()
         self.poll = select.epoll()
         self.thread = threading.Thread(target=self._run, daemon=True)
@@ -89,7 +91,8 @@ class Questions:
         self.thread.join()
 
     def _result(self):
-        return Result(self.answered, len(self.open), dict(self.losses), dict(self.tags))
+        return Result(self.answered, len(self.open), dict(self.losses), dict(self.tags),
+                      self.longest)
 
     def _run(self):
         try:
@@ -132,6 +135,7 @@ class Questions:
     def _answer(self, question, tag):
         question.tag, question.ended = tag, time.monotonic()
         self.answered += 1
+        self.longest = max(self.longest, 1000 * question.ended - question.started / 1e6)
         entry = self.tags.setdefault(tag, {"answered": 0, "last_started_ns": 0})
         entry["answered"] += 1
         entry["last_started_ns"] = max(entry["last_started_ns"], question.started)
