@@ -649,3 +649,33 @@ def test_databases_from_debian(moult, load, port, directory, daemon, local):
     client.wait_answers(30, "g6")
     assert_nothing_lost(client.stop())
     instance.stop()
+
+
+@pytest.mark.daemons
+def test_a_store_keeps_its_state(moult, load, port, directory):
+    """redis writes its data when it ends, and reads it when it starts: two of it would disagree."""
+    command = ["redis-server", "--bind", "127.0.0.1", "--port", str(port), "--dir",
+               str(directory), "--save", "3600 1", "--daemonize", "no"]
+    instance = moult().run("--no-overlap", "--kill-after=1m", command=command)
+
+    def say(words, until):
+        with socket.create_connection(("127.0.0.1", port), 10) as client:
+            client.sendall(words)
+            answer = b""
+            while not answer.endswith(until):
+                data = client.recv(4096)
+                assert data, answer
+                answer += data
+            return answer
+    say(b"SET skin old.\r\n", b"OK\r\n")
+    client = load(f"127.0.0.1:{port}", rate=200, send=r"GET skin\r\n", until=r".\r\n",
+                  tag_after=r"\n", tag_before=".", sources=0)
+    client.wait_answers(30, "old")
+    for value in ("newer", "newest"):
+        say(f"SET skin {value}.\r\n".encode(), b"OK\r\n")
+        instance.upgrade()
+        client.wait_answers(30, value)
+    result = client.stop()
+    assert_nothing_lost(result)
+    assert list(result.tags) == ["old", "newer", "newest"]
+    instance.stop()
