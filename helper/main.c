@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "helper/check.h"
 #include "helper/client.h"
 #include "helper/options.h"
 #include "helper/supervisor.h"
@@ -19,9 +20,10 @@ static const struct {
         {"status", VERB_STATUS},
         {"list", VERB_LIST},
         {"stop", VERB_STOP},
+        {"check", VERB_CHECK},
 };
 
-static const char usage[] = "usage: moult run|upgrade|status|list|stop [OPTIONS] ...\n"
+static const char usage[] = "usage: moult run|upgrade|status|list|stop|check [OPTIONS] ...\n"
                             "       moult --help\n";
 
 /*
@@ -60,6 +62,8 @@ static int dispatch(enum verb verb, struct options *options, int word_count, cha
 		log_open(options->syslog, options->level, options->name);
 		return supervisor_run(options);
 	}
+	if (verb == VERB_CHECK)
+		return check_run(options->settings.command, options->json);
 	if (verb == VERB_LIST)
 		return client_list();
 	if (options->name_word >= 0) {

@@ -23,6 +23,7 @@ const char options_help[] =
         "       moult status [NAME] [--json] [--watch]\n"
         "       moult list\n"
         "       moult stop [NAME] [--now]\n"
+        "       moult check [--json] [--] PROGRAM [ARG...]\n"
         "       moult --help | --version\n"
         "\n"
         "Zero-downtime upgrades of unmodified daemons.\n"
@@ -32,6 +33,7 @@ const char options_help[] =
         "  status    generations, connections, listeners, the last upgrade\n"
         "  list      the running instances\n"
         "  stop      drain the current generation, then end\n"
+        "  check     can PROGRAM be upgraded?  says what is in the way and what to do\n"
         "\n"
         "Without NAME: the only running instance.\n"
         "\n"
@@ -66,13 +68,14 @@ const char options_help[] =
         "Options of upgrade:   --wait   return when the old generation is gone\n"
         "Options of status:    --json   for programs      --watch   repeat every second\n"
         "Options of stop:      --now    do not drain\n"
+        "Options of check:     --json   for programs\n"
         "\n"
         "Times: 500ms, 30s, 5m, 1h, infinity.  Signals: TERM, SIGTERM, 15.\n"
         "Signals to the launcher: HUP upgrade, TERM stop with drain, INT and QUIT stop now,\n"
         "USR1 log the status.\n"
         "\n"
         "Exit status: 0 done; 1 the upgrade failed and the current generation still serves\n"
-        "(--no-overlap: the old program, started again);\n"
+        "(--no-overlap: the old program, started again), or what was checked cannot be upgraded;\n"
         "2 usage; 3 no such instance; 75 another upgrade is running; 126 the program cannot be\n"
         "executed; 127 it was not found.\n";
 
@@ -106,6 +109,7 @@ enum {
 	STATUS = 1 << VERB_STATUS,
 	LIST = 1 << VERB_LIST,
 	STOP = 1 << VERB_STOP,
+	CHECK = 1 << VERB_CHECK,
 };
 
 static const struct known {
@@ -131,10 +135,10 @@ static const struct known {
         {"quiet", 'q', no_argument, RUN | UPGRADE, KEY_QUIET},
         {"verbose", 'v', no_argument, RUN | UPGRADE, KEY_VERBOSE},
         {"wait", 0, no_argument, UPGRADE, KEY_WAIT},
-        {"json", 0, no_argument, STATUS, KEY_JSON},
+        {"json", 0, no_argument, STATUS | CHECK, KEY_JSON},
         {"watch", 0, no_argument, STATUS, KEY_WATCH},
         {"now", 0, no_argument, STOP, KEY_NOW},
-        {"help", 0, no_argument, RUN | UPGRADE | STATUS | LIST | STOP, KEY_HELP},
+        {"help", 0, no_argument, RUN | UPGRADE | STATUS | LIST | STOP | CHECK, KEY_HELP},
         {"no-overlap", 0, no_argument, RUN | UPGRADE, KEY_NO_OVERLAP},
 };
 
@@ -147,6 +151,7 @@ static const char *const verb_names[] = {
         [VERB_STATUS] = "status",
         [VERB_LIST] = "list",
         [VERB_STOP] = "stop",
+        [VERB_CHECK] = "check",
 };
 
 /* Where a complaint goes; complain() returns -EINVAL for the caller to pass on. */
@@ -450,7 +455,7 @@ static void reader_init(struct reader *reader, enum verb verb)
 	*reader = (struct reader){0};
 	letter = reader->letters;
 	/* '+': stop at the program. '-': other words are returned as they come. */
-	*letter++ = verb == VERB_RUN ? '+' : '-';
+	*letter++ = verb == VERB_RUN || verb == VERB_CHECK ? '+' : '-';
 	*letter++ = ':';
 	for (size_t i = 0; i < COUNT(known_options); i++) {
 		const struct known *option = &known_options[i];
@@ -564,11 +569,11 @@ static int read_words(
 			return r;
 	}
 
-	if (verb == VERB_RUN || verb == VERB_UPGRADE) {
+	if (verb == VERB_RUN || verb == VERB_UPGRADE || verb == VERB_CHECK) {
 		if (optind < argc)
 			return take_command(&options->settings, argv + optind, argc - optind, to);
-		if (verb == VERB_RUN)
-			return complain(to, "run: which program?");
+		if (verb != VERB_UPGRADE)
+			return complain(to, "%s: which program?", verb_names[verb]);
 		if (argc > 1 && !strcmp(argv[argc - 1], "--"))
 			return complain(to, "--: which program?");
 	}

@@ -50,13 +50,13 @@ struct options {
 	enum log_level level;
 	bool help;     /* --help: nothing after it was read */
 	bool wait;     /* upgrade --wait */
-	bool json;     /* status --json */
+	bool json;     /* status, check --json */
 	bool watch;    /* status --watch */
 	bool now;      /* stop --now */
 	int name_word; /* upgrade, status, stop: which word was the name; -1: none */
 };
 
-enum verb { VERB_RUN, VERB_UPGRADE, VERB_STATUS, VERB_LIST, VERB_STOP };
+enum verb { VERB_RUN, VERB_UPGRADE, VERB_STATUS, VERB_LIST, VERB_STOP, VERB_CHECK };
 
 /*
  * Fills in the defaults, then reads argv (the words after the verb) for that verb.  For upgrade,

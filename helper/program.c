@@ -10,13 +10,19 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "helper/inspect.h"
+#include "helper/lookup.h"
 #include "helper/util.h"
+
+static int find(const char *name, char *path, size_t size)
+{
+	const struct lookup lookup = {.path = getenv("PATH"), .root = ""};
+	return lookup_program(&lookup, name, path, size);
+}
 
 int program_keep(const char *name)
 {
 	char path[PATH_MAX];
-	if (inspect_find(name, path, sizeof(path)) < 0)
+	if (find(name, path, sizeof(path)) < 0)
 		return -1;
 	return open(path, O_PATH | O_CLOEXEC);
 }
@@ -36,7 +42,7 @@ bool program_is_replaced(int kept, const char *name)
 	struct stat before, after;
 	if (kept < 0 || fstat(kept, &before) < 0)
 		return false;
-	if (inspect_find(name, path, sizeof(path)) == 0 && stat(path, &after) == 0 &&
+	if (find(name, path, sizeof(path)) == 0 && stat(path, &after) == 0 &&
 	        before.st_dev == after.st_dev && before.st_ino == after.st_ino)
 		return false;
 	return is_elf(kept);

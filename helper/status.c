@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "helper/drain.h"
+#include "helper/json.h"
 #include "helper/tree.h"
 
 static const char *state_name(enum instance_state state)
@@ -47,20 +48,6 @@ static size_t process_count(const struct generation *generation)
 	size_t count = processes.count;
 	pid_set_deinit(&processes);
 	return count;
-}
-
-static void json_string(FILE *out, const char *text)
-{
-	fputc('"', out);
-	for (const unsigned char *c = (const unsigned char *)text; *c; c++) {
-		if (*c == '"' || *c == '\\')
-			fprintf(out, "\\%c", *c);
-		else if (*c < ' ' || *c >= 127) /* a byte of unknown encoding is shown as Latin-1 */
-			fprintf(out, "\\u%04x", *c);
-		else
-			fputc(*c, out);
-	}
-	fputc('"', out);
 }
 
 static void json_generation(FILE *out, struct instance *instance, struct generation *g)

@@ -372,6 +372,12 @@ static void upgrade_over(enum upgrade_kind kind, int status)
 		after_the_end(true);
 }
 
+static bool cannot_be_reached(enum inspect_verdict verdict)
+{
+	return verdict == INSPECT_STATIC || verdict == INSPECT_SECURE ||
+	       verdict == INSPECT_HIDDEN || verdict == INSPECT_ELSEWHERE;
+}
+
 /* Why it cannot even be tried: a line for the operator, and the exit status; 0: it can. */
 static int refusal(const struct settings *settings, char *text, size_t size)
 {
@@ -382,7 +388,7 @@ static int refusal(const struct settings *settings, char *text, size_t size)
 		return EXIT_FAILED;
 	}
 	const struct generation *only = instance.current ? instance.current : instance.next;
-	if (instance.verdict == INSPECT_STATIC || instance.verdict == INSPECT_SECURE ||
+	if (cannot_be_reached(instance.verdict) ||
 	        (instance.verdict == INSPECT_GO && only && !only->held)) {
 		snprintf(text, size, "moult: %s: %s", instance.options->name,
 		        instance.verdict_reason);
@@ -403,15 +409,14 @@ static int refusal(const struct settings *settings, char *text, size_t size)
 		        instance.verdict_reason[0] ? ": " : "", instance.verdict_reason);
 		return EXIT_FAILED;
 	}
-	int result = inspect_program(settings->command[0], &verdict, reason, sizeof(reason));
+	int result = inspect_command(settings->command, &verdict, reason, sizeof(reason));
 	const char *who = instance.current ? "; the current generation still serves" : "";
 	if (result < 0) {
-		snprintf(text, size, "moult: %s: %s cannot be executed: %s%s",
-		        instance.options->name, settings->command[0], strerror(-result), who);
+		snprintf(text, size, "moult: %s: %s%s", instance.options->name, reason, who);
 		return result == -ENOENT || result == -ENOTDIR ? EXIT_NOT_FOUND
 		                                               : EXIT_CANNOT_EXECUTE;
 	}
-	if (verdict == INSPECT_FOREIGN || verdict == INSPECT_STATIC || verdict == INSPECT_SECURE) {
+	if (verdict == INSPECT_FOREIGN || cannot_be_reached(verdict)) {
 		snprintf(text, size, "moult: %s: %s%s", instance.options->name, reason, who);
 		return verdict == INSPECT_FOREIGN ? EXIT_CANNOT_EXECUTE : EXIT_FAILED;
 	}
@@ -587,11 +592,10 @@ static int watch_signals(void)
 /* Says at once what will not work, and starts it anyway: it runs as it would without us. */
 static int inspect(void)
 {
-	const char *program = instance.settings.command[0];
-	int result = inspect_program(program, &instance.verdict, instance.verdict_reason,
-	        sizeof(instance.verdict_reason));
+	int result = inspect_command(instance.settings.command, &instance.verdict,
+	        instance.verdict_reason, sizeof(instance.verdict_reason));
 	if (result < 0) {
-		log_error("%s cannot be executed: %s", program, strerror(-result));
+		log_error("%s", instance.verdict_reason);
 		return result == -ENOENT || result == -ENOTDIR ? EXIT_NOT_FOUND
 		                                               : EXIT_CANNOT_EXECUTE;
 	}
