@@ -1,0 +1,460 @@
+# SPDX-License-Identifier: MIT
+"""`moult check`: what is said of a command before it is ever run, and that upgrades agree."""
+
+import json
+import os
+import pathlib
+import random
+import shutil
+import struct
+import subprocess
+
+import pytest
+
+from harness import build
+from harness.build import program
+from harness.network import ask
+
+NOBODY = 65534
+
+
+def run_check(*words, moult=build.MOULT, **options):
+    return subprocess.run([str(moult), "check", *map(str, words)], capture_output=True, text=True,
+                          stdin=subprocess.DEVNULL, timeout=30, **options)
+
+
+def check(*command, **options):
+    """The JSON object; its result and the exit status must say the same."""
+    result = run_check("--json", "--", *command, **options)
+    assert result.stderr == "", result.stderr
+    answer = json.loads(result.stdout)
+    assert result.returncode == {"yes": 0, "no": 1}[answer["result"]], result
+    return answer
+
+
+def refusals(answer):
+    return [f["id"] for f in answer["findings"] if f["severity"] == "refused"]
+
+
+def ids(answer, severity=None):
+    return [f["id"] for f in answer["findings"] if severity in (None, f["severity"])]
+
+
+def kinds(answer):
+    return [step["kind"] for step in answer["chain"]]
+
+
+def compile_program(directory, name, source="int main(void) { return 0; }\n", *options,
+                    compiler="cc"):
+    path = directory / f"{name}.c"
+    path.write_text(source)
+    subprocess.run([compiler, "-O2", "-D_GNU_SOURCE", "-o", str(directory / name), str(path),
+                    *options], check=True, capture_output=True, text=True)
+    return directory / name
+
+
+def script(directory, name, text):
+    path = directory / name
+    path.write_text(text)
+    path.chmod(0o755)
+    return path
+
+
+# ---- what the program is ----
+
+def test_a_real_daemon_is_fine():
+    answer = check("nginx", "-g", "daemon off;")
+    assert answer["result"] == "yes" and answer["program"] == "nginx"
+    assert answer["path"] == shutil.which("nginx")
+    assert answer["chain"] == [{"path": answer["path"], "kind": "program"}]
+    assert ids(answer) == ["loads", "libc"]
+    text = run_check("nginx")
+    assert text.returncode == 0 and text.stderr == ""
+    assert text.stdout.splitlines()[-1] == "nginx: can be upgraded"
+    assert "glibc" in text.stdout
+
+
+def test_static_programs(directory):
+    """With and without a fixed address: neither has a loader that could preload anything."""
+    for path in (program("waiter-static"),
+                 compile_program(directory, "pie", "int main(void) { return 0; }\n",
+                                 "-static-pie")):
+        answer = check(path)
+        assert refusals(answer) == ["static"], answer
+        assert "statically linked" in answer["findings"][0]["text"]
+        assert answer["findings"][0]["advice"]
+    text = run_check(path)
+    assert text.returncode == 1
+    assert text.stdout.splitlines()[-1].startswith("pie: cannot be upgraded: ")
+
+
+GO = """
+#define NOTE __attribute__((section(".note.x"), used, aligned(4))) static const \\
+        struct { int name, size, type; char owner[4], id[4]; }
+#define INFORMATION __attribute__((section(".go.buildinfo"), used)) static const char
+%s;
+int main(void) { return 0; }
+"""
+
+
+@pytest.mark.parametrize("trace", ['NOTE note = {4, 4, 4, "Go", "abc"}',
+                                   'INFORMATION information[16] = "Go"'], ids=["note", "section"])
+def test_go_even_if_it_is_dynamic(directory, trace):
+    """By what its linker leaves in every program, stripped or not."""
+    path = compile_program(directory, "gone", GO % trace)
+    assert refusals(check(path)) == ["go"]
+    subprocess.run(["strip", path], check=True)
+    assert refusals(check(path)) == ["go"]
+
+
+def test_musl_is_as_good_as_glibc(directory):
+    answer = check(compile_program(directory, "small", compiler="musl-gcc"))
+    assert answer["result"] == "yes"
+    assert [f["text"] for f in answer["findings"] if f["id"] == "libc" and "musl" in f["text"]]
+
+
+def test_another_processor(directory):
+    """Another machine, and another class: told from the first bytes alone."""
+    whole = pathlib.Path(program("waiter")).read_bytes()
+    for name, offset, value in (("machine", 18, struct.pack("<H", 0xf3)), ("class", 4, b"\1")):
+        path = directory / name
+        path.write_bytes(whole[:offset] + value + whole[offset + len(value):])
+        path.chmod(0o755)
+        assert refusals(check(path)) == ["foreign"]
+
+
+def others_moult(directory):
+    """Where every user can read it."""
+    for path in (build.MOULT, build.LIBRARY):
+        shutil.copy(path, directory)
+        (directory / path.name).chmod(0o755)
+    return {"moult": directory / "moult", "user": NOBODY, "group": NOBODY, "extra_groups": []}
+
+
+def test_set_uid_and_file_capabilities(directory):
+    """Refused to whom they change something for, and to nobody else."""
+    other = others_moult(directory)
+    set_uid, capable = directory / "set-uid", directory / "capable"
+    shutil.copy(program("waiter"), set_uid)
+    shutil.copy(program("waiter"), capable)
+    os.chown(set_uid, NOBODY, NOBODY)
+    set_uid.chmod(0o4755)
+    capable.chmod(0o755)
+    subprocess.run(["setcap", "cap_net_bind_service=ep", capable], check=True)
+    assert refusals(check(set_uid)) == ["privileged"]
+    assert check(set_uid, **other)["result"] == "yes"
+    assert refusals(check(capable, **other)) == ["privileged"]
+    assert check(capable)["result"] == "yes"
+    assert refusals(check("su", "-c", "nginx", "root", **other)) == ["privileged"]
+    assert check("su", "-c", "nginx", "root")["result"] == "yes"
+
+
+def test_what_may_not_be_read(directory):
+    path = directory / "secret"
+    shutil.copy(program("waiter"), path)
+    path.chmod(0o711)
+    answer = check(path, **others_moult(directory))
+    assert answer["result"] == "yes" and "unreadable" in ids(answer, "note")
+
+
+# ---- what it does ----
+
+def test_system_calls_of_its_own():
+    """They are in the code, and the C library's are not among the imports."""
+    answer = check(program("raw"))
+    assert refusals(answer) == ["raw-calls"]
+    assert "raw-calls" not in ids(check(program("waiter")))
+
+
+def test_system_calls_of_its_own_beside_the_library_s(directory):
+    """It may never make them: a warning."""
+    source = pathlib.Path(program("raw")).name
+    text = (build.SOURCES / f"{source}.c").read_text()
+    path = compile_program(directory, "both", text + "\nvoid *used = (void *)accept;\n")
+    answer = check(path)
+    assert answer["result"] == "yes" and "raw-calls" in ids(answer, "warning")
+
+
+def test_io_uring_is_a_warning():
+    """Most use it for files; that it accepts through it cannot be seen from outside."""
+    answer = check(program("uring"))
+    assert answer["result"] == "yes" and ids(answer, "warning") == ["io-uring"]
+    assert answer["findings"][-1]["advice"]
+    assert "io-uring" not in ids(check(program("waiter")))
+
+
+REFUSES = """
+#include <stdio.h>
+#include <sys/file.h>
+#include <sys/socket.h>
+int main(void)
+{
+        FILE *file = fopen("/run/refuses.pid", "w");
+        if (!file || flock(fileno(file), LOCK_EX | LOCK_NB))
+                fputs("refuses is already running\\n", stderr);
+        if (flock(open_data("store.lock"), LOCK_EX))
+                return 1;
+        return listen(bind(socket(1, 1, 0), 0, 0), 1);
+}
+"""
+
+
+def test_a_pid_file_that_may_refuse(directory):
+    """A note, with the file; one on the command line is the better guess."""
+    source = REFUSES.replace("int main", "int open_data(const char *name) "
+                             "{ return creat(name, 0600); }\nint main", 1)
+    path = compile_program(directory, "refuses", "#include <fcntl.h>\n" + source)
+    answer = check(path)
+    assert answer["result"] == "yes" and set(ids(answer, "note")) == {"pid-file", "data-lock"}
+    advice = {f["id"]: f["advice"] for f in answer["findings"]}
+    assert "--aside=/run/refuses.pid" in advice["pid-file"]
+    assert "--no-overlap" in advice["data-lock"]
+    assert "already running" in run_check(path).stdout
+    named = check(path, "--pidfile=/tmp/other.pid")
+    assert "--aside=/tmp/other.pid" in json.dumps(named)
+
+
+# ---- from the command line to the program ----
+
+WAITER = "WAITER"
+
+
+@pytest.mark.parametrize("command", [
+    ["env", "-i", "-u", "X", "A=b", WAITER, "--tag"],
+    ["env", "-S", "A=b nice -n 5", WAITER],
+    ["nice", "-5", WAITER, "-x"],
+    ["ionice", "-c", "2", "-n7", WAITER],
+    ["chrt", "-b", "0", WAITER],
+    ["taskset", "-c", "0,1", WAITER],
+    ["nohup", "setsid", "-w", WAITER],
+    ["stdbuf", "-oL", "-e", "0", "timeout", "-k", "5", "--signal=INT", "60", WAITER],
+    ["prlimit", "--nofile=99", "--", WAITER],
+    ["setpriv", "--reuid", "7", "--clear-groups", "--reset-env", WAITER],
+    ["unshare", "-m", "--propagation", "slave", WAITER],
+    ["sh", "-c", "WAITER --tag 'a;b' 2>/dev/null"],
+    ["sh", "-ec", "umask 022; A=1 exec WAITER \"$@\"", "sh"],
+    ["bash", "-c", "exec -- WAITER".replace("-- ", "")],
+    ["runuser", "-u", "nobody", "--", WAITER, "-c", "x"],
+    ["runuser", "-s", "/bin/sh", "nobody", "-c", "exec WAITER --tag x"],
+    ["su", "-s", "/bin/sh", "-c", "WAITER", "nobody"],
+    ["start-stop-daemon", "-S", "-q", "-p", "/run/x.pid", "-x", WAITER, "--", "-p", "80"],
+    ["start-stop-daemon", "--start", "--exec", "/bin/true", "--startas=WAITER"],
+    ["chroot", "--userspec=7:7", "/", WAITER],
+], ids=lambda command: command[0])
+def test_wrappers_are_followed(command):
+    """To the same program, with each step told; the words behind it are its own."""
+    path = program("waiter")
+    answer = check(*(word.replace(WAITER, path) for word in command))
+    assert answer["path"] == path and answer["result"] == "yes", answer
+    assert kinds(answer)[-1] == "program" and set(kinds(answer)[:-1]) == {"wrapper"}
+    assert "doubt" not in ids(answer)
+    static = check(*(word.replace(WAITER, program("waiter-static")) for word in command))
+    assert refusals(static) == ["static"]
+
+
+@pytest.mark.parametrize("command, path", [
+    (["sh", "-c", "cd /x && ./daemon"], "sh"),
+    (["sh", "-c", "if true; then exec cat; fi"], "sh"),
+    (["sh", "-c", "if test -e /x; then\nexec cat\nfi"], "sh"),
+    (["sh", "-c", "cat; ls"], "sh"),
+    (["sh", "-c", "exec $DAEMON"], "sh"),
+    (["sh", "-c", "cat <<END | nc -l 1\nEND"], "sh"),
+    (["sh", "-c", "exec no-such-program-in-the-path"], "sh"),
+    (["env", "--no-such-option-of-env", "cat"], None),
+    (["nice", "-z", "cat"], "nice"),
+    (["su", "-"], "su"),
+], ids=str)
+def test_what_cannot_be_told_is_said(command, path):
+    """Then the last that is known is judged, and no more is claimed."""
+    answer = check(*command)
+    if path:
+        assert answer["result"] == "yes" and "doubt" in ids(answer, "note"), answer
+        assert pathlib.Path(answer["path"]).name == path
+
+
+def test_scripts(directory):
+    """Through first lines, several of them, and a last line that says what the shell becomes."""
+    path = program("waiter")
+    answer = check(script(directory, "one", f"#!{path} -x\n"))
+    assert (answer["path"], kinds(answer)) == (path, ["script", "program"])
+    two = script(directory, "two", f"#!/usr/bin/env -S A=b {directory / 'one'} y\n")
+    answer = check(two)
+    assert (answer["path"], kinds(answer)) == (path, ["script", "wrapper", "script", "program"])
+    last = script(directory, "last", f"#!/bin/sh -e\nulimit -n 99\nexec {path} \\\n  \"$@\"\n\n# x\n")
+    answer = check(last, "--port", "1")
+    assert (answer["path"], kinds(answer)) == (path, ["script", "wrapper", "program"])
+    static = script(directory, "static", f"#!/bin/sh\nexec {program('waiter-static')} \"$@\"\n")
+    assert refusals(check(static)) == refusals(check("sh", static)) == ["static"]
+    for name, text in (("either", f"[ $1 ] || exec /bin/cat\nexec {path}\n"), ("fork", f"{path} &\n"),
+                       ("named", "exec $DAEMON\n")):
+        answer = check(script(directory, name, f"#!/bin/sh\n{text}"))
+        assert answer["result"] == "yes" and "doubt" in ids(answer, "note")
+        assert pathlib.Path(answer["path"]).name == "sh"
+    loop = script(directory, "loop", f"#!{directory / 'loop'}\n")
+    assert refusals(check(loop)) == ["not-executable"]
+
+
+def test_a_new_root_is_looked_into(directory):
+    """The program, its links, its loader and the library are those of the new root."""
+    root = directory / "root"
+    (root / "bin").mkdir(parents=True)
+    shutil.copy(program("waiter"), root / "bin" / "real")
+    (root / "daemon").symlink_to("/bin/real")
+    assert refusals(check("chroot", root, "/daemon")) == ["missing"]  # no loader
+    copies = [line.split()[-2] for line in subprocess.run(
+        ["ldd", program("waiter")], capture_output=True, text=True, check=True).stdout.splitlines()
+        if "/" in line]
+    for path in copies:
+        (root / path.lstrip("/")).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, root / path.lstrip("/"))
+    answer = check("chroot", root, "/daemon")
+    assert refusals(answer) == ["hidden"]
+    assert str(build.LIBRARY) in answer["findings"][0]["advice"]
+    copy = root / str(build.LIBRARY).lstrip("/")
+    copy.parent.mkdir(parents=True)
+    shutil.copy(build.LIBRARY, copy)
+    answer = check("chroot", root, "daemon")
+    assert answer["result"] == "no"  # no such name in its PATH
+    answer = check("chroot", root, "/daemon")
+    assert answer["result"] == "yes" and answer["path"] == str(root / "bin" / "real")
+
+
+def test_what_somebody_else_starts():
+    answer = check("systemd-run", "nginx") if shutil.which("systemd-run") else None
+    assert answer is None or refusals(answer) == ["elsewhere"]
+
+
+@pytest.mark.parametrize("command, finding", [
+    (["no-such-program-in-the-path"], "missing"), (["/nowhere/daemon"], "missing"),
+    (["env", "no-such-program-in-the-path"], "missing"), (["/etc/passwd"], "not-executable"),
+    (["/"], "not-executable")], ids=str)
+def test_what_cannot_be_executed(command, finding):
+    answer = check(*command)
+    assert refusals(answer) == [finding] and answer["findings"][0]["advice"]
+
+
+# ---- upgrades agree ----
+
+def waiter_words(port):
+    return ["--tag", "g1", "--wait=epoll", "--nonblocking", "--port", str(port)]
+
+
+def test_upgrade_says_the_same(moult, port):
+    """A static program behind wrappers is refused by both, with the same words."""
+    command = ["env", "A=b", "sh", "-c",
+               " ".join(["exec", program("waiter-static"), *waiter_words(port)])]
+    said = check(*command)["findings"][0]["text"]
+    instance = moult().run("--ready-timeout=300ms", wait=False, command=command)
+    instance.wait_log("not ready after 300 ms")
+    assert said in instance.log()
+    assert said in instance.upgrade(expect=1).stderr
+    assert ask(port).startswith("GEN g1 ")
+    instance.stop("--now")
+    instance = moult("other").run(command=[program("waiter"), *waiter_words(port)])
+    assert said in instance.upgrade(command=command, expect=1).stderr
+    assert instance.status()["generations"][0]["id"] == 1
+    instance.stop()
+
+
+PASSES_ON = """
+#include <unistd.h>
+int main(int argc, char **argv) { return argc > 1 ? execvp(argv[1], argv + 1) : 2; }
+"""
+
+
+def test_a_static_wrapper_is_no_obstacle(moult, port, directory):
+    """It cannot be preloaded, but the environment goes through it to the program."""
+    wrapper = compile_program(directory, "tini", PASSES_ON, "-static")
+    command = [wrapper, program("waiter"), *waiter_words(port)]
+    assert check(*command)["result"] == "yes"
+    instance = moult().run(command=command)
+    instance.upgrade()
+    assert instance.status()["upgrades"]["completed"] == 1
+    instance.stop()
+
+
+def test_a_program_of_many_is_one_file(directory):
+    """What it runs of itself is as static as it is, and drops the library with the environment."""
+    box = compile_program(directory, "busybox", PASSES_ON, "-static")
+    answer = check(box, "sh", "-c", f"exec {program('waiter')}")
+    assert answer["result"] == "yes" and answer["path"] == program("waiter")
+    assert [step["path"] for step in answer["chain"][:2]] == [str(box)] * 2
+    assert refusals(check(box, "env", "-i", program("waiter"))) == ["static"]
+    assert refusals(check(box, "httpd", "-f")) == ["static"]
+
+
+@pytest.mark.parametrize("wrapper", [["start-stop-daemon", "-S", "-x"], ["flock", "/tmp/lock"]],
+                         ids=lambda wrapper: wrapper[0])
+def test_wrappers_that_let_one_run_are_a_warning(wrapper):
+    """The next generation would not be started, or wait for the end of the current one."""
+    answer = check(*wrapper, program("waiter"))
+    assert answer["result"] == "yes" and ids(answer, "warning") == ["runs-once"]
+    assert answer["findings"][1]["advice"]
+
+
+@pytest.mark.parametrize("wrapper", [
+    ["env", "-i"], ["setsid", "-w"], ["stdbuf", "-oL"], ["timeout", "60"], ["unshare", "-m"],
+    ["setpriv", "--reuid=0", "--reset-env"], ["runuser", "-u", "root", "--"]], ids=" ".join)
+def test_an_upgrade_behind_a_wrapper(moult, port, wrapper):
+    """What check promises, upgrade keeps: also where the environment is cleared on the way."""
+    command = [*wrapper, program("waiter"), *waiter_words(port)]
+    assert check(*command)["result"] == "yes"
+    instance = moult().run(command=command)
+    instance.upgrade()
+    assert ask(port).startswith("GEN g1 ")
+    instance.stop("--now")
+
+
+# ---- the command ----
+
+@pytest.mark.parametrize("words", [[], ["--json"], ["--"], ["--wait", "nginx"], ["-x", "nginx"],
+                                   ["--json=1", "nginx"], [""]], ids=str)
+def test_usage(words):
+    result = run_check(*words)
+    assert result.returncode == 2 and result.stdout == ""
+    assert result.stderr.startswith("moult: ")
+
+
+def test_options_behind_the_program_are_its_own():
+    assert check("nginx", "--json", "--help")["result"] == "yes"
+    assert "can be upgraded" in run_check("nginx", "--json").stdout
+
+
+def test_the_json_is_a_contract():
+    answer = check("env", "nginx")
+    assert list(answer) == ["program", "path", "result", "chain", "findings"]
+    assert [list(step) for step in answer["chain"]] == [["path", "kind"]] * 2
+    for finding in answer["findings"]:
+        assert list(finding) == ["id", "severity", "text", "advice"]
+        assert finding["severity"] in ("ok", "note", "warning", "refused")
+
+
+def test_an_answer_that_cannot_be_written():
+    with open("/dev/full", "w") as full:
+        result = subprocess.run([build.MOULT, "check", "nginx"], stdout=full,
+                                stderr=subprocess.PIPE, text=True)
+    assert result.returncode == 1 and "cannot write" in result.stderr
+
+
+def test_names_do_not_drive_the_terminal(directory):
+    path = directory / "a\033[2Jb"
+    shutil.copy(program("waiter"), path)
+    result = run_check(path)
+    assert result.returncode == 0 and "\033" not in result.stdout
+
+
+def test_files_made_to_confuse(directory):
+    """Damaged headers, tables that point anywhere, cut files: an answer, at once, each time."""
+    chance = random.Random(4)
+    whole = pathlib.Path(program("uring")).read_bytes()
+    headers = struct.unpack_from("<Q", whole, 32)[0]
+    path = directory / "damaged"
+    for _ in range(250):
+        data = bytearray(whole)
+        for _ in range(chance.randint(1, 6)):
+            at = chance.choice([chance.randrange(16, 64), headers + chance.randrange(56 * 13),
+                                chance.randrange(len(data))])
+            data[at] = chance.choice([0, 1, 0x7f, 0xff, chance.randrange(256)])
+        path.write_bytes(data[:chance.choice([len(data), chance.randrange(4, len(data))])])
+        path.chmod(0o755)
+        assert check(path)["program"] == str(path)
