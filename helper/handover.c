@@ -135,18 +135,38 @@ static bool is_being_bound(int fd, const struct identity *identity)
 	return false;
 }
 
+/*
+ * An old generation that binds its address again, as some do after each client: it gets the socket,
+ * and may not accept.  Without it it would end, with the connections it still has.  The options it
+ * has set are not wanted any more.
+ */
+static struct answer adopt_again(struct generation *generation, uint32_t i, int fd)
+{
+	struct listener *listener = instance_listener(the_instance, i);
+	uint32_t state = gate_get(generation, i);
+	if (listener->unlinked == generation->id)
+		listener->unlinked = 0;
+	closing_cancel(generation, (int)i);
+	if (state != MOULT_GATE_OPEN) /* one that only it has may stay open till the end */
+		generation_take(generation, i, socket_is_reuseport(fd) ? HOLDS_SHARED : HOLDS_ALONE,
+		        listener->inode, socket_is_nonblock(fd), MOULT_GATE_DRAINING);
+	return say(0, (int)i, listener->fd);
+}
+
 struct answer handover_bind(
         struct generation *generation, const struct moult_request *request, int *fds)
 {
 	struct fdstore *store = &the_instance->store;
 	struct identity wanted;
 	int i = -1;
-	if (!may_bind(generation) || requested_identity(request, fds, &wanted) < 0)
+	if (requested_identity(request, fds, &wanted) < 0)
 		return say(0, -1, -1);
 	bool reuseport = socket_is_reuseport(fds[0]);
 	while ((i = fdstore_find(store, &wanted, i)) >= 0)
 		if (is_due(generation, (uint32_t)i, fds[0]))
 			break;
+	if (!may_bind(generation))
+		return i >= 0 ? adopt_again(generation, (uint32_t)i, fds[0]) : say(0, -1, -1);
 	if (i >= 0) {
 		int fd = fds[0];
 		fds[0] = -1;
@@ -311,13 +331,18 @@ struct answer handover_listen(
         struct generation *generation, const struct moult_request *request, int *fds)
 {
 	int i = request->listener;
-	if (!may_bind(generation) || (i < 0 && fds[0] < 0))
+	if (i < 0 && (!may_bind(generation) || fds[0] < 0))
 		return say(-EPERM, -1, -1);
 	if (i < 0) {
 		return add_new(generation, request, fds);
 	}
 	if (!is_held(generation, i))
 		return say(-EBADF, -1, -1);
+	if (!may_bind(generation)) { /* the queue is its successor's */
+		if (gate_get(generation, (uint32_t)i) == MOULT_GATE_SHUT)
+			gate_set(generation, (uint32_t)i, MOULT_GATE_DRAINING);
+		return say(0, -1, -1);
+	}
 	struct listener *listener = instance_listener(the_instance, (uint32_t)i);
 	listener->backlog = backlog_of(generation, (uint32_t)i, request->backlog);
 	if (gate_get(generation, (uint32_t)i) == MOULT_GATE_SHUT)

@@ -271,3 +271,26 @@ def test_a_daemon_that_binds_again(moult, load, port, wait):
     assert_switches(result, ["g1", "g2", "g3"], switched)
     assert listening(instance) == [f"tcp:127.0.0.1:{port}"]
     instance.stop()
+
+
+@pytest.mark.parametrize("wait", ["epoll", "select-blocking"])
+def test_an_old_generation_that_binds_again(moult, load, port, wait):
+    """Some servers do so after each client.  It gets its address, though it may not accept: it
+    would end otherwise, with the connections it still has."""
+    instance = moult().run(command=daemon(wait, "g1", f"--port={port}", REBIND))
+    client = load(f"127.0.0.1:{port}", rate=300, persistent=3, persistent_every=20)
+    client.wait_answers(50)
+    switched = instance.upgrade(command=daemon(wait, "g2", f"--port={port}", REBIND)).instant
+    for _ in range(2):
+        bind_again(instance, "g1")
+        before = client.report().persistent_tags["g1"]["answered"]
+        client.wait(lambda report: report.persistent_tags["g1"]["answered"] >= before + 10)
+        client.wait_answers(50, "g2")
+    client.renew()
+    instance.wait_gone(1)
+    instance.upgrade(command=daemon(wait, "g3", f"--port={port}", REBIND))
+    client.wait_answers(50, "g3")
+    result = client.stop()
+    assert_nothing_lost(result)
+    assert result.tags["g1"]["last_started_ns"] < switched
+    instance.stop()
