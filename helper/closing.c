@@ -68,9 +68,14 @@ static void look_at_closings(void *context)
 			continue;
 		}
 		closing->generation = NULL;
-		/* With --restart=always the queue outlives a daemon that closes it to end. */
+		/*
+		 * With --restart=always the queue outlives a daemon that closes it to end.  What an
+		 * old generation closes is its successor's, but for what it had for a client of its
+		 * own (helper/drain.c).
+		 */
 		if (generation->settings.restart == RESTART_ALWAYS ||
-		        generation->state > GENERATION_CURRENT ||
+		        (generation->state > GENERATION_CURRENT &&
+		                !instance_listener(the_instance, closing->listener)->late) ||
 		        !generation->holds[closing->listener])
 			continue;
 		if (!instance_holds(the_instance, generation, closing->listener))

@@ -152,6 +152,15 @@ void drain_refuse(struct generation *generation, uint32_t i)
 	listener_refuse(listener);
 }
 
+/*
+ * It began to listen while it served, for one of the clients it still has, as FTP's passive mode
+ * does in servers of a single process: the client may be on its way there.
+ */
+static bool is_for_a_client(const struct generation *generation, const struct listener *listener)
+{
+	return listener->late && generation->connections > 0 && now() < generation->drain_deadline;
+}
+
 /* A datagram socket is not among them: it is read to the end, and refuses when it is closed. */
 static void refuse_left_behind(struct instance *instance, struct generation *generation)
 {
@@ -161,6 +170,7 @@ static void refuse_left_behind(struct instance *instance, struct generation *gen
 	for (uint32_t i = 0; i < instance->store.count; i++) {
 		const struct listener *listener = instance_listener(instance, i);
 		if (listener->state != LISTENER_LIVE || identity_is_datagram(&listener->identity) ||
+		        is_for_a_client(generation, listener) ||
 		        !is_left_behind(instance, generation, i))
 			continue;
 		drain_refuse(generation, i);
@@ -354,8 +364,8 @@ static void begin(struct instance *instance, struct generation *generation, nano
 	generation->empty_in_a_row = 0;
 	generation->drain.fire = look;
 	generation->drain.context = generation;
-	refuse_left_behind(instance, generation);
 	drain_count(instance, generation, &quiet);
+	refuse_left_behind(instance, generation);
 	if (generation->yields) {
 		char time[32] = "as long as it takes";
 		if (timeout != NEVER)

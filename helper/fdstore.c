@@ -52,8 +52,8 @@ static bool is_meant(const struct listener *listener, const struct identity *wan
 	uint16_t port = identity_port(wanted);
 	if (port)
 		return port == identity_port(&listener->identity);
-	/* A socket that asks questions of its own, not one that serves. */
-	return listener->ephemeral && !identity_is_datagram(wanted);
+	/* Not a socket that asks questions of its own, nor one that a single client was told of. */
+	return listener->ephemeral && !listener->late && !identity_is_datagram(wanted);
 }
 
 int fdstore_find(const struct fdstore *store, const struct identity *wanted, int after)

@@ -39,6 +39,7 @@ struct listener {
 	bool raised;    /* its queue is as long as the system allows, whatever `backlog` says */
 	bool deferred;  /* does not listen before the switch: it would take what another serves */
 	uint32_t born;  /* the generation that announced it */
+	bool late;      /* when it served already: for a client it had, perhaps */
 	uint64_t inode;
 	struct identity identity;
 	int backlog;          /* as requested by the generations that use it: the largest */

@@ -310,6 +310,7 @@ static struct answer add_new(
 	struct listener *listener = &store->listeners[i];
 	listener->backlog = request->backlog;
 	listener->born = generation->id;
+	listener->late = generation->state == GENERATION_CURRENT;
 	listener->deferred = deferred;
 	listener->shared = shared;
 	take(generation, (uint32_t)i, socket_is_nonblock(listener->fd), shared);

@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <time.h>
 
+#include "shim/connection.h"
 #include "shim/fdtable.h"
 #include "shim/gate.h"
 #include "shim/interest.h"
@@ -49,12 +50,12 @@ static uint16_t port_of(const struct sockaddr *address)
 
 /* ---- bind ---- */
 
-/* A port that is, or has been, served by datagrams. */
-static bool is_known_port(uint16_t port)
+/* A port that is, or has been, served by connections or by datagrams. */
+static bool is_known_port(enum moult_socket_kind what, uint16_t port)
 {
 	struct moult_page *page = member_page;
 	uint32_t count = atomic_load(&page->listeners);
-	uint32_t kind = MOULT_DATAGRAM | (uint32_t)port << MOULT_PORT_SHIFT;
+	uint32_t kind = (uint32_t)what | (uint32_t)port << MOULT_PORT_SHIFT;
 	for (uint32_t i = 0; i < count && i < MOULT_LISTENERS; i++)
 		if (atomic_load(&page->gate[i].kind) == kind)
 			return true;
@@ -69,8 +70,22 @@ static bool is_service(int family, const struct sockaddr *address, socklen_t len
 {
 	bool serving = atomic_load(&member_page->serving);
 	if (is_inet(family))
-		return port_of(address) && (!serving || is_known_port(port_of(address)));
+		return port_of(address) &&
+		       (!serving || is_known_port(MOULT_DATAGRAM, port_of(address)));
 	return !serving || place_listener_at(address, length) >= 0;
+}
+
+/*
+ * A listener that ends with its client is no service.  The next generation has no use for it, and
+ * the client, who has been told of it, may come to it after the switch.
+ */
+static bool is_of_session(const struct sockaddr *address, socklen_t length)
+{
+	if (!atomic_load(&member_page->serving) || !connection_is_session())
+		return false;
+	if (is_inet(address->sa_family))
+		return !port_of(address) || !is_known_port(MOULT_STREAM, port_of(address));
+	return place_listener_at(address, length) < 0;
 }
 
 static bool may_be_ours(int fd, const struct sockaddr *address, socklen_t length)
@@ -80,10 +95,12 @@ static bool may_be_ours(int fd, const struct sockaddr *address, socklen_t length
 		return false;
 	int family = address->sa_family, type = option(fd, SO_TYPE);
 	if (is_inet(family) && length >= 16 /* up to and with the port, in both families */)
-		return type == SOCK_STREAM ||
-		       (type == SOCK_DGRAM && is_service(family, address, length));
+		return type == SOCK_STREAM
+		               ? !is_of_session(address, length)
+		               : type == SOCK_DGRAM && is_service(family, address, length);
 	return family == AF_UNIX &&
-	       (type == SOCK_STREAM || type == SOCK_SEQPACKET ||
+	       (((type == SOCK_STREAM || type == SOCK_SEQPACKET) &&
+	                !is_of_session(address, length)) ||
 	               (type == SOCK_DGRAM && is_service(family, address, length)));
 }
 
@@ -230,12 +247,22 @@ static int listen_again(int listener, int fd, int backlog)
 	return real.listen(fd, reply.backlog);
 }
 
+static bool is_bound_by_session(int fd)
+{
+	struct sockaddr_storage bound = {.ss_family = AF_UNSPEC};
+	struct sockaddr *address = (void *)&bound;
+	socklen_t length = sizeof(bound);
+	return raw(SYS_getsockname, fd, &bound, &length) >= 0 &&
+	       (is_inet(bound.ss_family) || bound.ss_family == AF_UNIX) &&
+	       length > sizeof(bound.ss_family) && is_of_session(address, length);
+}
+
 int adopt_listen(int fd, int backlog)
 {
 	int listener = listener_of(fd);
 	if (listener >= 0 && !gate_is_datagram(listener))
 		return listen_again(listener, fd, backlog);
-	if (member_is_borrowed())
+	if (member_is_borrowed() || is_bound_by_session(fd))
 		return real.listen(fd, backlog);
 	/* TCP: the launcher makes it listen, so that two of a group cannot both be the first. */
 	if (is_inet(option(fd, SO_DOMAIN)) && option(fd, SO_TYPE) == SOCK_STREAM)

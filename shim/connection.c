@@ -7,11 +7,22 @@
 #include "shim/fdtable.h"
 #include "shim/member.h"
 
+/* The last process that accepted; a forked child finds its parent here. */
+static _Atomic uint32_t acceptor;
+
+bool connection_is_session(void)
+{
+	uint32_t pid = atomic_load_explicit(&acceptor, memory_order_relaxed);
+	return pid && pid != (uint32_t)member_pid();
+}
+
 void connection_opened(int fd)
 {
 	struct moult_slot *slot = member_slot();
 	atomic_fetch_add_explicit(&slot->accepted, 1, memory_order_relaxed);
 	fd_set_kind(fd, FD_CONNECTION);
+	if (atomic_load_explicit(&acceptor, memory_order_relaxed) != (uint32_t)member_pid())
+		atomic_store_explicit(&acceptor, (uint32_t)member_pid(), memory_order_relaxed);
 }
 
 void connection_closing(int fd)
