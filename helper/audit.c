@@ -116,13 +116,15 @@ static bool is_one_of(uint64_t value, const uint64_t *values, size_t count)
 }
 
 /* An accepted socket has the name and file of its listener; 0 is "no inode" and "no name". */
-int audit_unix_connections(const uint64_t *listeners, size_t count, struct inode_set *set)
+int audit_unix_connections(const uint64_t *listeners, size_t count, const struct inode_set *own,
+        struct inode_set *set, bool *ret_internal)
 {
 	CLEANUP(diag_rows_deinit) struct diag_rows rows = {0};
 	uint64_t *names = calloc(count + 1, sizeof *names);
 	size_t named = 0;
 	int r = names ? diag_unix(&rows) : -ENOMEM;
 
+	*ret_internal = false;
 	for (size_t i = 0; i < rows.count && r == 0; i++) {
 		const struct diag_row *row = &rows.rows[i];
 
@@ -133,9 +135,13 @@ int audit_unix_connections(const uint64_t *listeners, size_t count, struct inode
 	for (size_t i = 0; i < rows.count && r == 0; i++) {
 		const struct diag_row *row = &rows.rows[i];
 
-		if (row->state != TCP_LISTEN && row->type != SOCK_DGRAM && row->inode &&
-		        row->name && is_one_of(row->name, names, named))
+		if (row->state == TCP_LISTEN || row->type == SOCK_DGRAM || !row->inode ||
+		        !row->name || !is_one_of(row->name, names, named))
+			continue;
+		if (!row->peer || !inode_set_has(own, row->peer))
 			r = inode_set_add(set, row->inode);
+		else if (inode_set_has(own, row->inode))
+			*ret_internal = true;
 	}
 	free(names);
 	inode_set_sort(set);

@@ -37,11 +37,16 @@ struct audit_port {
 int audit_connections(const struct audit_port *ports, size_t count, struct inode_set *ret_set);
 
 /*
- * The same for UNIX stream and seqpacket listeners, named by their inodes, and for what a service on
- * datagrams keeps: UDP sockets with a peer, on whatever port (a transfer of its own each, as TFTP
- * has it).  Added to the set.  0 or -errno.
+ * The same for UNIX stream and seqpacket listeners, named by their inodes.  Where the other end is
+ * one of `own`, the processes talk to each other: no client of theirs, and told by *ret_internal.
  */
-int audit_unix_connections(const uint64_t *listeners, size_t count, struct inode_set *set);
+int audit_unix_connections(const uint64_t *listeners, size_t count, const struct inode_set *own,
+        struct inode_set *set, bool *ret_internal);
+
+/*
+ * What a service on datagrams keeps: UDP sockets with a peer, on whatever port (a transfer of its own
+ * each, as TFTP has it).  Added to the set.  0 or -errno.
+ */
 int audit_datagram_peers(struct inode_set *set);
 
 /*

@@ -117,6 +117,7 @@ static void parse_unix(const uint8_t *body, size_t size, struct diag_row *row)
 	struct unix_diag_msg message;
 	struct unix_diag_rqlen queue;
 	struct unix_diag_vfs file;
+	uint32_t peer;
 	struct nlattr attribute;
 	size_t offset = NLMSG_ALIGN(sizeof message);
 
@@ -140,6 +141,11 @@ static void parse_unix(const uint8_t *body, size_t size, struct diag_row *row)
 		        attribute.nla_len >= NLA_HDRLEN + sizeof file) {
 			memcpy(&file, value, sizeof file);
 			row->file = file.udiag_vfs_ino;
+		}
+		if (attribute.nla_type == UNIX_DIAG_PEER &&
+		        attribute.nla_len >= NLA_HDRLEN + sizeof peer) {
+			memcpy(&peer, value, sizeof peer);
+			row->peer = peer;
 		}
 		if (attribute.nla_type == UNIX_DIAG_RQLEN &&
 		        attribute.nla_len >= NLA_HDRLEN + sizeof queue) {
@@ -316,7 +322,7 @@ static void request_init_unix(union request *request, uint32_t inode)
 	        .udiag_states = UINT32_MAX,
 	        .udiag_ino = inode,
 	        .udiag_cookie = {UINT32_MAX, UINT32_MAX}, /* any */
-	        .udiag_show = UDIAG_SHOW_RQLEN | UDIAG_SHOW_NAME | UDIAG_SHOW_VFS,
+	        .udiag_show = UDIAG_SHOW_RQLEN | UDIAG_SHOW_NAME | UDIAG_SHOW_VFS | UDIAG_SHOW_PEER,
 	};
 
 	request_init(request, &body, sizeof body);

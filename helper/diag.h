@@ -14,6 +14,7 @@ struct diag_row {
 	 * its listener.  0: no name.
 	 */
 	uint64_t name;
+	uint64_t peer;   /* UNIX: inode of the other end; 0: none, or not accepted yet */
 	uint32_t queued; /* UNIX: bytes waiting to be read, connections waiting to be accepted */
 	uint32_t limit;  /* UNIX listener: the backlog */
 	uint32_t file;   /* UNIX: low half of the inode of the file it was bound to */

@@ -37,7 +37,7 @@ static void exclude_others(struct instance *instance, const struct generation *g
  * if it serves datagrams; to be joined with what is known to be its own.
  */
 static int list_connections(struct instance *instance, const struct generation *generation,
-        bool peers, struct inode_set *ret_rows)
+        const struct inode_set *own, bool peers, struct inode_set *ret_rows, bool *ret_internal)
 {
 	size_t ports = 0, listeners = 0;
 	bool datagrams = false;
@@ -59,7 +59,7 @@ static int list_connections(struct instance *instance, const struct generation *
 	if (result == 0 && ports)
 		result = audit_connections(port, ports, ret_rows);
 	if (result == 0 && listeners)
-		result = audit_unix_connections(inodes, listeners, ret_rows);
+		result = audit_unix_connections(inodes, listeners, own, ret_rows, ret_internal);
 	if (result == 0 && datagrams && peers)
 		result = audit_datagram_peers(ret_rows);
 	free(port);
@@ -90,6 +90,7 @@ static int count(
 	struct pid_set processes = {0};
 	struct inode_set rows = {0}, sockets = {0};
 	size_t unreadable = 0, in_flight = 0;
+	bool internal = false;
 	nanoseconds began = now();
 	int result = tree_list(generation->keeper, &processes);
 	struct glance glance = glance_at(generation, &processes);
@@ -106,7 +107,8 @@ static int count(
 	if (result == 0)
 		result = audit_sockets(&processes, &sockets, &unreadable, &in_flight);
 	if (result == 0)
-		result = list_connections(instance, generation, !unreadable, &rows);
+		result = list_connections(
+		        instance, generation, &sockets, !unreadable, &rows, &internal);
 	if (result == 0) {
 		size_t count = audit_join(&rows, &sockets);
 		if (unreadable) { /* what nobody else is seen to hold may be theirs */
@@ -115,6 +117,7 @@ static int count(
 		}
 		generation->connections = count;
 		generation->audited = true;
+		generation->talks_to_itself |= internal;
 		glance_counted(generation, &glance, now() - began);
 	}
 	*ret_quiet = result == 0 && !generation->connections && !in_flight &&
@@ -153,12 +156,18 @@ void drain_refuse(struct generation *generation, uint32_t i)
 }
 
 /*
- * It began to listen while it served, for one of the clients it still has, as FTP's passive mode
- * does in servers of a single process: the client may be on its way there.
+ * What clients that are still there may need, and what must not vanish under them.  What began to
+ * listen while it served may be for one of them, as FTP's passive mode is in servers of a single
+ * process: the client may be on its way there.  And the services of one daemon find each other by
+ * UNIX sockets: a login process asks for the password, then for somebody to serve the mailbox.
  */
-static bool is_for_a_client(const struct generation *generation, const struct listener *listener)
+static bool is_needed(const struct generation *generation, const struct listener *listener)
 {
-	return listener->late && generation->connections > 0 && now() < generation->drain_deadline;
+	if (now() >= generation->drain_deadline)
+		return false;
+	return (listener->late && generation->connections > 0) ||
+	       (generation->talks_to_itself && !generation->deserted &&
+	               !identity_is_inet(&listener->identity));
 }
 
 /* A datagram socket is not among them: it is read to the end, and refuses when it is closed. */
@@ -170,8 +179,7 @@ static void refuse_left_behind(struct instance *instance, struct generation *gen
 	for (uint32_t i = 0; i < instance->store.count; i++) {
 		const struct listener *listener = instance_listener(instance, i);
 		if (listener->state != LISTENER_LIVE || identity_is_datagram(&listener->identity) ||
-		        is_for_a_client(generation, listener) ||
-		        !is_left_behind(instance, generation, i))
+		        is_needed(generation, listener) || !is_left_behind(instance, generation, i))
 			continue;
 		drain_refuse(generation, i);
 		any = true;
@@ -324,6 +332,10 @@ static void look(void *context)
 	if (result < 0)
 		log_debug("generation %u: cannot count its connections (%d), trying again",
 		        generation->id, result);
+	if (quiet && generation->talks_to_itself && !generation->deserted) {
+		generation->deserted = true; /* what it has kept for itself retires first */
+		quiet = false;
+	}
 	generation->empty_in_a_row = quiet && retired ? generation->empty_in_a_row + 1 : 0;
 	if (generation->connections != before)
 		control_progress("generation %u: draining, %zu connections", generation->id,
@@ -364,6 +376,7 @@ static void begin(struct instance *instance, struct generation *generation, nano
 	generation->empty_in_a_row = 0;
 	generation->drain.fire = look;
 	generation->drain.context = generation;
+	generation->talks_to_itself = generation->deserted = false;
 	drain_count(instance, generation, &quiet);
 	refuse_left_behind(instance, generation);
 	if (generation->yields) {

@@ -70,7 +70,9 @@ struct generation {
 	uint64_t counted_signature, counted_descriptors; /* at that audit: helper/glance.h */
 	nanoseconds counted_at, count_cost;
 	int empty_in_a_row;
-	struct pid_set told; /* processes that got the stop signal */
+	bool talks_to_itself; /* over UNIX listeners of its own: services that use each other */
+	bool deserted;        /* and there is no client left whom they may serve together */
+	struct pid_set told;  /* processes that got the stop signal */
 	bool by_deadline;
 	char ending[64]; /* "drained after 4.2 s, " */
 };
