@@ -156,18 +156,23 @@ void drain_refuse(struct generation *generation, uint32_t i)
 }
 
 /*
- * What clients that are still there may need, and what must not vanish under them.  What began to
- * listen while it served may be for one of them, as FTP's passive mode is in servers of a single
- * process: the client may be on its way there.  And the services of one daemon find each other by
- * UNIX sockets: a login process asks for the password, then for somebody to serve the mailbox.
+ * The services of one daemon find each other by UNIX sockets (a login process asks for the password,
+ * then for somebody to serve the mailbox): those must not vanish under clients that are still there.
  */
-static bool is_needed(const struct generation *generation, const struct listener *listener)
+bool drain_needs(const struct generation *generation, uint32_t i)
 {
-	if (now() >= generation->drain_deadline)
-		return false;
-	return (listener->late && generation->connections > 0) ||
-	       (generation->talks_to_itself && !generation->deserted &&
-	               !identity_is_inet(&listener->identity));
+	const struct listener *listener = instance_listener(generation->instance, i);
+	return generation->holds[i] && generation->talks_to_itself && !generation->deserted &&
+	       !identity_is_inet(&listener->identity);
+}
+
+/*
+ * It began to listen while it served, for one of the clients it still has, as FTP's passive mode
+ * does in servers of a single process: the client may be on its way there.
+ */
+static bool is_for_a_client(const struct generation *generation, const struct listener *listener)
+{
+	return listener->late && generation->connections > 0 && !generation->deserted;
 }
 
 /* A datagram socket is not among them: it is read to the end, and refuses when it is closed. */
@@ -179,7 +184,8 @@ static void refuse_left_behind(struct instance *instance, struct generation *gen
 	for (uint32_t i = 0; i < instance->store.count; i++) {
 		const struct listener *listener = instance_listener(instance, i);
 		if (listener->state != LISTENER_LIVE || identity_is_datagram(&listener->identity) ||
-		        is_needed(generation, listener) || !is_left_behind(instance, generation, i))
+		        drain_needs(generation, i) || is_for_a_client(generation, listener) ||
+		        !is_left_behind(instance, generation, i))
 			continue;
 		drain_refuse(generation, i);
 		any = true;
@@ -326,6 +332,8 @@ static void look(void *context)
 	struct instance *instance = generation->instance;
 	bool quiet = false;
 	size_t before = generation->connections;
+	if (now() >= generation->drain_deadline)
+		generation->deserted = true;
 	bool retired = retire_left_behind(instance, generation);
 	nanoseconds began = now();
 	int result = count(instance, generation, false, &quiet);
@@ -376,7 +384,6 @@ static void begin(struct instance *instance, struct generation *generation, nano
 	generation->empty_in_a_row = 0;
 	generation->drain.fire = look;
 	generation->drain.context = generation;
-	generation->talks_to_itself = generation->deserted = false;
 	drain_count(instance, generation, &quiet);
 	refuse_left_behind(instance, generation);
 	if (generation->yields) {
@@ -418,5 +425,6 @@ void drain_cancel(struct generation *generation)
 	generation->yields = false;
 	generation->by_deadline = false;
 	loop_cancel(&generation->drain);
+	generation->deserted = false;
 	generation->state = GENERATION_CURRENT;
 }

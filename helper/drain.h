@@ -25,6 +25,9 @@ void drain_cancel(struct generation *generation);
 /* Lets nobody new in at that listener; `generation`, which accepts there, goes on with its queue. */
 void drain_refuse(struct generation *generation, uint32_t listener);
 
+/* Is that listener how its own services reach each other, as long as clients are left? */
+bool drain_needs(const struct generation *generation, uint32_t listener);
+
 /* Stop signal now, SIGKILL to all that is left after `patience`. */
 void drain_stop(struct generation *generation, nanoseconds patience);
 

@@ -390,7 +390,12 @@ static int unix_queue(const struct listener *listener, unsigned *ret_queued, uns
 int listener_queue(const struct listener *listener, unsigned *ret_queued, unsigned *ret_backlog)
 {
 	if (identity_is_datagram(&listener->identity)) {
-		*ret_queued = is_readable(listener->fd); /* how many the kernel does not say */
+		/* How many the kernel does not say; and one that is shut is always readable. */
+		struct diag_row row;
+		*ret_queued = listener->state != LISTENER_RETIRING ||
+		                              identity_is_inet(&listener->identity)
+		                      ? is_readable(listener->fd)
+		                      : diag_unix_one(listener->inode, &row) == 0 && row.queued;
 		*ret_backlog = 0;
 		return 0;
 	}

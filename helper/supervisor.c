@@ -60,16 +60,24 @@ static bool is_stopping(void)
 	return instance.state == INSTANCE_DRAINING || instance.state == INSTANCE_STOPPING;
 }
 
-static void close_listeners(void)
+static bool is_needed(uint32_t i)
+{
+	return instance.current && drain_needs(instance.current, i);
+}
+
+/* But those by which the current generation's services reach each other; its drain ends them. */
+static void close_listeners(bool all)
 {
 	for (struct generation *g = instance.newest; g; g = g->older) {
 		for (uint32_t i = 0; i < instance.store.count; i++)
-			if (g->holds[i] && gate_get(g, i) == MOULT_GATE_OPEN)
+			if (g->holds[i] && gate_get(g, i) == MOULT_GATE_OPEN &&
+			        (all || !is_needed(i)))
 				gate_set(g, i, MOULT_GATE_DRAINING);
 		generation_tell(g);
 	}
 	for (uint32_t i = 0; i < instance.store.count; i++)
-		listener_close(instance_listener(&instance, i));
+		if (all || !is_needed(i))
+			listener_close(instance_listener(&instance, i));
 	publish_addresses(&instance);
 }
 
@@ -86,7 +94,7 @@ static void stop_now(void)
 	loop_cancel(&stop_timer);
 	abandon_upgrade();
 	instance_set_state(&instance, INSTANCE_STOPPING);
-	close_listeners();
+	close_listeners(true);
 	for (struct generation *g = instance.newest; g; g = g->older)
 		drain_stop(g, g->settings.kill_after);
 	if (!instance.newest)
@@ -105,13 +113,13 @@ static void stop_look(void *context)
 	bool empty = true;
 	(void)audit_handshakes(&handshakes);
 	for (uint32_t i = 0; i < instance.store.count; i++)
-		empty &= instance_listener(&instance, i)->state == LISTENER_GONE ||
+		empty &= is_needed(i) || instance_listener(&instance, i)->state == LISTENER_GONE ||
 		         listener_is_empty(instance_listener(&instance, i), &handshakes);
 	if (!empty && instance.current && now() < queue_deadline) {
 		loop_after(&stop_timer, 5 * MILLISECOND);
 		return;
 	}
-	close_listeners();
+	close_listeners(false);
 	if (instance.current)
 		drain_begin(&instance, instance.current);
 	instance.current = NULL;
@@ -122,8 +130,13 @@ static void stop_with_drain(void)
 	loop_cancel(&restart_timer);
 	abandon_upgrade();
 	instance_set_state(&instance, INSTANCE_DRAINING);
+	bool quiet;
+	if (instance.current)
+		(void)drain_count(&instance, instance.current, &quiet);
 	for (uint32_t i = 0; i < instance.store.count; i++) {
 		struct generation *acceptor = instance_acceptor(&instance, i);
+		if (is_needed(i))
+			continue;
 		if (acceptor)
 			drain_refuse(acceptor, i);
 		else
@@ -199,7 +212,7 @@ static void after_the_end(bool failed)
 		schedule_restart();
 	} else if (!instance.current) {
 		if (instance.newest) { /* older ones finish what they have */
-			close_listeners();
+			close_listeners(true);
 			instance_set_state(&instance, INSTANCE_DRAINING);
 			exit_status = failed ? EXIT_FAILED : EXIT_DONE;
 		} else

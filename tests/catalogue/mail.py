@@ -22,6 +22,34 @@ def dovecot_load(setting):
             "expect_prefix": "* OK ", "farewell": r"c LOGOUT\r\n"}
 
 
+def postfix(setting, tag):
+    """Queue and locks are in the way of a second instance: each generation has its own."""
+    place = setting.directory / f"{tag}-postfix"
+    if not place.exists():
+        place.mkdir()
+        (place / "spool").mkdir()
+        for name in ("active", "bounce", "corrupt", "defer", "deferred", "flush", "incoming",
+                     "private", "saved", "maildrop", "public", "hold", "trace"):
+            (place / "spool" / name).mkdir(mode=0o700)
+            shutil.chown(place / "spool" / name, "postfix", "postdrop")
+        (place / "spool" / "public").chmod(0o710)
+        (place / "spool" / "pid").mkdir()
+        (place / "data").mkdir()
+        shutil.chown(place / "data", "postfix")
+    for name in ("main.cf", "master.cf"):
+        shutil.move(setting.fill_in(f"postfix-{name}", tag), place / name)
+    return ["/usr/lib/postfix/sbin/master", "-d", "-c", str(place)]
+
+
+def smtp_load(setting):
+    return {"mode": "banner", "until": r"\r\n", "expect_prefix": "220 ", "farewell": r"QUIT\r\n",
+            "persistent_send": r"NOOP\r\n"}
+
+
+SMTP_HALF = (b"EHLO client\r\nMAIL FROM:<a@localhost>\r\nRCPT TO:<b@local",
+             b"host>\r\nDATA\r\nSubject: halves\r\n\r\nText\r\n.\r\nQUIT\r\n")
+
+
 DAEMONS = [
     Daemon("dovecot, IMAP", ("dovecot-imapd",),
            "master that executes a program for each service, over UNIX sockets",
@@ -30,4 +58,9 @@ DAEMONS = [
            half=(b"a LOGIN user secret\r\nb SELE", b"CT INBOX\r\nc LOGOUT\r\n"),
            answer=b"c OK",
            log=lambda setting: str(setting.directory / "dovecot.log")),
+    Daemon("postfix, SMTP", ("postfix",),
+           "master that executes a program for each service, over UNIX sockets",
+           postfix, load=smtp_load, rate=40,
+           half=SMTP_HALF, answer=b"queued as",
+           log=lambda setting: str(setting.directory / "postfix.log")),
 ]
