@@ -126,6 +126,7 @@ static struct answer handle(int client, const struct moult_request *request, int
 		                   ? 0
 		                   : -ENOENT,
 		        -1, -1);
+	case MOULT_CALLING: return handover_calling(generation, request, fds);
 	case MOULT_TEMPLATE: return template_of(generation, i);
 	case MOULT_SHUT: return handle_shut(generation, i);
 	case MOULT_CONNECTED: handover_connected(generation, i); break;

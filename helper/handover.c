@@ -185,6 +185,24 @@ struct answer handover_bind(
 	return say(0, -1, -1);
 }
 
+/*
+ * A daemon that connects to its own port, before it binds it, wants to know whether another instance
+ * runs, and would not start beside it.
+ */
+struct answer handover_calling(
+        struct generation *generation, const struct moult_request *request, int *fds)
+{
+	const struct fdstore *store = &the_instance->store;
+	struct identity wanted;
+	bool found = false;
+	if (!may_bind(generation) || requested_identity(request, fds, &wanted) < 0)
+		return say(-ENOENT, -1, -1);
+	for (uint32_t i = 0; i < store->count && !found; i++)
+		found = store->listeners[i].state != LISTENER_GONE && !generation->holds[i] &&
+		        identity_is_found_at(&store->listeners[i].identity, &wanted);
+	return say(found ? 0 : -ENOENT, -1, -1);
+}
+
 /* What the new socket cannot be bound beside, though it is another address. */
 static bool yields(const struct generation *generation, uint32_t i, const struct identity *wanted)
 {

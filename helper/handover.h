@@ -19,6 +19,8 @@ void handover_init(struct instance *instance);
 
 struct answer handover_bind(
         struct generation *generation, const struct moult_request *request, int *fds);
+struct answer handover_calling(
+        struct generation *generation, const struct moult_request *request, int *fds);
 struct answer handover_yield(
         struct generation *generation, const struct moult_request *request, int *fds);
 struct answer handover_listen(

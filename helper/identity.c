@@ -12,6 +12,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "helper/util.h"
+
 #ifndef SO_NETNS_COOKIE
 #define SO_NETNS_COOKIE 71
 #endif
@@ -205,6 +207,49 @@ bool identity_overlaps(const struct identity *a, const struct identity *b)
 	return identity_is_inet(a) && identity_is_inet(b) && same_kind(a, b) &&
 	       identity_port(a) == identity_port(b) && identity_port(a) &&
 	       (identity_covers(a, b) || identity_covers(b, a));
+}
+
+/* Of either family as IPv6. Whoever connects to no address in particular reaches this host. */
+static struct in6_addr host_of(const struct identity *identity)
+{
+	struct in6_addr host = IN6ADDR_ANY_INIT;
+	if (identity->family == AF_INET6)
+		return *ipv6_of(identity);
+	in_addr_t ipv4 = ipv4_of(identity);
+	host.s6_addr[10] = host.s6_addr[11] = 0xff;
+	memcpy(&host.s6_addr[12], &ipv4, sizeof(ipv4));
+	return host;
+}
+
+/* An address of this host is what its own packets to that address come from. */
+static bool is_own(const struct in6_addr *host)
+{
+	struct sockaddr_in6 to = {
+	        .sin6_family = AF_INET6, .sin6_port = htons(9), .sin6_addr = *host};
+	struct sockaddr_in6 from = {0};
+	socklen_t length = sizeof(from);
+	CLEANUP(fd_close) int fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	return fd >= 0 && connect(fd, (struct sockaddr *)&to, sizeof(to)) == 0 &&
+	       getsockname(fd, (struct sockaddr *)&from, &length) == 0 &&
+	       IN6_ARE_ADDR_EQUAL(&from.sin6_addr, host);
+}
+
+bool identity_is_found_at(const struct identity *listener, const struct identity *address)
+{
+	if (!identity_is_inet(listener) || !identity_is_inet(address) ||
+	        !same_kind(listener, address) || identity_port(listener) != identity_port(address))
+		return false;
+	struct in6_addr host = host_of(address), own = host_of(listener);
+	bool ipv4 = IN6_IS_ADDR_V4MAPPED(&host);
+	bool any = ipv4 ? !memcmp(&host.s6_addr[12], "\0\0\0", 4) : IN6_IS_ADDR_UNSPECIFIED(&host);
+	bool loopback = any || (ipv4 ? host.s6_addr[12] == 127 : IN6_IS_ADDR_LOOPBACK(&host));
+	if (listener->family == AF_INET6 && IN6_IS_ADDR_UNSPECIFIED(&own))
+		return (!ipv4 || !listener->v6only) && (loopback || is_own(&host));
+	if (listener->family == AF_INET && ipv4_of(listener) == htonl(INADDR_ANY))
+		return ipv4 && (loopback || is_own(&host));
+	if (any && ipv4) /* 127.0.0.1 */
+		return IN6_IS_ADDR_V4MAPPED(&own) && !memcmp(&own.s6_addr[12], "\177\0\0\1", 4);
+	return any ? IN6_IS_ADDR_LOOPBACK(&own) : IN6_ARE_ADDR_EQUAL(&host, &own);
 }
 
 static const char *scheme(const struct identity *identity)

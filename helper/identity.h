@@ -49,6 +49,9 @@ bool identity_same_place(const struct identity *a, const struct identity *b);
 /* Does one take packets to any address of the other's family? */
 bool identity_covers(const struct identity *a, const struct identity *b);
 
+/* Would a connection to that address, from the same network, find this TCP listener? */
+bool identity_is_found_at(const struct identity *listener, const struct identity *address);
+
 /* Could bind() to one fail with EADDRINUSE because of the other, although they are different? */
 bool identity_overlaps(const struct identity *a, const struct identity *b);
 

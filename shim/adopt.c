@@ -275,11 +275,38 @@ int adopt_listen(int fd, int backlog)
 
 /* ---- connect ---- */
 
-bool adopt_hides(const struct sockaddr *address, socklen_t length)
+/* Of the instance, and not bound by this generation. */
+static bool is_strange_port(uint16_t port)
 {
+	struct moult_page *page = member_page;
+	uint32_t count = atomic_load(&page->listeners);
+	uint32_t kind = MOULT_STREAM | (uint32_t)port << MOULT_PORT_SHIFT;
+	for (uint32_t i = 0; i < count && i < MOULT_LISTENERS; i++)
+		if (atomic_load(&page->gate[i].kind) == kind &&
+		        gate_state((int)i) == MOULT_GATE_NONE)
+			return true;
+	return false;
+}
+
+static bool hides_port(int fd, const struct sockaddr *address, socklen_t length)
+{
+	struct moult_request request = {.verb = MOULT_CALLING, .listener = -1};
+	struct moult_reply reply;
+	if (length < 16 || length > sizeof(struct sockaddr_storage) || !port_of(address) ||
+	        !is_strange_port(port_of(address)) || option(fd, SO_TYPE) != SOCK_STREAM)
+		return false;
+	request_set_address(&request, address, length);
+	return member_ask(&request, fd, -1, &reply, NULL) == 0;
+}
+
+bool adopt_hides(int fd, const struct sockaddr *address, socklen_t length)
+{
+	if (!address || length <= sizeof(address->sa_family) || atomic_load(&member_page->serving))
+		return false;
+	if (is_inet(address->sa_family))
+		return hides_port(fd, address, length);
 	int listener = place_listener_at(address, length);
-	return listener >= 0 && !atomic_load(&member_page->serving) &&
-	       gate_state(listener) == MOULT_GATE_NONE;
+	return listener >= 0 && gate_state(listener) == MOULT_GATE_NONE;
 }
 
 void adopt_connected(int listener)

@@ -84,7 +84,7 @@ struct moult_gate {
 	_Atomic uint32_t nonblock;
 	/* Set by the shim when a process waits for connections here: the readiness of "serving". */
 	_Atomic uint32_t waiting;
-	_Atomic uint32_t kind; /* enum moult_socket_kind and, for UDP, the port above it */
+	_Atomic uint32_t kind; /* enum moult_socket_kind and the port above it (UNIX: 0) */
 	/* Inode of the listening socket: how a process recognises a descriptor it did not bind. */
 	_Atomic uint64_t inode;
 	/*
@@ -208,6 +208,11 @@ enum moult_verb {
 	 * newer one, and stays; -ENOENT: it is not.
 	 */
 	MOULT_REMOVED = 12,
+	/*
+	 * The socket, address: a TCP connection to there is about to be made.  0: it would find a
+	 * listener of the generation before, which this one does not have (yet).
+	 */
+	MOULT_CALLING = 13,
 };
 
 /* A regular file that is longer is no pid file (that of PostgreSQL has eight lines). */

@@ -52,7 +52,7 @@ INTERPOSE(int, shutdown, int fd, int how)
 
 INTERPOSE(int, connect, int fd, const struct sockaddr *address, socklen_t length)
 {
-	if (place_is_possible() && adopt_hides(address, length)) {
+	if (member_page && adopt_hides(fd, address, length)) {
 		errno = ECONNREFUSED;
 		return -1;
 	}

@@ -4,10 +4,11 @@
 import os
 import signal
 import socket
+import sys
 
 import pytest
 
-from harness import network
+from harness import network, processes
 from harness.build import program
 from harness.load import assert_nothing_lost, assert_switches
 from harness.network import ask, listens
@@ -103,6 +104,57 @@ def test_ports_that_move_round(moult, load):
     result = client.stop()
     assert_nothing_lost(result)
     assert_switches(result, ["g1", "g2", "g3"], switched)
+    instance.stop()
+
+
+# ---- is another one running? ----
+
+@pytest.mark.parametrize("where", [("--host=127.0.0.1",), ("--host=0.0.0.0",), ("--family=6",),
+                                   ("--family=dual",), ("--family=both",)],
+                         ids=lambda where: where[0][2:])
+def test_who_connects_to_its_own_port_first_finds_nobody(moult, load, port, where):
+    """And starts; the clients' connections meanwhile find the one that runs."""
+    def command(tag):
+        return epoll(tag, f"--port={port}", "--habit=connect-test", *where)
+    host = "[::1]" if where == ("--family=6",) else "127.0.0.1"
+    instance = moult().run(command=command("g1"))
+    client = load(f"{host}:{port}", rate=600, persistent=2, persistent_every=30)
+    client.wait_answers(50)
+    switched = [instance.upgrade(command=command("g2")).instant]
+    client.wait_answers(50, "g2")
+    client.renew()
+    instance.wait_gone(1)
+    result = client.stop()
+    assert_nothing_lost(result)
+    assert_switches(result, ["g1", "g2"], switched)
+    instance.stop()
+
+
+def test_who_crashed_finds_nobody_on_its_port_either(moult, port):
+    """The queue is still there, and would take a connection for an answer."""
+    instance = moult().run("--restart=always", command=epoll(
+        "g1", f"--port={port}", "--habit=connect-test"))
+    processes.kill([process.pid for process in instance.tagged("g1")])
+    assert ask(port).startswith("GEN g1 ")
+    assert "already running" not in instance.log()
+    instance.stop()
+
+
+# Connects to its second word, then becomes the rest.
+CALLER = """import os, socket, sys
+socket.create_connection((sys.argv[1], int(sys.argv[2])), 5).close()
+os.execv(sys.argv[3], sys.argv[3:])"""
+
+
+@pytest.mark.parametrize("mine, theirs", [("127.0.0.1", "127.0.0.2"), ("::1", "127.0.0.1")])
+def test_a_stranger_on_the_same_port_is_found(moult, plain, port, mine, theirs):
+    """Before its bind() a daemon asks another service, which has its port at another address."""
+    plain(epoll("other", f"--port={port}", f"--host={theirs}")).wait_listening(port, theirs)
+    command = [[sys.executable, "-c", CALLER, theirs, str(port),
+                *epoll(tag, f"--port={port}", f"--host={mine}")] for tag in ("g1", "g2")]
+    instance = moult().run(command=command[0])
+    instance.upgrade(command=command[1])
+    assert ask(port, mine).startswith("GEN g2 ")
     instance.stop()
 
 

@@ -232,18 +232,41 @@ static void habit_unlink_first(void)
 }
 
 /* Does somebody serve there already? Then it is left to him; what is left of a dead one is not. */
+static bool answers(int domain, const struct sockaddr *address, socklen_t length)
+{
+	int fd = socket(domain, domain == AF_UNIX ? legacy.type : SOCK_STREAM, 0);
+	bool connected = connect(fd, address, length) == 0;
+	close(fd);
+	return connected;
+}
+
+static _Noreturn void end_as_second(void)
+{
+	fprintf(stderr, "%s %s: already running\n", legacy.program, legacy.tag);
+	_exit(1);
+}
+
 static void habit_connect_test(void)
 {
 	for (int i = 0; i < places.path_count; i++) {
 		struct sockaddr_un un;
 		socklen_t length = unix_address(places.paths[i], &un);
-		int fd = socket(AF_UNIX, legacy.type, 0);
-		if (connect(fd, (struct sockaddr *)&un, length) == 0) {
-			fprintf(stderr, "%s %s: already running\n", legacy.program, legacy.tag);
-			_exit(1);
-		}
-		close(fd);
+		if (answers(AF_UNIX, (struct sockaddr *)&un, length))
+			end_as_second();
 		(void)unlink(places.paths[i]);
+	}
+	for (int i = 0; i < places.port_count; i++) {
+		struct sockaddr_in in4 = {.sin_family = AF_INET,
+		        .sin_port = htons((uint16_t)places.ports[i]),
+		        .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+		struct sockaddr_in6 in6 = {.sin6_family = AF_INET6,
+		        .sin6_port = in4.sin_port,
+		        .sin6_addr = in6addr_loopback};
+		if ((places.family != FAMILY_6 &&
+		            answers(AF_INET, (struct sockaddr *)&in4, sizeof(in4))) ||
+		        (places.family != FAMILY_4 &&
+		                answers(AF_INET6, (struct sockaddr *)&in6, sizeof(in6))))
+			end_as_second();
 	}
 }
 
