@@ -3,6 +3,8 @@
 #include "shim/environment.h"
 
 #include <limits.h>
+#include <stdalign.h>
+#include <stdatomic.h>
 #include <unistd.h>
 
 #include "shim/contract.h"
@@ -48,6 +50,13 @@ static bool is_separator(char c)
 	return c == ':' || c == ' ';
 }
 
+/* Where exec has put it: /proc/PID/environ, which children read too, shows that memory. */
+static void erase(char *text)
+{
+	for (; *text; text++)
+		*text = '\0';
+}
+
 /* Moves our library from the list to `library`; false when nothing else is left in the list. */
 static bool preload_take(char *list)
 {
@@ -68,7 +77,7 @@ static bool preload_take(char *list)
 		}
 		in += length + (in[length] != '\0');
 	}
-	*out = '\0';
+	erase(out);
 	return out != list;
 }
 
@@ -90,13 +99,16 @@ const char *environment_take(void)
 		for (size_t i = 0; i <= length; i++)
 			variable[i] = (*entry)[i];
 		ours = value_of(variable, MOULT_VARIABLE);
+		erase(*entry);
 		remove_entry(entry);
 		break;
 	}
 	for (char **entry = environ; ours && entry && *entry; entry++) {
 		char *list = value_of(*entry, PRELOAD);
-		if (list && !preload_take(list))
+		if (list && !preload_take(list)) {
+			erase(*entry);
 			remove_entry(entry);
+		}
 		if (list)
 			break;
 	}
@@ -157,4 +169,34 @@ char **environment_extend(void *room, char *const environment[])
 	list[out++] = variable;
 	list[out] = NULL;
 	return list;
+}
+
+/*
+ * Not on the borrower's stack: a thread that is cancelled in system() never gives it back, and then
+ * the program's own entries are as good as before.
+ */
+static alignas(char *) char lent[32768];
+static _Atomic bool is_lent;
+
+bool environment_lend(char ***ret_before)
+{
+	if (!member_page || !library[0] || listener_known() ||
+	        environment_room(environ) > sizeof(lent) || atomic_exchange(&is_lent, true))
+		return false;
+	*ret_before = environ;
+	environ = environment_extend(lent, environ);
+	return true;
+}
+
+void environment_reclaim(char **before)
+{
+	if (environ == (char **)lent)
+		environ = before;
+	else /* another thread has called setenv(), which made a copy */
+		for (char **entry = environ; entry && *entry;)
+			if (*entry == variable || (*entry >= lent && *entry < lent + sizeof(lent)))
+				remove_entry(entry);
+			else
+				entry++;
+	atomic_store(&is_lent, false);
 }

@@ -21,6 +21,13 @@ bool environment_follows(void);
 /* Or one spawned with these file actions (or NULL)? */
 bool environment_follows_spawn(const posix_spawn_file_actions_t *actions);
 
+/*
+ * For what libc starts by itself, with `environ`: while nothing is bound ours are in there until
+ * environment_reclaim().  False: not lent, since it does not follow or another thread has it.
+ */
+bool environment_lend(char ***ret_before);
+void environment_reclaim(char **before);
+
 /* How many bytes environment_extend needs; works in a vfork child, allocates nothing. */
 size_t environment_room(char *const environment[]);
 

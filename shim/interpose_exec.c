@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * exec and posix_spawn: the variables go back where environment_follows() says so.
+ * exec, posix_spawn, system and popen: the variables go back where environment_follows() says so.
  *
  * May run in a vfork child, on its parent's stack and memory: alloca, and nothing else is written.
  */
@@ -121,6 +121,32 @@ INTERPOSE(int, posix_spawnp, pid_t *ret_pid, const char *file,
 		real_resolve();
 	return real.posix_spawnp(
 	        ret_pid, file, actions, attributes, argv, SPAWNED(environment, actions));
+}
+
+/* ---- a shell, which libc starts by itself ---- */
+
+INTERPOSE(int, system, const char *command)
+{
+	if (!real.system)
+		real_resolve();
+	char **before;
+	bool lent = command && environment_lend(&before);
+	int status = real.system(command);
+	if (lent)
+		environment_reclaim(before);
+	return status;
+}
+
+INTERPOSE(FILE *, popen, const char *command, const char *mode)
+{
+	if (!real.popen)
+		real_resolve();
+	char **before;
+	bool lent = environment_lend(&before);
+	FILE *stream = real.popen(command, mode);
+	if (lent)
+		environment_reclaim(before);
+	return stream;
 }
 
 /* ---- file actions ---- */

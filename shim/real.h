@@ -76,6 +76,8 @@
 	FUNCTION(int, posix_spawnp,                                                               \
 	        (pid_t *, const char *, const posix_spawn_file_actions_t *,                       \
 	                const posix_spawnattr_t *, char *const[], char *const[]))                 \
+	FUNCTION(int, system, (const char *))                                                     \
+	FUNCTION(FILE *, popen, (const char *, const char *))                                     \
 	FUNCTION(int, __poll_chk, (struct pollfd *, nfds_t, int, size_t))                         \
 	FUNCTION(int, __ppoll_chk,                                                                \
 	        (struct pollfd *, nfds_t, const struct timespec *, const sigset_t *, size_t))     \

@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: MIT
+"""How a daemon gets started: by wrappers and scripts, by itself again, with an environment of its own.
+
+The library follows the listener: who could come to bind or accept is a member of the generation,
+and nobody else sees anything of us.
+"""
+
+import shlex
+
+import pytest
+
+from harness.build import program
+from harness.load import assert_nothing_lost, assert_switches
+
+
+def waiter(tag, port, *more):
+    return [program("waiter"), "--tag", tag, "--wait=epoll", "--nonblocking", "--port", str(port),
+            *more]
+
+
+# ---- wrappers ----
+
+def words(*before):
+    return lambda command, directory: [*before, *command]
+
+
+def script(text, shell="sh"):
+    """A shell's script; $DAEMON is the command line, as words."""
+    return lambda command, directory: [shell, "-c", text.replace("$DAEMON", shlex.join(command))]
+
+
+def script_file(command, directory):
+    path = directory / "start"
+    path.write_text('#!/bin/sh\nset -e\nHOME=/ export HOME\ncd /\n: "$(id -u)"\nexec "$@"\n')
+    path.chmod(0o755)
+    return [str(path), *command]
+
+
+def start_stop_daemon(*options):
+    """Each generation has a pid file of its own: it refuses to start what runs already."""
+    return lambda command, directory: [
+        "start-stop-daemon", "--start", "--pidfile", str(directory / command[2]), *options,
+        "--startas", command[0], "--", *command[1:]]
+
+
+def perl(text):
+    return lambda command, directory: ["perl", "-e", text, *command]
+
+
+def python(text):
+    return lambda command, directory: [
+        "/usr/bin/python3", "-c", f"import os, subprocess, sys\ncommand = sys.argv[1:]\n{text}",
+        *command]
+
+
+def chroot(command, directory):
+    return ["chroot", "/", *command]
+
+
+WRAPPERS = {
+    "sh-exec": script("exec $DAEMON"),
+    "sh-wait": script("trap 'kill $!; wait; exit 0' TERM; $DAEMON & wait"),
+    "sh-foreground": script("$DAEMON; exit $?"),
+    "sh-leaves": script("$DAEMON &"),
+    "sh-subshell": script("(exec $DAEMON)"),
+    "sh-pipeline": script("$DAEMON 2>&1 | cat"),
+    "sh-substitution": script("echo $($DAEMON)"),
+    "bash-exec": script("exec $DAEMON", "bash"),
+    "bash-wait": script("$DAEMON & wait", "bash"),
+    "bash-login": lambda command, directory: ["bash", "-lc", f"exec {shlex.join(command)}"],
+    "bash-pipeline": script("$DAEMON 2>&1 | cat >&2; exit ${PIPESTATUS[0]}", "bash"),
+    "bash-exec-clean": script("exec -c $DAEMON", "bash"),
+    "script": script_file,
+    "sh-unset": script("unset LD_PRELOAD MOULT; exec $DAEMON"),
+    "env": words("env", "LANG=C", "A=b"),
+    "env-i": words("env", "-i"),
+    "env-u": words("env", "-u", "LD_PRELOAD", "-u", "MOULT"),
+    "env-i-sh-env-i": words("env", "-i", "sh", "-c", 'exec env -i "$@"', "sh"),
+    "setsid": words("setsid"),
+    "setsid-f": words("setsid", "-f"),
+    "setsid-w": words("setsid", "-f", "-w"),
+    "nice": words("nice", "-n", "5"),
+    "ionice": words("ionice", "-c", "3"),
+    "nohup": words("nohup"),
+    "stdbuf": words("stdbuf", "-oL"),
+    "timeout": words("timeout", "100"),
+    "timeout-foreground": words("timeout", "--foreground", "100"),
+    "prlimit": words("prlimit", "--nofile=4096:4096"),
+    "taskset": words("taskset", "-c", "0"),
+    "chrt": words("chrt", "--other", "0"),
+    "flock": lambda command, directory: ["flock", str(directory / command[2]), *command],
+    "flock-no-fork": lambda command, directory: ["flock", "-F", str(directory / command[2]),
+                                                 *command],
+    "unshare": words("unshare", "--mount", "--uts"),
+    "unshare-fork": words("unshare", "--pid", "--fork", "--mount-proc"),
+    "chroot": chroot,
+    "setpriv": words("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--reset-env",
+                     "--inh-caps=-all", "--bounding-set=-all", "--no-new-privs"),
+    "su": lambda command, directory: ["su", "-s", "/bin/sh", "-c", f"exec {shlex.join(command)}",
+                                      "nobody"],
+    "su-login": lambda command, directory: ["su", "-", "nobody", "-s", "/bin/bash", "-c",
+                                            shlex.join(command)],
+    "runuser": words("runuser", "-u", "nobody", "--"),
+    "runuser-login": lambda command, directory: ["runuser", "-l", "nobody", "-s", "/bin/sh", "-c",
+                                                 shlex.join(command)],
+    "start-stop-daemon": start_stop_daemon(),
+    "start-stop-daemon-background": start_stop_daemon("--background", "--make-pidfile", "--chuid",
+                                                      "nobody", "--umask", "027", "--chdir", "/"),
+    "perl-exec": perl("exec @ARGV"),
+    "perl-system": perl("exit system(@ARGV) >> 8"),
+    "perl-clean": perl("%ENV = (); exec {$ARGV[0]} @ARGV"),
+    "python-exec": python("os.execvpe(command[0], command, {'PATH': '/bin'})"),
+    "python-subprocess": python("sys.exit(subprocess.call(command))"),
+    "python-subprocess-clean": python("sys.exit(subprocess.call(command, env={}, close_fds=True))"),
+    "python-posix-spawn": python("pid = os.posix_spawn(command[0], command, {})\n"
+                                 "sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))"),
+    "python-system": python("import shlex; sys.exit(os.system(shlex.join(command)) >> 8)"),
+    "python-popen": python("subprocess.Popen(command, start_new_session=True)"),
+}
+
+
+@pytest.mark.parametrize("wrapper", WRAPPERS)
+def test_the_daemon_behind_a_wrapper(moult, load, port, directory, wrapper):
+    """Each generation is started by it, under load; at the end nothing of wrapper or daemon is left."""
+    def command(tag):
+        return WRAPPERS[wrapper](waiter(tag, port), directory)
+
+    directory.chmod(0o777)
+    # The first process of a PID namespace, and what su left, do not end by SIGTERM
+    instance = moult().run("--kill-after=300ms", command=command("g1"))
+    client = load(f"127.0.0.1:{port}", rate=300, persistent=2, persistent_every=20)
+    client.wait_answers(20, "g1")
+    switched = instance.upgrade(command=command("g2")).instant
+    client.wait_answers(20, "g2")
+    client.renew()
+    instance.wait_gone(1)
+    result = client.stop()
+    assert_nothing_lost(result)
+    assert_switches(result, ["g1", "g2"], [switched])
+    assert "preload" not in instance.log()
+    instance.stop()
