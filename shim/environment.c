@@ -117,7 +117,8 @@ const char *environment_take(void)
 
 bool environment_follows(void)
 {
-	return member_page && library[0] && (!listener_known() || heritage_of_exec());
+	return member_page && library[0] &&
+	       (!listener_known() || member_has_served() || heritage_of_exec());
 }
 
 bool environment_follows_spawn(const posix_spawn_file_actions_t *actions)

@@ -15,7 +15,10 @@
  */
 const char *environment_take(void);
 
-/* Should a program executed now be a member too? */
+/*
+ * Should a program executed now be a member too?  Also the one that replaces a process which has
+ * served: that is the daemon itself again (sshd at SIGHUP), and it will bind what it has closed.
+ */
 bool environment_follows(void);
 
 /* Or one spawned with these file actions (or NULL)? */

@@ -81,6 +81,7 @@ void listener_received(int fd)
 void listener_own(int listener)
 {
 	atomic_store(&local[listener].owner, (uint32_t)member_pid());
+	member_serves();
 }
 
 static int fail(int error)

@@ -29,6 +29,7 @@ struct own {
 	_Atomic uint32_t pid;
 	_Atomic uint32_t slot;        /* 0: none yet */
 	_Atomic uint32_t crowded_out; /* there was none to be had */
+	_Atomic uint32_t serves;
 };
 static struct own *own;
 
@@ -204,6 +205,16 @@ bool member_is_borrowed(void)
 	return member_pid() != (pid_t)raw(SYS_getpid);
 }
 
+void member_serves(void)
+{
+	atomic_store_explicit(&own->serves, 1, memory_order_relaxed);
+}
+
+bool member_has_served(void)
+{
+	return atomic_load_explicit(&own->serves, memory_order_relaxed) && !member_is_borrowed();
+}
+
 struct moult_slot *member_slot_if_any(void)
 {
 	uint32_t mine = atomic_load_explicit(&own->slot, memory_order_relaxed);
@@ -267,6 +278,7 @@ static uint32_t slot_take_dead(uint32_t pid, uint32_t *ret_stale)
 static struct moult_slot *slot_claim(void)
 {
 	struct moult_page *page = member_page;
+	member_serves();
 	if (atomic_load(&own->crowded_out))
 		return &page->slot[0];
 	uint32_t pid = (uint32_t)member_pid(), stale = 0;

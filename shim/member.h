@@ -27,6 +27,10 @@ pid_t member_pid(void);
 /* Are we a vfork child? It must not touch what it shares with its parent. Costs a getpid. */
 bool member_is_borrowed(void);
 
+/* This very process, not one it was forked from, binds or accepts. Has it ever? */
+void member_serves(void);
+bool member_has_served(void);
+
 /* This process's slot; the shared slot 0 when there is none to be had. */
 struct moult_slot *member_slot(void);
 

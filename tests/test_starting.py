@@ -5,12 +5,15 @@ The library follows the listener: who could come to bind or accept is a member o
 and nobody else sees anything of us.
 """
 
+import os
 import shlex
+import signal
 
 import pytest
 
 from harness.build import program
 from harness.load import assert_nothing_lost, assert_switches
+from harness.waiting import wait_until
 
 
 def waiter(tag, port, *more):
@@ -138,4 +141,60 @@ def test_the_daemon_behind_a_wrapper(moult, load, port, directory, wrapper):
     assert_nothing_lost(result)
     assert_switches(result, ["g1", "g2"], [switched])
     assert "preload" not in instance.log()
+    instance.stop()
+
+
+# ---- itself again, and services with an environment of their own ----
+
+def starter(tag, port, model):
+    return [program("starter"), "--tag", tag, f"--model={model}", "--port", str(port)]
+
+
+@pytest.mark.parametrize("model", [
+    "child-fork", "child-vfork", "child-spawn", "through-exec", "through-wait", "through-clean",
+    "early-system", "early-popen", "early-background",
+])
+def test_who_accepts_was_given_an_environment_built_anew(moult, load, port, model):
+    """Who is executed with the listener, or before there is one, is of the generation."""
+    instance = moult().run(command=starter("g1", port, model))
+    client = load(f"127.0.0.1:{port}", rate=300)
+    client.wait_answers(20, "g1")
+    switched = []
+    for tag in ("g2", "g3"):
+        switched.append(instance.upgrade(command=starter(tag, port, model)).instant)
+        client.wait_answers(20, tag)
+    result = client.stop()
+    assert_nothing_lost(result)
+    assert_switches(result, ["g1", "g2", "g3"], switched)
+    instance.wait_alone()
+    instance.stop()
+
+
+@pytest.mark.parametrize("model", ["self-fresh", "self-clearenv", "self-moved", "self-proc",
+                                   "self-rebind"])
+def test_a_daemon_that_executes_itself_while_it_serves(moult, load, port, model):
+    """Again and again, also while the old generation drains and the new one has taken over."""
+    def served(tag):
+        return instance.log().count(f"starter {tag}: serves")
+
+    def again(tag):
+        before = served(tag)
+        os.kill(instance.generation(int(tag[1:]))["pid"], signal.SIGUSR1)
+        wait_until(lambda: served(tag) > before, 10, instance.log)
+
+    instance = moult().run(command=starter("g1", port, model))
+    client = load(f"127.0.0.1:{port}", rate=300)
+    switched = []
+    for old, new in (("g1", "g2"), ("g2", "g3")):
+        for _ in range(3):
+            again(old)
+            client.wait_answers(20, old)
+        switched.append(instance.upgrade(command=starter(new, port, model)).instant)
+        client.wait_answers(20, new)
+    again("g3")
+    client.wait_answers(20, "g3")
+    result = client.stop()
+    assert_nothing_lost(result)
+    assert_switches(result, ["g1", "g2", "g3"], switched)
+    instance.wait_alone()
     instance.stop()
