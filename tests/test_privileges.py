@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: MIT
+"""Each generation starts with what the launcher was started with, whatever the last one has changed;
+
+and what daemons give up of their rights, before and after they bind, they may give up under moult.
+"""
+
+import ctypes
+import os
+import resource
+import signal
+import subprocess
+
+import pytest
+
+from harness.build import program
+from harness.network import ask, listens
+from harness.waiting import wait_until
+
+PR_SET_TIMERSLACK, PR_CAPBSET_DROP, CAP_SYS_NICE = 29, 24, 23
+ADDR_NO_RANDOMIZE = 0x0040000
+
+
+def unusual_surroundings():
+    """Of all that a process inherits, something else than usual; for a child before its exec."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    os.umask(0o027)
+    os.nice(3)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (500, 3000))
+    resource.setrlimit(resource.RLIMIT_CORE, (4096, 1 << 20))
+    resource.setrlimit(resource.RLIMIT_STACK, (4 << 20, 64 << 20))
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    signal.signal(signal.SIGUSR2, signal.SIG_IGN)
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, [signal.SIGALRM, signal.SIGUSR1])
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    libc.prctl(PR_SET_TIMERSLACK, 60000)
+    libc.personality(ADDR_NO_RANDOMIZE)
+    with open("/proc/self/coredump_filter", "w") as file:
+        file.write("0x31")
+    if os.geteuid() == 0:
+        with open("/proc/self/oom_score_adj", "w") as file:
+            file.write("123")
+        os.setgroups([7, 9])
+        libc.prctl(PR_CAPBSET_DROP, CAP_SYS_NICE)
+
+
+def family(tag, port, path):
+    return [program("family"), "--tag", tag, "--port", str(port), str(path)]
+
+
+def scenes(path):
+    """{what: lines} of that file."""
+    found = {}
+    for text in path.read_text().split("== ")[1:]:
+        name, _, rest = text.partition("\n")
+        found[name] = sorted(rest.splitlines())
+    return found
+
+
+def difference(before, after, *heads):
+    """Not in what the test itself makes different."""
+    heads += ("environment: _=", "kernel's environment: _=")
+    return [line for line in sorted(set(before) ^ set(after)) if not line.startswith(heads)]
+
+
+@pytest.fixture
+def stdio(directory):
+    """stdin and stdout of the daemon, each somewhere in the middle."""
+    (directory / "in").write_text("one\ntwo\n")
+    (directory / "out").write_text("")
+    with open(directory / "in") as given, open(directory / "out", "w") as taken:
+        given.seek(4)
+        taken.write("what was there\n")
+        taken.flush()
+        yield given, taken
+
+
+WAYS = ["fork and execv", "fork and execvpe", "vfork and execlp", "posix_spawn", "system", "popen",
+        "CGI"]
+
+
+@pytest.mark.exact
+def test_what_is_inherited_is_what_it_is_without_us(moult, port, directory, stdio):
+    """By the daemon and all its children, in each generation; the kernel is the oracle."""
+    expected, found = directory / "plain.out", [directory / f"g{i}.out" for i in (1, 2, 3)]
+    instance = moult()
+
+    def start(words, log):
+        return subprocess.Popen(words, stdin=stdio[0], stdout=stdio[1], stderr=log, cwd=directory,
+                                env=instance.environment, start_new_session=True,
+                                preexec_fn=unusual_surroundings)
+
+    with open(instance.log_path, "ab") as log:
+        process = start(family("g0", port, expected), log)
+        wait_until(lambda: listens("127.0.0.1", port), 10, instance.log)
+        assert ask(port).startswith("GEN g0 ")
+        process.terminate()
+        process.wait(10)
+        instance.process = start([str(instance.moult), "run", "-n", instance.name, "--",
+                                  *family("g1", port, found[0])], log)
+    instance.wait_serving()
+    assert ask(port).startswith("GEN g1 ")
+    for tag, path in (("g2", found[1]), ("g3", found[2])):
+        instance.upgrade(command=family(tag, port, path))
+        assert ask(port).startswith(f"GEN {tag} ")
+    instance.stop()
+
+    before = scenes(expected)
+    assert len(before) == 2 + 3 * len(WAYS)
+    for path in found:
+        after = scenes(path)
+        assert list(after) == list(before)
+        for name in before:
+            # Who could come to bind or accept has the library, but nothing of it in its environment
+            heads = ("library",) if name.startswith(("the daemon", "before bind")) or name.endswith(
+                ("execv", "execvpe", "execlp", "posix_spawn")) else ()
+            assert difference(before[name], after[name], *heads) == [], (path, name)
+    assert (directory / "out").read_text() == (
+        "what was there\nline of g0\nline of g1\nline of g2\nline of g3\n")
