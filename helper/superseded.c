@@ -12,10 +12,11 @@
 #include "helper/pidfile.h"
 #include "helper/tree.h"
 
-void superseded_publish(struct instance *instance)
+void superseded_publish(struct instance *instance, bool starting)
 {
+	uint32_t older = starting ? MOULT_SUCCEEDED : MOULT_SUPERSEDED;
 	for (struct generation *g = instance->newest; g; g = g->older)
-		atomic_store(&g->page->superseded, g != instance->newest);
+		atomic_store(&g->page->superseded, g == instance->newest ? MOULT_NEWEST : older);
 }
 
 /* The number that a text begins with, and that ends there; 0: none that could be a pid. */

@@ -10,8 +10,11 @@
 
 #include "helper/instance.h"
 
-/* Tells each generation whether there is a newer one. To be called when one has come or gone. */
-void superseded_publish(struct instance *instance);
+/*
+ * Tells each generation whether there is a newer one.  To be called when one has come or gone, and
+ * when an upgrade is over; `starting`: it is not.
+ */
+void superseded_publish(struct instance *instance, bool starting);
 
 /*
  * A process of `generation` is about to remove what `request` names in `directory` (-1: none came

@@ -292,7 +292,7 @@ static void remove_generation(struct generation *generation)
 	while (*at != generation)
 		at = &(*at)->older;
 	*at = generation->older;
-	superseded_publish(&instance);
+	superseded_publish(&instance, upgrade_is_running());
 	closing_cancel(generation, -1);
 	generation_free(generation);
 }

@@ -103,6 +103,7 @@ static void finish(int exit_status)
 	}
 	state.phase = IDLE;
 	state.generation = NULL;
+	superseded_publish(state.instance, false);
 	state.done(state.kind, exit_status);
 }
 
@@ -464,7 +465,7 @@ static int begin(const struct settings *settings)
 	state.generation = generation;
 	instance->newest = instance->next = generation;
 	publish_addresses(instance);
-	superseded_publish(instance);
+	superseded_publish(instance, true);
 	for (uint32_t i = 0; i < instance->store.count; i++)
 		listener_remember_mode(instance_listener(instance, i));
 	int result = make_room(settings);
@@ -475,7 +476,7 @@ static int begin(const struct settings *settings)
 		instance->newest = generation->older;
 		instance->next = NULL;
 		state.generation = NULL;
-		superseded_publish(instance);
+		superseded_publish(instance, false);
 		readiness_deinit(&state.readiness);
 		generation_free(generation);
 		return result;

@@ -136,6 +136,12 @@ struct moult_poke {
 #define MOULT_POKE_UNIX 0x10000u
 #define MOULT_POKE_NAME "moult-poke-" /* then `address` as 32 hexadecimal digits */
 
+enum moult_succession {
+	MOULT_NEWEST = 0,
+	MOULT_SUPERSEDED = 1, /* there is a newer generation */
+	MOULT_SUCCEEDED = 2,  /* and it is starting, or has just: it may be writing its files */
+};
+
 /*
  * One memfd per generation, sealed against a change of size, mapped by every process of it.
  * "sequence" is raised by the launcher after any change of a gate word: a wait compares one number.
@@ -154,7 +160,7 @@ struct moult_page {
 	 * an address the store does not know are for its own questions, not a service.
 	 */
 	_Atomic uint32_t serving;
-	/* Set while there is a newer generation: a pid file may name a process of that. */
+	/* enum moult_succession: a pid file may name a process of a newer generation. */
 	_Atomic uint32_t superseded;
 	struct moult_poke poke[MOULT_POKES];
 	struct moult_gate gate[MOULT_LISTENERS];

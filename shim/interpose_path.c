@@ -12,48 +12,94 @@
  * removes; all others ask nobody.  The launcher reads the file, not we: whoever closes any
  * descriptor of a file loses all his POSIX locks on it, and a daemon may have one on just this.
  */
+#include <errno.h>
 #include <fcntl.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "shim/adopt.h"
 #include "shim/interpose.h"
 #include "shim/member.h"
 #include "shim/place.h"
+#include "shim/raw.h"
 #include "shim/real.h"
 
-static bool is_superseded(void)
+enum fate { REMOVED, STAYS, MISSING };
+
+static uint32_t succession(void)
 {
-	return member_page && atomic_load_explicit(&member_page->superseded, memory_order_relaxed);
+	return member_page ? atomic_load_explicit(&member_page->superseded, memory_order_relaxed)
+	                   : MOULT_NEWEST;
 }
 
-/* True: it is a live socket's, or a newer generation's, stays, and the daemon shall believe that it
- * is gone. */
-static bool stays(int at, const char *path)
+/* Between the creation of a pid file and the write into it a starting generation does little. */
+enum { EMPTY_LOOKS = 50 };
+
+static enum place_file look_until_written(int at, const char *path)
+{
+	const struct timespec pause = {0, 1000000};
+	enum place_file file = place_file(at, path);
+	for (int i = 0; file == PLACE_EMPTY && i < EMPTY_LOOKS && succession() == MOULT_SUCCEEDED;
+	        i++) {
+		raw(SYS_nanosleep, &pause, NULL);
+		file = place_file(at, path);
+	}
+	return file;
+}
+
+/*
+ * What is not there is not there: were libc asked once more, the newer generation might have made
+ * its file meanwhile.
+ */
+static enum fate fate_of_file(int at, const char *path)
+{
+	if (member_is_borrowed())
+		return REMOVED;
+	enum place_file file = look_until_written(at, path);
+	if (file == PLACE_NOTHING)
+		return MISSING;
+	return file == PLACE_SMALL && adopt_keeps_file(at, path) ? STAYS : REMOVED;
+}
+
+/* STAYS: it is a live socket's, or a newer generation's; the daemon shall believe that it is gone. */
+static enum fate fate_of(int at, const char *path)
 {
 	int listener = place_is_possible() ? place_listener(at, path, false) : -1;
 	if (listener >= 0)
 		return !member_is_borrowed() && place_is_writable(at, path) &&
-		       adopt_unlinked(listener, at, path);
-	return is_superseded() && place_is_small_file(at, path) && !member_is_borrowed() &&
-	       adopt_keeps_file(at, path);
+		                       adopt_unlinked(listener, at, path)
+		               ? STAYS
+		               : REMOVED;
+	return succession() == MOULT_NEWEST ? REMOVED : fate_of_file(at, path);
+}
+
+static int told(enum fate fate)
+{
+	if (fate == STAYS)
+		return 0;
+	errno = ENOENT;
+	return -1;
 }
 
 INTERPOSE(int, unlink, const char *path)
 {
-	return stays(AT_FDCWD, path) ? 0 : real.unlink(path);
+	enum fate fate = fate_of(AT_FDCWD, path);
+	return fate == REMOVED ? real.unlink(path) : told(fate);
 }
 
 INTERPOSE(int, unlinkat, int directory, const char *path, int flags)
 {
-	return !flags && stays(directory, path) ? 0 : real.unlinkat(directory, path, flags);
+	enum fate fate = flags ? REMOVED : fate_of(directory, path);
+	return fate == REMOVED ? real.unlinkat(directory, path, flags) : told(fate);
 }
 
 INTERPOSE(int, remove, const char *path)
 {
-	if (stays(AT_FDCWD, path))
-		return 0;
+	enum fate fate = fate_of(AT_FDCWD, path);
+	if (fate != REMOVED)
+		return told(fate);
 	if (!real.remove)
 		real_resolve();
 	return real.remove(path);

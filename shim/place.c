@@ -149,12 +149,16 @@ static bool is_held_back(int at, const char *directory, const struct stat *file)
 	               user != status.st_uid);
 }
 
-bool place_is_small_file(int at, const char *path)
+enum place_file place_file(int at, const char *path)
 {
 	char directory[PATH_MAX];
 	struct stat status;
-	return path && raw(SYS_newfstatat, at, path, &status, AT_SYMLINK_NOFOLLOW) >= 0 &&
-	       S_ISREG(status.st_mode) && status.st_size > 0 &&
-	       status.st_size <= MOULT_PID_FILE_MOST && split(path, directory) &&
-	       !is_held_back(at, directory, &status) && place_is_writable(at, path);
+	long result = path ? raw(SYS_newfstatat, at, path, &status, AT_SYMLINK_NOFOLLOW) : -EFAULT;
+	if (result < 0)
+		return result == -ENOENT ? PLACE_NOTHING : PLACE_OTHER;
+	if (!S_ISREG(status.st_mode) || status.st_size > MOULT_PID_FILE_MOST ||
+	        !split(path, directory) || is_held_back(at, directory, &status) ||
+	        !place_is_writable(at, path))
+		return PLACE_OTHER;
+	return status.st_size > 0 ? PLACE_SMALL : PLACE_EMPTY;
 }

@@ -12,7 +12,8 @@
  *
  * and, after a comma, how it removes it at the end: unlink (the default), unlinkat, remove; or
  * "leave".  "lock" has a lock on PATH.data, too.  Each has a file PATH.TAG of its own beside, with
- * its pid in it, which it removes likewise.  SIGUSR1 removes them early.
+ * its pid in it, which it removes likewise.  SIGUSR1 removes them early.  After --delay=MS a file that
+ * it has created is no longer empty.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -57,6 +58,7 @@ static void lock(int fd)
 
 static void fill(int fd)
 {
+	usleep((useconds_t)legacy.delay * 1000);
 	if (ftruncate(fd, 0) < 0 || dprintf(fd, "%d\n", (int)getpid()) < 0)
 		legacy_die(4, "write");
 }
