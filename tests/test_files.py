@@ -332,13 +332,14 @@ def test_a_pid_file_that_is_just_being_written(moult, port, path):
     """The old generation removes what the new one has created and not yet filled. It looks again
     for a moment; that is a race, so once in five is enough (without it, it is never)."""
     instance = moult().run(f"--aside={path}", command=daemon("g1", port, path, "excl"))
+    g1 = pid_of(instance, "g1")
     with held(port):
         for number in range(2, 7):
             upgrade = instance.start_command("upgrade", instance.name, "--", *daemon(
-                f"g{number}", port, path, "excl", "--delay=8"))
+                f"g{number}", port, path, "excl", "--delay-answer=8"))
             wait_until(lambda: path.exists() and path.stat().st_size == 0, 10, "no empty file",
                        pause=0)
-            os.kill(pid_of(instance, "g1"), signal.SIGUSR1)
+            os.kill(g1, signal.SIGUSR1)
             upgrade.communicate(timeout=20)
             assert upgrade.returncode == 0, instance.log()
             if path.exists() and named(path) == pid_of(instance, f"g{number}"):

@@ -12,7 +12,7 @@
  *
  * and, after a comma, how it removes it at the end: unlink (the default), unlinkat, remove; or
  * "leave".  "lock" has a lock on PATH.data, too.  Each has a file PATH.TAG of its own beside, with
- * its pid in it, which it removes likewise.  SIGUSR1 removes them early.  After --delay=MS a file that
+ * its pid in it, which it removes likewise.  SIGUSR1 removes them early.  After --delay-answer=MS a file that
  * it has created is no longer empty.
  */
 #include <errno.h>
