@@ -87,6 +87,29 @@ bool gate_enter_slowly(uintptr_t frame)
 	return false;
 }
 
+/*
+ * Where a filter forbids the futex: a while of any sleep that it allows.  A limit of the daemon's is
+ * not kept then.
+ */
+static long nap(void)
+{
+	struct timespec t = {0, 5000000};
+	long result = raw(SYS_clock_nanosleep, CLOCK_MONOTONIC, 0, &t, NULL);
+	if (result == -EPERM)
+		result = raw(SYS_nanosleep, &t, NULL);
+	if (result == -EPERM)
+		result = raw(SYS_ppoll, NULL, 0, &t, NULL, 0);
+#ifdef SYS_poll
+	if (result == -EPERM)
+		result = raw(SYS_poll, NULL, 0, 5);
+#endif
+	if (result == -EPERM)
+		result = raw(SYS_pselect6, 0, NULL, NULL, NULL, &t, NULL);
+	if (result == -EPERM)
+		result = raw(SYS_sched_yield);
+	return result == -EINTR ? result : 0;
+}
+
 int gate_sleep(int listener, uint32_t word, int64_t limit_us)
 {
 	struct timespec limit = {limit_us / 1000000, limit_us % 1000000 * 1000};
@@ -100,6 +123,8 @@ int gate_sleep(int listener, uint32_t word, int64_t limit_us)
 	}
 	long result = raw(SYS_futex, &gate_of(listener)->word, FUTEX_WAIT, word,
 	        limit_us >= 0 ? &limit : NULL);
+	if (result == -EPERM)
+		result = nap();
 	if (real.pthread_setcanceltype) {
 		mine->sleeper = outer;
 		mine->cancel_type = outer_type;

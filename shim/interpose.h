@@ -45,3 +45,4 @@ INTERPOSED(int, fcntl, int, int, ...);
 INTERPOSED(int, ioctl, int, unsigned long, ...);
 INTERPOSED(int, epoll_ctl, int, int, int, struct epoll_event *);
 INTERPOSED(int, epoll_pwait, int, struct epoll_event *, int, int, const sigset_t *);
+INTERPOSED(int, prctl, int, long, long, long, long);

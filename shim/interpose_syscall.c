@@ -11,6 +11,7 @@
  * with the time that was left).
  */
 #include <fcntl.h>
+#include <linux/seccomp.h>
 #include <poll.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -23,6 +24,7 @@
 #include "shim/interpose.h"
 #include "shim/raw.h"
 #include "shim/real.h"
+#include "shim/sandbox.h"
 #include "shim/wait.h"
 
 #ifndef SYS_epoll_pwait2
@@ -57,6 +59,8 @@ static const unsigned char ours[512] __attribute__((used)) = {
         [SYS_epoll_pwait2] = 1,
         [SYS_ppoll] = 1,
         [SYS_pselect6] = 1,
+        [SYS_prctl] = 1,
+        [SYS_seccomp] = 1,
 #ifdef SYS_dup2 /* what only the older architectures have */
         [SYS_dup2] = 1,
         [SYS_epoll_wait] = 1,
@@ -96,8 +100,8 @@ static bool is_mask_right(long mask, long size)
 
 static struct timespec clock_now(void)
 {
-	struct timespec t;
-	raw(SYS_clock_gettime, CLOCK_MONOTONIC, &t);
+	struct timespec t = {0};
+	real.clock_gettime(CLOCK_MONOTONIC, &t);
 	return t;
 }
 
@@ -243,6 +247,20 @@ static long socket_by_number(const struct arguments *call)
 	}
 }
 
+static long seccomp_by_number(const struct arguments *call)
+{
+	long result = kernel(call);
+	if (result < 0)
+		return result;
+	if (call->a == SECCOMP_SET_MODE_STRICT)
+		sandbox_entered_strictly();
+	/* With TSYNC a positive result names a thread that could not follow. */
+	if (call->a == SECCOMP_SET_MODE_FILTER &&
+	        (result == 0 || call->b & SECCOMP_FILTER_FLAG_NEW_LISTENER))
+		sandbox_entered((const void *)call->c, call->b & SECCOMP_FILTER_FLAG_TSYNC);
+	return result;
+}
+
 static long __attribute__((used))
 syscall_ours(long number, long a, long b, long c, long d, long e, long f)
 {
@@ -273,6 +291,8 @@ syscall_ours(long number, long a, long b, long c, long d, long e, long f)
 	case SYS_rename: return interposed_rename((void *)a, (void *)b);
 #endif
 	case SYS_dup3: return interposed_dup3((int)a, (int)b, (int)c);
+	case SYS_prctl: return interposed_prctl((int)a, b, c, d, e);
+	case SYS_seccomp: return seccomp_by_number(&call);
 	case SYS_epoll_ctl: return interposed_epoll_ctl((int)a, (int)b, (int)c, (void *)d);
 	case SYS_fcntl:
 	case SYS_ioctl:

@@ -17,6 +17,7 @@
 #include "shim/poke.h"
 #include "shim/raw.h"
 #include "shim/real.h"
+#include "shim/sandbox.h"
 
 /* What this process remembers of a listener; forked children have their own copy. */
 struct local {
@@ -127,6 +128,26 @@ bool listener_was_announced(int listener)
 	       atomic_exchange(&local[listener].declined_at, wait) != wait;
 }
 
+/* The kernel's accept; with the peer's address for us where getpeername() is forbidden. */
+static int accept_now(
+        int fd, struct sockaddr *address, socklen_t *length, int flags, bool *ret_poke)
+{
+	struct sockaddr_storage peer = {0};
+	socklen_t size = sizeof(peer);
+	bool ours = sandbox_denies(SYS_getpeername);
+	struct sockaddr *to = ours ? (struct sockaddr *)&peer : address;
+	socklen_t *room = ours ? &size : length;
+	int result = flags < 0 ? real.accept(fd, to, room) : real.accept4(fd, to, room, flags);
+	if (result < 0)
+		return result;
+	*ret_poke = ours ? poke_is_from(&peer, size) : poke_is_peer(result);
+	for (socklen_t i = 0; ours && address && length && i < size && i < *length; i++)
+		((char *)address)[i] = ((char *)&peer)[i];
+	if (ours && address && length)
+		*length = size;
+	return result;
+}
+
 int listener_accept(int listener, int fd, struct sockaddr *address, socklen_t *length, int flags)
 {
 	struct moult_gate *gate = gate_of(listener);
@@ -139,10 +160,10 @@ int listener_accept(int listener, int fd, struct sockaddr *address, socklen_t *l
 		uint32_t state = word & MOULT_GATE_STATE;
 		if (gate_is_open(word)) {
 			int saved = errno;
-			int result = flags < 0 ? real.accept(fd, address, length)
-			                       : real.accept4(fd, address, length, flags);
+			bool poke = false;
+			int result = accept_now(fd, address, length, flags, &poke);
 			gate_leave();
-			if (result >= 0 && !poke_is_peer(result)) {
+			if (result >= 0 && !poke) {
 				connection_opened(result);
 				return result;
 			}

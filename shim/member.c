@@ -71,8 +71,14 @@ static int send_request(struct moult_request *request, int fd, int other)
 	if (channel < 0)
 		return (int)channel;
 	struct timeval limit = {.tv_sec = MOULT_REPLY_SECONDS};
-	raw(SYS_setsockopt, channel, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
-	raw(SYS_setsockopt, channel, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
+	long result = raw(SYS_setsockopt, channel, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+	if (result >= 0)
+		result = raw(
+		        SYS_setsockopt, channel, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
+	if (result < 0) { /* forbidden, and without it an answer may never come */
+		raw(SYS_close, channel);
+		return (int)result;
+	}
 
 	request->contract = MOULT_CONTRACT;
 	request->generation = generation;
@@ -92,7 +98,6 @@ static int send_request(struct moult_request *request, int fd, int other)
 		fds[0] = fd >= 0 ? fd : other;
 		fds[1] = other; /* not sent when there is but one */
 	}
-	long result;
 	do
 		result = raw(SYS_connect, channel, &launcher, launcher_length);
 	while (result == -EINTR);
@@ -194,7 +199,10 @@ pid_t member_pid(void)
 {
 	uint32_t pid = atomic_load_explicit(&own->pid, memory_order_relaxed);
 	if (!pid) {
-		pid = (uint32_t)raw(SYS_getpid);
+		long answer = raw(SYS_getpid);
+		if (answer < 0) /* forbidden */
+			return 0;
+		pid = (uint32_t)answer;
 		atomic_store_explicit(&own->pid, pid, memory_order_relaxed);
 	}
 	return (pid_t)pid;
@@ -202,7 +210,8 @@ pid_t member_pid(void)
 
 bool member_is_borrowed(void)
 {
-	return member_pid() != (pid_t)raw(SYS_getpid);
+	long pid = raw(SYS_getpid);
+	return pid >= 0 && member_pid() != (pid_t)pid;
 }
 
 void member_serves(void)
@@ -279,9 +288,9 @@ static struct moult_slot *slot_claim(void)
 {
 	struct moult_page *page = member_page;
 	member_serves();
-	if (atomic_load(&own->crowded_out))
-		return &page->slot[0];
 	uint32_t pid = (uint32_t)member_pid(), stale = 0;
+	if (!pid || atomic_load(&own->crowded_out))
+		return &page->slot[0];
 	uint32_t mine = slot_find(pid, &stale);
 	bool taken = !mine;
 	if (taken)

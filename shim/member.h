@@ -21,7 +21,10 @@ extern struct moult_page *member_page;
  */
 void member_join(const char *variable);
 
-/* This process's pid, remembered; wrong in a vfork child, which shares our memory. */
+/*
+ * This process's pid, remembered; wrong in a vfork child, which shares our memory.  0: it may not
+ * ask (shim/sandbox.h).
+ */
 pid_t member_pid(void);
 
 /* Are we a vfork child? It must not touch what it shares with its parent. Costs a getpid. */

@@ -3,7 +3,8 @@
  * System calls without libc, for the shim's own work.
  *
  * libc's wrappers are interposed by us, set errno, and are cancellation points; `syscall` itself is
- * interposed too.  These return the result or -errno and touch nothing else.
+ * interposed too.  These return the result or -errno and touch nothing else.  What a filter of the
+ * daemon's own denies is not even tried, and fails with -EPERM.
  *
  * A POSIX lock of the daemon's (fcntl, lockf) on a file ends when any descriptor of that file is
  * closed, ours as well.  So nothing is opened or received here that could be a file of the daemon's:
@@ -16,10 +17,17 @@
  */
 #pragma once
 
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <sys/syscall.h>
 
+/* Set by shim/sandbox.c: there is a filter. */
+extern _Atomic bool raw_is_checked;
+bool sandbox_denies(long number);
+
 #if defined(__x86_64__)
-static inline long raw_call(long number, long a, long b, long c, long d, long e, long f)
+static inline long raw_kernel(long number, long a, long b, long c, long d, long e, long f)
 {
 	long result;
 	register long r10 __asm__("r10") = d;
@@ -32,7 +40,7 @@ static inline long raw_call(long number, long a, long b, long c, long d, long e,
 	return result;
 }
 #elif defined(__aarch64__)
-static inline long raw_call(long number, long a, long b, long c, long d, long e, long f)
+static inline long raw_kernel(long number, long a, long b, long c, long d, long e, long f)
 {
 	register long x8 __asm__("x8") = number;
 	register long x0 __asm__("x0") = a;
@@ -50,6 +58,14 @@ static inline long raw_call(long number, long a, long b, long c, long d, long e,
 #else
 #error "moult knows the system call convention of x86-64 and aarch64 only"
 #endif
+
+static inline long raw_call(long number, long a, long b, long c, long d, long e, long f)
+{
+	if (__builtin_expect(atomic_load_explicit(&raw_is_checked, memory_order_relaxed), 0) &&
+	        sandbox_denies(number))
+		return -EPERM;
+	return raw_kernel(number, a, b, c, d, e, f);
+}
 
 #define RAW_6(n, a, b, c, d, e, f, ...) \
 	raw_call(n, (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), (long)(f))

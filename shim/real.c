@@ -241,6 +241,22 @@ static long first_syscall(long number, ...)
 	return finish(raw_call(number, a[0], a[1], a[2], a[3], a[4], a[5]));
 }
 
+static int first_prctl(int option, ...)
+{
+	long a[4];
+	va_list arguments;
+	va_start(arguments, option);
+	for (int i = 0; i < 4; i++)
+		a[i] = va_arg(arguments, long);
+	va_end(arguments);
+	return (int)finish(raw(SYS_prctl, option, a[0], a[1], a[2], a[3]));
+}
+
+static int first_clock_gettime(clockid_t clock, struct timespec *ret)
+{
+	return (int)finish(raw(SYS_clock_gettime, clock, ret));
+}
+
 static int first_execve(const char *path, char *const argv[], char *const environment[])
 {
 	return (int)finish(raw(SYS_execve, path, argv, environment));

@@ -63,6 +63,8 @@
 	FUNCTION(int, select, (int, fd_set *, fd_set *, fd_set *, struct timeval *))               \
 	FUNCTION(int, pselect,                                                                     \
 	        (int, fd_set *, fd_set *, fd_set *, const struct timespec *, const sigset_t *))    \
+	FUNCTION(int, prctl, (int, ...))                                                           \
+	FUNCTION(int, clock_gettime, (clockid_t, struct timespec *))                               \
 	FUNCTION(int, execve, (const char *, char *const[], char *const[]))                        \
 	FUNCTION(int, execveat, (int, const char *, char *const[], char *const[], int))
 

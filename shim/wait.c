@@ -16,12 +16,17 @@
 #include "shim/member.h"
 #include "shim/raw.h"
 #include "shim/real.h"
+#include "shim/sandbox.h"
 
 typedef int64_t nanoseconds;
 #define FOREVER     INT64_MAX
 #define MILLISECOND INT64_C(1000000)
 #define SHORTEST    (MILLISECOND / 4)
 #define SECOND      INT64_C(1000000000)
+
+#ifndef SYS_epoll_pwait2
+#define SYS_epoll_pwait2 441
+#endif
 
 /*
  * What the last settling saw: gate_edition + the page's sequence, and what that means for waits, in
@@ -40,8 +45,8 @@ static _Atomic int64_t closed_at; /* when a gate was last found closed */
 
 static nanoseconds clock_now(void)
 {
-	struct timespec t;
-	raw(SYS_clock_gettime, CLOCK_MONOTONIC, &t);
+	struct timespec t = {0};
+	real.clock_gettime(CLOCK_MONOTONIC, &t); /* without the kernel: it may be forbidden */
 	return t.tv_sec * SECOND + t.tv_nsec;
 }
 
@@ -263,21 +268,35 @@ static void scratch_release(struct scratch *scratch)
  * Between two slices no signal is delivered: its handler is to interrupt the wait, which it would
  * miss there.  The kernel puts the daemon's own mask, or that of the call, in place for a slice.
  */
-static const sigset_t *signals_hold(sigset_t *ret_before, const sigset_t *mask)
+struct held_signals {
+	sigset_t before;
+	bool held;
+};
+
+/* `call`: which puts the mask in place.  Where it is forbidden, a signal may be missed. */
+static const sigset_t *signals_hold(struct held_signals *held, const sigset_t *mask, long call)
 {
 	/*
 	 * Not those that are libc's own, 32 and 33: a thread that is being cancelled waits for its
 	 * signal on the way out of each cancellation point.
 	 */
 	const uint64_t all = ~(UINT64_C(3) << 31);
-	*ret_before = (sigset_t){0};
-	raw(SYS_rt_sigprocmask, SIG_SETMASK, &all, ret_before, sizeof(all));
-	return mask ? mask : ret_before;
+	*held = (struct held_signals){0};
+	held->held = !sandbox_denies(call) &&
+	             raw(SYS_rt_sigprocmask, SIG_SETMASK, &all, &held->before, sizeof(all)) >= 0;
+	return mask || !held->held ? mask : &held->before;
 }
 
-static void signals_release(const sigset_t *before)
+static void signals_release(const struct held_signals *held)
 {
-	raw(SYS_rt_sigprocmask, SIG_SETMASK, before, NULL, sizeof(uint64_t));
+	if (held->held)
+		raw(SYS_rt_sigprocmask, SIG_SETMASK, &held->before, NULL, sizeof(uint64_t));
+}
+
+/* Whole milliseconds, rounded up, for the calls that were there first. */
+static int milliseconds(const struct timespec *timeout)
+{
+	return (int)(timeout->tv_sec * 1000 + (timeout->tv_nsec + MILLISECOND - 1) / MILLISECOND);
 }
 
 static nanoseconds deadline_of(const struct timespec *timeout)
@@ -313,25 +332,36 @@ static struct timespec slice(nanoseconds deadline, unsigned found, bool *ret_las
 	return (struct timespec){length / SECOND, length % SECOND};
 }
 
-/* Without epoll_pwait2 (Linux 5.11) in whole milliseconds, rounded up. */
+/* Without epoll_pwait2 (Linux 5.11), or where only what the daemon itself calls is allowed. */
 static int epoll_wait_for(int epoll, struct epoll_event *events, int count,
         const struct timespec *timeout, const sigset_t *mask)
 {
-	int saved = errno;
-	int result = real.epoll_pwait2(epoll, events, count, timeout, mask);
-	if (result >= 0 || errno != ENOSYS)
-		return result;
-	errno = saved;
-	int64_t ms = timeout->tv_sec * 1000 + (timeout->tv_nsec + MILLISECOND - 1) / MILLISECOND;
-	return real.epoll_pwait(epoll, events, count, (int)ms, mask);
+	if (!sandbox_denies(SYS_epoll_pwait2)) {
+		int saved = errno;
+		int result = real.epoll_pwait2(epoll, events, count, timeout, mask);
+		/* EPERM: a filter we have not seen does not know it. */
+		if (result >= 0 || (errno != ENOSYS && errno != EPERM))
+			return result;
+		errno = saved;
+	}
+	if (!mask && sandbox_denies(SYS_epoll_pwait))
+		return real.epoll_wait(epoll, events, count, milliseconds(timeout));
+	return real.epoll_pwait(epoll, events, count, milliseconds(timeout), mask);
+}
+
+static int poll_for(
+        struct pollfd *fds, nfds_t count, const struct timespec *timeout, const sigset_t *mask)
+{
+	return !mask && sandbox_denies(SYS_ppoll) ? real.poll(fds, count, milliseconds(timeout))
+	                                          : real.ppoll(fds, count, timeout, mask);
 }
 
 int wait_epoll(int epoll, struct epoll_event *events, int count, const struct timespec *timeout,
         const sigset_t *mask)
 {
 	nanoseconds deadline = deadline_of(timeout);
-	sigset_t before;
-	mask = signals_hold(&before, mask);
+	struct held_signals held;
+	mask = signals_hold(&held, mask, SYS_epoll_pwait);
 	for (;;) {
 		unsigned found = findings(); /* a gate may have changed since the last slice */
 		interest_mark_waiting();
@@ -340,7 +370,7 @@ int wait_epoll(int epoll, struct epoll_event *events, int count, const struct ti
 		int result = epoll_wait_for(epoll, events, count, &part, mask);
 		if (result == 0 && !last)
 			continue;
-		signals_release(&before);
+		signals_release(&held);
 		return result;
 	}
 }
@@ -353,8 +383,8 @@ int wait_poll(
 	if (!copy)
 		return errno = ENOMEM, -1;
 	nanoseconds deadline = deadline_of(timeout);
-	sigset_t before;
-	mask = signals_hold(&before, mask);
+	struct held_signals held;
+	mask = signals_hold(&held, mask, SYS_ppoll);
 	int result;
 	bool last;
 	do {
@@ -371,9 +401,9 @@ int wait_poll(
 			found |= CLOSED;
 		}
 		struct timespec part = slice(deadline, found, &last);
-		result = real.ppoll(copy, count, &part, mask);
+		result = poll_for(copy, count, &part, mask);
 	} while (result == 0 && !last);
-	signals_release(&before);
+	signals_release(&held);
 	for (nfds_t i = 0; result >= 0 && i < count; i++)
 		fds[i].revents = copy[i].revents;
 	scratch_release(&scratch);
@@ -415,8 +445,8 @@ int wait_select(int count, fd_set *readable, fd_set *writable, fd_set *exception
 		if (given[i])
 			copy[i] = (fd_set *)(void *)(memory + (size_t)i * words);
 	nanoseconds deadline = deadline_of(timeout);
-	sigset_t before;
-	mask = signals_hold(&before, mask);
+	struct held_signals held;
+	mask = signals_hold(&held, mask, SYS_pselect6);
 	int result;
 	bool last;
 	do {
@@ -429,7 +459,7 @@ int wait_select(int count, fd_set *readable, fd_set *writable, fd_set *exception
 		struct timespec part = slice(deadline, found, &last);
 		result = real.pselect(count, copy[0], copy[1], copy[2], &part, mask);
 	} while (result == 0 && !last);
-	signals_release(&before);
+	signals_release(&held);
 	for (int i = 0; result >= 0 && i < 3; i++)
 		if (copy[i])
 			set_copy(given[i], copy[i], count > 0 ? count : 0);

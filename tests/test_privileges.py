@@ -13,6 +13,7 @@ import subprocess
 import pytest
 
 from harness.build import program
+from harness.load import assert_nothing_lost, assert_switches
 from harness.network import ask, listens
 from harness.waiting import wait_until
 
@@ -117,3 +118,43 @@ def test_what_is_inherited_is_what_it_is_without_us(moult, port, directory, stdi
             assert difference(before[name], after[name], *heads) == [], (path, name)
     assert (directory / "out").read_text() == (
         "what was there\nline of g0\nline of g1\nline of g2\nline of g3\n")
+
+
+# ---- filters of system calls ----
+
+SANDBOXED = [("waiter", f"--wait={style}") for style in (
+    "epoll", "epoll-pwait", "epoll-edge-exclusive", "poll", "ppoll", "select")] + [
+    ("acceptor", "--model=single")]
+
+
+@pytest.mark.exact
+@pytest.mark.parametrize("habit", ["sandbox-kill", "sandbox-error"])
+@pytest.mark.parametrize("kind, style", SANDBOXED, ids=[style for _, style in SANDBOXED])
+def test_a_filter_that_allows_nothing_but_the_loop(moult, load, port, kind, style, habit):
+    """It is killed for any other call, or told EPERM: also for what we would do inside it.
+
+    While it serves, warms up, drains with clients, and takes over again after a bad upgrade.
+    """
+    def command(tag, *more):
+        return [program(kind), "--tag", tag, style, *(["--nonblocking", "--accept4"] if kind == "waiter" else []),
+                f"--habit={habit}", "--port", str(port), *more]
+
+    instance = moult().run("--drain-timeout=50s", command=command("g1"))
+    client = load(f"127.0.0.1:{port}", rate=300, persistent=2 if kind == "waiter" else 0,
+                  persistent_every=20)
+    client.wait_answers(30, "g1")
+    switched = [instance.upgrade(command=command("g2")).instant]
+    client.wait_answers(30, "g2")
+    instance.upgrade("--ready=exec=false", "--ready-timeout=500ms", command=command("bad"),
+                     expect=1)
+    client.wait_answers(30, "g2")
+    client.renew()
+    instance.wait_gone(1)
+    switched.append(instance.upgrade(command=command("g3")).instant)
+    client.wait_answers(30, "g3")
+    result = client.stop()
+    assert_nothing_lost(result)
+    assert_switches(result, ["g1", "g2", "g3"], switched)
+    instance.wait_alone()
+    instance.stop()
+    assert "SIGSYS" not in instance.log()
