@@ -27,23 +27,16 @@ struct local {
 };
 static struct local local[MOULT_LISTENERS];
 static _Atomic uint32_t waits; /* poll, select and epoll_wait calls begun */
-static _Atomic bool known, datagrams_known;
+static _Atomic bool known;
 
 bool listener_known(void)
 {
 	return atomic_load_explicit(&known, memory_order_relaxed);
 }
 
-bool listener_has_datagrams(void)
-{
-	return atomic_load_explicit(&datagrams_known, memory_order_relaxed);
-}
-
 void listener_learn(int fd, int listener)
 {
 	fd_set_kind(fd, FD_LISTENER + (unsigned)listener);
-	if (gate_is_datagram(listener))
-		atomic_store(&datagrams_known, true);
 	atomic_store(&known, true);
 	gate_resettle();
 }

@@ -19,9 +19,6 @@ int listener_of(int fd);
 /* Has this process, or one it was forked from, ever had a listener of ours? */
 bool listener_known(void);
 
-/* ... and one of datagrams? */
-bool listener_has_datagrams(void);
-
 /* From now on `fd` is that listener. */
 void listener_learn(int fd, int listener);
 

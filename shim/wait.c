@@ -56,6 +56,29 @@ static uint32_t state_now(void)
 	       atomic_load_explicit(&member_page->sequence, memory_order_acquire);
 }
 
+/*
+ * Signals with a handler that is not shown what it has interrupted, as a mask; libc's own, 32 and 33,
+ * are not among them: a thread that is being cancelled waits for its signal on the way out of each
+ * cancellation point.
+ */
+static _Atomic uint64_t blind;
+
+static void look_at_handlers(void)
+{
+	struct { /* the kernel's sigaction: handler, flags, restorer, mask */
+		uintptr_t handler;
+		unsigned long flags;
+		uint64_t rest[2];
+	} action;
+	uint64_t found = 0;
+	for (int number = 1; number <= 64; number++)
+		if (number != 32 && number != 33 &&
+		        raw(SYS_rt_sigaction, number, NULL, &action, sizeof(uint64_t)) >= 0 &&
+		        action.handler > (uintptr_t)SIG_IGN && !(action.flags & SA_SIGINFO))
+			found |= UINT64_C(1) << (number - 1);
+	atomic_store(&blind, found);
+}
+
 static bool is_closed(int listener)
 {
 	return !gate_is_open(atomic_load(&gate_of(listener)->word));
@@ -72,8 +95,10 @@ static void settle(uint32_t now)
 		any_closed = true;
 		any_warming |= gate_state((int)i) == MOULT_GATE_WARMING;
 	}
-	if (any_closed)
+	if (any_closed) {
 		atomic_store(&closed_at, clock_now());
+		look_at_handlers();
+	}
 	atomic_store(&settled,
 	        (uint64_t)now << 2 | (any_closed ? CLOSED : 0) | (any_warming ? WARMING : 0));
 }
@@ -174,13 +199,14 @@ int wait_select_is_plain(int count, const fd_set *readable)
 }
 
 /*
- * accept() out of turn has an error that every accept loop survives; a blocking read has none: after
- * EAGAIN, which they do not expect, programs end, and with them their other clients.
+ * A blocking read out of turn has no error that programs expect: after EAGAIN they end, and with them
+ * their other clients.  accept() has ECONNABORTED, but not all of them wait again before the next
+ * accept(), which would block, and some say or count what has failed.
  */
 static bool is_anothers(int fd)
 {
 	int listener = fd_listener(fd);
-	return listener >= 0 && gate_is_datagram(listener) && is_closed(listener);
+	return listener >= 0 && is_closed(listener);
 }
 
 static bool may_hide(int result)
@@ -220,7 +246,7 @@ int wait_select_hide(int count, fd_set *readable, int result)
 int wait_select_save(int count, fd_set *const sets[3], struct wait_sets *ret)
 {
 	enum { MOST = 16 * WORD_BITS };
-	if (!member_page || !listener_has_datagrams() || count <= 0 || count > MOST)
+	if (!member_page || !listener_known() || count <= 0 || count > MOST)
 		return 0;
 	for (int i = 0; i < 3; i++)
 		for (size_t w = 0; sets[i] && w < set_words(count); w++)
@@ -267,6 +293,11 @@ static void scratch_release(struct scratch *scratch)
 /*
  * Between two slices no signal is delivered: its handler is to interrupt the wait, which it would
  * miss there.  The kernel puts the daemon's own mask, or that of the call, in place for a slice.
+ *
+ * But a handler with SA_SIGINFO can see in its third argument what was blocked where it interrupted,
+ * and SBCL's end the process if it is what it never is.  A signal of those is held by nobody, and one
+ * that comes in the microsecond between two slices is handled there: as if it had come just before
+ * the call, which a program that waits without a mask must reckon with.
  */
 struct held_signals {
 	sigset_t before;
@@ -276,14 +307,10 @@ struct held_signals {
 /* `call`: which puts the mask in place.  Where it is forbidden, a signal may be missed. */
 static const sigset_t *signals_hold(struct held_signals *held, const sigset_t *mask, long call)
 {
-	/*
-	 * Not those that are libc's own, 32 and 33: a thread that is being cancelled waits for its
-	 * signal on the way out of each cancellation point.
-	 */
-	const uint64_t all = ~(UINT64_C(3) << 31);
+	const uint64_t all = atomic_load(&blind);
 	*held = (struct held_signals){0};
 	held->held = !sandbox_denies(call) &&
-	             raw(SYS_rt_sigprocmask, SIG_SETMASK, &all, &held->before, sizeof(all)) >= 0;
+	             raw(SYS_rt_sigprocmask, SIG_BLOCK, &all, &held->before, sizeof(all)) >= 0;
 	return mask || !held->held ? mask : &held->before;
 }
 

@@ -9,8 +9,9 @@
  * second at last.
  *
  * A process that slept in the kernel when its gate closed is woken by the next connection, as the
- * next generation is; it then finds out here.  It may see a listener ready and get EAGAIN or
- * ECONNABORTED from accept, as POSIX allows.
+ * next generation is; it then finds out here.  poll and select do not say that the listener is ready
+ * then; after epoll_wait, or if the gate closes right then, accept fails with EAGAIN or ECONNABORTED,
+ * as POSIX allows.
  */
 #pragma once
 
@@ -42,8 +43,8 @@ int wait_poll_is_plain(const struct pollfd *fds, nfds_t count);
 int wait_select_is_plain(int count, const fd_set *readable);
 
 /*
- * After a native wait that was told of a datagram which is another generation's by now: takes that
- * out of what is ready.  0: there was nothing else, to be waited on.
+ * After a native wait that was told of a connection or datagram which is another generation's by now:
+ * takes that out of what is ready.  0: there was nothing else, to be waited on.
  */
 int wait_poll_hide(struct pollfd *fds, nfds_t count, int result);
 int wait_select_hide(int count, fd_set *readable, int result);

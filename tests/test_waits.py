@@ -1,11 +1,17 @@
 # SPDX-License-Identifier: MIT
 """Every way of waiting, process model and habit is upgraded under load, and no client notices."""
 
+import os
+import signal
+import socket
+
 import pytest
 
 from harness import cases, network, processes
+from harness.build import program
 from harness.load import assert_nothing_lost, assert_switches
 from harness.network import ask
+from harness.waiting import wait_until
 
 TAGS = ["g1", "g2", "g3", "g4", "g5", "g6"]
 
@@ -157,4 +163,49 @@ def test_the_first_connection_after_an_idle_switch(moult, load, port, case):
             assert ask(port).split()[:2] == ["GEN", tag]
         client.renew()
     assert not client.stop().losses
+    instance.stop()
+
+
+@pytest.mark.parametrize("wait", ["poll", "ppoll", "select", "pselect"])
+def test_a_connection_of_the_next_generation_is_not_announced(moult, port, wait):
+    """The old one sleeps when its gate closes, and is woken by the next connection.
+
+    Were it told, a server that does not expect accept() to fail would end, or sleep in a second one.
+    """
+    command = [program("waiter"), f"--wait={wait}", f"--port={port}", "--habit=strict-accept",
+               "--tag"]
+    instance = moult().run(command=[*command, "g1"])
+    for number, (old, tag) in enumerate((("g1", "g2"), ("g2", "g3")), 1):
+        with socket.create_connection(("127.0.0.1", port), 10) as stays:
+            answers = stays.makefile()
+            stays.sendall(b"hello\n")
+            assert answers.readline().startswith(f"GEN {old} ")
+            instance.upgrade(command=[*command, tag])
+            for _ in range(5):
+                assert ask(port).startswith(f"GEN {tag} ")
+            stays.sendall(b"hello\n")
+            assert answers.readline().startswith(f"GEN {old} "), instance.log()
+            answers.close()
+        instance.wait_gone(number)
+    instance.stop()
+
+
+@pytest.mark.parametrize("wait", ["poll", "ppoll", "select", "pselect", "epoll"])
+def test_a_handler_sees_the_mask_that_the_daemon_has(moult, load, port, wait):
+    """While a gate is closed, too: some runtimes look at what they have interrupted, and end."""
+    command = [program("waiter"), f"--wait={wait}", f"--port={port}", "--habit=strict-signals",
+               "--tag"]
+    instance = moult().run(command=[*command, "g1"])
+    client = load(f"127.0.0.1:{port}", rate=100, persistent=2, persistent_every=20)
+    client.wait(lambda report: report["persistent"]["answered"] >= 2)
+    instance.upgrade(command=[*command, "g2"])
+    [old] = instance.tagged("g1")
+    for number in range(1, 6):
+        os.kill(old.pid, signal.SIGUSR1)
+        wait_until(lambda n=number: instance.log().count("heard") >= n, 10, instance.log)
+    before = client.report()["persistent"]["answered"]
+    client.wait(lambda report: report["persistent"]["answered"] >= before + 4)
+    client.renew()
+    instance.wait_gone(1)
+    assert_nothing_lost(client.stop())
     instance.stop()

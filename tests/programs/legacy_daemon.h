@@ -185,6 +185,14 @@ static void habit_options_late(void)
 
 static bool receive_timeout;
 
+static bool accept_strictly;
+
+/* What has been announced is there; that clients give up is not known. */
+static void habit_strict_accept(void)
+{
+	accept_strictly = true;
+}
+
 /* accept() then wakes up every 100 ms with EAGAIN, though the listener is blocking. */
 static void habit_receive_timeout(void)
 {
@@ -333,6 +341,25 @@ static void habit_sandbox_error(void)
 	sandbox(SECCOMP_RET_ERRNO | EPERM, false);
 }
 
+/* A runtime that looks where its signals interrupt it, as SBCL does: nothing may be blocked there. */
+static void look_at_interrupted(int number, siginfo_t *info, void *interrupted)
+{
+	const ucontext_t *context = interrupted;
+	(void)info;
+	for (int other = 1; other < 32; other++)
+		if (other != number && sigismember(&context->uc_sigmask, other))
+			abort();
+	static const char heard[] = "heard\n";
+	(void)!write(STDERR_FILENO, heard, sizeof(heard) - 1);
+}
+
+static void habit_strict_signals(void)
+{
+	struct sigaction action = {
+	        .sa_sigaction = look_at_interrupted, .sa_flags = SA_SIGINFO | SA_RESTART};
+	sigaction(SIGUSR1, &action, NULL);
+}
+
 static const struct habit {
 	const char *name;
 	enum stage stage;
@@ -374,6 +401,8 @@ static const struct habit {
         {"wrong-timeouts", STAGE_LISTENING, habit_wrong_timeouts},
         {"sandbox-kill", STAGE_WAITING, habit_sandbox_kill},
         {"sandbox-error", STAGE_WAITING, habit_sandbox_error},
+        {"strict-accept", STAGE_LISTENING, habit_strict_accept},
+        {"strict-signals", STAGE_LISTENING, habit_strict_signals},
 };
 static bool habit_chosen[COUNT(habits)];
 
@@ -711,6 +740,8 @@ int legacy_accept(int listener)
 	int fd = legacy.with_accept4 ? accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)
 	                             : accept(listener, NULL, NULL);
 	bool may_be_empty = legacy.nonblocking || receive_timeout;
+	if (fd < 0 && errno == ECONNABORTED && accept_strictly)
+		legacy_die(4, "accept");
 	if (fd < 0 && errno != EINTR && errno != ECONNABORTED && (errno != EAGAIN || !may_be_empty))
 		legacy_die(4, "accept");
 	return fd;
