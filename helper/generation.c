@@ -219,6 +219,25 @@ void status_print(int status, char *text, size_t size)
 		snprintf(text, size, "exited with status %d", WEXITSTATUS(status));
 }
 
+/*
+ * Of what a runtime says when it ends, the line that says why: not the call stack below it, which is
+ * indented, nor its title.
+ */
+static char *line_of_interest(char *text)
+{
+	char *last = NULL, *best = NULL, *line;
+	while ((line = strsep(&text, "\n"))) {
+		/* The launcher may log to the same file: its own lines are none of the daemon's. */
+		size_t length = strlen(line);
+		if (!length || strncmp(line, "moult: ", strlen("moult: ")) == 0)
+			continue;
+		last = line;
+		if (*line != ' ' && *line != '\t' && line[length - 1] != ':')
+			best = line;
+	}
+	return best ? best : last;
+}
+
 void generation_last_output(const struct generation *generation, char *text, size_t size)
 {
 	text[0] = '\0';
@@ -228,7 +247,7 @@ void generation_last_output(const struct generation *generation, char *text, siz
 		return;
 	/* Our own stderr may be write-only: open it again. */
 	CLEANUP(fd_close) int fd = open("/proc/self/fd/2", O_RDONLY | O_CLOEXEC);
-	char tail[512];
+	char tail[8192], *line = tail;
 	off_t start = status.st_size - (off_t)sizeof(tail) + 1;
 	if (start < generation->output_start)
 		start = generation->output_start;
@@ -236,11 +255,9 @@ void generation_last_output(const struct generation *generation, char *text, siz
 	if (length <= 0)
 		return;
 	tail[length] = '\0';
-	/* The launcher may log to the same file: its own lines are none of the daemon's. */
-	char *line = NULL, *rest = tail, *word;
-	while ((word = strsep(&rest, "\n")))
-		if (*word && strncmp(word, "moult: ", strlen("moult: ")) != 0)
-			line = word;
+	if (start > generation->output_start) /* in the middle of a line */
+		line += strcspn(line, "\n");
+	line = line_of_interest(line);
 	if (!line)
 		return;
 	for (char *c = line; *c; c++)

@@ -217,3 +217,29 @@ def test_the_next_generation_is_killed_while_it_starts(moult, load, port):
     assert_nothing_lost(result)
     assert_switches(result, ["g1", "g2"], switched)
     instance.stop()
+
+
+# What a runtime says when it ends, and what of it says why
+SAID = {
+    "python": ("Traceback (most recent call last):\n  File \"s.py\", line 1, in <module>\n"
+               "    start()\nValueError: no port\n", "ValueError: no port"),
+    "ruby": ("s.rb:1:in `start': no port (ArgumentError)\n\tfrom s.rb:1:in `<main>'\n",
+             "s.rb:1:in `start': no port (ArgumentError)"),
+    "java": ("Exception in thread \"main\" java.net.BindException: no port\n"
+             + "".join(f"\tat Server.start(Server.java:{n})\n" for n in range(100)),
+             "Exception in thread \"main\" java.net.BindException: no port"),
+    "lua": ("lua: s.lua:1: no port\nstack traceback:\n\t[C]: in ?\n", "lua: s.lua:1: no port"),
+    "indented": ("  no port\n", "  no port"),
+}
+
+
+@pytest.mark.parametrize("runtime", SAID)
+def test_the_line_that_says_why_is_shown(moult, port, directory, runtime):
+    """Which is not always the last: some print a call stack below it."""
+    said, why = SAID[runtime]
+    (directory / "said").write_text(said)
+    instance = moult().run(command=epoll("g1", port))
+    result = instance.upgrade(expect=1, command=[
+        "sh", "-c", "cat \"$1\" >&2; exit 1", "sh", str(directory / "said")])
+    assert result.stderr.splitlines()[-1].endswith(f"; its last output: {why}"), result.stderr
+    instance.stop()
