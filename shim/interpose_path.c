@@ -14,6 +14,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <time.h>
@@ -40,11 +41,11 @@ enum { EMPTY_LOOKS = 50 };
 static enum place_file look_until_written(int at, const char *path)
 {
 	const struct timespec pause = {0, 1000000};
-	enum place_file file = place_file(at, path);
+	enum place_file file = place_file(at, path, true);
 	for (int i = 0; file == PLACE_EMPTY && i < EMPTY_LOOKS && succession() == MOULT_SUCCEEDED;
 	        i++) {
 		raw(SYS_nanosleep, &pause, NULL);
-		file = place_file(at, path);
+		file = place_file(at, path, true);
 	}
 	return file;
 }
@@ -104,6 +105,39 @@ INTERPOSE(int, remove, const char *path)
 		real_resolve();
 	return real.remove(path);
 }
+
+/* ---- open: who may not remove his pid file empties it (unbound and nsd do both) ---- */
+
+/* Only what exists is emptied, and by nobody who goes on to write: then it would be created, too. */
+static int flags_of_open(const char *path, int flags)
+{
+	bool empties = (flags & O_TRUNC) && (flags & O_ACCMODE) != O_RDONLY && !(flags & O_CREAT);
+	if (!empties || succession() == MOULT_NEWEST || member_is_borrowed() ||
+	        place_file(AT_FDCWD, path, false) != PLACE_SMALL ||
+	        !adopt_keeps_file(AT_FDCWD, path))
+		return flags;
+	return flags & ~O_TRUNC;
+}
+
+INTERPOSE(int, open, const char *path, int flags, ...)
+{
+	va_list arguments;
+	va_start(arguments, flags);
+	unsigned mode = va_arg(arguments, unsigned);
+	va_end(arguments);
+	return real.open(path, flags_of_open(path, flags), mode);
+}
+
+INTERPOSE(int, open64, const char *path, int flags, ...)
+{
+	va_list arguments;
+	va_start(arguments, flags);
+	unsigned mode = va_arg(arguments, unsigned);
+	va_end(arguments);
+	return real.open64(path, flags_of_open(path, flags), mode);
+}
+
+/* ---- rename ---- */
 
 /* What a rename() means for live sockets; *ret_moved: the one that it moves, to be told of after. */
 static bool rename_is_done(int from_at, const char *from, int to_at, const char *to, int *ret_moved)

@@ -149,16 +149,21 @@ static bool is_held_back(int at, const char *directory, const struct stat *file)
 	               user != status.st_uid);
 }
 
-enum place_file place_file(int at, const char *path)
+static bool is_removable(int at, const char *path, const struct stat *file)
 {
 	char directory[PATH_MAX];
+	return split(path, directory) && !is_held_back(at, directory, file) &&
+	       place_is_writable(at, path);
+}
+
+enum place_file place_file(int at, const char *path, bool remove)
+{
 	struct stat status;
 	long result = path ? raw(SYS_newfstatat, at, path, &status, AT_SYMLINK_NOFOLLOW) : -EFAULT;
 	if (result < 0)
 		return result == -ENOENT ? PLACE_NOTHING : PLACE_OTHER;
 	if (!S_ISREG(status.st_mode) || status.st_size > MOULT_PID_FILE_MOST ||
-	        !split(path, directory) || is_held_back(at, directory, &status) ||
-	        !place_is_writable(at, path))
+	        (remove && !is_removable(at, path, &status)))
 		return PLACE_OTHER;
 	return status.st_size > 0 ? PLACE_SMALL : PLACE_EMPTY;
 }

@@ -37,12 +37,12 @@ int place_listener_at(const struct sockaddr *address, socklen_t length);
 bool place_is_possible(void);
 
 /*
- * What is there, for one who is about to remove it: nothing, an empty file, one as small as a pid
- * file, or what does not concern us, as all that this process may not remove.  Only looked at: to
- * open and close it would release every POSIX lock that this process has on it.
+ * What is there, for one who is about to remove or empty it: nothing, an empty file, one as small as
+ * a pid file, or what does not concern us, as all that this process may not `remove`.  Only looked
+ * at: to open and close it would release every POSIX lock that this process has on it.
  */
 enum place_file { PLACE_OTHER, PLACE_NOTHING, PLACE_EMPTY, PLACE_SMALL };
-enum place_file place_file(int at, const char *path);
+enum place_file place_file(int at, const char *path, bool remove);
 
 /* Could this process remove what is at `path`, as far as its directory's mode says? */
 bool place_is_writable(int at, const char *path);

@@ -92,6 +92,16 @@ static int first_recvmmsg(
 	return (int)finish(raw(SYS_recvmmsg, fd, messages, count, flags, timeout));
 }
 
+static int first_open(const char *path, int flags, ...)
+{
+	va_list arguments;
+	va_start(arguments, flags);
+	unsigned mode = va_arg(arguments, unsigned); /* anything, where the kernel does not look */
+	va_end(arguments);
+	return (int)finish(raw(SYS_openat, -100 /* AT_FDCWD */, path, flags, mode));
+}
+#define first_open64 first_open /* as all offsets here have 64 bits */
+
 static int first_unlinkat(int directory, const char *path, int flags)
 {
 	return (int)finish(raw(SYS_unlinkat, directory, path, flags));

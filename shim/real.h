@@ -41,6 +41,8 @@
 	FUNCTION(ssize_t, recvfrom, (int, void *, size_t, int, struct sockaddr *, socklen_t *))    \
 	FUNCTION(ssize_t, recvmsg, (int, struct msghdr *, int))                                    \
 	FUNCTION(int, recvmmsg, (int, struct mmsghdr *, unsigned, int, struct timespec *))         \
+	FUNCTION(int, open, (const char *, int, ...))                                              \
+	FUNCTION(int, open64, (const char *, int, ...))                                            \
 	FUNCTION(int, unlink, (const char *))                                                      \
 	FUNCTION(int, unlinkat, (int, const char *, int))                                          \
 	FUNCTION(int, renameat, (int, const char *, int, const char *))                            \

@@ -298,7 +298,7 @@ def test_a_restart_has_nothing_to_put_aside(moult, port, path):
 # ---- the pid file of a newer generation ----
 
 @pytest.mark.parametrize("model", ["write", "rename"])
-@pytest.mark.parametrize("end", ["unlink", "unlinkat", "remove"])
+@pytest.mark.parametrize("end", ["unlink", "unlinkat", "remove", "empty"])
 def test_an_old_generation_leaves_the_newer_ones_pid_file(moult, port, path, model, end):
     """At its end and before; and removes what else it has. The last one removes it."""
     instance = moult().run(command=daemon("g1", port, path, f"{model},{end}"))
@@ -387,6 +387,21 @@ def test_what_counts_as_a_newer_ones_pid_file(moult, port, path, make, stays):
         instance.wait_log("(pidfile g1: unlink: removed\\s+){2}", start=start)
         assert os.path.lexists(path) == stays
         assert ("target" in names_in(path)) == (make is link)
+    instance.stop()
+
+
+def test_who_may_only_empty_it_does_not(moult, port, path):
+    """One that has dropped its uid cannot remove its file, but may write to it."""
+    instance = moult().run(command=daemon("g1", port, path, "write,empty", "--habit=drop-uid"))
+    with held(port):
+        instance.upgrade(command=daemon("g2", port, path, "write,empty"))
+        os.chown(path, NOBODY, NOBODY)
+        os.kill(pid_of(instance, "g1"), signal.SIGUSR1)
+        instance.wait_log("(pidfile g1: empty: Permission denied\\s+){2}")
+        assert named(path) == pid_of(instance, "g2")
+        path.write_text("other\n")
+        os.kill(pid_of(instance, "g1"), signal.SIGUSR1)
+        wait_until(lambda: path.read_text() == "", 10, "what is no pid file is not emptied")
     instance.stop()
 
 

@@ -10,8 +10,8 @@
  *   write          it does, and writes over the file in place
  *   rename         it does, and renames a new one over it
  *
- * and, after a comma, how it removes it at the end: unlink (the default), unlinkat, remove; or
- * "leave".  "lock" has a lock on PATH.data, too.  Each has a file PATH.TAG of its own beside, with
+ * and, after a comma, how it removes it at the end: unlink (the default), unlinkat, remove; "empty":
+ * by unlink, after it has emptied it; or "leave".  "lock" has a lock on PATH.data, too.  Each has a file PATH.TAG of its own beside, with
  * its pid in it, which it removes likewise.  SIGUSR1 removes them early.  After --delay-answer=MS a file that
  * it has created is no longer empty.
  */
@@ -20,6 +20,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -87,6 +88,8 @@ static void write_renamed(void)
 
 static void remove_one(const char *path)
 {
+	if (strcmp(end, "empty") == 0)
+		close(open(path, O_WRONLY | O_TRUNC));
 	int result = strcmp(end, "unlinkat") == 0 ? unlinkat(AT_FDCWD, path, 0)
 	             : strcmp(end, "remove") == 0 ? remove(path)
 	                                          : unlink(path);
@@ -142,9 +145,12 @@ static void write_files(void)
 
 /* ---- serving ---- */
 
+static atomic_int connections;
+
 static void *serve(void *fd)
 {
 	legacy_serve((int)(intptr_t)fd);
+	atomic_fetch_sub(&connections, 1);
 	return NULL;
 }
 
@@ -152,8 +158,12 @@ static void accept_one(int listener)
 {
 	pthread_t thread;
 	int fd = legacy_accept(listener);
-	if (fd >= 0 && pthread_create(&thread, NULL, serve, (void *)(intptr_t)fd) == 0)
-		pthread_detach(thread);
+	if (fd < 0)
+		return;
+	atomic_fetch_add(&connections, 1);
+	if (pthread_create(&thread, NULL, serve, (void *)(intptr_t)fd) != 0)
+		legacy_die(4, "pthread_create");
+	pthread_detach(thread);
 }
 
 int main(int argc, char **argv)
@@ -166,9 +176,9 @@ int main(int argc, char **argv)
 	legacy_waiting();
 	for (;;) {
 		struct pollfd p = {.fd = legacy.listeners[0], .events = POLLIN};
-		if (poll(&p, 1, -1) > 0)
+		if (poll(&p, 1, legacy_dying ? 1 : -1) > 0)
 			accept_one(p.fd);
-		if (legacy_dying)
+		if (legacy_dying && !atomic_load(&connections))
 			exit(1);
 	}
 }
