@@ -28,23 +28,21 @@ struct place {
 
 struct file {
 	struct place place;
-	char *path;
 	char aside[NAME_MAX + 1];
 };
 
 static struct file *files;
 static size_t file_count;
 
-static void file_deinit(struct file *file)
+static void place_deinit(struct place *place)
 {
-	fd_close(&file->place.directory);
-	string_free(&file->path);
+	fd_close(&place->directory);
 }
 
 static void forget(void)
 {
 	while (file_count > 0)
-		file_deinit(&files[--file_count]);
+		place_deinit(&files[--file_count].place);
 	free(files);
 	files = NULL;
 }
@@ -64,11 +62,6 @@ static int place_init(struct place *place, const char *path)
 	strcpy(place->name, name);
 	place->directory = open(directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	return place->directory < 0 ? -errno : 0;
-}
-
-static void place_deinit(struct place *place)
-{
-	fd_close(&place->directory);
 }
 
 /* What the file is called meanwhile; `number` when others have been left there. */
@@ -130,16 +123,12 @@ static int begin_one(struct instance *instance, const char *path)
 	int result = place_init(&file->place, path);
 	if (result == -ENOENT || result == -ENOTDIR)
 		return 0;
-	file->path = result == 0 ? strdup(path) : NULL;
-	if (result == 0 && !file->path)
-		result = -ENOMEM;
-	file->place.path = file->path;
 	if (result == 0)
 		result = set_aside(instance, file);
 	if (result == 0)
 		file_count++;
 	else
-		file_deinit(file);
+		place_deinit(&file->place);
 	return result < 0 ? result : 0;
 }
 
@@ -174,8 +163,8 @@ void aside_keep(void)
 {
 	for (size_t i = 0; i < file_count; i++)
 		if (unlinkat(files[i].place.directory, files[i].aside, 0) < 0 && errno != ENOENT)
-			log_error("--aside=%s: %s beside it cannot be removed: %s", files[i].path,
-			        files[i].aside, strerror(errno));
+			log_error("--aside=%s: %s beside it cannot be removed: %s",
+			        files[i].place.path, files[i].aside, strerror(errno));
 	forget();
 }
 
@@ -186,8 +175,8 @@ void aside_put_back(void)
 		const struct file *file = &files[i];
 		int directory = file->place.directory;
 		if (renameat(directory, file->aside, directory, file->place.name) < 0)
-			log_error("--aside=%s: %s beside it cannot be put back: %s", file->path,
-			        file->aside, strerror(errno));
+			log_error("--aside=%s: %s beside it cannot be put back: %s",
+			        file->place.path, file->aside, strerror(errno));
 	}
 	forget();
 }

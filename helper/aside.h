@@ -14,7 +14,8 @@
 
 #include "helper/instance.h"
 
-/* -errno, with one line in `complaint`, and all is where it was. */
+/* -errno, with one line in `complaint`, and all is where it was.  `paths` are still ours to read
+ * until one of the next two. */
 int aside_begin(struct instance *instance, char *const *paths, char *complaint, size_t size);
 
 /* The upgrade is complete.  Also without one that has begun, as all that follow. */

@@ -440,12 +440,13 @@ static int start(struct generation *generation)
 }
 
 /* Beside a generation that serves the next one may find files in its way; else none is in it. */
-static int make_room(const struct settings *settings)
+static int make_room(const struct generation *generation)
 {
 	char complaint[400];
 	if (!state.instance->current)
 		return 0;
-	int result = aside_begin(state.instance, settings->aside, complaint, sizeof(complaint));
+	int result = aside_begin(
+	        state.instance, generation->settings.aside, complaint, sizeof(complaint));
 	if (result < 0)
 		log_error("%s; generation %u still serves", complaint, state.instance->current->id);
 	return result;
@@ -468,7 +469,7 @@ static int begin(const struct settings *settings)
 	superseded_publish(instance, true);
 	for (uint32_t i = 0; i < instance->store.count; i++)
 		listener_remember_mode(instance_listener(instance, i));
-	int result = make_room(settings);
+	int result = make_room(generation);
 	if (result == 0)
 		result = start(generation);
 	if (result < 0 && !generation->keeper) {
