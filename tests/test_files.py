@@ -461,11 +461,11 @@ def test_no_lock_of_the_daemon_is_lost_through_us(moult, load, port, path):
         stack.callback(watcher.join)
         stack.callback(done.set)
 
-        client = load(f"127.0.0.1:{port}", rate=300)
-        client.wait_answers(30)
         with held(port) as connection:
             instance.upgrade(command=daemon("bad", port, path, "write,leave",
                                             *FAILURES["dies after the switch"]), expect=1)
+            client = load(f"127.0.0.1:{port}", rate=300)  # what the bad one had died with it
+            client.wait_answers(30)
             instance.upgrade(command=daemon("g2", port, path, "write"))
             os.kill(pid, signal.SIGUSR1)
             instance.wait_log("(pidfile g1: unlink: removed\\s+){2}")
