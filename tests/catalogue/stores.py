@@ -145,7 +145,7 @@ DAEMONS = [
                   sockets=lambda setting: (setting.socket,)),
     Daemon(
         name="PostgreSQL",
-        packages=("postgresql",),
+        packages=("postgresql-15",),
         model="a process per connection",
         command=postgresql,
         prepare=postgresql_prepare,
