@@ -63,6 +63,20 @@ static bool variable_parse(const char *text)
 	return length > 0 && !text[length];
 }
 
+/*
+ * In which pid namespace a pid means what.  The launcher asks whether the process with a slot's pid
+ * lives: of one in a namespace of its own it would find nobody, or somebody else.
+ */
+static bool launcher_is_outside; /* our pids mean nothing to it */
+
+static bool is_outside(int channel)
+{
+	struct ucred peer = {.pid = 1};
+	socklen_t length = sizeof(peer);
+	raw(SYS_getsockopt, channel, SOL_SOCKET, SO_PEERCRED, &peer, &length);
+	return !peer.pid; /* which is what the kernel says of a process that we cannot see */
+}
+
 /* A connection to the launcher with the request sent, or -errno. Signals may interrupt any step. */
 static int send_request(struct moult_request *request, int fd, int other)
 {
@@ -101,6 +115,8 @@ static int send_request(struct moult_request *request, int fd, int other)
 	do
 		result = raw(SYS_connect, channel, &launcher, launcher_length);
 	while (result == -EINTR);
+	if (request->verb == MOULT_HELLO)
+		launcher_is_outside = result >= 0 && is_outside((int)channel);
 	while (result >= 0 || result == -EINTR) {
 		result = raw(SYS_sendmsg, channel, &message, MSG_NOSIGNAL);
 		if (result >= 0)
@@ -148,7 +164,7 @@ void member_tell(struct moult_request *request)
 		raw(SYS_close, channel);
 }
 
-/* In which pid namespace a pid means what: the link's text, or "" without a /proc to read. */
+/* The namespace's link, or "" without a /proc to read. */
 struct pid_space {
 	char text[32];
 };
@@ -160,14 +176,18 @@ static void pid_space_read(struct pid_space *ret)
 	raw(SYS_readlinkat, AT_FDCWD, "/proc/self/ns/pid", ret->text, sizeof(ret->text) - 1);
 }
 
-static bool pid_space_is_same(void)
+enum pid_meaning { PIDS_SAME, PIDS_UNKNOWN, PIDS_OTHER };
+
+static enum pid_meaning pid_meaning(void)
 {
 	struct pid_space now;
 	pid_space_read(&now);
+	if (!now.text[0] || !joined_in.text[0])
+		return PIDS_UNKNOWN;
 	for (size_t i = 0; i < sizeof(now.text); i++)
 		if (now.text[i] != joined_in.text[i])
-			return false;
-	return now.text[0];
+			return PIDS_OTHER;
+	return PIDS_SAME;
 }
 
 void member_join(const char *variable)
@@ -266,7 +286,7 @@ static uint32_t slot_take_free(uint32_t pid)
 static uint32_t slot_take_dead(uint32_t pid, uint32_t *ret_stale)
 {
 	struct moult_page *page = member_page;
-	if (!pid_space_is_same())
+	if (pid_meaning() != PIDS_SAME)
 		return 0;
 	for (uint32_t i = 1; i < MOULT_SLOTS; i++) {
 		uint32_t other = atomic_load(&page->slot[i].pid);
@@ -291,6 +311,10 @@ static struct moult_slot *slot_claim(void)
 	uint32_t pid = (uint32_t)member_pid(), stale = 0;
 	if (!pid || atomic_load(&own->crowded_out))
 		return &page->slot[0];
+	if (launcher_is_outside || pid_meaning() == PIDS_OTHER) {
+		atomic_store(&own->crowded_out, 1);
+		return &page->slot[0];
+	}
 	uint32_t mine = slot_find(pid, &stale);
 	bool taken = !mine;
 	if (taken)

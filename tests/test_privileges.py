@@ -120,6 +120,67 @@ def test_what_is_inherited_is_what_it_is_without_us(moult, port, directory, stdi
         "what was there\nline of g0\nline of g1\nline of g2\nline of g3\n")
 
 
+# ---- what it gives up ----
+
+HABITS = ["chroot", "pivot-root", "capabilities", "limits", "unshare-network", "unshare-user",
+          "unshare-pid", "all-of-it"]
+
+
+@pytest.mark.parametrize("kind, style", [("waiter", "--wait=epoll"), ("acceptor", "--model=pool")],
+                         ids=["epoll", "pool"])
+@pytest.mark.parametrize("habit", HABITS)
+def test_a_daemon_that_gives_up_its_rights_when_it_listens(moult, load, port, kind, style, habit):
+    """The next generation has those of the launcher again, and binds the same address."""
+    if habit in ("limits", "all-of-it") and kind == "acceptor":
+        kind, style = "acceptor", "--model=single"  # it may not fork any more, as nobody
+
+    def command(tag):
+        return [program(kind), "--tag", tag, style, f"--habit={habit}", "--port", str(port),
+                *(["--nonblocking"] if kind == "waiter" else [])]
+
+    instance = moult().run("--kill-after=500ms", command=command("g1"))
+    client = load(f"127.0.0.1:{port}", rate=300)
+    client.wait_answers(20, "g1")
+    switched = []
+    for tag in ("g2", "g3"):
+        switched.append(instance.upgrade(command=command(tag)).instant)
+        client.wait_answers(20, tag)
+    result = client.stop()
+    assert_nothing_lost(result)
+    assert_switches(result, ["g1", "g2", "g3"], switched)
+    instance.wait_alone()
+    instance.stop()
+
+
+@pytest.mark.parametrize("outside", [True, False], ids=["unshare", "by-itself"])
+def test_processes_whose_pids_mean_nothing_to_the_launcher(moult, load, port, outside):
+    """In a PID namespace of their own they are not taken for dead, and their accepts are waited for:
+
+    Workers that sit in accept() when the gate closes would each serve one connection too many.
+    """
+    def command(tag):
+        words = [program("acceptor"), "--tag", tag, "--model=prefork", "--port", str(port)]
+        script = "echo 32000 > /proc/sys/kernel/ns_last_pid; exec \"$@\""  # no such pid outside
+        return (["unshare", "--pid", "--fork", "sh", "-c", script, "sh", *words] if outside else
+                [*words, "--habit=unshare-pid"])
+
+    instance = moult().run("--kill-after=300ms", command=command("g1"))
+    switched = []
+    for tag in ("g2", "g3", "g4"):
+        client = load(f"127.0.0.1:{port}", rate=100)
+        client.wait_answers(20)
+        assert_nothing_lost(client.stop())  # and now all of them sleep in accept()
+        instance.status()
+        instance.upgrade(command=command(tag))
+        client = load(f"127.0.0.1:{port}", rate=100)
+        client.wait_answers(20, tag)
+        result = client.stop()
+        assert_nothing_lost(result)
+        assert list(result.tags) == [tag], result.explain()
+    instance.wait_alone()
+    instance.stop()
+
+
 # ---- filters of system calls ----
 
 SANDBOXED = [("waiter", f"--wait={style}") for style in (

@@ -10,8 +10,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -20,10 +18,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -32,6 +28,7 @@
 
 #include "tests/programs/legacy.h"
 #include "tests/programs/legacy_listener.h"
+#include "tests/programs/legacy_privileges.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -120,12 +117,6 @@ static void habit_double_fork(void)
 	setsid();
 	if (fork() > 0)
 		_exit(0);
-}
-
-static void habit_drop_uid(void)
-{
-	if (getuid() == 0 && (setgid(65534) < 0 || setuid(65534) < 0))
-		legacy_die(4, "setuid");
 }
 
 /* Starts itself again before anything else, as haproxy's or squid's master does. */
@@ -288,59 +279,6 @@ static void habit_wrong_timeouts(void)
 		legacy_die(5, "select");
 }
 
-static pid_t pid_before_sandbox; /* getpid() is forbidden afterwards */
-
-/*
- * Allows what the daemon calls while it serves, and nothing else: the process is killed for that,
- * or gets EPERM.  Installed by either of the two calls.
- */
-static void sandbox(uint32_t otherwise, bool by_prctl)
-{
-	static const struct {
-		const char *style;
-		int waits[3];
-	} styles[] = {
-	        {"epoll", {SYS_epoll_wait, SYS_epoll_ctl, -1}},
-	        {"epoll-pwait", {SYS_epoll_pwait, SYS_epoll_ctl, -1}},
-	        {"epoll-edge-exclusive", {SYS_epoll_wait, SYS_epoll_ctl, -1}},
-	        {"poll", {SYS_poll, -1, -1}},
-	        {"ppoll", {SYS_ppoll, -1, -1}},
-	        {"select", {SYS_pselect6, SYS_select, -1}},
-	        {"single", {-1, -1, -1}},
-	};
-	int allowed[16] = {SYS_read, SYS_write, SYS_close, SYS_accept, SYS_accept4, SYS_exit_group,
-	        SYS_rt_sigreturn, SYS_restart_syscall};
-	size_t count = 8, length = 0;
-	for (size_t i = 0; i < COUNT(styles); i++)
-		for (size_t j = 0; strcmp(styles[i].style, legacy.style) == 0 && j < 3; j++)
-			if (styles[i].waits[j] >= 0)
-				allowed[count++] = styles[i].waits[j];
-	struct sock_filter filter[64];
-	filter[length++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, 0);
-	for (size_t i = 0; i < count; i++) {
-		filter[length++] = (struct sock_filter)BPF_JUMP(
-		        BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)allowed[i], 0, 1);
-		filter[length++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
-	}
-	filter[length++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, otherwise);
-	struct sock_fprog program = {(unsigned short)length, filter};
-	pid_before_sandbox = getpid();
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
-	        (by_prctl ? prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program)
-	                  : syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program)) < 0)
-		legacy_die(4, "seccomp");
-}
-
-static void habit_sandbox_kill(void)
-{
-	sandbox(SECCOMP_RET_KILL_PROCESS, true);
-}
-
-static void habit_sandbox_error(void)
-{
-	sandbox(SECCOMP_RET_ERRNO | EPERM, false);
-}
-
 /* A runtime that looks where its signals interrupt it, as SBCL does: nothing may be blocked there. */
 static void look_at_interrupted(int number, siginfo_t *info, void *interrupted)
 {
@@ -396,6 +334,14 @@ static const struct habit {
         {"blocking-late", STAGE_LISTENING, habit_blocking_late},
         {"bind-twice", STAGE_LISTENING, habit_bind_twice},
         {"drop-uid", STAGE_LISTENING, habit_drop_uid},
+        {"chroot", STAGE_LISTENING, habit_empty_root},
+        {"pivot-root", STAGE_LISTENING, habit_pivot_root},
+        {"capabilities", STAGE_LISTENING, habit_capabilities},
+        {"limits", STAGE_LISTENING, habit_limits},
+        {"unshare-network", STAGE_LISTENING, habit_unshare_network},
+        {"unshare-user", STAGE_LISTENING, habit_unshare_user},
+        {"unshare-pid", STAGE_LISTENING, habit_unshare_pid},
+        {"all-of-it", STAGE_LISTENING, habit_all_of_it},
         {"daemon-late", STAGE_LISTENING, habit_daemon},
         {"shutdown-at-exit", STAGE_LISTENING, habit_shutdown_at_exit},
         {"wrong-timeouts", STAGE_LISTENING, habit_wrong_timeouts},
