@@ -2,11 +2,14 @@
 /* Why a generation may never be ready. */
 #include "helper/hints.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "helper/audit.h"
 #include "helper/log.h"
+#include "helper/preload.h"
+#include "helper/unseen.h"
 
 /* A socket that the generation listens on without having told us: it makes its own system calls. */
 static bool find_unseen_listener(const struct instance *instance,
@@ -38,11 +41,28 @@ static const char *program_of(const struct generation *generation)
 	return slash ? slash + 1 : generation->settings.command[0];
 }
 
+/* The wrapper that started it has put it where we are not. */
+static bool hint_not_loaded(const struct generation *generation)
+{
+	char library[PATH_MAX], text[PATH_MAX + 512];
+	struct pid_set processes = {0};
+	bool found = preload_library(library, sizeof(library)) == 0 &&
+	             tree_list(generation->keeper, &processes) == 0 &&
+	             unseen_explain(&processes, library, text, sizeof(text));
+	if (found)
+		log_error("generation %u: %s", generation->id, text);
+	pid_set_deinit(&processes);
+	return found;
+}
+
 bool hint_unseen(const struct instance *instance, const struct generation *generation)
 {
 	char address[32];
-	if (generation->held ||
-	        !find_unseen_listener(instance, generation, address, sizeof(address)))
+	if (generation->held)
+		return false;
+	if (hint_not_loaded(generation))
+		return true;
+	if (!find_unseen_listener(instance, generation, address, sizeof(address)))
 		return false;
 	log_error("%s listens on %s but none of its calls reached moult: a Go or static program "
 	          "makes its own system calls; it runs, but upgrades need a dynamically linked "

@@ -6,13 +6,19 @@ and nobody else sees anything of us.
 """
 
 import os
+import re
 import shlex
+import shutil
 import signal
+import subprocess
 
 import pytest
 
+from harness import build
 from harness.build import program
+from harness.daemons import Setting
 from harness.load import assert_nothing_lost, assert_switches
+from harness.network import ask
 from harness.waiting import wait_until
 
 
@@ -42,7 +48,7 @@ def script_file(command, directory):
 def start_stop_daemon(*options):
     """Each generation has a pid file of its own: it refuses to start what runs already."""
     return lambda command, directory: [
-        "start-stop-daemon", "--start", "--pidfile", str(directory / command[2]), *options,
+        "start-stop-daemon", "--start", "--pidfile", str(directory / command[2].replace("/", "")), *options,
         "--startas", command[0], "--", *command[1:]]
 
 
@@ -142,6 +148,96 @@ def test_the_daemon_behind_a_wrapper(moult, load, port, directory, wrapper):
     assert_switches(result, ["g1", "g2"], [switched])
     assert "preload" not in instance.log()
     instance.stop()
+
+
+@pytest.mark.daemons
+def test_nginx_behind_wrappers(moult, load, port, directory):
+    """Three of them, one of which clears the environment, and nginx daemonises."""
+    setting = Setting(directory, port)
+
+    def command(tag):
+        nginx = ["nginx", "-c", setting.fill_in("nginx.conf", tag)]
+        return start_stop_daemon("--background")(
+            ["/bin/sh", "-c", f"exec env -i PATH=/usr/sbin {shlex.join(nginx)}"], directory)
+
+    instance = moult().run("--kill-after=1s", command=command("g1"))
+    client = load(f"127.0.0.1:{port}", rate=300, mode="http")
+    client.wait_answers(20, "g1")
+    switched = []
+    for tag in ("g2", "g3"):
+        switched.append(instance.upgrade(command=command(tag)).instant)
+        client.wait_answers(20, tag)
+    result = client.stop()
+    assert_nothing_lost(result)
+    assert_switches(result, ["g1", "g2", "g3"], switched)
+    instance.stop()
+
+
+# ---- where the library is not ----
+
+def make_root(path, *programs):
+    """A root directory with these programs and what the loader needs for them."""
+    for name in programs:
+        said = subprocess.run(["ldd", name], capture_output=True, text=True, check=True).stdout
+        for file in [name, *re.findall(r"(?:^|\s)(/\S+)", said)]:
+            target = path / file.lstrip("/")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if not target.exists():
+                shutil.copy(file, target)
+    return path
+
+
+def test_a_root_directory_with_the_library(moult, load, port, directory):
+    """A wrapper's chroot: the loader finds it inside under the name that it has outside."""
+    root = make_root(directory / "root", program("waiter"), str(build.LIBRARY))
+
+    def command(tag):
+        return ["chroot", root, *waiter(tag, port)]
+
+    instance = moult().run(command=command("g1"))
+    client = load(f"127.0.0.1:{port}", rate=300)
+    client.wait_answers(20, "g1")
+    switched = instance.upgrade(command=command("g2")).instant
+    client.wait_answers(20, "g2")
+    result = client.stop()
+    assert_nothing_lost(result)
+    assert_switches(result, ["g1", "g2"], [switched])
+    instance.stop()
+
+
+@pytest.mark.exact
+def test_a_root_directory_without_the_library(moult, port, directory):
+    """It runs, as without us, and it is said what is missing."""
+    root = make_root(directory / "root", program("waiter"))
+    instance = moult().run("--ready-timeout=300ms", wait=False,
+                           command=["chroot", root, *waiter("g1", port)])
+    instance.wait_log(rf"waiter, pid \d+, has a root directory in which there is no {build.LIBRARY}")
+    assert ask(port).startswith("GEN g1 ")
+    instance.stop("--now")
+
+
+@pytest.mark.exact
+def test_a_library_that_the_daemon_may_not_read(moult, port, directory):
+    """Installed where only root looks, and the daemon is started as somebody else."""
+    place = directory / "private"
+    place.mkdir(mode=0o700)
+    shutil.copy(build.MOULT, place)
+    shutil.copy(build.LIBRARY, place)
+    instance = moult()
+    instance.moult = place / "moult"
+    instance.run("--ready-timeout=300ms", wait=False, command=[
+        "setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", *waiter("g1", port)])
+    instance.wait_log(rf"waiter, pid \d+, may not read {place}/libmoult.so as uid 65534")
+    assert ask(port).startswith("GEN g1 ")
+    instance.stop("--now")
+
+
+def test_another_network(moult, port):
+    """The names of our sockets are not known there."""
+    instance = moult().run("--ready-timeout=300ms", wait=False,
+                           command=["unshare", "--net", *waiter("g1", port)])
+    instance.wait_log(r"waiter, pid \d+, is in another network namespace than the launcher")
+    instance.stop("--now")
 
 
 # ---- itself again, and services with an environment of their own ----
