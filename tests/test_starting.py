@@ -6,10 +6,12 @@ and nobody else sees anything of us.
 """
 
 import os
+import pathlib
 import re
 import shlex
 import shutil
 import signal
+import socket
 import subprocess
 
 import pytest
@@ -20,6 +22,7 @@ from harness.daemons import Setting
 from harness.load import assert_nothing_lost, assert_switches
 from harness.network import ask
 from harness.waiting import wait_until
+from test_daemons import sshd
 
 
 def waiter(tag, port, *more):
@@ -293,4 +296,31 @@ def test_a_daemon_that_executes_itself_while_it_serves(moult, load, port, model)
     assert_nothing_lost(result)
     assert_switches(result, ["g1", "g2", "g3"], switched)
     instance.wait_alone()
+    instance.stop()
+
+
+@pytest.mark.daemons
+def test_sshd_reads_its_configuration_again(moult, port, directory):
+    """At SIGHUP it closes its listeners, executes itself, and binds what it had closed."""
+    def banner():
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+            return connection.recv(200).decode()
+
+    setting = Setting(directory, port)
+    command = sshd(setting, "g1")
+    instance = moult().run(command=command)
+    assert "GEN g1 " in banner()
+    pid = instance.generation(1)["pid"]
+    path = pathlib.Path(command[-1])
+    path.write_text(path.read_text().replace("GEN g1 ", "GEN again "))
+    os.kill(pid, signal.SIGHUP)
+    wait_until(lambda: "GEN again " in banner(), 10, instance.log)
+    assert instance.generation(1)["pid"] == pid
+    instance.upgrade(command=sshd(setting, "g2"))
+    assert "GEN g2 " in banner()
+    instance.wait_gone(1)
+    os.kill(instance.generation(2)["pid"], signal.SIGHUP)
+    assert "GEN g2 " in banner()
+    instance.upgrade(command=sshd(setting, "g3"))
+    assert "GEN g3 " in banner()
     instance.stop()
