@@ -106,17 +106,19 @@ INTERPOSE(int, remove, const char *path)
 	return real.remove(path);
 }
 
-/* ---- open: who may not remove his pid file empties it (unbound and nsd do both) ---- */
+/* ---- those who empty it, perhaps because they may no longer remove it ---- */
+
+static bool stays_full(const char *path)
+{
+	return succession() != MOULT_NEWEST && !member_is_borrowed() &&
+	       place_file(AT_FDCWD, path, false) == PLACE_SMALL && adopt_keeps_file(AT_FDCWD, path);
+}
 
 /* Only what exists is emptied, and by nobody who goes on to write: then it would be created, too. */
 static int flags_of_open(const char *path, int flags)
 {
 	bool empties = (flags & O_TRUNC) && (flags & O_ACCMODE) != O_RDONLY && !(flags & O_CREAT);
-	if (!empties || succession() == MOULT_NEWEST || member_is_borrowed() ||
-	        place_file(AT_FDCWD, path, false) != PLACE_SMALL ||
-	        !adopt_keeps_file(AT_FDCWD, path))
-		return flags;
-	return flags & ~O_TRUNC;
+	return empties && stays_full(path) ? flags & ~O_TRUNC : flags;
 }
 
 INTERPOSE(int, open, const char *path, int flags, ...)
@@ -135,6 +137,21 @@ INTERPOSE(int, open64, const char *path, int flags, ...)
 	unsigned mode = va_arg(arguments, unsigned);
 	va_end(arguments);
 	return real.open64(path, flags_of_open(path, flags), mode);
+}
+
+static bool is_emptied(const char *path, long length)
+{
+	return length == 0 && stays_full(path) && place_may_write(AT_FDCWD, path);
+}
+
+INTERPOSE(int, truncate, const char *path, long length)
+{
+	return is_emptied(path, length) ? 0 : real.truncate(path, length);
+}
+
+INTERPOSE(int, truncate64, const char *path, long length)
+{
+	return is_emptied(path, length) ? 0 : real.truncate64(path, length);
 }
 
 /* ---- rename ---- */

@@ -139,6 +139,12 @@ bool place_is_writable(int at, const char *path)
 	return result >= 0 || result == -ENOSYS;
 }
 
+bool place_may_write(int at, const char *path)
+{
+	long result = raw(SYS_faccessat2, at, path, W_OK, AT_EACCESS);
+	return result >= 0 || result == -ENOSYS;
+}
+
 /* In a directory as /tmp only its owner, and that of the file, may remove one. */
 static bool is_held_back(int at, const char *directory, const struct stat *file)
 {

@@ -44,5 +44,8 @@ bool place_is_possible(void);
 enum place_file { PLACE_OTHER, PLACE_NOTHING, PLACE_EMPTY, PLACE_SMALL };
 enum place_file place_file(int at, const char *path, bool remove);
 
+/* Could this process write to what is at `path`, as far as its mode says? */
+bool place_may_write(int at, const char *path);
+
 /* Could this process remove what is at `path`, as far as its directory's mode says? */
 bool place_is_writable(int at, const char *path);

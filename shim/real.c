@@ -100,7 +100,15 @@ static int first_open(const char *path, int flags, ...)
 	va_end(arguments);
 	return (int)finish(raw(SYS_openat, -100 /* AT_FDCWD */, path, flags, mode));
 }
-#define first_open64 first_open /* as all offsets here have 64 bits */
+
+static int first_truncate(const char *path, long length)
+{
+	return (int)finish(raw(SYS_truncate, path, length));
+}
+
+/* All offsets here have 64 bits. */
+#define first_open64     first_open
+#define first_truncate64 first_truncate
 
 static int first_unlinkat(int directory, const char *path, int flags)
 {

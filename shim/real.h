@@ -43,6 +43,8 @@
 	FUNCTION(int, recvmmsg, (int, struct mmsghdr *, unsigned, int, struct timespec *))         \
 	FUNCTION(int, open, (const char *, int, ...))                                              \
 	FUNCTION(int, open64, (const char *, int, ...))                                            \
+	FUNCTION(int, truncate, (const char *, long))                                              \
+	FUNCTION(int, truncate64, (const char *, long))                                            \
 	FUNCTION(int, unlink, (const char *))                                                      \
 	FUNCTION(int, unlinkat, (int, const char *, int))                                          \
 	FUNCTION(int, renameat, (int, const char *, int, const char *))                            \

@@ -298,7 +298,7 @@ def test_a_restart_has_nothing_to_put_aside(moult, port, path):
 # ---- the pid file of a newer generation ----
 
 @pytest.mark.parametrize("model", ["write", "rename"])
-@pytest.mark.parametrize("end", ["unlink", "unlinkat", "remove", "empty"])
+@pytest.mark.parametrize("end", ["unlink", "unlinkat", "remove", "empty", "truncate"])
 def test_an_old_generation_leaves_the_newer_ones_pid_file(moult, port, path, model, end):
     """At its end and before; and removes what else it has. The last one removes it."""
     instance = moult().run(command=daemon("g1", port, path, f"{model},{end}"))
@@ -390,14 +390,15 @@ def test_what_counts_as_a_newer_ones_pid_file(moult, port, path, make, stays):
     instance.stop()
 
 
-def test_who_may_only_empty_it_does_not(moult, port, path):
+@pytest.mark.parametrize("end", ["empty", "truncate"])
+def test_who_may_only_empty_it_does_not(moult, port, path, end):
     """One that has dropped its uid cannot remove its file, but may write to it."""
-    instance = moult().run(command=daemon("g1", port, path, "write,empty", "--habit=drop-uid"))
+    instance = moult().run(command=daemon("g1", port, path, f"write,{end}", "--habit=drop-uid"))
     with held(port):
-        instance.upgrade(command=daemon("g2", port, path, "write,empty"))
+        instance.upgrade(command=daemon("g2", port, path, f"write,{end}"))
         os.chown(path, NOBODY, NOBODY)
         os.kill(pid_of(instance, "g1"), signal.SIGUSR1)
-        instance.wait_log("(pidfile g1: empty: Permission denied\\s+){2}")
+        instance.wait_log(f"(pidfile g1: {end}: Permission denied\\s+){{2}}")
         assert named(path) == pid_of(instance, "g2")
         path.write_text("other\n")
         os.kill(pid_of(instance, "g1"), signal.SIGUSR1)

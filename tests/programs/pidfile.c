@@ -10,8 +10,8 @@
  *   write          it does, and writes over the file in place
  *   rename         it does, and renames a new one over it
  *
- * and, after a comma, how it removes it at the end: unlink (the default), unlinkat, remove; "empty":
- * by unlink, after it has emptied it; or "leave".  "lock" has a lock on PATH.data, too.  Each has a file PATH.TAG of its own beside, with
+ * and, after a comma, how it removes it at the end: unlink (the default), unlinkat, remove; "empty"
+ * and "truncate": by unlink, after it has emptied it; or "leave".  "lock" has a lock on PATH.data, too.  Each has a file PATH.TAG of its own beside, with
  * its pid in it, which it removes likewise.  SIGUSR1 removes them early.  After --delay-answer=MS a file that
  * it has created is no longer empty.
  */
@@ -90,6 +90,8 @@ static void remove_one(const char *path)
 {
 	if (strcmp(end, "empty") == 0)
 		close(open(path, O_WRONLY | O_TRUNC));
+	if (strcmp(end, "truncate") == 0)
+		(void)!truncate(path, 0);
 	int result = strcmp(end, "unlinkat") == 0 ? unlinkat(AT_FDCWD, path, 0)
 	             : strcmp(end, "remove") == 0 ? remove(path)
 	                                          : unlink(path);
