@@ -55,7 +55,7 @@ class Daemon:
     log: Callable[[Setting], str] = lambda setting: ""  # grows; is neither rewound nor truncated
 
     notes: str = ""  # for the table: what has to be set, what cannot be expected
-    conflicts: frozenset = frozenset()  # words: two with one in common cannot be installed together
+    place: str = ""  # of which only one package can be installed: "ftp-server"
     fast: bool = False  # one of those that are tried in each run of the tests
 
     def but(self, name, **changes):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Everything else: names, logins, files, super-servers."""
+"""Logins, files and names."""
 
 import pathlib
 import subprocess
@@ -75,6 +75,7 @@ DAEMONS = [
                "mode": "banner", "until": r"\r\n", "expect_prefix": "SSH-2.0-OpenSSH"},
            pid_file=lambda setting: f"{setting.directory}/sshd.pid", fast=True),
     Daemon("vsftpd", ("vsftpd",), "a process in namespaces of its own for each connection", vsftpd,
+           place="ftp-server",
            load=vsftpd_load, rate=80, half=(b"FEA", b"T\r\n"), answer=b"211 End", fast=True),
     Daemon("dnsmasq", ("dnsmasq-base",), "one process, a child for each TCP client", dnsmasq(),
            questions=DNS, pid_file=lambda setting: f"{setting.directory}/dnsmasq.pid", fast=True),

@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: MIT
+"""Questions that a real client asks: a program for each; what it prints names who answered."""
+
+import os
+import re
+import socket
+import subprocess
+import time
+
+from harness.questions import Lost, Question
+
+
+class Program(Question):
+    """Runs command(host, port, number) to its end. Lost if it fails or names nobody."""
+
+    kind = socket.SOCK_STREAM  # nothing may come after the answer
+    environment = None
+
+    def __init__(self, address, number):
+        self.address, self.number = address, number
+        self.started = self.tag = self.ended = None
+        self.ask()
+
+    def command(self, host, port, number):
+        raise NotImplementedError
+
+    def ask(self):
+        self.started = time.monotonic_ns()
+        self.output = b""
+        self.process = subprocess.Popen(
+            list(map(str, self.command(*self.address, self.number))), stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=self.environment)
+        self.socket = self.process.stdout
+        os.set_blocking(self.socket.fileno(), False)
+
+    def step(self):
+        data = os.read(self.socket.fileno(), 1 << 16)
+        if data:
+            self.output += data
+            return None
+        status = self.process.wait(5)
+        found = re.search(rb"GEN (\w+)", self.output)
+        if status or not found:
+            raise Lost(f"status {status}: {self.output[-200:]!r}")
+        return found[1].decode()
+
+
+def program(command, **environment):
+    """The class of questions that ask by command(host, port, number)."""
+    return type("Asked", (Program,), {
+        "command": staticmethod(command),
+        "environment": {**os.environ, **environment} if environment else None})
