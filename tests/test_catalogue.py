@@ -23,7 +23,7 @@ def names_another(setting):
 
 WRONG = {
     "it ends before its connections do": (
-        dict(run=("--drain-timeout=0s", "--stop-signal=TERM")), "half a request|connections"),
+        dict(run=("--drain-timeout=0s",), persistent=0, download=""), "half a request"),
     "its pid file names another": (dict(pid_file=names_another), "the pid file names 1"),
     "its pid file is missing": (dict(pid_file=lambda setting: str(setting.directory / "none")),
                                 "No such file"),
@@ -47,3 +47,20 @@ def test_what_is_wrong_is_found(started, directory, port, wrong):
     started.append(trial)
     with pytest.raises((AssertionError, OSError), match=complaint):
         trial.run()
+
+
+def test_a_restart_is_no_upgrade(started, directory, port):
+    """The same load over a stop and a start: connections are lost, and that is found."""
+    trial = Trial(NGINX, directory, port)
+    started.append(trial)
+    instance = trial.instance
+
+    def restart(command, expect=0):
+        del expect
+        instance.stop("--now")
+        return instance.run(command=command)
+    instance.instant, instance.upgrade = 0, restart
+    with pytest.raises(AssertionError, match="half a request"):
+        trial.run()
+    trial.close()
+    assert trial.result.losses.keys() & {"refused", "cut", "reset"}, trial.result.explain()

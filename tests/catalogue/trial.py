@@ -6,6 +6,8 @@ Across each upgrade connections are held: idle ones, half a request, a stalled d
 wrong is an AssertionError; what was lost, and how long clients waited, is in the trial afterwards.
 """
 
+import contextlib
+import io
 import os
 import pathlib
 import re
@@ -61,14 +63,15 @@ class Trial:
         assert not left, f"left after the stop: {left}\n{self.instance.log()}"
 
     def close(self):
-        for thing in (self.held, self.client, self.instance):
-            if thing:
-                thing.close()
-
-    @property
-    def longest_wait(self):
-        """Of any client for its answer, in ms."""
-        return self.result["latency_ms"]["max"] if self.result else None
+        if self.held:
+            self.held.close()
+        try:
+            if self.client and not self.result:  # it says what was lost before it failed
+                self.result = self.client.stop()
+        finally:
+            if self.client:
+                self.client.close()
+            self.instance.close()
 
     # -- the parts --
 
@@ -90,12 +93,15 @@ class Trial:
                          deadline=20, reason="no first answers")
 
     def _hold(self):
+        """The queue is served in order: when later ones have their answers these are accepted."""
         if self.overlaps:
             self.held = Held(self.daemon, self.setting)
+            if self.daemon.half or self.daemon.download:
+                self.client.wait_answers(ANSWERS)
 
-    def _finish_held(self, *tags):
+    def _finish_held(self, tag):
         if self.held:
-            self.held.finish(tags)
+            self.held.finish(tag)
         self.held = None
 
     def _refused(self):
@@ -112,7 +118,7 @@ class Trial:
         self.switched.append(self.instance.upgrade(command=self._command(tag)).instant)
         self.tags.append(tag)
         self.client.wait_answers(ANSWERS, self.daemon.tag(tag))
-        self._finish_held(before, tag)
+        self._finish_held(before)
         if self.persistent:
             self._old_keeps_what_it_has(before)
             self.client.renew()
@@ -145,17 +151,30 @@ class Trial:
             assert self._pid() == pid, f"the pid file was {pid}, and is {self._pid()}"
         self.client.wait_answers(ANSWERS, self.daemon.tag(tag))
         self._finish_held(tag)
+        self._nothing_else_is_left()
         generations = self.instance.status()["generations"]
         assert generations[0]["state"] == "current", generations
         if self.overlaps:
             assert ours & self._processes(), "the current generation has lost its processes"
 
+    def _nothing_else_is_left(self):
+        """A keeper is there as long as anything of its generation is, and nothing escapes them."""
+        launcher = self.instance.process.pid
+        known = len(self.instance.status()["generations"])
+        keepers = [p for p in processes.descendants(launcher) if p.parent == launcher]
+        assert len(keepers) <= known, f"{keepers} for {known} generations"
+        ours = {p.pid for p in processes.descendants(launcher)}
+        assert self._processes() <= ours, f"{self._processes() - ours} have escaped"
+
     def _last(self, tag):
         log = self.daemon.log(self.setting)
-        before = pathlib.Path(log).read_bytes() if log else b""
-        self._good(tag)
+        with contextlib.ExitStack() as stack:  # it may rotate it
+            file = stack.enter_context(open(log, "rb")) if log else io.BytesIO()
+            before = file.read()
+            self._good(tag)
+            file.seek(0)
+            after = file.read()
         if log:
-            after = pathlib.Path(log).read_bytes()
             assert len(before) > 0 and after.startswith(before), (
                 f"{log} had {len(before)} bytes, and now has {len(after)}")
         for path in self.daemon.sockets(self.setting):
