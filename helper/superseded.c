@@ -32,15 +32,14 @@ static pid_t parse_pid(const char *text)
 }
 
 /*
- * The pid in the file, or 0.  Opened twice: the first descriptor can do nothing but say what it is,
- * so no device, pipe or link of the daemon's is ever opened.
+ * The pid in the file, or 0.  What `at` refers to is looked at first, and then opened: no device, pipe
+ * or link of the daemon's is.
  */
-static pid_t read_pid(int directory, const char *name)
+static pid_t read_pid(int at)
 {
 	char path[40], text[32] = "";
 	struct stat status;
-	CLEANUP(fd_close) int at = openat(directory, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
-	if (at < 0 || fstat(at, &status) < 0 || !S_ISREG(status.st_mode) || status.st_size < 1 ||
+	if (fstat(at, &status) < 0 || !S_ISREG(status.st_mode) || status.st_size < 1 ||
 	        status.st_size > MOULT_PID_FILE_MOST)
 		return 0;
 	if (pidfile_is(&status))
@@ -50,6 +49,19 @@ static pid_t read_pid(int directory, const char *name)
 	if (fd < 0 || read(fd, text, sizeof(text) - 1) < 1)
 		return 0;
 	return parse_pid(text);
+}
+
+/* A descriptor that can do nothing but say what is there; 0, no pid, if nothing is. */
+static pid_t read_pid_at(int directory, const struct moult_request *request)
+{
+	const struct sockaddr_un *un = (const struct sockaddr_un *)&request->address;
+	size_t length = strnlen(un->sun_path, sizeof(un->sun_path));
+	if (un->sun_family != AF_UNIX || length == 0 || length == sizeof(un->sun_path) ||
+	        memchr(un->sun_path, '/', length))
+		return 0;
+	CLEANUP(fd_close)
+	int at = openat(directory, un->sun_path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	return at < 0 ? 0 : read_pid(at);
 }
 
 /* In another pid namespace the same number is another process, or the same in each generation. */
@@ -70,15 +82,11 @@ static bool lives(pid_t pid)
 }
 
 bool superseded_has_file(const struct instance *instance, const struct generation *generation,
-        pid_t asker, const struct moult_request *request, int directory)
+        pid_t asker, const struct moult_request *request, int fd)
 {
-	const struct sockaddr_un *un = (const struct sockaddr_un *)&request->address;
-	size_t length = strnlen(un->sun_path, sizeof(un->sun_path));
-	if (directory < 0 || un->sun_family != AF_UNIX || length == 0 ||
-	        length == sizeof(un->sun_path) || memchr(un->sun_path, '/', length) ||
-	        generation == instance->newest || !counts_as_we_do(asker))
+	if (fd < 0 || generation == instance->newest || !counts_as_we_do(asker))
 		return false;
-	pid_t pid = read_pid(directory, un->sun_path);
+	pid_t pid = request->address_length ? read_pid_at(fd, request) : read_pid(fd);
 	if (pid <= 0)
 		return false;
 	if (pid == getpid()) /* the launcher's own */

@@ -17,10 +17,10 @@
 void superseded_publish(struct instance *instance, bool starting);
 
 /*
- * A process of `generation` is about to remove what `request` names in `directory` (-1: none came
- * along): is that the pid file of a newer one?  It begins with the number of a living process of
- * that.  Nothing that the process says or wrote is believed, nothing but a small regular file is
- * opened.
+ * A process of `generation` is about to remove or to empty what `request` names in the directory
+ * `fd`, or, if it names nothing, the file `fd` (-1: none came along): is that the pid file of a newer
+ * one?  It begins with the number of a living process of that.  Nothing that the process says or
+ * wrote is believed, nothing but a small regular file is opened.
  */
 bool superseded_has_file(const struct instance *instance, const struct generation *generation,
-        pid_t asker, const struct moult_request *request, int directory);
+        pid_t asker, const struct moult_request *request, int fd);

@@ -429,6 +429,13 @@ bool adopt_keeps_file(int at, const char *path)
 	return error == 0;
 }
 
+bool adopt_keeps_open_file(int fd)
+{
+	struct moult_request request = {.verb = MOULT_REMOVED, .listener = -1};
+	struct moult_reply reply;
+	return member_ask(&request, fd, -1, &reply, NULL) == 0;
+}
+
 /* Every descriptor of this process that was the one becomes the other. */
 static void replace_all(int from, int to, int stored)
 {

@@ -40,6 +40,10 @@ bool adopt_unlinked(int listener, int at, const char *path);
  */
 bool adopt_keeps_file(int at, const char *path);
 
+/* The same of an open file.  The launcher is sent the descriptor: that it closes its own releases no
+ * lock of ours. */
+bool adopt_keeps_open_file(int fd);
+
 /*
  * `from` is to be renamed over the live path of `listener`, or (-1) may be a live socket itself.
  * True: there is nothing left to do; the path keeps the socket it has, and the daemon has that now.

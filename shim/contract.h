@@ -210,7 +210,7 @@ enum moult_verb {
 	MOULT_CONNECTED =
 	        11, /* listener: a datagram socket that has a peer now: no service any more */
 	/*
-	 * place: a superseded generation removes a small file there -> 0: it is the pid file of a
+	 * place, or a file: a superseded generation removes or empties a small one -> 0: it is the pid file of a
 	 * newer one, and stays; -ENOENT: it is not.
 	 */
 	MOULT_REMOVED = 12,

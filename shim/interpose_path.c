@@ -154,6 +154,23 @@ INTERPOSE(int, truncate64, const char *path, long length)
 	return is_emptied(path, length) ? 0 : real.truncate64(path, length);
 }
 
+/* lighttpd keeps its pid file open, which the newer generation may have written over in place. */
+static bool is_emptied_open(int fd, long length)
+{
+	return length == 0 && succession() != MOULT_NEWEST && !member_is_borrowed() &&
+	       place_is_small(fd) && adopt_keeps_open_file(fd);
+}
+
+INTERPOSE(int, ftruncate, int fd, long length)
+{
+	return is_emptied_open(fd, length) ? 0 : real.ftruncate(fd, length);
+}
+
+INTERPOSE(int, ftruncate64, int fd, long length)
+{
+	return is_emptied_open(fd, length) ? 0 : real.ftruncate64(fd, length);
+}
+
 /* ---- rename ---- */
 
 /* What a rename() means for live sockets; *ret_moved: the one that it moves, to be told of after. */

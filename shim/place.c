@@ -145,6 +145,17 @@ bool place_may_write(int at, const char *path)
 	return result >= 0 || result == -ENOSYS;
 }
 
+static bool is_small(const struct stat *file)
+{
+	return S_ISREG(file->st_mode) && file->st_size <= MOULT_PID_FILE_MOST;
+}
+
+bool place_is_small(int fd)
+{
+	struct stat status;
+	return raw(SYS_fstat, fd, &status) >= 0 && is_small(&status) && status.st_size > 0;
+}
+
 /* In a directory as /tmp only its owner, and that of the file, may remove one. */
 static bool is_held_back(int at, const char *directory, const struct stat *file)
 {
@@ -168,8 +179,7 @@ enum place_file place_file(int at, const char *path, bool remove)
 	long result = path ? raw(SYS_newfstatat, at, path, &status, AT_SYMLINK_NOFOLLOW) : -EFAULT;
 	if (result < 0)
 		return result == -ENOENT ? PLACE_NOTHING : PLACE_OTHER;
-	if (!S_ISREG(status.st_mode) || status.st_size > MOULT_PID_FILE_MOST ||
-	        (remove && !is_removable(at, path, &status)))
+	if (!is_small(&status) || (remove && !is_removable(at, path, &status)))
 		return PLACE_OTHER;
 	return status.st_size > 0 ? PLACE_SMALL : PLACE_EMPTY;
 }

@@ -44,6 +44,9 @@ bool place_is_possible(void);
 enum place_file { PLACE_OTHER, PLACE_NOTHING, PLACE_EMPTY, PLACE_SMALL };
 enum place_file place_file(int at, const char *path, bool remove);
 
+/* Is it open, as small as a pid file, and not empty? */
+bool place_is_small(int fd);
+
 /* Could this process write to what is at `path`, as far as its mode says? */
 bool place_may_write(int at, const char *path);
 

@@ -106,9 +106,15 @@ static int first_truncate(const char *path, long length)
 	return (int)finish(raw(SYS_truncate, path, length));
 }
 
+static int first_ftruncate(int fd, long length)
+{
+	return (int)finish(raw(SYS_ftruncate, fd, length));
+}
+
 /* All offsets here have 64 bits. */
-#define first_open64     first_open
-#define first_truncate64 first_truncate
+#define first_open64      first_open
+#define first_truncate64  first_truncate
+#define first_ftruncate64 first_ftruncate
 
 static int first_unlinkat(int directory, const char *path, int flags)
 {

@@ -45,6 +45,8 @@
 	FUNCTION(int, open64, (const char *, int, ...))                                            \
 	FUNCTION(int, truncate, (const char *, long))                                              \
 	FUNCTION(int, truncate64, (const char *, long))                                            \
+	FUNCTION(int, ftruncate, (int, long))                                                      \
+	FUNCTION(int, ftruncate64, (int, long))                                                    \
 	FUNCTION(int, unlink, (const char *))                                                      \
 	FUNCTION(int, unlinkat, (int, const char *, int))                                          \
 	FUNCTION(int, renameat, (int, const char *, int, const char *))                            \

@@ -298,7 +298,8 @@ def test_a_restart_has_nothing_to_put_aside(moult, port, path):
 # ---- the pid file of a newer generation ----
 
 @pytest.mark.parametrize("model", ["write", "rename"])
-@pytest.mark.parametrize("end", ["unlink", "unlinkat", "remove", "empty", "truncate"])
+@pytest.mark.parametrize("end", ["unlink", "unlinkat", "remove", "empty", "truncate",
+                                 "ftruncate"])
 def test_an_old_generation_leaves_the_newer_ones_pid_file(moult, port, path, model, end):
     """At its end and before; and removes what else it has. The last one removes it."""
     instance = moult().run(command=daemon("g1", port, path, f"{model},{end}"))

@@ -10,8 +10,8 @@
  *   write          it does, and writes over the file in place
  *   rename         it does, and renames a new one over it
  *
- * and, after a comma, how it removes it at the end: unlink (the default), unlinkat, remove; "empty"
- * and "truncate": by unlink, after it has emptied it; or "leave".  "lock" has a lock on PATH.data, too.  Each has a file PATH.TAG of its own beside, with
+ * and, after a comma, how it removes it at the end: unlink (the default), unlinkat, remove; "empty",
+ * "truncate" and "ftruncate": by unlink, after it has emptied it; or "leave".  "lock" has a lock on PATH.data, too.  Each has a file PATH.TAG of its own beside, with
  * its pid in it, which it removes likewise.  SIGUSR1 removes them early.  After --delay-answer=MS a file that
  * it has created is no longer empty.
  */
@@ -33,6 +33,7 @@
 static char how[32], end[32] = "unlink";
 static char own[4200];
 static pid_t written_by;
+static int kept = -1;
 
 static _Noreturn void refuse(void)
 {
@@ -92,6 +93,8 @@ static void remove_one(const char *path)
 		close(open(path, O_WRONLY | O_TRUNC));
 	if (strcmp(end, "truncate") == 0)
 		(void)!truncate(path, 0);
+	if (strcmp(end, "ftruncate") == 0 && path == legacy.output)
+		(void)!ftruncate(kept, 0);
 	int result = strcmp(end, "unlinkat") == 0 ? unlinkat(AT_FDCWD, path, 0)
 	             : strcmp(end, "remove") == 0 ? remove(path)
 	                                          : unlink(path);
@@ -132,7 +135,9 @@ static void write_files(void)
 			refuse();
 		}
 		fill(fd);
-		if (!strstr(how, "lock"))
+		if (strcmp(end, "ftruncate") == 0)
+			kept = fd;
+		else if (!strstr(how, "lock"))
 			close(fd);
 	}
 	snprintf(own, sizeof(own), "%s.%s", legacy.output, legacy.tag);
