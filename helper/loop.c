@@ -53,7 +53,9 @@ void loop_after(struct timer *timer, nanoseconds delay)
 	timer->armed = true;
 }
 
-/* Until the next timer. In milliseconds, rounded up, where there is no epoll_pwait2 (Linux 5.11).
+/*
+ * Until the next timer.  In milliseconds, rounded up, where there is no epoll_pwait2 (Linux 5.11), or
+ * a service manager's or container's filter does not know it (EPERM, which it has no other use for).
  */
 static int wait_for_one(struct epoll_event *event)
 {
@@ -66,7 +68,7 @@ static int wait_for_one(struct epoll_event *event)
 			timeout = (struct timespec){left / SECOND, left % SECOND};
 	}
 	int count = (int)syscall(SYS_epoll_pwait2, epoll, event, 1, &timeout, NULL, 0);
-	if (count >= 0 || errno != ENOSYS)
+	if (count >= 0 || (errno != ENOSYS && errno != EPERM))
 		return count;
 	return epoll_wait(epoll, event, 1,
 	        (int)(timeout.tv_sec * 1000 + (timeout.tv_nsec + MILLISECOND - 1) / MILLISECOND));

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -81,12 +82,27 @@ static void send_report(int pipe, enum report_kind kind, int value, pid_t pid)
 	(void)!write(pipe, &report, sizeof(report)); /* the launcher may be dead; we are not */
 }
 
+/* Without close_range (Linux 5.9), or where a filter does not know it. */
+static void close_range_slowly(int first, int last)
+{
+	struct rlimit limit;
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur > 1 << 20)
+		limit.rlim_cur = 1 << 20;
+	for (int fd = first; fd <= last && fd < (int)limit.rlim_cur; fd++)
+		close(fd);
+}
+
+static void close_from_to(int first, int last)
+{
+	if (first <= last && syscall(SYS_close_range, first, last, 0) < 0)
+		close_range_slowly(first, last);
+}
+
 /* Everything above stdio but one: the keeper must hold nothing that others wait for the end of. */
 static void close_all_but(int keep)
 {
-	if (keep > 3)
-		syscall(SYS_close_range, 3, keep - 1, 0);
-	syscall(SYS_close_range, keep + 1, ~0u, 0);
+	close_from_to(3, keep - 1);
+	close_from_to(keep + 1, INT_MAX);
 	for (int fd = 0; fd <= 2; fd++) {
 		int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 		if (null > 2) {

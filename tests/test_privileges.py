@@ -8,10 +8,12 @@ import ctypes
 import os
 import resource
 import signal
+import struct
 import subprocess
 
 import pytest
 
+from harness import processes
 from harness.build import program
 from harness.load import assert_nothing_lost, assert_switches
 from harness.network import ask, listens
@@ -120,6 +122,57 @@ def test_what_is_inherited_is_what_it_is_without_us(moult, port, directory, stdi
         "what was there\nline of g0\nline of g1\nline of g2\nline of g3\n")
 
 
+@pytest.mark.parametrize("append", [False, True], ids=["truncated", "append"])
+@pytest.mark.parametrize("background", [False, True], ids=["foreground", "background"])
+def test_a_log_is_neither_rewound_nor_truncated(moult, port, directory, append, background):
+    """stdout is a file, opened once by whoever started the launcher; all generations write on."""
+    instance, path = moult(), directory / "log"
+    path.write_text("old\n")
+
+    def command(tag):
+        return family(tag, port, directory / f"{tag}.out")
+
+    with open(path, "a" if append else "w") as log:
+        options = ["--background"] if background else []
+        instance.process = subprocess.Popen(
+            [str(instance.moult), "run", "-q", *options, "-n", instance.name, "--",
+             *command("g1")], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            env=instance.environment, start_new_session=True)
+    if background:
+        assert instance.process.wait(15) == 0, path.read_text()
+    else:
+        instance.wait_serving()
+    for tag in ("g2", "g3"):
+        with open(path, "a") as other:
+            other.write(f"somebody else before {tag}\n" if append else "")
+        instance.upgrade(command=command(tag))
+        assert ask(port).startswith(f"GEN {tag} ")
+    assert instance.command("stop", instance.name).returncode == 0
+    expected = ["line of g1", "line of g2", "line of g3"]
+    if append:
+        expected = ["old", "line of g1", "somebody else before g2", "line of g2",
+                    "somebody else before g3", "line of g3"]
+    assert path.read_text().splitlines() == expected
+
+
+def test_a_working_directory_that_has_been_moved_and_removed(moult, port, directory):
+    """The next generation is where the launcher is, whatever that is called by now, if anything."""
+    def waiter(tag):
+        return [program("waiter"), "--tag", tag, "--wait=poll", "--port", str(port)]
+
+    here, there = directory / "here", directory / "there"
+    here.mkdir()
+    instance = moult().run(command=waiter("g1"), cwd=here)
+    here.rename(there)
+    instance.upgrade(command=waiter("g2"))
+    assert os.readlink(f"/proc/{instance.generation(2)['pid']}/cwd") == str(there)
+    there.rmdir()
+    instance.upgrade(command=waiter("g3"))
+    assert os.readlink(f"/proc/{instance.generation(3)['pid']}/cwd") == f"{there} (deleted)"
+    assert ask(port).startswith("GEN g3 ")
+    instance.stop()
+
+
 # ---- what it gives up ----
 
 HABITS = ["chroot", "pivot-root", "capabilities", "limits", "unshare-network", "unshare-user",
@@ -219,3 +272,42 @@ def test_a_filter_that_allows_nothing_but_the_loop(moult, load, port, kind, styl
     instance.wait_alone()
     instance.stop()
     assert "SIGSYS" not in instance.log()
+
+
+SYS_CLOSE_RANGE, SYS_EPOLL_PWAIT2, EPERM = 436, 441, 1
+
+
+def forbid_recent_calls():
+    """What a service manager or container that does not know them does; for a child before its exec."""
+    load, equal, give = 0x20, 0x15, 0x06
+    code = b"".join(struct.pack("HBBI", *step) for step in (
+        (load, 0, 0, 0), (equal, 1, 0, SYS_EPOLL_PWAIT2), (equal, 0, 1, SYS_CLOSE_RANGE),
+        (give, 0, 0, 0x50000 | EPERM), (give, 0, 0, 0x7fff0000)))
+    filled = ctypes.create_string_buffer(code)
+    filter_program = ctypes.create_string_buffer(struct.pack("HxxxxxxQ", 5, ctypes.addressof(filled)))
+    libc = ctypes.CDLL(None, use_errno=True)
+    assert libc.prctl(38, 1, 0, 0, 0) == 0 and libc.prctl(22, 2, filter_program, 0, 0) == 0
+
+
+@pytest.mark.parametrize("style", ["epoll", "epoll-edge", "poll", "select"])
+def test_a_filter_around_the_launcher_too(moult, load, port, style):
+    """One that was there before the daemon, and that we cannot have read."""
+    def command(tag):
+        return [program("waiter"), "--tag", tag, f"--wait={style}", "--nonblocking", "--port",
+                str(port)]
+
+    instance = moult().run(command=command("g1"), preexec_fn=forbid_recent_calls)
+    client = load(f"127.0.0.1:{port}", rate=300, persistent=2, persistent_every=20)
+    client.wait_answers(20, "g1")
+    switched = instance.upgrade(command=command("g2")).instant
+    client.wait_answers(60, "g2")
+    keepers = [process.pid for process in processes.descendants(instance.process.pid)
+               if process.parent == instance.process.pid]
+    for pid in keepers:  # which hold nothing but the way to say that the daemon has ended
+        assert len([fd for fd in os.listdir(f"/proc/{pid}/fd") if int(fd) > 2]) == 1
+    client.renew()
+    instance.wait_gone(1)
+    result = client.stop()
+    assert_nothing_lost(result)
+    assert_switches(result, ["g1", "g2"], [switched])
+    instance.stop()
