@@ -17,6 +17,7 @@ from harness import processes
 from harness.build import program
 from harness.load import assert_nothing_lost, assert_switches
 from harness.network import ask, listens
+from harness.questions import Lost, Question, Questions
 from harness.waiting import wait_until
 
 PR_SET_TIMERSLACK, PR_CAPBSET_DROP, CAP_SYS_NICE = 29, 24, 23
@@ -311,3 +312,42 @@ def test_a_filter_around_the_launcher_too(moult, load, port, style):
     assert_nothing_lost(result)
     assert_switches(result, ["g1", "g2"], [switched])
     instance.stop()
+
+
+class Ntp(Question):
+    """The time; the stratum of the clock is the generation's number."""
+
+    def ask(self):
+        self.socket.connect(self.address)
+        self.socket.send(b"\x23" + bytes(39) + self.number.to_bytes(8))
+
+    def step(self):
+        answer = self.socket.recv(200)
+        if answer[24:32] != self.number.to_bytes(8):
+            raise Lost("wrong")
+        return f"g{answer[1]}"
+
+
+@pytest.mark.daemons
+def test_chronyd_with_its_filter(moult, started, port, directory):
+    """A real one, which kills: read() and select() are in it, and little else."""
+    def command(tag):
+        path = directory / f"{tag}.conf"
+        path.write_text(f"port {port}\nbindaddress 127.0.0.1\nallow\nlocal stratum {tag[1:]}\n"
+                        f"cmdport 0\nbindcmdaddress /\npidfile {directory}/{tag}.pid\n")
+        return ["/usr/sbin/chronyd", "-x", "-d", "-F", "2", "-u", "root", "-f", str(path)]
+
+    instance = moult().run(command=command("g1"))
+    client = Questions(("127.0.0.1", port), (Ntp,), 200)
+    started.append(client)
+    client.wait_answers(50)
+    with open(f"/proc/{instance.generation(1)['pid']}/status") as file:
+        assert "Seccomp:\t2\n" in file.readlines()
+    switched = []
+    for tag in ("g2", "g3"):
+        switched.append(instance.upgrade(command=command(tag)).instant)
+        client.wait_answers(50, tag)
+    result = client.stop()
+    assert_nothing_lost(result)
+    assert_switches(result, ["g1", "g2", "g3"], switched)
+    instance.stop("--now")
