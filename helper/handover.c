@@ -289,6 +289,43 @@ static void say_unsupported(struct generation *generation, int fd)
 	        generation->id, family, family == AF_VSOCK ? " (vsock)" : "");
 }
 
+/* While another generation uses the queue its limit only grows; as the kernel has it, unsigned. */
+static int backlog_of(const struct generation *generation, uint32_t i, int wanted)
+{
+	const struct listener *listener = instance_listener(the_instance, i);
+	bool shared = false;
+	for (struct generation *g = the_instance->newest; g; g = g->older)
+		shared |= g != generation && g->holds[i];
+	return shared && (unsigned)wanted < (unsigned)listener->backlog ? listener->backlog
+	                                                                : wanted;
+}
+
+/*
+ * Processes that have inherited one bound socket may all call listen(), and those that do before one
+ * of them has been answered do not know that it is a listener by now.
+ */
+static int find_same(const struct generation *generation, int fd)
+{
+	const struct fdstore *store = &the_instance->store;
+	uint64_t inode = socket_inode(fd);
+	for (uint32_t i = 0; i < store->count; i++)
+		if (store->listeners[i].state != LISTENER_GONE && generation->holds[i] &&
+		        store->listeners[i].inode == inode)
+			return (int)i;
+	return -1;
+}
+
+static struct answer add_again(struct generation *generation, uint32_t i, int fd, int backlog)
+{
+	struct listener *listener = instance_listener(the_instance, i);
+	listener->backlog = backlog_of(generation, i, backlog);
+	if (identity_is_inet(&listener->identity) && !identity_is_datagram(&listener->identity) &&
+	        !listener->deferred &&
+	        listen(fd, listener->raised ? LISTENER_MOST : listener->backlog) < 0)
+		return say(-errno, -1, -1);
+	return say(0, (int)i, -1);
+}
+
 /* TCP: we make it listen.  UNIX: the daemon has, for SO_PEERCRED names who called listen(). */
 static struct answer add_new(
         struct generation *generation, const struct moult_request *request, int *fds)
@@ -300,8 +337,11 @@ static struct answer add_new(
 		say_unsupported(generation, fds[0]);
 		return say(result, -1, -1);
 	}
+	int i = find_same(generation, fds[0]);
+	if (i >= 0)
+		return add_again(generation, (uint32_t)i, fds[0], request->backlog);
 	struct pending *pending = fdstore_expected(store, fds[0]);
-	int i = find_standing_for(generation, fds[0], &identity, pending);
+	i = find_standing_for(generation, fds[0], &identity, pending);
 	if (i >= 0) {
 		int fd = fds[0];
 		fds[0] = -1;
@@ -333,17 +373,6 @@ static struct answer add_new(
 	listener->shared = shared;
 	take(generation, (uint32_t)i, socket_is_nonblock(listener->fd), shared);
 	return say(0, i, -1);
-}
-
-/* While another generation uses the queue its limit only grows; as the kernel has it, unsigned. */
-static int backlog_of(const struct generation *generation, uint32_t i, int wanted)
-{
-	const struct listener *listener = instance_listener(the_instance, i);
-	bool shared = false;
-	for (struct generation *g = the_instance->newest; g; g = g->older)
-		shared |= g != generation && g->holds[i];
-	return shared && (unsigned)wanted < (unsigned)listener->backlog ? listener->backlog
-	                                                                : wanted;
 }
 
 struct answer handover_listen(

@@ -107,6 +107,35 @@ def test_ports_that_move_round(moult, load):
     instance.stop()
 
 
+# ---- who calls listen() ----
+
+def test_workers_that_all_listen_on_what_they_inherit(moult, load):
+    """At the same time: each of their sockets is one listener for all that.
+
+    A second one would be found to have no successor at the next upgrade, and be shut down.
+    """
+    ports = range(ABOVE, ABOVE + 20)
+
+    def command(tag):
+        return epoll(tag, f"--ports={ports[0]}-{ports[-1]}", "--habit=listen-together")
+    instance = moult().run(command=command("g1"))
+    assert len(instance.status()["listeners"]) == len(ports)
+    client = load([f"127.0.0.1:{port}" for port in ports], rate=600, persistent=4,
+                  persistent_every=30)
+    client.wait_answers(50)
+    switched = []
+    for number, tag in enumerate(("g2", "g3"), 1):
+        switched.append(instance.upgrade(command=command(tag)).instant)
+        client.wait_answers(50, tag)
+        client.renew()
+        instance.wait_gone(number)
+    result = client.stop()
+    assert_nothing_lost(result)
+    assert_switches(result, ["g1", "g2", "g3"], switched)
+    assert len(instance.status()["listeners"]) == len(ports)
+    instance.stop()
+
+
 # ---- is another one running? ----
 
 @pytest.mark.parametrize("where", [("--host=127.0.0.1",), ("--host=0.0.0.0",), ("--family=6",),

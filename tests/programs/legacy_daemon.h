@@ -13,11 +13,14 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/time.h>
@@ -148,6 +151,20 @@ static void habit_fork_after_bind(void)
 	if (pid > 0)
 		_exit(0);
 	setsid();
+}
+
+/* Two processes that serve, and call listen() on the same sockets at the same time. */
+static void habit_listen_together(void)
+{
+	_Atomic int *there = mmap(
+	        NULL, sizeof(*there), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	pid_t pid = there == MAP_FAILED ? -1 : fork();
+	if (pid < 0)
+		legacy_die(4, "fork");
+	if (pid == 0)
+		prctl(PR_SET_PDEATHSIG, SIGTERM);
+	for ((*there)++; *there < 2;)
+		sched_yield();
 }
 
 /* Keeps its listeners across an exec of itself, by number. */
@@ -324,6 +341,7 @@ static const struct habit {
         {"temp-rename", STAGE_LISTENING, habit_rename},
         {"unlink-at-exit", STAGE_LISTENING, habit_unlink_at_exit},
         {"fork-after-bind", STAGE_BOUND, habit_fork_after_bind},
+        {"listen-together", STAGE_BOUND, habit_listen_together},
         {"exec-listening", STAGE_LISTENING, habit_exec_listening},
         {"options-late", STAGE_LISTENING, habit_options_late},
         {"receive-timeout", STAGE_LISTENING, habit_receive_timeout},
