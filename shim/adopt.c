@@ -75,6 +75,30 @@ static bool is_service(int family, const struct sockaddr *address, socklen_t len
 	return !serving || place_listener_at(address, length) >= 0;
 }
 
+/* Connected, from a listener of ours by its name: what accept() has returned, or a copy of it. */
+static bool is_client(int fd)
+{
+	struct sockaddr_storage name = {.ss_family = AF_UNSPEC};
+	socklen_t length = sizeof(name);
+	if (raw(SYS_getpeername, fd, &name, &length) < 0)
+		return false;
+	length = sizeof(name);
+	if (raw(SYS_getsockname, fd, &name, &length) < 0 || option(fd, SO_TYPE) == SOCK_DGRAM)
+		return false;
+	if (is_inet(name.ss_family))
+		return is_known_port(MOULT_STREAM, port_of((void *)&name));
+	return name.ss_family == AF_UNIX && length > sizeof(name.ss_family);
+}
+
+/* Numbers are handed out from the lowest, and this is no process with many. */
+static bool has_client(void)
+{
+	for (int fd = 0; fd < 1024; fd++)
+		if (is_client(fd))
+			return true;
+	return false;
+}
+
 /*
  * A listener that ends with its client is no service.  The next generation has no use for it, and
  * the client, who has been told of it, may come to it after the switch.
@@ -83,9 +107,10 @@ static bool is_of_session(const struct sockaddr *address, socklen_t length)
 {
 	if (!atomic_load(&member_page->serving) || !connection_is_session())
 		return false;
-	if (is_inet(address->sa_family))
-		return !port_of(address) || !is_known_port(MOULT_STREAM, port_of(address));
-	return place_listener_at(address, length) < 0;
+	bool known = is_inet(address->sa_family)
+	                     ? port_of(address) && is_known_port(MOULT_STREAM, port_of(address))
+	                     : place_listener_at(address, length) >= 0;
+	return !known && has_client();
 }
 
 static bool may_be_ours(int fd, const struct sockaddr *address, socklen_t length)

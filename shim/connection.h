@@ -13,8 +13,7 @@ void connection_opened(int fd);
 void connection_closing(int fd);
 
 /*
- * Has this process been forked from one that accepted, and accepted nothing itself?  Then it serves
- * one client, and what it comes to listen on is for that client: FTP's passive mode, a forwarded
- * port.
+ * Has this process been forked from one that accepted, and accepted nothing itself?  If it has a
+ * client, what it comes to listen on is for that one: FTP's passive mode, a forwarded port.
  */
 bool connection_is_session(void);

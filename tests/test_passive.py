@@ -8,6 +8,7 @@ import pytest
 
 from harness import network
 from harness.build import program
+from harness.waiting import wait_until
 
 MODELS = ["fork", "threads"]
 
@@ -23,9 +24,9 @@ class Client:
         self.control = socket.create_connection(("127.0.0.1", port), timeout=10)
         self.lines = self.control.makefile()
 
-    def ask(self, port=0):
+    def ask(self, port=0, word="passive"):
         """The port it is to connect to."""
-        self.control.sendall(b"passive %d\n" % port)
+        self.control.sendall(f"{word} {port}\n".encode())
         word, number = self.lines.readline().split(maxsplit=1)
         assert word == "PORT", number
         return int(number)
@@ -89,3 +90,16 @@ def test_they_are_no_burden(moult, port):
             f"tcp:127.0.0.1:{port}"]
     assert "closed" not in instance.log()
     instance.stop()
+
+
+def test_a_worker_is_none(moult, port):
+    """A process that a client has asked for, but without him, serves everybody: its port is kept
+    for the next generation's."""
+    instance = moult().run(command=passive("g1", "fork", port))
+    number = network.new_port()
+    with client_of(port) as client:
+        client.ask(number, "worker")
+        wait_until(lambda: f"tcp:127.0.0.1:{number}" in [
+            row["address"] for row in instance.status()["listeners"]], 10, instance.log)
+    assert network.ask(number, question=b"").startswith("GEN g1 ")
+    instance.stop("--now")

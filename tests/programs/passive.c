@@ -4,6 +4,8 @@
  * line "passive PORT" (0: any) it binds, answers "PORT number", accepts one connection there, says
  * "GEN <tag> <pid>" on it and closes both.
  *
+ * For "worker PORT" it forks a process, without the client, that serves that port from then on.
+ *
  *   --model=fork       a child for each client
  *   --model=threads    a thread for each client
  */
@@ -20,11 +22,12 @@
 
 #include "tests/programs/legacy.h"
 
-static void send_to_listener(int control, int port)
+/* Bound and listening; *port: what it has got. */
+static int listen_on(int control, int *port)
 {
 	struct sockaddr_in address = {.sin_family = AF_INET,
 	        .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
-	        .sin_port = htons((uint16_t)port)};
+	        .sin_port = htons((uint16_t)*port)};
 	socklen_t length = sizeof(address);
 	int listener = socket(AF_INET, SOCK_STREAM, 0);
 	if (listener < 0 || bind(listener, (struct sockaddr *)&address, sizeof(address)) < 0 ||
@@ -32,13 +35,38 @@ static void send_to_listener(int control, int port)
 	        getsockname(listener, (struct sockaddr *)&address, &length) < 0) {
 		dprintf(control, "FAILED %s\n", strerror(errno));
 		close(listener);
-		return;
+		return -1;
 	}
-	dprintf(control, "PORT %d\n", ntohs(address.sin_port));
+	*port = ntohs(address.sin_port);
+	return listener;
+}
+
+static void send_to_listener(int control, int port)
+{
+	int listener = listen_on(control, &port);
+	if (listener < 0)
+		return;
+	dprintf(control, "PORT %d\n", port);
 	int data = accept(listener, NULL, NULL);
 	close(listener);
 	dprintf(data, "GEN %s %d\n", legacy.tag, (int)getpid());
 	close(data);
+}
+
+static void start_worker(int control, int port)
+{
+	if (fork() != 0) {
+		dprintf(control, "PORT %d\n", port);
+		return;
+	}
+	close(control);
+	int listener = listen_on(STDERR_FILENO, &port);
+	for (int fd; (fd = accept(listener, NULL, NULL)) >= 0 || errno == ECONNABORTED;)
+		if (fd >= 0) {
+			dprintf(fd, "GEN %s %d\n", legacy.tag, (int)getpid());
+			close(fd);
+		}
+	_exit(4);
 }
 
 static void *serve(void *argument)
@@ -49,6 +77,8 @@ static void *serve(void *argument)
 	while (lines && fgets(line, sizeof(line), lines))
 		if (sscanf(line, "passive %d", &port) == 1)
 			send_to_listener(control, port);
+		else if (sscanf(line, "worker %d", &port) == 1)
+			start_worker(control, port);
 	if (lines)
 		(void)fclose(lines);
 	return NULL;
