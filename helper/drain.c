@@ -120,8 +120,11 @@ static int count(
 		generation->talks_to_itself |= internal;
 		glance_counted(generation, &glance, now() - began);
 	}
+	/* Who sleeps in accept() at a listener that is kept open for the services does so for ever. */
+	bool may_sleep = generation->talks_to_itself && !generation->deserted;
 	*ret_quiet = result == 0 && !generation->connections && !in_flight &&
-	             !generation_inflight(generation) && !may_answer_later(generation);
+	             (may_sleep || !generation_inflight(generation)) &&
+	             !may_answer_later(generation);
 	inode_set_deinit(&rows);
 	inode_set_deinit(&sockets);
 	pid_set_deinit(&processes);

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: MIT
+"""Habits of real daemons that are no matter of one call: services that need each other."""
+
+import socket
+
+from harness.build import program
+from harness.load import assert_nothing_lost, assert_switches
+from harness.network import listens_unix
+from harness.waiting import wait_until
+
+TAGS = ["g1", "g2", "g3"]
+
+
+def services(directory, port, tag):
+    """Each generation has a socket of its own by which its services reach each other."""
+    return [program("services"), "--tag", tag, f"--port={port}", f"--unix={directory}/{tag}"]
+
+
+def connect(port):
+    connection = socket.create_connection(("127.0.0.1", port), timeout=10)
+    return connection, connection.makefile()
+
+
+def ask(connection, answers):
+    connection.sendall(b"lo\n")
+    return answers.readline()
+
+
+def test_services_that_need_each_other_end_when_their_clients_have(moult, load, directory, port):
+    """They talk to each other all the time, which is no client's connection."""
+    instance = moult().run(command=services(directory, port, "g1"))
+    client = load(f"127.0.0.1:{port}", rate=100, persistent=2, persistent_every=30)
+    client.wait_answers(20, "g1")
+    assert instance.wait_generation(1, lambda g: g["connections"] == 2) is None
+    switched = []
+    for number, tag in enumerate(TAGS[1:], 2):
+        switched.append(instance.upgrade(command=services(directory, port, tag)).instant)
+        client.wait_answers(20, tag)
+        client.renew()
+        instance.wait_gone(number - 1)
+    result = client.stop()
+    assert_nothing_lost(result)
+    assert_switches(result, TAGS, switched)
+    assert {row["address"] for row in instance.status()["listeners"]} == {
+        f"tcp:127.0.0.1:{port}", f"unix:{directory}/g3"}
+    instance.stop()
+
+
+def test_services_reach_each_other_until_their_last_client_has_gone(moult, directory, port):
+    """Half a line before the upgrade, the other half after it: the front asks the clerk only then,
+    by a path that the next generation does not have."""
+    instance = moult().run(command=services(directory, port, "g1"))
+    connection, answers = connect(port)
+    connection.sendall(b"hel")
+    wait_until(lambda: instance.generation(1)["accepted"] >= 1, 10, "it has not been accepted")
+    instance.upgrade(command=services(directory, port, "g2"))
+    assert ask(connection, answers).startswith("GEN g1 ")
+    assert ask(connection, answers).startswith("GEN g1 ")
+    connection.close()
+    answers.close()
+    instance.wait_gone(1)
+    assert not listens_unix(directory / "g1")
+    instance.stop()
+
+
+def test_a_stop_leaves_services_to_each_other_while_they_have_clients(moult, directory, port):
+    """As an upgrade does: who is connected is served to the end."""
+    instance = moult().run(command=services(directory, port, "g1"))
+    connection, answers = connect(port)
+    assert ask(connection, answers).startswith("GEN g1 ")
+    stop = instance.start_command("stop", instance.name)
+    instance.wait_log("generation 1: draining, 1 connection")
+    assert ask(connection, answers).startswith("GEN g1 ")
+    connection.close()
+    answers.close()
+    assert stop.wait(15) == 0
+    assert instance.wait_ended() == 0
