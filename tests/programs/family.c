@@ -116,7 +116,8 @@ static void show_attributes(void)
 static void show(const char *name)
 {
 	out = fopen(output, "ae");
-	require(out, output);
+	if (!out)
+		legacy_die(4, output);
 	fprintf(out, "== %s\n", name);
 	show_environment();
 	show_descriptors();

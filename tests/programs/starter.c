@@ -72,7 +72,7 @@ static void self_moved(void)
 {
 	static char *moved[256];
 	size_t count = 0;
-	for (; environ[count] && count < 254; count++) {
+	for (; count < 254 && environ[count]; count++) {
 		moved[count] = strdup(environ[count]);
 		memset(environ[count], 'x', strlen(environ[count]));
 	}
@@ -246,7 +246,7 @@ int main(int argc, char **argv)
 	if (!models[chosen].child)
 		serve(models[chosen].self);
 	pid_t pid = models[chosen].child(service());
-	int status;
+	int status = 0;
 	require(pid > 0 && waitpid(pid, &status, 0) == pid, "child");
 	return status != 0;
 }
