@@ -45,7 +45,7 @@ DAEMONS = [
     Daemon("tinyproxy", ("tinyproxy",), "a thread for each connection, poll", tinyproxy,
            load=lambda setting: {"mode": "http",
                                  "send": r"GET http://status.test/ HTTP/1.0\r\n\r\n"},
-           persistent=0, half=(b"GET http://status.test/ HT", b"TP/1.0\r\n\r\n"),
+           persistent=0, rate=60, half=(b"GET http://status.test/ HT", b"TP/1.0\r\n\r\n"),
            answer=b"GEN @TAG@ tinyproxy", log=lambda setting: str(setting.directory / "log"),
            pid_file=lambda setting: str(setting.directory / "pid")),
     Daemon("privoxy", ("privoxy",), "a thread for each connection, poll", privoxy,

@@ -210,6 +210,18 @@ def ncat(setting, tag):
             f"/bin/sh {service(setting, tag)}"]
 
 
+def smbd(setting, tag):
+    (setting.directory / "lock").mkdir(exist_ok=True)
+    (setting.directory / tag).mkdir(exist_ok=True)
+    return ["/usr/sbin/smbd", "--foreground", "--no-process-group",
+            f"--configfile={setting.fill_in('smb.conf', tag)}"]
+
+
+def ask_volume(host, port, number):
+    """The label of a share, as of a disk."""
+    return ["smbclient", "-N", "-p", str(port), f"//{host}/files", "-c", "volume"]
+
+
 def iperf3(setting, tag):
     """One test at a time; after each it closes its listener and binds it again."""
     return ["iperf3", "--server", "--bind", "127.0.0.1", "--port", str(setting.port),
@@ -223,23 +235,23 @@ def iperf3_test(host, port, number):
 
 
 def distccd(setting, tag):
-    """A compiler that puts its own name into what it compiles."""
+    """Its compiler puts its own name into what it compiles; the client's only preprocesses."""
     programs = setting.directory / tag
     programs.mkdir(exist_ok=True)
-    compiler = programs / "gen-cc"
+    compiler = programs / "c99"
     compiler.write_text("#!/bin/sh\nwhile [ $# -gt 1 ]; do\n[ \"$1\" != -o ] || out=$2\n"
                         f"shift\ndone\necho GEN {tag} compiler >\"$out\"\n")
     compiler.chmod(0o755)
     return ["env", f"PATH={programs}:/usr/bin:/bin", "distccd", "--no-detach", "--daemon",
-            "--allow", "127.0.0.0/8", "--enable-tcp-insecure", "--listen", "127.0.0.1", "--port",
+            "--allow", "127.0.0.0/8", "--make-me-a-botnet", "--listen", "127.0.0.1", "--port",
             str(setting.port), "--jobs", "2", "--user", "nobody", "--log-level", "error",
-            "--log-file", file_of(setting, "log")]
+            "--log-file", file_of(setting, "at/log")]
 
 
 def compile_far(host, port, number):
-    return ["sh", "-c", f"cd /tmp && echo int x{number}\\; >d{number}.c && "
+    return ["sh", "-c", f"cd /tmp && mkdir -p .distcc{number % 8} && echo int x{number}\\; >d{number}.c && "
             f"DISTCC_HOSTS={host}:{port} DISTCC_FALLBACK=0 DISTCC_DIR=/tmp/.distcc{number % 8} "
-            f"distcc gen-cc -c d{number}.c -o d{number}.o; cat d{number}.o; rm -f d{number}.*"]
+            f"distcc c99 -c d{number}.c -o d{number}.o; cat d{number}.o; rm -f d{number}.*"]
 
 
 def git_repositories(setting):
@@ -366,5 +378,9 @@ DAEMONS = [
     Daemon("iperf3", ("iperf3",), "one process, binds again after each client", iperf3,
            questions=(program(iperf3_test),), rate=4),
     Daemon("distcc", ("distcc",), "processes that all wait in accept", distccd,
-           questions=(program(compile_far),), rate=10, log=log),
+           questions=(program(compile_far),), rate=10,
+           log=lambda setting: str(setting.directory / "at" / "log")),
+    Daemon("smbd", ("samba", "smbclient"), "a process for each connection, epoll", smbd,
+           questions=(program(ask_volume),), rate=3,
+           notes="a pid directory for each generation: the file in it is locked"),
 ]
