@@ -2,6 +2,7 @@
 """Super-servers, and services of all other kinds."""
 
 import os
+import shutil
 import subprocess
 
 from catalogue.daemon import Daemon
@@ -131,6 +132,31 @@ def ssh(host, port, number):
 def named(setting, tag):
     return ["/usr/sbin/named", "-g", "-n", "2", "-c", setting.fill_in(
         "named.conf", tag, ZONE=setting.fill_in("named.zone", tag))]
+
+
+def directory_of(setting, tag):
+    directory = setting.directory / tag
+    directory.mkdir(exist_ok=True)
+    return directory
+
+
+def knot(setting, tag):
+    directory_of(setting, tag)
+    return ["/usr/sbin/knotd", "-c", setting.fill_in(
+        "knot.conf", tag, ZONE=setting.fill_in("named.zone", tag))]
+
+
+def pdns(setting, tag):
+    """Its configurations are found by name, in a directory."""
+    directory = directory_of(setting, tag)
+    zones = setting.fill_in("pdns-zones.conf", tag, ZONE=setting.fill_in("named.zone", tag))
+    shutil.move(setting.fill_in("pdns.conf", tag, ZONES=zones), directory / "pdns.conf")
+    return ["/usr/sbin/pdns_server", f"--config-dir={directory}", "--guardian=no", "--daemon=no"]
+
+
+def dnsdist(setting, tag):
+    return ["dnsdist", "--supervised", "--disable-syslog", "-C", setting.fill_in(
+        "dnsdist.conf", tag, LENGTH=f"{len('GEN ' + tag):03d}")]
 
 
 def number_of(tag, base):
@@ -328,6 +354,13 @@ DAEMONS = [
            questions=(program(ssh),), rate=10, pid_file=pid_file),
     Daemon("named", ("bind9",), "threads, libuv", named, questions=(dns.Udp, dns.Udp, dns.Tcp),
            pid_file=pid_file),
+    Daemon("knot", ("knot",), "threads, epoll", knot,
+           questions=(dns.Udp, dns.Udp, dns.Tcp),
+           notes="a directory of its own for each generation: its database is locked"),
+    Daemon("pdns", ("pdns-server", "pdns-backend-bind"), "threads, poll; SO_REUSEPORT", pdns,
+           questions=(dns.Udp, dns.Udp, dns.Tcp), rate=200),
+    Daemon("dnsdist", ("dnsdist",), "threads, SO_REUSEPORT", dnsdist,
+           questions=(dns.Udp, dns.Udp, dns.Tcp), rate=200),
     Daemon("chrony", ("chrony",), "one process, select", chrony, questions=(packets.Ntp,),
            pid_file=pid_file),
     Daemon("coturn", ("coturn",), "threads with sockets of their own, libevent", turnserver,
