@@ -24,6 +24,50 @@ def nginx_bad(daemon, setting):
     return command
 
 
+def files(setting, tag):
+    """A directory with what is served of that generation."""
+    root = setting.directory / tag
+    root.mkdir(exist_ok=True)
+    (root / "index.html").write_text(f"GEN {tag} file\n")
+    (root / "download").write_text(f"{tag} " * (1 << 20))
+    return str(root)
+
+
+def webfs(setting, tag):
+    return ["webfsd", "-F", "-i", "127.0.0.1", "-p", str(setting.port), "-f", "index.html",
+            "-r", files(setting, tag)]
+
+
+def mini_httpd(setting, tag):
+    return ["mini_httpd", "-D", "-h", "127.0.0.1", "-p", str(setting.port), "-u", "nobody",
+            "-d", files(setting, tag)]
+
+
+def civetweb(setting, tag):
+    return ["civetweb", "-listening_ports", f"127.0.0.1:{setting.port}", "-num_threads", "12",
+            "-enable_keep_alive", "yes", "-document_root", files(setting, tag)]
+
+
+def h2o(setting, tag):
+    return ["h2o", "-c", setting.fill_in("h2o.conf", tag, ROOT=files(setting, tag))]
+
+
+def caddy(setting, tag):
+    return ["caddy", "run", "--adapter", "caddyfile", "--config", setting.fill_in("Caddyfile", tag)]
+
+
+def node_exporter(setting, tag):
+    del tag
+    return ["prometheus-node-exporter", f"--web.listen-address=127.0.0.1:{setting.port}"]
+
+
+def busybox(setting, tag):
+    return ["busybox", "httpd", "-f", "-p", f"127.0.0.1:{setting.port}", "-h", files(setting, tag)]
+
+
+SMALL = functools.partial(Daemon, rate=200, half=HTTP_HALF, answer=HTTP_ANSWER,
+                          download="/download")
+
 NGINX = Daemon(
     "nginx", ("nginx",), "master, 2 workers", nginx, large, half=HTTP_HALF, answer=HTTP_ANSWER,
     rate=500, download="/large", failing=nginx_bad,
@@ -39,4 +83,14 @@ DAEMONS = [
     NGINX.but("nginx, UNIX socket", command=functools.partial(nginx, template="nginx-unix.conf"),
               address=lambda setting: f"unix:{setting.socket}", download="",
               sockets=lambda setting: (setting.socket,)),
+    SMALL("h2o", ("h2o",), "one process, 2 threads", h2o),
+    SMALL("civetweb", ("civetweb",), "a thread that polls, 12 that answer", civetweb),
+    SMALL("webfs", ("webfs",), "one process, select", webfs),
+    SMALL("mini-httpd", ("mini-httpd",), "a process for each connection", mini_httpd, persistent=0),
+    Daemon("caddy", ("caddy",), "Go", caddy, refused="is written in Go", rate=100),
+    Daemon("node-exporter", ("prometheus-node-exporter",), "Go", node_exporter,
+           refused="is written in Go", rate=100, tag=lambda tag: "Exporter",
+           load=lambda setting: {"mode": "http", "tag_after": "<title>Node ", "tag_before": "<"}),
+    Daemon("busybox httpd", ("busybox-static",), "static", busybox, refused="statically linked",
+           persistent=0, rate=100),
 ]

@@ -1,0 +1,3 @@
+# SPDX-License-Identifier: MIT
+worker_processes 6
+pid "@DIRECTORY@/pid"
