@@ -17,9 +17,23 @@ HTTP_HALF = (b"GET / HTTP/1.1\r\nHost: loc", b"alhost\r\nConnection: close\r\n\r
 HTTP_ANSWER = b"GEN @TAG@ "
 
 
+def escaped(data):
+    """Bytes as the load client takes them on its command line."""
+    return "".join(f"\\x{byte:02x}" for byte in data)
+
+
 def unknown_option(daemon, setting):
     """A new version that fails at its start: the same program with an option that it has not."""
     return [*daemon.command(setting, "bad"), "--no-such-option-anywhere"]
+
+
+def bad_configuration(daemon, setting):
+    """Another: the last file that it is given has a line that means nothing."""
+    command = daemon.command(setting, "bad")
+    path = [word for word in command if word.startswith(str(setting.directory))][-1]
+    with open(path, "a") as file:
+        file.write("no-such-word-anywhere @ @\n")
+    return command
 
 
 @dataclasses.dataclass(frozen=True)

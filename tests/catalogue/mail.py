@@ -3,7 +3,7 @@
 
 import shutil
 
-from catalogue.daemon import Daemon
+from catalogue.daemon import Daemon, bad_configuration
 
 
 def dovecot_prepare(setting):
@@ -41,6 +41,16 @@ def postfix(setting, tag):
     return ["/usr/lib/postfix/sbin/master", "-d", "-c", str(place)]
 
 
+def exim_prepare(setting):
+    place = setting.directory / "exim"
+    place.mkdir()
+    shutil.chown(place, "Debian-exim", "Debian-exim")
+
+
+def exim(setting, tag):
+    return ["exim4", "-bdf", "-C", setting.fill_in("exim.conf", tag)]
+
+
 def smtp_load(setting):
     return {"mode": "banner", "until": r"\r\n", "expect_prefix": "220 ", "farewell": r"QUIT\r\n",
             "persistent_send": r"NOOP\r\n"}
@@ -50,17 +60,26 @@ SMTP_HALF = (b"EHLO client\r\nMAIL FROM:<a@localhost>\r\nRCPT TO:<b@local",
              b"host>\r\nDATA\r\nSubject: halves\r\n\r\nText\r\n.\r\nQUIT\r\n")
 
 
+# Only one of them can be installed.
+MTA = frozenset({"mail-transport-agent"})
+
 DAEMONS = [
     Daemon("dovecot, IMAP", ("dovecot-imapd",),
-           "master that executes a program for each service, over UNIX sockets",
+           "master that executes its services",
            dovecot, dovecot_prepare,
            load=dovecot_load, rate=20, persistent=0,
-           half=(b"a LOGIN user secret\r\nb SELE", b"CT INBOX\r\nc LOGOUT\r\n"),
-           answer=b"c OK",
+           half=(b"a LOGIN user secret\r\nb SELE", b"CT INBOX\r\nc ID NIL\r\n"),
+           answer=b'("name" "@TAG@")', notes="`base_dir` for each generation",
            log=lambda setting: str(setting.directory / "dovecot.log")),
     Daemon("postfix, SMTP", ("postfix",),
-           "master that executes a program for each service, over UNIX sockets",
+           "master that executes its services",
            postfix, load=smtp_load, rate=40,
-           half=SMTP_HALF, answer=b"queued as",
+           half=SMTP_HALF, answer=b"queued as", conflicts=MTA,
+           notes="`queue_directory` and `data_directory` for each generation, or `--no-overlap`",
            log=lambda setting: str(setting.directory / "postfix.log")),
+    Daemon("exim, SMTP", ("exim4-daemon-light",), "a process per connection, set-uid root", exim,
+           exim_prepare, load=smtp_load, rate=40, half=SMTP_HALF, answer=b"250 OK id=",
+           failing=bad_configuration, conflicts=MTA,
+           pid_file=lambda setting: str(setting.directory / "exim" / "exim.pid"),
+           log=lambda setting: str(setting.directory / "exim" / "mainlog")),
 ]

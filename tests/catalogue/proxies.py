@@ -2,8 +2,9 @@
 """Proxies and caches of HTTP."""
 
 import shutil
+import subprocess
 
-from catalogue.daemon import HTTP_ANSWER, HTTP_HALF, Daemon
+from catalogue.daemon import HTTP_ANSWER, HTTP_HALF, Daemon, bad_configuration
 
 
 def haproxy(setting, tag):
@@ -35,6 +36,61 @@ def privoxy(setting, tag):
 HAPROXY = Daemon("haproxy", ("haproxy",), "one process, threads", haproxy, half=HTTP_HALF,
                  answer=HTTP_ANSWER, rate=500, fast=True)
 
+def haproxy_cli(setting, tag):
+    return ["haproxy", "-W", "-S", f"{setting.socket}-master",
+            "-f", setting.fill_in("haproxy-cli.cfg", tag)]
+
+
+def nginx_stream(setting, tag):
+    return ["nginx", "-c", setting.fill_in("nginx-stream.conf", tag), "-g", "daemon off;"]
+
+
+def varnish(setting, tag):
+    (setting.directory / f"{tag}-varnish").mkdir(exist_ok=True)
+    return ["varnishd", "-F", "-f", setting.fill_in("varnish.vcl", tag), "-s", "malloc,8M",
+            "-a", f"127.0.0.1:{setting.port}", "-n", str(setting.directory / f"{tag}-varnish")]
+
+
+def stunnel_prepare(setting):
+    """A key, and its certificate behind it."""
+    key, certificate = setting.directory / "stunnel.pem", setting.directory / "certificate.pem"
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "9",
+                    "-subj", "/CN=localhost", "-keyout", str(key), "-out", str(certificate)],
+                   check=True, stderr=subprocess.DEVNULL)
+    key.chmod(0o600)
+    with open(key, "a") as file:
+        file.write(certificate.read_text())
+
+
+def stunnel(setting, tag):
+    (setting.directory / f"{tag}-answer").write_text(
+        f"while read -r word; do echo GEN {tag} $word; done\n")
+    return ["stunnel4", setting.fill_in("stunnel.conf", tag)]
+
+
+def squid(*options):
+    def command(setting, tag):
+        errors = setting.directory / f"{tag}-errors"
+        if not errors.exists():
+            shutil.copytree("/usr/share/squid/errors/templates", errors)
+            (errors / "ERR_ACCESS_DENIED").write_text(f"GEN {tag} squid\n")
+        return ["squid", *options, "-n", f"{tag}x{setting.port}",
+                "-f", setting.fill_in("squid.conf", tag)]
+    return command
+
+
+def squid_prepare(setting):
+    log = setting.directory / "squid.log"
+    log.touch()
+    shutil.chown(log, "proxy")
+
+
+SQUID = Daemon(
+    "squid `-N`", ("squid",), "one process, epoll", squid("-N"), squid_prepare,
+    half=HTTP_HALF, answer=HTTP_ANSWER, log=lambda setting: str(setting.directory / "squid.log"),
+    notes="`-n` and `pid_filename` for each generation")
+
+
 DAEMONS = [
     HAPROXY,
     HAPROXY.but("haproxy `-W`", model="master, worker with threads",
@@ -54,4 +110,22 @@ DAEMONS = [
            persistent=0, rate=100, half=(b"GET http://p.p/not", b"hing HTTP/1.0\r\n\r\n"),
            answer=b"GEN @TAG@ privoxy", log=lambda setting: str(setting.directory / "log"),
            pid_file=lambda setting: str(setting.directory / "pid")),
+    HAPROXY.but("haproxy, master CLI", model="master, worker with threads", command=haproxy_cli,
+                sockets=lambda setting: (setting.socket, f"{setting.socket}-master"), fast=False),
+    Daemon("nginx, stream", ("nginx", "libnginx-mod-stream"),
+           "master, 2 workers, who talk to themselves", nginx_stream,
+           half=HTTP_HALF, answer=HTTP_ANSWER,
+           pid_file=lambda setting: str(setting.directory / "nginx.pid"),
+           log=lambda setting: str(setting.directory / "access.log")),
+    Daemon("varnish", ("varnish",), "manager binds, child accepts", varnish,
+           half=HTTP_HALF, answer=HTTP_ANSWER, notes="`-n` for each generation"),
+    Daemon("stunnel", ("stunnel4", "openssl"), "a thread per connection", stunnel, stunnel_prepare,
+           failing=bad_configuration,
+           load=lambda setting: {"until": r"\n", "farewell": r"end\n"}, rate=15,
+           half=(b"hel", b"lo\n"), answer=HTTP_ANSWER,
+           pid_file=lambda setting: str(setting.directory / "stunnel.pid"),
+           log=lambda setting: str(setting.directory / "stunnel.log")),
+    SQUID,
+    SQUID.but("squid, with its kid", model="master, kid that binds", command=squid("--foreground"),
+              refused="AT_SECURE", notes="the kid loads no library: use `-N`"),
 ]

@@ -6,12 +6,7 @@ import shutil
 import struct
 import subprocess
 
-from catalogue.daemon import Daemon
-
-
-def escaped(data):
-    """Bytes as the load client takes them on its command line."""
-    return "".join(f"\\x{byte:02x}" for byte in data)
+from catalogue.daemon import Daemon, escaped
 
 
 # ---- PostgreSQL ----
@@ -136,6 +131,34 @@ MEMCACHED = Daemon(
 
 NO_OVERLAP = ("--no-overlap", "--kill-after=1m", "--ready=notify")
 
+# ---- OpenLDAP ----
+
+def slapd(setting, tag):
+    return ["slapd", "-d", "0", "-h", f"ldap://127.0.0.1:{setting.port}",
+            "-f", setting.fill_in("slapd.conf", tag)]
+
+
+def element(tag, *content):
+    content = b"".join(content)
+    return bytes([tag, len(content)]) + content
+
+
+def ldap_question():
+    """What the server says of itself: namingContexts of the entry without a name."""
+    return element(0x30, element(2, b"\1"), element(
+        0x63, element(4), element(10, b"\0"), element(10, b"\0"), element(2, b"\0"),
+        element(2, b"\0"), element(1, b"\0"), element(0x87, b"objectClass"),
+        element(0x30, element(4, b"namingContexts"))))
+
+
+def ldap_load(setting):
+    """Two messages: the entry, and that this was all."""
+    del setting
+    done = element(0x65, element(10, b"\0"), element(4), element(4))
+    return {"send": escaped(ldap_question()), "until": escaped(done), "expect_prefix": "0",
+            "tag_after": "dc=", "tag_before": escaped(b"0\x0c\2\1\1e")}
+
+
 DAEMONS = [
     REDIS,
     REDIS.but("redis, UNIX socket", command=redis_unix, address=at_socket,
@@ -171,4 +194,7 @@ DAEMONS = [
         pid_file=mariadb_pid_file,
         notes="`--no-overlap`; sessions end with the old one",
     ),
+    Daemon("slapd", ("slapd",), "one process, threads", slapd, load=ldap_load,
+           half=(ldap_question()[:20], ldap_question()[20:]), answer=b"dc=@TAG@",
+           pid_file=lambda setting: str(setting.directory / "slapd.pid")),
 ]

@@ -2,8 +2,9 @@
 """Web servers."""
 
 import functools
+import struct
 
-from catalogue.daemon import HTTP_ANSWER, HTTP_HALF, Daemon
+from catalogue.daemon import HTTP_ANSWER, HTTP_HALF, Daemon, bad_configuration, escaped
 
 
 def large(setting):
@@ -74,6 +75,62 @@ NGINX = Daemon(
     pid_file=lambda setting: str(setting.directory / "nginx.pid"),
     log=lambda setting: str(setting.directory / "access.log"), fast=True)
 
+def pages(setting, tag):
+    """A page that names the generation, and the large one."""
+    directory = setting.directory / f"{tag}-www"
+    directory.mkdir(exist_ok=True)
+    (directory / "index.html").write_text(f"GEN {tag} page\n")
+    if not (directory / "large").exists():
+        (directory / "large").hardlink_to(setting.directory / "large")
+
+
+def apache(setting, tag, model):
+    pages(setting, tag)
+    return ["apache2", "-f", setting.fill_in("apache.conf", tag, MPM=model), "-DFOREGROUND"]
+
+
+def apache_pid_file(setting):
+    return str(setting.directory / "apache.pid")
+
+
+def lighttpd(setting, tag):
+    pages(setting, tag)
+    return ["lighttpd", "-D", "-f", setting.fill_in("lighttpd.conf", tag)]
+
+
+def php_fpm(setting, tag):
+    return ["php-fpm8.2", "--nodaemonize", "-y", setting.fill_in("php-fpm.conf", tag)]
+
+
+def fastcgi_record(kind, content=b""):
+    return struct.pack("!BBHHBx", 1, kind, 1, len(content), 0) + content
+
+
+def fastcgi_question():
+    """A page that the server makes itself, at /ping."""
+    values = {"REQUEST_METHOD": "GET", "SCRIPT_NAME": "/ping", "SCRIPT_FILENAME": "/ping"}
+    parameters = b"".join(bytes([len(name), len(value)]) + name.encode() + value.encode()
+                          for name, value in values.items())
+    begin, parameter, text = 1, 4, 5
+    return (fastcgi_record(begin, struct.pack("!HB5x", 1, 0)) +
+            fastcgi_record(parameter, parameters) + fastcgi_record(parameter) +
+            fastcgi_record(text))
+
+
+def php_fpm_load(setting):
+    del setting
+    end = fastcgi_record(3, bytes(8))
+    return {"send": escaped(fastcgi_question()), "until": escaped(end), "expect_prefix": r"\x01"}
+
+
+APACHE = Daemon(
+    "apache, event", ("apache2",), "master, processes of 25 threads",
+    functools.partial(apache, model="event"), large, half=HTTP_HALF, answer=HTTP_ANSWER,
+    download="/large", failing=bad_configuration,
+    run=lambda setting: (f"--aside={apache_pid_file(setting)}",), pid_file=apache_pid_file,
+    log=lambda setting: str(setting.directory / "apache.log"), notes="`--aside` its pid file")
+
+
 DAEMONS = [
     NGINX,
     NGINX.but("nginx, daemonised", model="the same, in the background",
@@ -93,4 +150,16 @@ DAEMONS = [
            load=lambda setting: {"mode": "http", "tag_after": "<title>Node ", "tag_before": "<"}),
     Daemon("busybox httpd", ("busybox-static",), "static", busybox, refused="statically linked",
            persistent=0, rate=100),
+    APACHE,
+    APACHE.but("apache, prefork", model="master, processes",
+               command=functools.partial(apache, model="prefork"), rate=100),
+    Daemon("lighttpd", ("lighttpd",), "one process, epoll", lighttpd, large,
+           half=HTTP_HALF, answer=HTTP_ANSWER, download="/large",
+           pid_file=lambda setting: str(setting.directory / "lighttpd.pid"),
+           log=lambda setting: str(setting.socket.parent / "lighttpd.log")),
+    Daemon("php-fpm", ("php8.2-fpm",), "master, 8 processes", php_fpm,
+           load=php_fpm_load, persistent=0,
+           half=(fastcgi_question()[:30], fastcgi_question()[30:]), answer=HTTP_ANSWER,
+           pid_file=lambda setting: str(setting.directory / "php-fpm.pid"),
+           log=lambda setting: str(setting.directory / "php-fpm.log")),
 ]
