@@ -101,12 +101,16 @@ static bool has_client(void)
 
 /*
  * A listener that ends with its client is no service.  The next generation has no use for it, and
- * the client, who has been told of it, may come to it after the switch.
+ * the client, who has been told of it, may come to it after the switch.  A process that serves many
+ * may open a service late, but not to a port that nobody can know: that is for a client it has, or
+ * to talk to itself through.
  */
 static bool is_of_session(const struct sockaddr *address, socklen_t length)
 {
-	if (!atomic_load(&member_page->serving) || !connection_is_session())
+	if (!atomic_load(&member_page->serving))
 		return false;
+	if (!connection_is_session())
+		return is_inet(address->sa_family) && !port_of(address) && connection_is_acceptor();
 	bool known = is_inet(address->sa_family)
 	                     ? port_of(address) && is_known_port(MOULT_STREAM, port_of(address))
 	                     : place_listener_at(address, length) >= 0;
@@ -229,8 +233,16 @@ static int bind_fresh(int fd, const struct sockaddr *address, socklen_t length)
 int adopt_bind(int fd, const struct sockaddr *address, socklen_t length)
 {
 	char room[PLACE_ROOM];
-	if (!may_be_ours(fd, address, length))
-		return real.bind(fd, address, length);
+	if (fd_kind(fd) == FD_PRIVATE)
+		fd_set_kind(fd, FD_UNKNOWN);
+	if (!may_be_ours(fd, address, length)) {
+		int result = real.bind(fd, address, length);
+		if (result == 0 && is_inet(address->sa_family) && !port_of(address) &&
+		        fd_kind(fd) == FD_UNKNOWN && !member_is_borrowed() &&
+		        is_of_session(address, length))
+			fd_set_kind(fd, FD_PRIVATE);
+		return result;
+	}
 	struct moult_request request = {.verb = MOULT_BIND, .listener = -1};
 	struct moult_reply reply = {.listener = -1};
 	int directory = -1, stored = -1, error;
@@ -287,7 +299,7 @@ int adopt_listen(int fd, int backlog)
 	int listener = listener_of(fd);
 	if (listener >= 0 && !gate_is_datagram(listener))
 		return listen_again(listener, fd, backlog);
-	if (member_is_borrowed() || is_bound_by_session(fd))
+	if (member_is_borrowed() || fd_kind(fd) == FD_PRIVATE || is_bound_by_session(fd))
 		return real.listen(fd, backlog);
 	/* TCP: the launcher makes it listen, so that two of a group cannot both be the first. */
 	if (is_inet(option(fd, SO_DOMAIN)) && option(fd, SO_TYPE) == SOCK_STREAM)

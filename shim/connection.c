@@ -16,6 +16,11 @@ bool connection_is_session(void)
 	return pid && pid != (uint32_t)member_pid();
 }
 
+bool connection_is_acceptor(void)
+{
+	return atomic_load_explicit(&acceptor, memory_order_relaxed) == (uint32_t)member_pid();
+}
+
 void connection_opened(int fd)
 {
 	struct moult_slot *slot = member_slot();

@@ -17,3 +17,6 @@ void connection_closing(int fd);
  * client, what it comes to listen on is for that one: FTP's passive mode, a forwarded port.
  */
 bool connection_is_session(void);
+
+/* Has this process itself accepted, so that it may have clients? */
+bool connection_is_acceptor(void);

@@ -16,6 +16,7 @@ enum fd_kind {
 	FD_UNKNOWN = 0,
 	FD_CONNECTION, /* accepted from a listener of ours */
 	FD_EPOLL,      /* an epoll instance that watches, or watched, a listener of ours */
+	FD_PRIVATE,    /* bound to a port of the kernel's choice, for one client */
 	FD_LISTENER,   /* this and above: listener number kind - FD_LISTENER */
 };
 

@@ -80,9 +80,10 @@ def test_a_port_that_is_taken_stays_so(moult, port):
     instance.stop()
 
 
-def test_they_are_no_burden(moult, port):
+@pytest.mark.parametrize("model", MODELS)
+def test_they_are_no_burden(moult, port, model):
     """Each is gone with its client: the launcher keeps none, nor the memory of one."""
-    instance = moult().run(command=passive("g1", "fork", port))
+    instance = moult().run(command=passive("g1", model, port))
     with client_of(port) as client:
         for _ in range(300):
             assert client.fetch(client.ask()) == "g1"

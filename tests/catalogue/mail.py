@@ -61,7 +61,7 @@ SMTP_HALF = (b"EHLO client\r\nMAIL FROM:<a@localhost>\r\nRCPT TO:<b@local",
 
 
 # Only one of them can be installed.
-MTA = frozenset({"mail-transport-agent"})
+MTA = "mail-transport-agent"
 
 DAEMONS = [
     Daemon("dovecot, IMAP", ("dovecot-imapd",),
@@ -74,12 +74,12 @@ DAEMONS = [
     Daemon("postfix, SMTP", ("postfix",),
            "master that executes its services",
            postfix, load=smtp_load, rate=40,
-           half=SMTP_HALF, answer=b"queued as", conflicts=MTA,
+           half=SMTP_HALF, answer=b"queued as", place=MTA,
            notes="`queue_directory` and `data_directory` for each generation, or `--no-overlap`",
            log=lambda setting: str(setting.directory / "postfix.log")),
     Daemon("exim, SMTP", ("exim4-daemon-light",), "a process per connection, set-uid root", exim,
            exim_prepare, load=smtp_load, rate=40, half=SMTP_HALF, answer=b"250 OK id=",
-           failing=bad_configuration, conflicts=MTA,
+           failing=bad_configuration, place=MTA,
            pid_file=lambda setting: str(setting.directory / "exim" / "exim.pid"),
            log=lambda setting: str(setting.directory / "exim" / "mainlog")),
 ]
