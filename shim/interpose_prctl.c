@@ -10,12 +10,13 @@
 /* Variadic in the header; all its arguments are words, and come in registers either way. */
 INTERPOSE(int, prctl, int option, long a, long b, long c, long d)
 {
+	if (option != PR_SET_SECCOMP)
+		return real.prctl(option, a, b, c, d);
+	bool of_process = sandbox_is_of_process();
 	int result = real.prctl(option, a, b, c, d);
-	if (option != PR_SET_SECCOMP || result < 0)
-		return result;
-	if (a == SECCOMP_MODE_FILTER)
-		sandbox_entered((const void *)b, false);
-	else
-		sandbox_entered_strictly();
+	if (result >= 0 && a == SECCOMP_MODE_FILTER)
+		sandbox_entered((const void *)b, of_process);
+	else if (result >= 0)
+		sandbox_entered_strictly(of_process);
 	return result;
 }

@@ -249,15 +249,17 @@ static long socket_by_number(const struct arguments *call)
 
 static long seccomp_by_number(const struct arguments *call)
 {
+	bool of_process = sandbox_is_of_process();
 	long result = kernel(call);
 	if (result < 0)
 		return result;
 	if (call->a == SECCOMP_SET_MODE_STRICT)
-		sandbox_entered_strictly();
+		sandbox_entered_strictly(of_process);
 	/* With TSYNC a positive result names a thread that could not follow. */
 	if (call->a == SECCOMP_SET_MODE_FILTER &&
 	        (result == 0 || call->b & SECCOMP_FILTER_FLAG_NEW_LISTENER))
-		sandbox_entered((const void *)call->c, call->b & SECCOMP_FILTER_FLAG_TSYNC);
+		sandbox_entered(
+		        (const void *)call->c, of_process || call->b & SECCOMP_FILTER_FLAG_TSYNC);
 	return result;
 }
 

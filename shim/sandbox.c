@@ -146,20 +146,20 @@ static bool is_allowing(uint32_t answer)
 	}
 }
 
-static void enter(bool all_threads)
+static void enter(bool of_process)
 {
 	thread_is_in = true;
-	if (all_threads)
+	if (of_process)
 		atomic_store(&process_is_in, true);
 	atomic_store(&raw_is_checked, true);
 }
 
-static bool is_first_thread(void)
+bool sandbox_is_of_process(void)
 {
-	return raw(SYS_gettid) == member_pid(); /* denied already: it counts for this one alone */
+	return member_page && raw(SYS_gettid) == member_pid();
 }
 
-void sandbox_entered(const void *program, bool all_threads)
+void sandbox_entered(const void *program, bool of_process)
 {
 	if (!member_page)
 		return;
@@ -168,17 +168,15 @@ void sandbox_entered(const void *program, bool all_threads)
 		if (!is_allowing(run(program, &data)))
 			deny(number);
 	}
-	enter(false);
-	if (all_threads || is_first_thread())
-		enter(true);
+	enter(of_process);
 }
 
-void sandbox_entered_strictly(void)
+void sandbox_entered_strictly(bool of_process)
 {
 	if (!member_page)
 		return;
 	for (long number = 0; number < CALLS; number++)
 		if (number != SYS_read && number != SYS_write && number != SYS_exit)
 			deny(number);
-	enter(false);
+	enter(of_process);
 }

@@ -11,11 +11,14 @@
 
 #include <stdbool.h>
 
-/* This thread has installed a filter (a struct sock_fprog), for all threads or for itself. */
-void sandbox_entered(const void *program, bool all_threads);
+/* Before it is installed, for the question may be denied then: is this the first thread? */
+bool sandbox_is_of_process(void);
+
+/* This thread has installed a filter (a struct sock_fprog), for itself or for more than that. */
+void sandbox_entered(const void *program, bool of_process);
 
 /* Or may from now on read, write, and end (SECCOMP_MODE_STRICT). */
-void sandbox_entered_strictly(void);
+void sandbox_entered_strictly(bool of_process);
 
 /* Is that call denied to this thread? */
 bool sandbox_denies(long number);

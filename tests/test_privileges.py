@@ -149,6 +149,7 @@ def test_a_log_is_neither_rewound_nor_truncated(moult, port, directory, append, 
         instance.upgrade(command=command(tag))
         assert ask(port).startswith(f"GEN {tag} ")
     assert instance.command("stop", instance.name).returncode == 0
+    wait_until(lambda: not processes.descendants(), 10, "the launcher does not end")
     expected = ["line of g1", "line of g2", "line of g3"]
     if append:
         expected = ["old", "line of g1", "somebody else before g2", "line of g2",
