@@ -50,7 +50,7 @@ class Daemon:
     address: Callable[[Setting], str] = lambda setting: f"127.0.0.1:{setting.port}"
     load: Callable[[Setting], dict] = lambda setting: {"mode": "http"}
     questions: tuple = ()  # for protocols that the load client does not speak
-    rate: int = 300  # new connections a second
+    rate: int = 150  # new connections a second
     persistent: int = 4  # connections that stay, idle but for a request now and then
     tag: Callable[[str], str] = lambda tag: tag  # as it is seen in the answers
 

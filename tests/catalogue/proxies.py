@@ -34,7 +34,7 @@ def privoxy(setting, tag):
 
 
 HAPROXY = Daemon("haproxy", ("haproxy",), "one process, threads", haproxy, half=HTTP_HALF,
-                 answer=HTTP_ANSWER, rate=500, fast=True)
+                 answer=HTTP_ANSWER, rate=300, fast=True)
 
 def haproxy_cli(setting, tag):
     return ["haproxy", "-W", "-S", f"{setting.socket}-master",
@@ -108,7 +108,7 @@ DAEMONS = [
            load=lambda setting: {"mode": "http",
                                  "send": r"GET http://p.p/nothing HTTP/1.0\r\n\r\n"},
            persistent=0, rate=100, half=(b"GET http://p.p/not", b"hing HTTP/1.0\r\n\r\n"),
-           answer=b"GEN @TAG@ privoxy", log=lambda setting: str(setting.directory / "log"),
+           answer=b"GEN @TAG@ privoxy",
            pid_file=lambda setting: str(setting.directory / "pid")),
     HAPROXY.but("haproxy, master CLI", model="master, worker with threads", command=haproxy_cli,
                 sockets=lambda setting: (setting.socket, f"{setting.socket}-master"), fast=False),

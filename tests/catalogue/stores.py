@@ -119,13 +119,13 @@ def at_socket(setting):
 
 
 REDIS = Daemon(
-    "redis", ("redis-server",), "one process, epoll", redis, load=redis_load, rate=500,
+    "redis", ("redis-server",), "one process, epoll", redis, load=redis_load, rate=300,
     half=(b"INFO ser", b"ver\r\n"), answer=b"@TAG@-redis.conf",
     log=lambda setting: str(setting.directory / "redis.log"),
     notes="the data in memory is the old one's", fast=True)
 MEMCACHED = Daemon(
     "memcached", ("memcached",), "one process, 2 threads", memcached, load=memcached_load,
-    rate=500, tag=lambda tag: f"100{tag[1:]}", half=(b"stats set", b"tings\r\n"),
+    rate=300, tag=lambda tag: f"100{tag[1:]}", half=(b"stats set", b"tings\r\n"),
     answer=b"STAT maxconns @TAG@\r", notes="the data in memory is the old one's", fast=True)
 
 

@@ -163,8 +163,10 @@ class Trial:
         known = len(self.instance.status()["generations"])
         keepers = [p for p in processes.descendants(launcher) if p.parent == launcher]
         assert len(keepers) <= known, f"{keepers} for {known} generations"
-        ours = {p.pid for p in processes.descendants(launcher)}
-        assert self._processes() <= ours, f"{self._processes() - ours} have escaped"
+        found = self._processes()
+        escaped = {p for p in found - {q.pid for q in processes.descendants(launcher)}
+                   if processes.alive(p)}
+        assert not escaped, f"{escaped} have escaped"
 
     def _last(self, tag):
         log = self.daemon.log(self.setting)

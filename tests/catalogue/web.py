@@ -71,7 +71,7 @@ SMALL = functools.partial(Daemon, rate=200, half=HTTP_HALF, answer=HTTP_ANSWER,
 
 NGINX = Daemon(
     "nginx", ("nginx",), "master, 2 workers", nginx, large, half=HTTP_HALF, answer=HTTP_ANSWER,
-    rate=500, download="/large", failing=nginx_bad,
+    rate=300, download="/large", failing=nginx_bad,
     pid_file=lambda setting: str(setting.directory / "nginx.pid"),
     log=lambda setting: str(setting.directory / "access.log"), fast=True)
 
