@@ -13,6 +13,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import urllib.request
 
 import pytest
 
@@ -323,4 +324,41 @@ def test_sshd_reads_its_configuration_again(moult, port, directory):
     assert "GEN g2 " in banner()
     instance.upgrade(command=sshd(setting, "g3"))
     assert "GEN g3 " in banner()
+    instance.stop()
+
+
+# ---- nobody else sees anything ----
+
+@pytest.mark.daemons
+@pytest.mark.exact
+def test_a_program_that_a_web_server_starts(moult, plain, port, directory):
+    """CGI of a real server: environment, descriptors and memory are what they are without us."""
+    script = directory / "cgi-bin" / "look"
+    script.parent.mkdir()
+    script.write_text("#!/bin/sh\nprintf 'Content-Type: text/plain\\n\\n'\n"
+                      "env | grep -v PORT | sort\ntr '\\0' '\\n' < /proc/$$/environ | sort\n"
+                      "ls -l /proc/$$/fd\n"  # not to a pipe, whose ends the shell would have
+                      "cut -d' ' -f2 /proc/$$/stat; grep -v -e State -e id: -e ctxt -e Vm -e Rss "
+                      "/proc/$$/status\nsed 's/.* //' /proc/$$/maps | sort -u\n")
+    script.chmod(0o755)
+    directory.chmod(0o755)
+    command = ["/usr/bin/python3", "-m", "http.server", "--cgi", "--bind", "127.0.0.1",
+               "--directory", str(directory), str(port)]
+
+    def answer():
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/cgi-bin/look", timeout=10) as reply:
+            text = reply.read().decode()
+        lines = [re.sub(r"^l.* (\d+ -> [^[ ]*).*", r"\1", line) for line in text.splitlines()]
+        return [line for line in lines
+                if not re.match(r"[012] ->|REMOTE|HTTP_|MOULT_RUNTIME_DIR|\[", line)]
+
+    alone = plain(command)
+    alone.wait_listening(port)
+    expected = answer()
+    assert "GATEWAY_INTERFACE=CGI/1.1" in expected and any("libc.so" in line for line in expected)
+    alone.end(signal.SIGKILL)
+    instance = moult().run(command=command)
+    assert answer() == expected
+    instance.upgrade()
+    assert answer() == expected
     instance.stop()
