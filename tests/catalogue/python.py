@@ -6,6 +6,7 @@ import pathlib
 
 from catalogue.daemon import HTTP_ANSWER, HTTP_HALF, Daemon
 
+KEEP = "--keep-alive=75"  # they take half a request for an idle connection
 PYTHON = "/usr/bin/python3"  # Debian's, which has Debian's modules
 
 
@@ -49,7 +50,7 @@ def application(setting, tag, template):
 
 def gunicorn(kind, *options, at=tcp, template="wsgi.py"):
     def command(setting, tag):
-        return ["gunicorn", "--bind", at(setting), "--worker-class", kind, *options,
+        return ["gunicorn", "--bind", at(setting), "--worker-class", kind, KEEP, *options,
                 "--chdir", str(setting.directory), application(setting, tag, template)]
     return command
 
@@ -71,13 +72,14 @@ def uvicorn(*options):
     def command(setting, tag):
         where = [word.replace("SOCKET", str(setting.socket)) for word in options]
         return ["uvicorn", "--port", str(setting.port), "--log-level", "warning",
-                "--lifespan", "off", *where, "--app-dir", str(setting.directory),
+                "--timeout-keep-alive", "75", "--lifespan", "off", *where, "--app-dir", str(setting.directory),
                 application(setting, tag, "asgi.py")]
     return command
 
 
 def hypercorn(setting, tag):
-    return inside(setting, "hypercorn", "--bind", tcp(setting), "--workers", "2",
+    return inside(setting, "hypercorn", "--bind", tcp(setting), "--keep-alive", "75",
+                  "--workers", "2",
                   application(setting, tag, "asgi.py"))
 
 
@@ -122,7 +124,7 @@ def pypy(template):
     return command
 
 
-Http = functools.partial(Daemon, rate=200, half=HTTP_HALF, answer=HTTP_ANSWER,
+Http = functools.partial(Daemon, rate=80, half=HTTP_HALF, answer=HTTP_ANSWER,
                          download="/download")
 
 GUNICORN = Http("gunicorn", ("gunicorn",), "master, 6 workers", gunicorn_sync, persistent=0,
@@ -170,7 +172,7 @@ DAEMONS = [
     Http("Django's server", ("python3-django",), "a process that watches files, one that serves",
          django, persistent=0),
     Http("Python socketserver", ("python3",), "a process for each connection",
-         python("socketserver-forking.py"), failing=bad_port, rate=100),
+         python("socketserver-forking.py"), failing=bad_port),
     Http("PyPy socketserver", ("pypy3",), "a process for each connection",
          pypy("socketserver-forking.py"), failing=bad_port, rate=60),
 ]
