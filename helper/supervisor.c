@@ -65,6 +65,26 @@ static bool is_needed(uint32_t i)
 	return instance.current && drain_needs(instance.current, i);
 }
 
+static bool is_datagram(uint32_t i)
+{
+	return identity_is_datagram(&instance_listener(&instance, i)->identity);
+}
+
+/*
+ * A blocked accept returns when its queue is closed; a read of a datagram socket does not, and a
+ * generation with one of them would never be at rest.  It is released as at a switch, for which
+ * datagrams must get in.
+ */
+static void release_readers(void)
+{
+	for (uint32_t i = 0; i < instance.store.count; i++)
+		if (is_datagram(i) && instance_listener(&instance, i)->state == LISTENER_RETIRING)
+			listener_admit(instance_listener(&instance, i));
+	for (struct generation *g = instance.newest; g; g = g->older)
+		if (generation_inflight(g))
+			(void)switch_release(&instance, g);
+}
+
 /* But those by which the current generation's services reach each other; its drain ends them. */
 static void close_listeners(bool all)
 {
@@ -75,6 +95,10 @@ static void close_listeners(bool all)
 				gate_set(g, i, MOULT_GATE_DRAINING);
 		generation_tell(g);
 	}
+	for (uint32_t i = 0; i < instance.store.count; i++)
+		if ((all || !is_needed(i)) && !is_datagram(i))
+			listener_close(instance_listener(&instance, i));
+	release_readers();
 	for (uint32_t i = 0; i < instance.store.count; i++)
 		if (all || !is_needed(i))
 			listener_close(instance_listener(&instance, i));

@@ -169,6 +169,11 @@ nanoseconds switch_to(struct instance *instance, struct generation *to)
 nanoseconds switch_off(struct instance *instance, struct generation *from)
 {
 	close_gates(instance, from);
+	return switch_release(instance, from);
+}
+
+nanoseconds switch_release(struct instance *instance, struct generation *from)
+{
 	nanoseconds waited = wait_for_inflight(instance, from);
 	crowd_begin(instance); /* looks after the pokes */
 	return waited;

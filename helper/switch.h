@@ -20,6 +20,9 @@ nanoseconds switch_to(struct instance *instance, struct generation *to);
  */
 nanoseconds switch_off(struct instance *instance, struct generation *from);
 
+/* The second half of it: who is blocked behind a gate that is closed already is woken. */
+nanoseconds switch_release(struct instance *instance, struct generation *from);
+
 /* What a listener's gate must be at when `generation` takes it up now. */
 uint32_t switch_first_word(
         struct instance *instance, const struct generation *generation, uint32_t listener);

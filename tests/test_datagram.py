@@ -276,3 +276,12 @@ def test_a_socket_for_each_client(moult, port):
     for client in clients:
         client.close()
     instance.stop("--now")
+
+
+def test_a_stop_releases_who_reads(moult, load, port):
+    """A thread that is blocked in recvfrom() is no reason to wait for the drain's deadline."""
+    instance = moult().run("--drain-timeout=10m", command=server("g1", port, wait="block"))
+    client = load(f"udp:127.0.0.1:{port}", rate=100)
+    client.wait_answers(20)
+    assert_nothing_lost(client.stop())
+    instance.stop()
