@@ -307,6 +307,11 @@ def pid_file(setting):
     return str(setting.directory / "pid")
 
 
+def aside(setting):
+    """A version that fails has written it, or cannot while it is locked."""
+    return (f"--aside={pid_file(setting)}",)
+
+
 def at_pid(setting):
     return str(setting.directory / "at" / "pid")
 
@@ -318,11 +323,11 @@ def log(setting):
 DAEMONS = [
     Daemon("xinetd", ("xinetd",), "a program for each connection", xinetd, place="inetd",
            load=lambda setting: LINES, rate=60, half=(b"hel", b"lo\n"), answer=b"GEN @TAG@ hello",
-           failing=without_configuration, pid_file=pid_file,
+           failing=without_configuration, run=aside, pid_file=pid_file,
            log=lambda setting: str(setting.directory / "xinetd.log")),
     Daemon("xinetd, wait", ("xinetd", "tftpd-hpa"), "passes its UDP socket to in.tftpd",
-           xinetd_wait, place="inetd", questions=(tftp.Transfer,), rate=40, failing=without_configuration,
-           pid_file=pid_file),
+           xinetd_wait, place="inetd", questions=(tftp.Transfer,), rate=40,
+           failing=without_configuration, run=aside, pid_file=pid_file),
     Daemon("openbsd-inetd", ("openbsd-inetd",), "a program for each connection", inetd,
            place="inetd",
            load=lambda setting: LINES, rate=60, half=(b"hel", b"lo\n"), answer=b"GEN @TAG@ hello"),
@@ -337,10 +342,10 @@ DAEMONS = [
            sockets=lambda setting: (setting.socket,)),
     Daemon("rsync", ("rsync",), "a process for each connection", rsync,
            load=lambda setting: RSYNC, rate=100, persistent=0, **RSYNC_HALF,
-           pid_file=pid_file, log=log),
+           run=aside, pid_file=pid_file, log=log),
     Daemon("rsync, in the background", ("rsync",), "a process for each connection",
            rsync_background, load=lambda setting: RSYNC, rate=100, persistent=0, **RSYNC_HALF,
-           pid_file=pid_file, log=log),
+           run=aside, pid_file=pid_file, log=log),
     Daemon("proftpd", ("proftpd-core",), "a process for each connection", proftpd,
            place="ftp-server",
            load=lambda setting: FTP, rate=30, pid_file=pid_file, log=log),
@@ -372,7 +377,7 @@ DAEMONS = [
            load=lambda setting: {"mode": "request", "send": r"MOTD\r\n", "until": r"\r\n",
                                  "expect_prefix": ":", "tag_after": ":",
                                  "tag_before": ".irc.test 451", "farewell": r"QUIT\r\n"},
-           half=(b"MO", b"TD\r\n"), answer=b"@TAG@.irc.test 451", rate=100, pid_file=pid_file,
+           half=(b"MO", b"TD\r\n"), answer=b"@TAG@.irc.test 451", rate=100,
            notes="each generation has its own channels"),
     Daemon("prosody", ("prosody",), "one process, epoll", prosody,
            load=lambda setting: {
@@ -397,7 +402,8 @@ DAEMONS = [
            questions=(packets.Radius,), rate=100, pid_file=pid_file, log=log),
     Daemon("zabbix-agent", ("zabbix-agent",), "processes that wait in select", zabbix_agent,
            questions=(packets.Zabbix,), rate=50,
-           notes="a pid file for each generation: one that is locked refuses a second", log=lambda setting: str(setting.directory / "at" / "log")),
+           notes="a pid file for each generation: one that is locked refuses a second",
+           log=lambda setting: str(setting.directory / "at" / "log")),
     Daemon("beanstalkd", ("beanstalkd",), "one process, epoll", beanstalkd,
            load=lambda setting: {"mode": "request", "send": r"stats\r\n", "until": r"\n\r\n",
                                  "expect_prefix": "OK ", "tag_after": "max-job-size: ",
@@ -405,7 +411,7 @@ DAEMONS = [
            tag=lambda tag: str(number_of(tag, 1000)), half=(b"sta", b"ts\r\n"),
            answer=b"max-job-size: 1001", notes="each generation has its own queues"),
     Daemon("ncat", ("ncat",), "a process and a program for each connection", ncat,
-           load=lambda setting: LINES, rate=60, half=(b"hel", b"lo\n"), answer=b"GEN @TAG@ hello"),
+           load=lambda setting: LINES, rate=30, half=(b"hel", b"lo\n"), answer=b"GEN @TAG@ hello"),
     Daemon("git daemon", ("git",), "a program for each connection", git_daemon, git_repositories,
            questions=(program(ls_remote),), rate=10, pid_file=pid_file),
     Daemon("iperf3", ("iperf3",), "one process, binds again after each client", iperf3,

@@ -14,7 +14,7 @@ import re
 import socket
 
 from catalogue.held import Held
-from harness import build, network, processes
+from harness import build, network, processes, programs
 from harness.daemons import Setting
 from harness.load import Load, assert_nothing_lost, assert_switches
 from harness.moult import Moult
@@ -203,4 +203,4 @@ class Trial:
         ours = {str(build.MOULT), str(build.LOAD)}
         return {process.pid for process in processes.descendants()
                 if process.command[:1] and process.command[0] not in ours
-                and process.pid != os.getpid()}
+                and process.pid != os.getpid() and not programs.is_client(process.pid)}

@@ -10,6 +10,17 @@ import time
 from harness.questions import Lost, Question
 
 
+SESSIONS = set()  # those of the clients, which are no processes of a daemon's
+
+
+def is_client(pid):
+    """Or gone."""
+    try:
+        return os.getsid(pid) in SESSIONS
+    except ProcessLookupError:
+        return True
+
+
 class Program(Question):
     """Runs command(host, port, number) to its end. Lost if it fails or names nobody."""
 
@@ -29,7 +40,9 @@ class Program(Question):
         self.output = b""
         self.process = subprocess.Popen(
             list(map(str, self.command(*self.address, self.number))), stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=self.environment)
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=self.environment,
+            start_new_session=True)
+        SESSIONS.add(self.process.pid)
         self.socket = self.process.stdout
         os.set_blocking(self.socket.fileno(), False)
 
