@@ -4,8 +4,8 @@
 
 #include "helper/instance.h"
 
-/* It listens, and none of its calls reached us. True: told. */
-bool hint_unseen(const struct instance *instance, const struct generation *generation);
+/* It listens, and none of its calls reached us. True: told, also to who asks for an upgrade. */
+bool hint_unseen(struct instance *instance, const struct generation *generation);
 
 /* It has a listener, waits nowhere, and has another way to accept. */
 void hint_io_uring(const struct generation *generation);

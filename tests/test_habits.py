@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: MIT
-"""Habits of real daemons that are no matter of one call: services that need each other."""
+"""Habits of real daemons that are no matter of one call: services that need each other, kids with
+other privileges."""
 
 import socket
 
 from harness.build import program
 from harness.load import assert_nothing_lost, assert_switches
-from harness.network import listens_unix
+from harness.network import ask, listens_unix
 from harness.waiting import wait_until
 
 TAGS = ["g1", "g2", "g3"]
@@ -21,7 +22,7 @@ def connect(port):
     return connection, connection.makefile()
 
 
-def ask(connection, answers):
+def ask_on(connection, answers):
     connection.sendall(b"lo\n")
     return answers.readline()
 
@@ -54,8 +55,8 @@ def test_services_reach_each_other_until_their_last_client_has_gone(moult, direc
     connection.sendall(b"hel")
     wait_until(lambda: instance.generation(1)["accepted"] >= 1, 10, "it has not been accepted")
     instance.upgrade(command=services(directory, port, "g2"))
-    assert ask(connection, answers).startswith("GEN g1 ")
-    assert ask(connection, answers).startswith("GEN g1 ")
+    assert ask_on(connection, answers).startswith("GEN g1 ")
+    assert ask_on(connection, answers).startswith("GEN g1 ")
     connection.close()
     answers.close()
     instance.wait_gone(1)
@@ -67,11 +68,25 @@ def test_a_stop_leaves_services_to_each_other_while_they_have_clients(moult, dir
     """As an upgrade does: who is connected is served to the end."""
     instance = moult().run(command=services(directory, port, "g1"))
     connection, answers = connect(port)
-    assert ask(connection, answers).startswith("GEN g1 ")
+    assert ask_on(connection, answers).startswith("GEN g1 ")
     stop = instance.start_command("stop", instance.name)
     instance.wait_log("generation 1: draining, 1 connection")
-    assert ask(connection, answers).startswith("GEN g1 ")
+    assert ask_on(connection, answers).startswith("GEN g1 ")
     connection.close()
     answers.close()
     assert stop.wait(15) == 0
     assert instance.wait_ended() == 0
+
+
+def test_who_listens_with_other_privileges_is_told_of(moult, port):
+    """A master that executes the process that listens with another real uid than the effective one,
+    as squid does: the loader loads nothing into that, so it is served as without us, and that is
+    said at once and by each upgrade."""
+    kid = f"{program('waiter')} --tag g1 --wait=epoll --nonblocking --port={port}"
+    master = ["sh", "-c", f"setpriv --ruid=65534 {kid}; exit"]
+    instance = moult().run(command=master, wait=False)
+    instance.wait_log(f"sh listens on :{port} in a process that it has executed with changed")
+    assert ask(port).startswith("GEN g1 ")
+    result = instance.upgrade(command=master, expect=1)
+    assert "AT_SECURE" in result.stderr
+    assert ask(port).startswith("GEN g1 ")

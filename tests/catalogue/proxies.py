@@ -68,27 +68,19 @@ def stunnel(setting, tag):
     return ["stunnel4", setting.fill_in("stunnel.conf", tag)]
 
 
-def squid(*options):
-    def command(setting, tag):
-        errors = setting.directory / f"{tag}-errors"
-        if not errors.exists():
-            shutil.copytree("/usr/share/squid/errors/templates", errors)
-            (errors / "ERR_ACCESS_DENIED").write_text(f"GEN {tag} squid\n")
-        return ["squid", *options, "-n", f"{tag}x{setting.port}",
-                "-f", setting.fill_in("squid.conf", tag)]
-    return command
+def squid(setting, tag):
+    errors = setting.directory / f"{tag}-errors"
+    if not errors.exists():
+        shutil.copytree("/usr/share/squid/errors/templates", errors)
+        (errors / "ERR_ACCESS_DENIED").write_text(f"GEN {tag} squid\n")
+    return ["squid", "-N", "-n", f"{tag}x{setting.port}",
+            "-f", setting.fill_in("squid.conf", tag)]
 
 
 def squid_prepare(setting):
     log = setting.directory / "squid.log"
     log.touch()
     shutil.chown(log, "proxy")
-
-
-SQUID = Daemon(
-    "squid `-N`", ("squid",), "one process, epoll", squid("-N"), squid_prepare,
-    half=HTTP_HALF, answer=HTTP_ANSWER, log=lambda setting: str(setting.directory / "squid.log"),
-    notes="`-n` and `pid_filename` for each generation")
 
 
 DAEMONS = [
@@ -125,7 +117,9 @@ DAEMONS = [
            half=(b"hel", b"lo\n"), answer=HTTP_ANSWER,
            pid_file=lambda setting: str(setting.directory / "stunnel.pid"),
            log=lambda setting: str(setting.directory / "stunnel.log")),
-    SQUID,
-    SQUID.but("squid, with its kid", model="master, kid that binds", command=squid("--foreground"),
-              refused="AT_SECURE", notes="the kid loads no library: use `-N`"),
+    Daemon("squid `-N`", ("squid",), "one process, epoll", squid, squid_prepare,
+           half=HTTP_HALF, answer=HTTP_ANSWER,
+           log=lambda setting: str(setting.directory / "squid.log"),
+           notes="`-n` and `pid_filename` for each generation; without `-N` its kid binds, which "
+                 "loads no library"),
 ]
