@@ -1,7 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Servers in Perl, PHP, Erlang, Lisp and others."""
-
-import subprocess
+"""Servers in Perl, PHP, Erlang and others."""
 
 from catalogue.python import Http, bad_port, spoiled
 from catalogue.web import files
@@ -34,19 +32,6 @@ def yaws(setting, tag):
             setting.fill_in("yaws.conf", tag, ROOT=files(setting, tag))]
 
 
-def compile_lisp(setting):
-    """Once for all: it is kept, and takes a while."""
-    del setting
-    subprocess.run(["sbcl", "--noinform", "--non-interactive", "--no-userinit", "--eval",
-                    '(require "asdf")', "--eval", '(asdf:load-system "hunchentoot")'],
-                   check=True, capture_output=True)
-
-
-def hunchentoot(setting, tag):
-    return ["sbcl", "--noinform", "--non-interactive", "--no-userinit", "--load",
-            setting.fill_in("hunchentoot.lisp", tag)]
-
-
 def script(interpreter, template):
     def command(setting, tag):
         return [interpreter, setting.fill_in(template, tag), str(setting.port)]
@@ -74,8 +59,6 @@ DAEMONS = [
     Http("yaws", ("yaws",), "daemonises; Erlang", yaws,
          run=lambda setting: (f"--ready=exec=grep -q ':{setting.port:04X} ' /proc/net/tcp",),
          notes="`--ready=exec=COMMAND`: it has another listener before"),
-    Http("Hunchentoot", ("cl-hunchentoot", "sbcl"), "SBCL, a thread for each connection",
-         hunchentoot, compile_lisp, failing=spoiled("hunchentoot.lisp"), rate=40),
     Http("Guile's server", ("guile-3.0",), "one thread, poll", script("guile", "server.scm"),
          half=(), download="", failing=bad_port),
     Http("SWI-Prolog's server", ("swi-prolog-nox",), "a thread that accepts, 12 that answer",
