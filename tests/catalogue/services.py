@@ -270,7 +270,7 @@ def distccd(setting, tag):
     compiler.chmod(0o755)
     return ["env", f"PATH={programs}:/usr/bin:/bin", "distccd", "--no-detach", "--daemon",
             "--allow", "127.0.0.0/8", "--make-me-a-botnet", "--listen", "127.0.0.1", "--port",
-            str(setting.port), "--jobs", "2", "--user", "nobody", "--log-level", "error",
+            str(setting.port), "--jobs", "2", "--user", "nobody", "--log-level", "notice",
             "--log-file", file_of(setting, "at/log")]
 
 
@@ -348,7 +348,7 @@ DAEMONS = [
            run=aside, pid_file=pid_file, log=log),
     Daemon("proftpd", ("proftpd-core",), "a process for each connection", proftpd,
            place="ftp-server",
-           load=lambda setting: FTP, rate=30, pid_file=pid_file, log=log),
+           load=lambda setting: FTP, rate=30, pid_file=pid_file),
     Daemon("pure-ftpd", ("pure-ftpd",), "a process for each connection", pure_ftpd,
            place="ftp-server",
            load=lambda setting: FTP, rate=50, pid_file=pid_file),
@@ -409,7 +409,7 @@ DAEMONS = [
                                  "expect_prefix": "OK ", "tag_after": "max-job-size: ",
                                  "tag_before": r"\n", "farewell": r"quit\r\n"},
            tag=lambda tag: str(number_of(tag, 1000)), half=(b"sta", b"ts\r\n"),
-           answer=b"max-job-size: 1001", notes="each generation has its own queues"),
+           answer=b"max-job-size: @TAG@\n", notes="each generation has its own queues"),
     Daemon("ncat", ("ncat",), "a process and a program for each connection", ncat,
            load=lambda setting: LINES, rate=30, half=(b"hel", b"lo\n"), answer=b"GEN @TAG@ hello"),
     Daemon("git daemon", ("git",), "a program for each connection", git_daemon, git_repositories,

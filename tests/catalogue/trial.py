@@ -21,7 +21,7 @@ from harness.moult import Moult
 from harness.questions import Questions
 from harness.waiting import wait_until
 
-ANSWERS = 20  # that many must have come before it goes on
+MOST_ANSWERS = 20
 
 
 class Trial:
@@ -31,6 +31,7 @@ class Trial:
         self.daemon = daemon
         self.setting = Setting(directory, port)
         self.instance = Moult(directory, "daemon")
+        self.answers = min(daemon.rate, MOST_ANSWERS)  # that many before it goes on
         self.client = self.held = self.result = None
         self.status = None  # at the end
         self.options = daemon.run(self.setting) if callable(daemon.run) else daemon.run
@@ -43,9 +44,7 @@ class Trial:
         self.instance.run(*self.options, command=self._command("g1"),
                           wait=not self.daemon.refused)
         self.tags.append("g1")
-        if self.daemon.refused:
-            wait_until(lambda: network.listens("127.0.0.1", self.setting.port), 15,
-                       self.instance.log)
+        self._wait_for_the_port()
         self._start_load()
         if self.daemon.refused:
             self._refused()
@@ -75,6 +74,16 @@ class Trial:
 
     # -- the parts --
 
+    def _wait_for_the_port(self):
+        """One that listens on more is ready with the first of it."""
+        host, _, port = self.daemon.address(self.setting).rpartition(":")
+        stream = not self.daemon.questions or any(
+            question.kind == socket.SOCK_STREAM for question in self.daemon.questions)
+        if port == str(self.setting.port) and stream:
+            wait_until(lambda: network.listens(host, self.setting.port) or
+                       network.listens("0.0.0.0", self.setting.port) or
+                       network.listens("::", self.setting.port), 30, self.instance.log)
+
     def _command(self, tag):
         return self.daemon.command(self.setting, tag)
 
@@ -83,12 +92,12 @@ class Trial:
         if daemon.questions:
             self.client = Questions(("127.0.0.1", self.setting.port), daemon.questions,
                                     daemon.rate)
-            self.client.wait_answers(ANSWERS)
+            self.client.wait_answers(self.answers)
             return
         self.client = Load(daemon.address(self.setting), rate=daemon.rate,
                            persistent=self.persistent, persistent_every=50,
                            **daemon.load(self.setting))
-        self.client.wait(lambda report: report["answered"] >= ANSWERS and
+        self.client.wait(lambda report: report["answered"] >= self.answers and
                          report["persistent"]["answered"] >= self.persistent,
                          deadline=20, reason="no first answers")
 
@@ -97,7 +106,7 @@ class Trial:
         if self.overlaps:
             self.held = Held(self.daemon, self.setting)
             if self.daemon.half or self.daemon.download:
-                self.client.wait_answers(ANSWERS)
+                self.client.wait_answers(self.answers)
 
     def _finish_held(self, tag):
         if self.held:
@@ -107,7 +116,7 @@ class Trial:
     def _refused(self):
         result = self.instance.upgrade(command=self._command("g2"), expect=1)
         assert self.daemon.refused in result.stderr, f"another reason: {result.stderr}"
-        self.client.wait_answers(ANSWERS, self.daemon.tag("g1"))
+        self.client.wait_answers(self.answers, self.daemon.tag("g1"))
         check = self.instance.command("check", *self._command("g2"))
         assert check.returncode == 1, f"check says otherwise: {check.stdout}{check.stderr}"
 
@@ -117,7 +126,7 @@ class Trial:
         self._hold()
         self.switched.append(self.instance.upgrade(command=self._command(tag)).instant)
         self.tags.append(tag)
-        self.client.wait_answers(ANSWERS, self.daemon.tag(tag))
+        self.client.wait_answers(self.answers, self.daemon.tag(tag))
         self._finish_held(before)
         if self.persistent:
             self._old_keeps_what_it_has(before)
@@ -149,7 +158,7 @@ class Trial:
         if self.overlaps:
             assert "still serves" in result.stderr, result.stderr
             assert self._pid() == pid, f"the pid file was {pid}, and is {self._pid()}"
-        self.client.wait_answers(ANSWERS, self.daemon.tag(tag))
+        self.client.wait_answers(self.answers, self.daemon.tag(tag))
         self._finish_held(tag)
         self._nothing_else_is_left()
         generations = self.instance.status()["generations"]
