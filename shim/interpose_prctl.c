@@ -12,11 +12,13 @@ INTERPOSE(int, prctl, int option, long a, long b, long c, long d)
 {
 	if (option != PR_SET_SECCOMP)
 		return real.prctl(option, a, b, c, d);
-	bool of_process = sandbox_is_of_process();
+	bool concerns_us = sandbox_concerns_us();
 	int result = real.prctl(option, a, b, c, d);
-	if (result >= 0 && a == SECCOMP_MODE_FILTER)
-		sandbox_entered((const void *)b, of_process);
-	else if (result >= 0)
-		sandbox_entered_strictly(of_process);
+	if (!concerns_us || result < 0)
+		return result;
+	if (a == SECCOMP_MODE_FILTER)
+		sandbox_entered((const void *)b, false);
+	else
+		sandbox_entered_strictly();
 	return result;
 }

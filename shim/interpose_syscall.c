@@ -249,17 +249,16 @@ static long socket_by_number(const struct arguments *call)
 
 static long seccomp_by_number(const struct arguments *call)
 {
-	bool of_process = sandbox_is_of_process();
+	bool installs = call->a == SECCOMP_SET_MODE_FILTER || call->a == SECCOMP_SET_MODE_STRICT;
+	bool concerns_us = installs && sandbox_concerns_us();
 	long result = kernel(call);
-	if (result < 0)
+	if (!concerns_us || result < 0)
 		return result;
 	if (call->a == SECCOMP_SET_MODE_STRICT)
-		sandbox_entered_strictly(of_process);
+		sandbox_entered_strictly();
 	/* With TSYNC a positive result names a thread that could not follow. */
-	if (call->a == SECCOMP_SET_MODE_FILTER &&
-	        (result == 0 || call->b & SECCOMP_FILTER_FLAG_NEW_LISTENER))
-		sandbox_entered(
-		        (const void *)call->c, of_process || call->b & SECCOMP_FILTER_FLAG_TSYNC);
+	else if (result == 0 || call->b & SECCOMP_FILTER_FLAG_NEW_LISTENER)
+		sandbox_entered((const void *)call->c, call->b & SECCOMP_FILTER_FLAG_TSYNC);
 	return result;
 }
 

@@ -3,12 +3,14 @@
 #include "shim/sandbox.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/futex.h>
 #include <linux/seccomp.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 
 #include "shim/member.h"
@@ -23,21 +25,52 @@
 enum { CALLS = 512, BITS = 64 };
 
 /*
- * What any filter of this process denies; only ever more.  Filters belong to threads, and a new
- * thread or process has its maker's: one that the first thread has is said to be everybody's.
+ * What the filters of this process deny, each of them to the threads that it binds; only ever more.
+ * A new thread or process has its maker's: a forked child finds in its copy of our memory what its
+ * thread is, and a new thread, which finds nothing, asks when it first matters.
  */
 static _Atomic uint64_t denied[CALLS / BITS];
-static _Atomic bool process_is_in;
-static __thread bool thread_is_in;
+static _Atomic bool process_is_in; /* SECCOMP_FILTER_FLAG_TSYNC */
+static __thread enum { UNASKED, OUTSIDE, INSIDE, STRICT } thread;
 _Atomic bool raw_is_checked;
 
-bool sandbox_denies(long number)
+static bool is_denied(long number)
 {
-	return (thread_is_in || atomic_load_explicit(&process_is_in, memory_order_relaxed)) &&
-	       (unsigned long)number < CALLS &&
+	return (unsigned long)number < CALLS &&
 	       atomic_load_explicit(&denied[number / BITS], memory_order_relaxed) >>
 	                       (number % BITS) &
 	               1;
+}
+
+/* Where one filter denies the question, whoever is not known to be outside of it is inside. */
+static bool is_inside(void)
+{
+	if (thread == UNASKED)
+		thread = is_denied(SYS_prctl) ||
+		                         raw_kernel(SYS_prctl, PR_GET_SECCOMP, 0, 0, 0, 0, 0) > 0
+		                 ? INSIDE
+		                 : OUTSIDE;
+	return thread == INSIDE;
+}
+
+bool sandbox_denies(long number)
+{
+	if (thread == STRICT)
+		return number != SYS_read && number != SYS_write && number != SYS_exit;
+	return is_denied(number) &&
+	       (atomic_load_explicit(&process_is_in, memory_order_relaxed) || is_inside());
+}
+
+bool sandbox_denies_joining(void)
+{
+	static const short needed[] = {SYS_getpid, SYS_socket, SYS_setsockopt, SYS_connect,
+	        SYS_sendmsg, SYS_recvmsg, SYS_close, SYS_mmap, SYS_madvise, SYS_readlinkat};
+	if (!atomic_load_explicit(&raw_is_checked, memory_order_relaxed))
+		return false;
+	for (size_t i = 0; i < sizeof(needed) / sizeof(needed[0]); i++)
+		if (sandbox_denies(needed[i]))
+			return true;
+	return false;
 }
 
 static void deny(long number)
@@ -53,12 +86,12 @@ static uint32_t calculate(uint16_t operation, uint32_t a, uint32_t b)
 	case BPF_ADD: return a + b;
 	case BPF_SUB: return a - b;
 	case BPF_MUL: return a * b;
-	case BPF_DIV: return b ? a / b : 0;
+	case BPF_DIV: return a / b;
 	case BPF_OR: return a | b;
 	case BPF_AND: return a & b;
 	case BPF_XOR: return a ^ b;
-	case BPF_LSH: return b < 32 ? a << b : 0;
-	case BPF_RSH: return b < 32 ? a >> b : 0;
+	case BPF_LSH: return a << (b & 31); /* as the kernel's own do it */
+	case BPF_RSH: return a >> (b & 31);
 	default: return -a; /* BPF_NEG */
 	}
 }
@@ -101,7 +134,11 @@ static uint32_t run(const struct sock_fprog *program, const struct seccomp_data 
 			break;
 		case BPF_ST: *cell = a; break;
 		case BPF_STX: *cell = x; break;
-		case BPF_ALU: a = calculate(BPF_OP(step->code), a, operand); break;
+		case BPF_ALU:
+			if (BPF_OP(step->code) == BPF_DIV && !operand)
+				return SECCOMP_RET_KILL_THREAD; /* 0, as the kernel has it */
+			a = calculate(BPF_OP(step->code), a, operand);
+			break;
 		case BPF_JMP:
 			if (BPF_OP(step->code) == BPF_JA)
 				at += k;
@@ -122,14 +159,22 @@ static uint32_t run(const struct sock_fprog *program, const struct seccomp_data 
 /* ---- */
 
 /* With the arguments that we make it with, where filters look at them. */
-static struct seccomp_data call_of_ours(long number)
+static struct seccomp_data call_of_ours(long number, int command)
 {
 	struct seccomp_data data = {.nr = (int)number, .arch = ARCHITECTURE};
 	if (number == SYS_socket) {
 		data.args[0] = AF_UNIX;
 		data.args[1] = SOCK_SEQPACKET | SOCK_CLOEXEC;
-	} else if (number == SYS_fcntl)
-		data.args[1] = 1; /* F_GETFD */
+	} else if (number == SYS_setsockopt) {
+		data.args[1] = SOL_SOCKET;
+		data.args[2] = SO_RCVTIMEO;
+	} else if (number == SYS_getsockopt) {
+		data.args[1] = SOL_SOCKET;
+		data.args[2] = SO_TYPE;
+	} else if (number == SYS_prctl)
+		data.args[0] = PR_GET_SECCOMP;
+	else if (number == SYS_fcntl)
+		data.args[1] = (uint64_t)command;
 	else if (number == SYS_futex)
 		data.args[1] = FUTEX_WAIT;
 	return data;
@@ -146,37 +191,37 @@ static bool is_allowing(uint32_t answer)
 	}
 }
 
-static void enter(bool of_process)
+static bool is_allowed(const struct sock_fprog *program, long number)
 {
-	thread_is_in = true;
-	if (of_process)
+	static const int commands[] = {F_GETFD, F_GETFL, F_DUPFD_CLOEXEC};
+	size_t count = number == SYS_fcntl ? sizeof(commands) / sizeof(commands[0]) : 1;
+	for (size_t i = 0; i < count; i++) {
+		struct seccomp_data data = call_of_ours(number, commands[i]);
+		if (!is_allowing(run(program, &data)))
+			return false;
+	}
+	return true;
+}
+
+bool sandbox_concerns_us(void)
+{
+	return member_page && !member_is_borrowed();
+}
+
+void sandbox_entered(const void *program, bool all_threads)
+{
+	for (long number = 0; number < CALLS; number++)
+		if (!is_allowed(program, number))
+			deny(number);
+	if (thread != STRICT)
+		thread = INSIDE;
+	if (all_threads)
 		atomic_store(&process_is_in, true);
 	atomic_store(&raw_is_checked, true);
 }
 
-bool sandbox_is_of_process(void)
+void sandbox_entered_strictly(void)
 {
-	return member_page && raw(SYS_gettid) == member_pid();
-}
-
-void sandbox_entered(const void *program, bool of_process)
-{
-	if (!member_page)
-		return;
-	for (long number = 0; number < CALLS; number++) {
-		struct seccomp_data data = call_of_ours(number);
-		if (!is_allowing(run(program, &data)))
-			deny(number);
-	}
-	enter(of_process);
-}
-
-void sandbox_entered_strictly(bool of_process)
-{
-	if (!member_page)
-		return;
-	for (long number = 0; number < CALLS; number++)
-		if (number != SYS_read && number != SYS_write && number != SYS_exit)
-			deny(number);
-	enter(of_process);
+	thread = STRICT;
+	atomic_store(&raw_is_checked, true);
 }

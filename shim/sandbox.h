@@ -11,14 +11,23 @@
 
 #include <stdbool.h>
 
-/* Before it is installed, for the question may be denied then: is this the first thread? */
-bool sandbox_is_of_process(void);
+/*
+ * Before one is installed, for the question may be denied then.  A vfork child's filter is not its
+ * parent's, whose memory this is.
+ */
+bool sandbox_concerns_us(void);
 
-/* This thread has installed a filter (a struct sock_fprog), for itself or for more than that. */
-void sandbox_entered(const void *program, bool of_process);
+/* This thread has installed a filter (a struct sock_fprog), for all threads or for itself. */
+void sandbox_entered(const void *program, bool all_threads);
 
 /* Or may from now on read, write, and end (SECCOMP_MODE_STRICT). */
-void sandbox_entered_strictly(bool of_process);
+void sandbox_entered_strictly(void);
 
 /* Is that call denied to this thread? */
 bool sandbox_denies(long number);
+
+/*
+ * Is one that the library begins with?  Filters outlive exec: a program executed by this thread
+ * would be killed for what the daemon's author could not foresee.
+ */
+bool sandbox_denies_joining(void);

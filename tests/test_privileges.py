@@ -276,6 +276,15 @@ def test_a_filter_that_allows_nothing_but_the_loop(moult, load, port, kind, styl
     assert "SIGSYS" not in instance.log()
 
 
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_a_filter_is_read_as_the_kernel_reads_it(seed):
+    """Every instruction, by random filters; and whom they bind: threads, children, all of them."""
+    result = subprocess.run([program("filter"), str(seed), "400"], capture_output=True, text=True,
+                            timeout=60, check=False)
+    assert result.returncode == 0, result.stderr
+    assert all(int(word.split()[1]) > 20 for word in result.stdout.split(", ")), result.stdout
+
+
 SYS_CLOSE_RANGE, SYS_EPOLL_PWAIT2, EPERM = 436, 441, 1
 
 
