@@ -71,11 +71,14 @@ static void look_at_closings(void *context)
 		/*
 		 * With --restart=always the queue outlives a daemon that closes it to end.  What an
 		 * old generation closes is its successor's, but for what it had for a client of its
-		 * own (helper/drain.c).
+		 * own (helper/drain.c); and with --no-overlap clients of a service that began late
+		 * wait there, too, for somebody who is not there yet.
 		 */
 		if (generation->settings.restart == RESTART_ALWAYS ||
 		        (generation->state > GENERATION_CURRENT &&
-		                !instance_listener(the_instance, closing->listener)->late) ||
+		                (generation->yields ||
+		                        !instance_listener(the_instance, closing->listener)
+		                                 ->late)) ||
 		        !generation->holds[closing->listener])
 			continue;
 		if (!instance_holds(the_instance, generation, closing->listener))
