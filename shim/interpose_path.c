@@ -35,18 +35,29 @@ static uint32_t succession(void)
 	                   : MOULT_NEWEST;
 }
 
-/* Between the creation of a pid file and the write into it a starting generation does little. */
+/*
+ * Between the creation of a pid file and the write into it a starting generation does little.  Whoever
+ * removes many empty files, all of them other ones, waits ever less for each.
+ */
 enum { EMPTY_LOOKS = 50 };
+static _Atomic int empty_looks = EMPTY_LOOKS;
 
 static enum place_file look_until_written(int at, const char *path)
 {
 	const struct timespec pause = {0, 1000000};
 	enum place_file file = place_file(at, path, true);
-	for (int i = 0; file == PLACE_EMPTY && i < EMPTY_LOOKS && succession() == MOULT_SUCCEEDED;
-	        i++) {
+	if (file != PLACE_EMPTY)
+		return file;
+	int looks = atomic_load_explicit(&empty_looks, memory_order_relaxed);
+	for (int i = 0; file == PLACE_EMPTY && i < looks && succession() == MOULT_SUCCEEDED; i++) {
 		raw(SYS_nanosleep, &pause, NULL);
 		file = place_file(at, path, true);
 	}
+	if (file == PLACE_EMPTY)
+		looks = succession() == MOULT_SUCCEEDED ? looks / 2 : EMPTY_LOOKS;
+	else
+		looks = EMPTY_LOOKS;
+	atomic_store_explicit(&empty_looks, looks, memory_order_relaxed);
 	return file;
 }
 
