@@ -392,9 +392,12 @@ def test_wrappers_that_let_one_run_are_a_warning(wrapper):
     assert answer["findings"][1]["advice"]
 
 
+# A sanitiser's runtime does not outlive a cleared environment, nor a library that opens files first.
 @pytest.mark.parametrize("wrapper", [
-    ["env", "-i"], ["setsid", "-w"], ["stdbuf", "-oL"], ["timeout", "60"], ["unshare", "-m"],
-    ["setpriv", "--reuid=0", "--reset-env"], ["runuser", "-u", "root", "--"]], ids=" ".join)
+    ["setsid", "-w"], ["stdbuf", "-oL"], ["timeout", "60"], ["unshare", "-m"],
+    *(pytest.param(wrapper, marks=pytest.mark.exact) for wrapper in (
+        ["env", "-i"], ["setpriv", "--reuid=0", "--reset-env"], ["runuser", "-u", "root", "--"]))],
+    ids=" ".join)
 def test_an_upgrade_behind_a_wrapper(moult, port, wrapper):
     """What check promises, upgrade keeps: also where the environment is cleared on the way."""
     command = [*wrapper, program("waiter"), *waiter_words(port)]
