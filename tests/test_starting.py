@@ -17,13 +17,13 @@ import urllib.request
 
 import pytest
 
+from catalogue.network import sshd, sshd_key
 from harness import build
 from harness.build import program
 from harness.daemons import Setting
 from harness.load import assert_nothing_lost, assert_switches
 from harness.network import ask
 from harness.waiting import wait_until
-from test_daemons import sshd
 
 
 def waiter(tag, port, *more):
@@ -308,6 +308,7 @@ def test_sshd_reads_its_configuration_again(moult, port, directory):
             return connection.recv(200).decode()
 
     setting = Setting(directory, port)
+    sshd_key(setting)
     command = sshd(setting, "g1")
     instance = moult().run(command=command)
     assert "GEN g1 " in banner()
