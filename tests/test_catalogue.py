@@ -36,7 +36,7 @@ WRONG = {
         dict(failing=lambda daemon, setting: daemon.command(setting, "bad")), "ended with 0, not 1"),
     "its download is cut": (dict(download="/"), "the download"),
     "another generation answers": (dict(answer=b"GEN g0 "), "half a request"),
-    "it is not refused": (dict(refused="is written in Go"), "ended with 0, not 1"),
+    "it is not refused": (dict(refused="is written in Go"), "ended with 0"),
 }
 
 

@@ -62,6 +62,7 @@ class Daemon:
     run: tuple | Callable = ()  # options of `moult run`, or (setting) -> such
     failing: Callable = unknown_option  # (daemon, setting) -> a command line that fails
     refused: str = ""  # a part of what moult says when it refuses to upgrade it (Go, static)
+    foretold: bool = True  # and `moult check` says so before anything is started
 
     # Files, as paths; what is not there ("" or ()) is not looked at.
     pid_file: Callable[[Setting], str] = lambda setting: ""  # names its main process

@@ -40,7 +40,8 @@ def script(interpreter, template):
 
 STARMAN = Http("Starman", ("starman",), "master, 12 workers", psgi("starman", "--workers", "12"),
                failing=bad_port)
-MOJOLICIOUS = Http("Mojolicious", ("libmojolicious-perl",), "one process", mojolicious("daemon", "--requests", "100000"),
+MOJOLICIOUS = Http("Mojolicious", ("libmojolicious-perl",), "one process",
+                   mojolicious("daemon", "--requests", "100000"),
                    failing=spoiled("mojolicious.pl"))
 
 DAEMONS = [

@@ -17,7 +17,7 @@ def dovecot(setting, tag):
 
 
 def dovecot_load(setting):
-    """A session each: the login is another process than the mailbox, which is sent the connection."""
+    """A session each: one process takes the login, and sends the connection to another."""
     return {"send": r"a LOGIN user secret\r\nb SELECT INBOX\r\n", "until": "b OK",
             "expect_prefix": "* OK ", "farewell": r"c LOGOUT\r\n"}
 

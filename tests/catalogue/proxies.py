@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Proxies and caches of HTTP."""
 
+import functools
 import shutil
 import subprocess
 
@@ -68,12 +69,12 @@ def stunnel(setting, tag):
     return ["stunnel4", setting.fill_in("stunnel.conf", tag)]
 
 
-def squid(setting, tag):
+def squid(setting, tag, foreground="-N"):
     errors = setting.directory / f"{tag}-errors"
     if not errors.exists():
         shutil.copytree("/usr/share/squid/errors/templates", errors)
         (errors / "ERR_ACCESS_DENIED").write_text(f"GEN {tag} squid\n")
-    return ["squid", "-N", "-n", f"{tag}x{setting.port}",
+    return ["squid", foreground, "-n", f"{tag}x{setting.port}",
             "-f", setting.fill_in("squid.conf", tag)]
 
 
@@ -82,6 +83,11 @@ def squid_prepare(setting):
     log.touch()
     shutil.chown(log, "proxy")
 
+
+SQUID = Daemon(
+    "squid `-N`", ("squid",), "one process, epoll", squid, squid_prepare, half=HTTP_HALF,
+    answer=HTTP_ANSWER, log=lambda setting: str(setting.directory / "squid.log"),
+    notes="`-n` and `pid_filename` for each generation")
 
 DAEMONS = [
     HAPROXY,
@@ -117,9 +123,8 @@ DAEMONS = [
            half=(b"hel", b"lo\n"), answer=HTTP_ANSWER,
            pid_file=lambda setting: str(setting.directory / "stunnel.pid"),
            log=lambda setting: str(setting.directory / "stunnel.log")),
-    Daemon("squid `-N`", ("squid",), "one process, epoll", squid, squid_prepare,
-           half=HTTP_HALF, answer=HTTP_ANSWER,
-           log=lambda setting: str(setting.directory / "squid.log"),
-           notes="`-n` and `pid_filename` for each generation; without `-N` its kid binds, which "
-                 "loads no library"),
+    SQUID,
+    SQUID.but("squid", model="master, a kid of other privileges", notes="use `-N`",
+              command=functools.partial(squid, foreground="--foreground"),
+              refused="changed privileges", foretold=False),
 ]

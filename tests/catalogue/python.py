@@ -72,7 +72,8 @@ def uvicorn(*options):
     def command(setting, tag):
         where = [word.replace("SOCKET", str(setting.socket)) for word in options]
         return ["uvicorn", "--port", str(setting.port), "--log-level", "warning",
-                "--timeout-keep-alive", "75", "--lifespan", "off", *where, "--app-dir", str(setting.directory),
+                "--timeout-keep-alive", "75", "--lifespan", "off", *where,
+                "--app-dir", str(setting.directory),
                 application(setting, tag, "asgi.py")]
     return command
 

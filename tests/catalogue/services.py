@@ -275,7 +275,8 @@ def distccd(setting, tag):
 
 
 def compile_far(host, port, number):
-    return ["sh", "-c", f"cd /tmp && mkdir -p .distcc{number % 8} && echo int x{number}\\; >d{number}.c && "
+    return ["sh", "-c", f"cd /tmp && mkdir -p .distcc{number % 8} && "
+            f"echo int x{number}\\; >d{number}.c && "
             f"DISTCC_HOSTS={host}:{port} DISTCC_FALLBACK=0 DISTCC_DIR=/tmp/.distcc{number % 8} "
             f"distcc c99 -c d{number}.c -o d{number}.o; cat d{number}.o; rm -f d{number}.*"]
 

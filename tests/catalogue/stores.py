@@ -29,7 +29,8 @@ def postgresql_prepare(setting):
 
 def postgresql(setting, tag):
     """Its name is seen by clients; the socket's name in its directory is fixed."""
-    return [*AS_POSTGRES, postgresql_program("postgres"), "-D", str(setting.directory / "postgresql"),
+    return [*AS_POSTGRES, postgresql_program("postgres"),
+            "-D", str(setting.directory / "postgresql"),
             "-c", f"cluster_name={tag}", "-c", "listen_addresses=127.0.0.1",
             "-c", f"port={setting.port}", "-c", f"unix_socket_directories={setting.socket.parent}"]
 
@@ -39,7 +40,7 @@ def postgresql_socket(setting):
 
 
 def postgresql_load(setting):
-    """The start-up packet and a query in one go; the answer is complete when it is ready for more."""
+    """The start-up packet and a query in one go; it has answered when it is ready for more."""
     query = b"SELECT 'GEN ' || current_setting('cluster_name') || ' .'\0"
     parameters = b"user\0postgres\0database\0postgres\0\0"
     send = (struct.pack("!ii", len(parameters) + 8, 0x30000) + parameters +

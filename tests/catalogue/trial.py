@@ -114,11 +114,17 @@ class Trial:
         self.held = None
 
     def _refused(self):
-        result = self.instance.upgrade(command=self._command("g2"), expect=1)
+        def answer():
+            """Some are found out only when they listen; until then it is starting."""
+            result = self.instance.command("upgrade", "daemon", "--", *self._command("g2"))
+            return result.returncode != 75 and result
+        result = wait_until(answer, 10, "it is starting for ever", pause=0.2)
+        assert result.returncode == 1, f"ended with {result.returncode}: {result.stderr}"
         assert self.daemon.refused in result.stderr, f"another reason: {result.stderr}"
         self.client.wait_answers(self.answers, self.daemon.tag("g1"))
         check = self.instance.command("check", *self._command("g2"))
-        assert check.returncode == 1, f"check says otherwise: {check.stdout}{check.stderr}"
+        assert check.returncode == int(self.daemon.foretold), (
+            f"check says otherwise: {check.stdout}{check.stderr}")
 
     def _good(self, tag):
         """The old one finishes what it has, and nothing of it is left when it has."""
