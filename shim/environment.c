@@ -11,6 +11,7 @@
 #include "shim/heritage.h"
 #include "shim/listener.h"
 #include "shim/member.h"
+#include "shim/sandbox.h"
 
 #define PRELOAD "LD_PRELOAD"
 #define LIBRARY "/libmoult.so"
@@ -115,15 +116,19 @@ const char *environment_take(void)
 	return ours;
 }
 
+static bool may_follow(void)
+{
+	return member_page && library[0] && !sandbox_denies_joining();
+}
+
 bool environment_follows(void)
 {
-	return member_page && library[0] &&
-	       (!listener_known() || member_has_served() || heritage_of_exec());
+	return may_follow() && (!listener_known() || member_has_served() || heritage_of_exec());
 }
 
 bool environment_follows_spawn(const posix_spawn_file_actions_t *actions)
 {
-	return member_page && library[0] && (!listener_known() || heritage_of_spawn(actions));
+	return may_follow() && (!listener_known() || heritage_of_spawn(actions));
 }
 
 static size_t entries(char *const environment[])
@@ -155,10 +160,13 @@ char **environment_extend(void *room, char *const environment[])
 	char **list = room;
 	char *text = (char *)(list + count + 3);
 	char *preload = find(environment, PRELOAD);
-	for (size_t i = 0; i < count; i++)
-		if (environment[i] != preload && !value_of(environment[i], MOULT_VARIABLE))
+	for (size_t i = 0; i < count; i++) /* in the place of the daemon's own, if it has one */
+		if (environment[i] == preload)
+			list[out++] = text;
+		else if (!value_of(environment[i], MOULT_VARIABLE))
 			list[out++] = environment[i];
-	list[out++] = text;
+	if (!preload)
+		list[out++] = text;
 	const char *start = preload ? preload : PRELOAD "=";
 	while (*start)
 		*text++ = *start++;
@@ -178,26 +186,44 @@ char **environment_extend(void *room, char *const environment[])
  */
 static alignas(char *) char lent[32768];
 static _Atomic bool is_lent;
+static char *replaced; /* the entry of the program's own that the lent one stands for */
 
 bool environment_lend(char ***ret_before)
 {
-	if (!member_page || !library[0] || listener_known() ||
-	        environment_room(environ) > sizeof(lent) || atomic_exchange(&is_lent, true))
+	if (!may_follow() || listener_known() || environment_room(environ) > sizeof(lent) ||
+	        atomic_exchange(&is_lent, true))
 		return false;
 	*ret_before = environ;
+	replaced = find(environ, PRELOAD);
 	environ = environment_extend(lent, environ);
 	return true;
 }
 
+static bool is_lent_entry(const char *entry)
+{
+	return entry == variable || (entry >= lent && entry < lent + sizeof(lent));
+}
+
+static void list_clean(char **to, char *const *from)
+{
+	for (; *from; from++)
+		if (!is_lent_entry(*from))
+			*to++ = *from;
+		else if (replaced && *from != variable)
+			*to++ = replaced;
+	*to = NULL;
+}
+
+/*
+ * Another thread may have called setenv() meanwhile: then that has made a copy of the list, and perhaps
+ * freed `before`, or it has changed an entry of the list in its place.
+ */
 void environment_reclaim(char **before)
 {
-	if (environ == (char **)lent)
-		environ = before;
-	else /* another thread has called setenv(), which made a copy */
-		for (char **entry = environ; entry && *entry;)
-			if (*entry == variable || (*entry >= lent && *entry < lent + sizeof(lent)))
-				remove_entry(entry);
-			else
-				entry++;
+	if (environ != (char **)lent)
+		before = environ;
+	if (before)
+		list_clean(before, environ);
+	environ = before;
 	atomic_store(&is_lent, false);
 }

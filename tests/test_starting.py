@@ -328,6 +328,56 @@ def test_sshd_reads_its_configuration_again(moult, port, directory):
     instance.stop()
 
 
+# ---- a shell that libc starts, while another thread changes the environment ----
+
+LENDS = """
+import ctypes, os, socket, sys, threading, time
+directory, port, added = sys.argv[1], int(sys.argv[2]), sys.argv[3] == "added"
+libc = ctypes.PyDLL(None)
+shell = ctypes.CDLL(None)
+libc.getenv.restype = ctypes.c_char_p
+libc.setenv(b"CHANGED", b"before", 1)
+libc.setenv(b"REMOVED", b"before", 1)
+thread = threading.Thread(target=shell.system, args=((
+    f"grep -c libmoult /proc/self/maps > {directory}/seen; mkfifo {directory}/fifo;"
+    f"cat {directory}/fifo").encode(),))
+thread.start()
+while not os.path.exists(directory + "/fifo"):
+    time.sleep(0.01)
+libc.setenv(b"CHANGED", b"after", 1)
+libc.unsetenv(b"REMOVED")
+if added:
+    libc.setenv(b"ADDED", b"after", 1)
+open(directory + "/fifo", "w").close()
+thread.join()
+names = (b"CHANGED", b"REMOVED", b"ADDED", b"LD_PRELOAD", b"MOULT")
+with socket.create_server(("127.0.0.1", port)) as listener:
+    while True:
+        with listener.accept()[0] as connection:
+            connection.sendall(repr([libc.getenv(name) for name in names]).encode() + b"\\n")
+"""
+
+
+@pytest.mark.exact  # a sanitiser's runtime is in LD_PRELOAD, too
+@pytest.mark.parametrize("preload", [None, "libm.so.6"])
+@pytest.mark.parametrize("added", [False, True], ids=["in-place", "copied"])
+def test_the_environment_is_given_back_as_it_has_become(moult, port, directory, preload, added):
+    """What setenv() did while ours were lent to system() stays, and ours do not."""
+    command = ["/usr/bin/python3", "-c", LENDS, str(directory), str(port),
+               "added" if added else "not"]
+    if preload:
+        command = ["/bin/sh", "-c", f'LD_PRELOAD="$LD_PRELOAD {preload}" exec "$@"', "sh",
+                   *command]
+    instance = moult().run(command=command)
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        answer = connection.recv(200).decode()
+    assert int((directory / "seen").read_text()) > 0
+    after = b"after" if added else None
+    own = preload.encode() if preload else None
+    assert answer == f"{[b'after', None, after, own, None]!r}\n"
+    instance.stop()
+
+
 # ---- nobody else sees anything ----
 
 @pytest.mark.daemons
@@ -339,7 +389,7 @@ def test_a_program_that_a_web_server_starts(moult, plain, port, directory):
     script.write_text("#!/bin/sh\nprintf 'Content-Type: text/plain\\n\\n'\n"
                       "env | grep -v PORT | sort\ntr '\\0' '\\n' < /proc/$$/environ | sort\n"
                       "ls -l /proc/$$/fd\n"  # not to a pipe, whose ends the shell would have
-                      "cut -d' ' -f2 /proc/$$/stat; grep -v -e State -e id: -e ctxt -e Vm -e Rss "
+                      "cut -d' ' -f2 /proc/$$/stat; grep -v -e State -e id: -e ctxt -e Vm -e Rss -e SigQ "
                       "/proc/$$/status\nsed 's/.* //' /proc/$$/maps | sort -u\n")
     script.chmod(0o755)
     directory.chmod(0o755)
