@@ -61,12 +61,25 @@ struct parser {
 	bool is_full;
 };
 
+/* An empty word is one, too; and where there is no room for it, its end is that of the last one. */
+static void begin_word(struct parser *parser)
+{
+	struct words *words = parser->words;
+
+	if (parser->start)
+		return;
+	if (words->used == sizeof words->text) {
+		parser->is_full = true;
+		words->used--;
+	}
+	parser->start = parser->end = words->text + words->used;
+}
+
 static void put(struct parser *parser, char c)
 {
 	struct words *words = parser->words;
 
-	if (!parser->start)
-		parser->start = parser->end = words->text + words->used;
+	begin_word(parser);
 	if (parser->end + 1 >= words->text + sizeof words->text)
 		parser->is_full = true;
 	else
@@ -84,13 +97,6 @@ static void end_word(struct parser *parser)
 	else
 		parser->list[parser->count++] = parser->start;
 	parser->start = NULL;
-}
-
-/* An empty word is one, too. */
-static void begin_word(struct parser *parser)
-{
-	if (!parser->start)
-		parser->start = parser->end = parser->words->text + parser->words->used;
 }
 
 /* What stands in quotes, from the opening one on; false: they are not closed. */

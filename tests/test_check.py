@@ -383,6 +383,15 @@ def test_a_program_of_many_is_one_file(directory):
     assert refusals(check(box, "httpd", "-f")) == ["static"]
 
 
+@pytest.mark.parametrize("before", [["sh", "-c"], ["env", "-S"]], ids=" ".join)
+@pytest.mark.parametrize("word", ["a ", "'' ", "a>b "])
+def test_more_words_than_anybody_writes(before, word):
+    """As long as the kernel lets an argument be: what is behind them cannot be told."""
+    text = "exec " + word * (125000 // len(word))
+    answer = check(*before, text)
+    assert answer["result"] == "yes" and ids(answer, "note") == ["doubt"], answer
+
+
 @pytest.mark.parametrize("wrapper", [["start-stop-daemon", "-S", "-x"], ["flock", "/tmp/lock"]],
                          ids=lambda wrapper: wrapper[0])
 def test_wrappers_that_let_one_run_are_a_warning(wrapper):
