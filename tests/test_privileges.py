@@ -123,6 +123,7 @@ def test_what_is_inherited_is_what_it_is_without_us(moult, port, directory, stdi
         "what was there\nline of g0\nline of g1\nline of g2\nline of g3\n")
 
 
+@pytest.mark.exact  # its children have no sanitiser's runtime in their environments
 @pytest.mark.parametrize("append", [False, True], ids=["truncated", "append"])
 @pytest.mark.parametrize("background", [False, True], ids=["foreground", "background"])
 def test_a_log_is_neither_rewound_nor_truncated(moult, port, directory, append, background):
