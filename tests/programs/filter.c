@@ -137,7 +137,7 @@ static _Atomic uint32_t *answer; /* shared with the children */
 /* What the kernel does with getppid() under it.  A child that may make no call ends by a signal. */
 static uint32_t kernel_answer(const struct sock_fprog *program)
 {
-	int status;
+	int status = 0;
 	atomic_store(answer, SECCOMP_RET_KILL_THREAD);
 	pid_t pid = fork();
 	if (!pid) {
