@@ -95,14 +95,27 @@ static bool is_serving(const struct readiness *readiness)
 
 static void start_probe(struct readiness *readiness);
 
+/*
+ * On a busy machine the daemon may serve before its keeper gets to say that it runs.  Nothing is
+ * gained by being faster: the operator would read that it took over, or nothing but that, before
+ * that it was started, and the status would not know its pid.
+ */
+static bool may_switch(const struct readiness *readiness)
+{
+	enum readiness_kind kind = readiness->generation->settings.ready;
+	if (!readiness->generation->executed)
+		return false;
+	if (kind == READY_NOTIFY || kind == READY_FD)
+		return readiness->said && has_taken_up(readiness);
+	return is_serving(readiness) && (kind == READY_SERVING || readiness->said);
+}
+
 static void look(void *context)
 {
 	struct readiness *readiness = context;
 	enum readiness_kind kind = readiness->generation->settings.ready;
 	bool calls_itself_ready = kind == READY_NOTIFY || kind == READY_FD;
-	if (calls_itself_ready
-	                ? readiness->said && has_taken_up(readiness)
-	                : is_serving(readiness) && (kind == READY_SERVING || readiness->said)) {
+	if (may_switch(readiness)) {
 		is_ready(readiness);
 		return;
 	}

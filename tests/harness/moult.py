@@ -100,6 +100,9 @@ class Moult:
         assert result.returncode == expect, (
             f"upgrade ended with {result.returncode}, not {expect}:\n{result.stderr}\n"
             f"--- log\n{self.log()}")
+        for ready in re.finditer(r"generation (\d+): [^\n]*ready after", result.stderr):
+            assert f"generation {ready[1]}: started" in result.stderr[:ready.start()], (
+                f"ready before it was started:\n{result.stderr}")
         return result
 
     def status(self, check=True):
