@@ -18,9 +18,10 @@ from harness.plain import Plain
 @pytest.fixture(scope="session", autouse=True)
 def built():
     processes.become_subreaper()
-    # A shell starts what it puts into the background with these ignored, and so would be our daemons.
+    # A shell starts what it puts into the background with these ignored, nohup with the last, and so
+    # would be our daemons.
     # By libc: a worker of xdist may run its tests in another than the main thread.
-    for number in (signal.SIGINT, signal.SIGQUIT):
+    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
         if signal.getsignal(number) == signal.SIG_IGN:
             ctypes.CDLL(None).signal(int(number), None)  # SIG_DFL
     build.build_programs()

@@ -57,7 +57,7 @@ DAEMONS = [
     NODE.but("node, cluster, shared", model="workers share the primary's socket",
              command=node_cluster("none")),
     Daemon("Python http.server", ("python3",), "a thread for each connection", http_server,
-           half=HTTP_HALF, answer=HTTP_ANSWER, download="/large", persistent=0, rate=150,
+           half=HTTP_HALF, answer=HTTP_ANSWER, download="/large", persistent=0, rate=80,
            fast=True),
     UWSGI,
     UWSGI.but("uwsgi, UNIX socket", command=uwsgi_unix,
