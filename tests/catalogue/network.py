@@ -89,5 +89,5 @@ DAEMONS = [
     Daemon("nsd, `reuseport`", ("nsd",), "a socket for each server", nsd("yes"), questions=DNS,
            pid_file=pid_file, fast=True),
     Daemon("tftpd-hpa", ("tftpd-hpa",), "a process and a socket for each transfer", tftpd,
-           questions=(tftp.Transfer,), rate=40, failing=no_such_user, fast=True),
+           questions=(tftp.Transfer,), rate=20, failing=no_such_user, fast=True),
 ]

@@ -9,7 +9,7 @@ from harness.questions import Lost, Question
 READ, DATA, ACK, BLOCK = 1, 3, 4, 512
 
 
-def content(tag, size=100_000):
+def content(tag, size=30_000):
     """What the file of that generation has to be; its length is no multiple of a block."""
     head = f"GEN {tag}\n".encode()
     return head + bytes(i * 7 % 251 for i in range(size - len(head)))
