@@ -402,7 +402,8 @@ def test_a_program_that_a_web_server_starts(moult, plain, port, directory):
                       "env | grep -v PORT | sort\ntr '\\0' '\\n' < /proc/$$/environ | sort\n"
                       "ls -l /proc/$$/fd\n"  # not to a pipe, whose ends the shell would have
                       "cut -d' ' -f2 /proc/$$/stat; grep -v -e State -e id: -e ctxt -e Vm -e Rss -e SigQ "
-                      "/proc/$$/status\nsed 's/.* //' /proc/$$/maps | sort -u\n")
+                      "-e SigBlk /proc/$$/status\n"  # while it starts grep it blocks signals
+                      "grep SigBlk /proc/self/status\nsed 's/.* //' /proc/$$/maps | sort -u\n")
     script.chmod(0o755)
     directory.chmod(0o755)
     command = ["/usr/bin/python3", "-m", "http.server", "--cgi", "--bind", "127.0.0.1",
