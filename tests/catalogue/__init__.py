@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """The daemons that moult is tried on: the rows of the README's table, in its order."""
 
-from catalogue import (interpreters, java, languages, mail, network, proxies, python, ruby,
-                       services, stores, web)
+from catalogue import (interpreters, java, languages, mail, messages, network, proxies, python,
+                       ruby, services, stores, web)
 
 ALL = [*web.DAEMONS, *proxies.DAEMONS, *languages.DAEMONS, *python.DAEMONS, *ruby.DAEMONS,
        *java.DAEMONS, *interpreters.DAEMONS, *stores.DAEMONS, *mail.DAEMONS, *network.DAEMONS,
-       *services.DAEMONS]
+       *services.DAEMONS, *messages.DAEMONS]

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: MIT
+"""Questions of messaging: SIP, syslog, Mumble's ping, SOCKS and the mail filters' protocol."""
+
+import socket
+import struct
+
+from harness.packets import Datagram, Radius, Stream, named
+from harness.questions import Lost
+
+
+def options(number, protocol, own):
+    """SIP's way to ask whether somebody is there."""
+    return (f"OPTIONS sip:test@127.0.0.1 SIP/2.0\r\nVia: SIP/2.0/{protocol} {own[0]}:{own[1]};rport;"
+            f"branch=z9hG4bK{number}\r\nFrom: <sip:a@test>;tag=a{number}\r\nTo: <sip:test@127.0.0.1>"
+            f"\r\nCall-ID: {number}@test\r\nCSeq: 1 OPTIONS\r\nMax-Forwards: 5\r\n"
+            "Content-Length: 0\r\n\r\n").encode()
+
+
+class SipUdp(Datagram):
+    def question(self, number):
+        return options(number, "UDP", self.socket.getsockname())
+
+    def tag_of(self, number, answer):
+        return named(answer, f"Call-ID: {number}@".encode() in answer)
+
+
+class SipTcp(Stream):
+    def question(self, number):
+        return options(number, "TCP", self.socket.getsockname())
+
+    def tag_of(self, number, answer):
+        if not answer.endswith(b"\r\n\r\n"):
+            return None
+        return named(answer, f"Call-ID: {number}@".encode() in answer)
+
+
+class SyslogUdp(Datagram):
+    """Nobody answers a message; a program that gets it sends it back to the port that is in it."""
+
+    def ask(self):
+        self.socket.bind(("127.0.0.1", 0))
+        self.send(f"<14>Jan  1 00:00:00 test ask: {self.socket.getsockname()[1]} {self.number}\n")
+
+    def send(self, message):
+        self.socket.sendto(message.encode(), self.address)
+
+    def tag_of(self, number, answer):
+        return named(answer, answer.split()[-1:] == [str(number).encode()])
+
+
+class SyslogTcp(SyslogUdp):
+    def send(self, message):
+        with socket.create_connection(self.address) as connection:
+            connection.sendall(message.encode())
+
+
+class Mumble(Datagram):
+    """The ping that shows a server in a list; how many users there may be tells who answers."""
+
+    def question(self, number):
+        return struct.pack("!IQ", 0, number)
+
+    def tag_of(self, number, answer):
+        if len(answer) != 24 or struct.unpack_from("!Q", answer, 4)[0] != number:
+            raise Lost("wrong")
+        return f"g{struct.unpack_from('!I', answer, 16)[0] - 1000}"
+
+
+class RadiusRejected(Radius):
+    """The reason is in the refusal."""
+
+    def tag_of(self, number, answer):
+        return named(answer, answer[0] == 3 and answer[1] == number & 0xff)
+
+
+class Socks(Stream):
+    """SOCKS 5 to the discard port: the server there (origin()) sees who has asked."""
+
+    def question(self, number):
+        return b"\5\1\0"
+
+    def tag_of(self, number, answer):
+        if answer == b"\5\0":
+            self.socket.send(b"\5\1\0\1" + socket.inet_aton("127.0.0.1") + struct.pack("!H", 9))
+        if answer[:1] != b"\5" or answer[2:4] not in (b"", b"\5", b"\5\0"):
+            raise Lost("wrong")
+        return named(answer, True) if answer.endswith(b"\n") else None
