@@ -2,7 +2,7 @@
 """What carries messages: logs, calls, chats and jobs."""
 
 from catalogue.daemon import Daemon
-from catalogue.services import (aside, at_pid, directory_of, file_of, log, number_of,
+from catalogue.services import (ASIDE, aside, at_pid, directory_of, file_of, log, number_of,
                                 pid_file, without_configuration)
 from harness import messages
 
@@ -59,10 +59,10 @@ def nats(setting, tag):
 
 DAEMONS = [
     Daemon("rsyslog", ("rsyslog",), "threads; a program that it writes to", rsyslog,
-           questions=(messages.SyslogUdp, messages.SyslogTcp), rate=60, run=aside, pid_file=pid_file,
+           questions=(messages.SyslogUdp, messages.SyslogTcp), rate=60, run=aside, notes=ASIDE, pid_file=pid_file,
            place="system-log-daemon", log=log),
     Daemon("kamailio", ("kamailio",), "processes for UDP, and for TCP, which are passed connections",
-           kamailio, questions=(messages.SipUdp, messages.SipTcp), rate=60, run=aside, pid_file=pid_file),
+           kamailio, questions=(messages.SipUdp, messages.SipTcp), rate=60, run=aside, notes=ASIDE, pid_file=pid_file),
     Daemon("mumble-server", ("mumble-server",), "threads, Qt", mumble,
            questions=(messages.Mumble,), rate=60,
            failing=without_configuration),

@@ -308,6 +308,9 @@ def pid_file(setting):
     return str(setting.directory / "pid")
 
 
+ASIDE = "`--aside=PID-FILE`"
+
+
 def aside(setting):
     """A version that fails has written it, or cannot while it is locked."""
     return (f"--aside={pid_file(setting)}",)
@@ -324,11 +327,11 @@ def log(setting):
 DAEMONS = [
     Daemon("xinetd", ("xinetd",), "a program for each connection", xinetd, place="inetd",
            load=lambda setting: LINES, rate=60, half=(b"hel", b"lo\n"), answer=b"GEN @TAG@ hello",
-           failing=without_configuration, run=aside, pid_file=pid_file,
+           failing=without_configuration, run=aside, notes=ASIDE, pid_file=pid_file,
            log=lambda setting: str(setting.directory / "xinetd.log")),
     Daemon("xinetd, wait", ("xinetd", "tftpd-hpa"), "passes its UDP socket to in.tftpd",
            xinetd_wait, place="inetd", questions=(tftp.Transfer,), rate=15,
-           failing=without_configuration, run=aside, pid_file=pid_file),
+           failing=without_configuration, run=aside, notes=ASIDE, pid_file=pid_file),
     Daemon("openbsd-inetd", ("openbsd-inetd",), "a program for each connection", inetd,
            place="inetd",
            load=lambda setting: LINES, rate=60, half=(b"hel", b"lo\n"), answer=b"GEN @TAG@ hello"),
@@ -343,10 +346,10 @@ DAEMONS = [
            sockets=lambda setting: (setting.socket,)),
     Daemon("rsync", ("rsync",), "a process for each connection", rsync,
            load=lambda setting: RSYNC, rate=100, persistent=0, **RSYNC_HALF,
-           run=aside, pid_file=pid_file, log=log),
+           run=aside, notes=ASIDE, pid_file=pid_file, log=log),
     Daemon("rsync, in the background", ("rsync",), "a process for each connection",
            rsync_background, load=lambda setting: RSYNC, rate=100, persistent=0, **RSYNC_HALF,
-           run=aside, pid_file=pid_file, log=log),
+           run=aside, notes=ASIDE, pid_file=pid_file, log=log),
     Daemon("proftpd", ("proftpd-core",), "a process for each connection", proftpd,
            place="ftp-server",
            load=lambda setting: FTP, rate=30, pid_file=pid_file),
@@ -368,7 +371,7 @@ DAEMONS = [
     Daemon("dnsdist", ("dnsdist",), "threads, SO_REUSEPORT", dnsdist,
            questions=(dns.Udp, dns.Udp, dns.Tcp), rate=200),
     Daemon("chrony", ("chrony",), "one process, select", chrony, questions=(packets.Ntp,),
-           run=aside, pid_file=pid_file),
+           run=aside, notes=ASIDE, pid_file=pid_file),
     Daemon("coturn", ("coturn",), "threads with sockets of their own, libevent", turnserver,
            questions=(packets.TurnUdp, packets.TurnTcp), rate=200, pid_file=pid_file),
     Daemon("mosquitto", ("mosquitto",), "one process, epoll", mosquitto,
