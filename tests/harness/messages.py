@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""Questions of messaging: SIP, syslog, Mumble's ping, SOCKS and the mail filters' protocol."""
+"""Questions of messaging: SIP, syslog, and Mumble's ping."""
 
 import socket
 import struct
 
-from harness.packets import Datagram, Radius, Stream, named
+from harness.packets import Datagram, Stream, named
 from harness.questions import Lost
 
 
@@ -64,24 +64,3 @@ class Mumble(Datagram):
         if len(answer) != 24 or struct.unpack_from("!Q", answer, 4)[0] != number:
             raise Lost("wrong")
         return f"g{struct.unpack_from('!I', answer, 16)[0] - 1000}"
-
-
-class RadiusRejected(Radius):
-    """The reason is in the refusal."""
-
-    def tag_of(self, number, answer):
-        return named(answer, answer[0] == 3 and answer[1] == number & 0xff)
-
-
-class Socks(Stream):
-    """SOCKS 5 to the discard port: the server there (origin()) sees who has asked."""
-
-    def question(self, number):
-        return b"\5\1\0"
-
-    def tag_of(self, number, answer):
-        if answer == b"\5\0":
-            self.socket.send(b"\5\1\0\1" + socket.inet_aton("127.0.0.1") + struct.pack("!H", 9))
-        if answer[:1] != b"\5" or answer[2:4] not in (b"", b"\5", b"\5\0"):
-            raise Lost("wrong")
-        return named(answer, True) if answer.endswith(b"\n") else None
