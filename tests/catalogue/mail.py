@@ -75,7 +75,7 @@ DAEMONS = [
            "master that executes its services",
            postfix, load=smtp_load, rate=40,
            half=SMTP_HALF, answer=b"queued as", place=MTA,
-           notes="`queue_directory` and `data_directory` for each generation, or `--no-overlap`",
+           notes="`queue_directory` and `data_directory` for each generation",
            log=lambda setting: str(setting.directory / "postfix.log")),
     Daemon("exim, SMTP", ("exim4-daemon-light",), "a process per connection, set-uid root", exim,
            exim_prepare, load=smtp_load, rate=40, half=SMTP_HALF, answer=b"250 OK id=",
