@@ -221,7 +221,7 @@ enum moult_verb {
 	MOULT_CALLING = 13,
 };
 
-/* A regular file that is longer is no pid file (that of PostgreSQL has eight lines). */
+/* A regular file that is longer is no pid file; the longest one seen has eight lines. */
 enum { MOULT_PID_FILE_MOST = 512 };
 
 struct moult_request {
