@@ -4,211 +4,365 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 
 #include "helper/closing.h"
 #include "helper/crowd.h"
 #include "helper/handover.h"
 #include "helper/log.h"
 #include "helper/poke.h"
+#include "helper/spawn.h"
 #include "helper/superseded.h"
-#include "helper/tree.h"
 
-enum { CLIENTS = 256 };
+/* A broker that is at one message for so long does not get on. */
+static const nanoseconds BROKER_PATIENCE = SECOND;
+/* One that ends at once, again and again, is started again after this pause. */
+static const nanoseconds BROKER_PAUSE = 100 * MILLISECOND;
 
-/* A connection: one request. Those that do not send theirs in time make room for others. */
-struct client {
-	struct watch watch;
-	nanoseconds since;
-};
-static struct client clients[CLIENTS];
-static struct watch server = {.fd = -1};
 static struct instance *the_instance;
+static struct roster *roster;
+static pid_t broker;                     /* 0: none */
+static nanoseconds broker_since;         /* it runs since then */
+static struct watch server = {.fd = -1}; /* watched only to look after the broker */
+static struct watch link_to_broker = {.fd = -1};
+static struct timer vigil, revival;
 
-static void forget(struct client *client)
-{
-	loop_unwatch(&client->watch);
-	fd_close(&client->watch.fd);
-}
-
-static void send_answer(int client, struct answer answer)
-{
-	int fd = answer.fd;
-	struct iovec part = {&answer.reply, sizeof(answer.reply)};
-	_Alignas(struct cmsghdr) char space[CMSG_SPACE(sizeof(int))] = {0};
-	struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
-	if (fd >= 0) {
-		message.msg_control = space;
-		message.msg_controllen = sizeof(space);
-		struct cmsghdr *header = CMSG_FIRSTHDR(&message);
-		header->cmsg_level = SOL_SOCKET;
-		header->cmsg_type = SCM_RIGHTS;
-		header->cmsg_len = CMSG_LEN(sizeof(int));
-		*(int *)(void *)CMSG_DATA(header) = fd;
-	}
-	/* It may have been killed meanwhile. */
-	(void)sendmsg(client, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
-}
-
-/* ---- requests ---- */
+/* ---- answers ---- */
 
 static struct answer say(int error, int listener, int fd)
 {
-	return (struct answer){{.error = error, .listener = listener}, fd};
+	return (struct answer){{.error = error, .listener = listener}, {fd, -1}};
 }
 
 /* The daemon shut it down: its own accepts fail and return, the queue stays for its successor. */
 static struct answer handle_shut(struct generation *generation, int i)
 {
-	if (instance_is_holder(the_instance, generation, i)) {
-		struct listener *listener = instance_listener(the_instance, (uint32_t)i);
-		bool open = gate_get(generation, (uint32_t)i) == MOULT_GATE_OPEN;
-		gate_set(generation, (uint32_t)i, MOULT_GATE_SHUT);
-		generation_tell(generation);
-		unsigned blocked = generation_inflight(generation);
-		for (unsigned n = 0; open && n < blocked && n < 64; n++)
-			poke_send(listener, the_instance->newest);
-		crowd_begin(the_instance); /* looks after the pokes */
-	}
+	struct listener *listener = instance_listener(the_instance, (uint32_t)i);
+	bool open = gate_get(generation, (uint32_t)i) == MOULT_GATE_OPEN;
+	gate_set(generation, (uint32_t)i, MOULT_GATE_SHUT);
+	generation_tell(generation);
+	unsigned blocked = generation_inflight(generation);
+	for (unsigned n = 0; open && n < blocked && n < 64; n++)
+		poke_send(listener, the_instance->newest);
+	crowd_begin(the_instance); /* looks after the pokes */
 	return say(0, i, -1);
 }
 
-/* 0: none of our pid namespace, which nothing descends from. */
-static pid_t peer_of(int client)
+static struct answer handle_hello(struct generation *generation, const struct request *request)
 {
-	struct ucred peer = {.pid = 0};
-	socklen_t length = sizeof(peer);
-	(void)getsockopt(client, SOL_SOCKET, SO_PEERCRED, &peer, &length);
-	return peer.pid;
+	slots_empty(&generation->slots, request->peer.pid);
+	if (!generation->is_joined) {
+		generation->is_joined = true;
+		generation->first_uid = request->peer.uid;
+	}
+	return (struct answer){{.listener = -1}, {generation->board_fd, generation->tally_fd}};
 }
 
-static struct generation *asker(int client, const struct moult_request *request)
+static struct answer handle_slot(struct generation *generation, const struct request *request)
 {
-	pid_t peer = peer_of(client);
-	for (struct generation *g = the_instance->newest; g; g = g->older)
-		if (g->id == request->generation &&
-		        !memcmp(g->token, request->token, MOULT_TOKEN_DIGITS))
-			return tree_has(g->keeper, peer) ? g : NULL;
-	return NULL;
+	int slot = slots_give(&generation->slots, request->peer.pid);
+	return say(slot < 0 ? slot : 0, slot < 0 ? -1 : slot, -1);
 }
 
 /* Options set before its turn; once it accepts, they are the shared socket's. */
 static struct answer template_of(const struct generation *generation, int i)
 {
-	bool waits = instance_is_holder(the_instance, generation, i) &&
-	             gate_get(generation, (uint32_t)i) == MOULT_GATE_WARMING;
+	bool waits = gate_get(generation, (uint32_t)i) == MOULT_GATE_WARMING;
 	return say(0, i, waits ? instance_listener(the_instance, (uint32_t)i)->template : -1);
 }
 
-/* `fds`: what came along, -1 for none; what is still there afterwards is closed. */
-static struct answer handle(int client, const struct moult_request *request, int *fds)
+static struct answer handle_removed(
+        const struct generation *generation, const struct request *request)
 {
-	struct generation *generation = asker(client, request);
+	bool stays = superseded_has_file(the_instance, generation, request);
+	return say(stays ? 0 : -ENOENT, -1, -1);
+}
+
+/* Requests about a listener by a process that has its socket. */
+static struct answer handle_holder(struct generation *generation, const struct request *request)
+{
 	int i = request->listener;
-	if (!generation)
-		return say(-EPERM, -1, -1);
 	switch (request->verb) {
-	case MOULT_HELLO: return say(0, -1, generation->page_fd);
-	case MOULT_BIND: return handover_bind(generation, request, fds);
-	case MOULT_LISTEN: return handover_listen(generation, request, fds);
-	case MOULT_YIELD: return handover_yield(generation, request, fds);
-	case MOULT_MOVED: return handover_moved(request, fds);
-	case MOULT_REPLACE: return handover_replace(generation, request, fds);
-	case MOULT_UNLINKED: return handover_unlinked(generation, request, fds);
-	case MOULT_REMOVED:
-		return say(superseded_has_file(
-		                   the_instance, generation, peer_of(client), request, fds[0])
-		                   ? 0
-		                   : -ENOENT,
-		        -1, -1);
-	case MOULT_CALLING: return handover_calling(generation, request, fds);
+	case MOULT_LISTEN: return handover_listen_again(generation, request);
 	case MOULT_TEMPLATE: return template_of(generation, i);
 	case MOULT_SHUT: return handle_shut(generation, i);
-	case MOULT_CONNECTED: handover_connected(generation, i); break;
-	case MOULT_CLOSED:
-		if (instance_is_holder(the_instance, generation, i))
-			closing_begin(generation, (uint32_t)i);
-		break;
+	case MOULT_CONNECTED: handover_connected(generation, request); break;
+	case MOULT_CLOSED: closing_begin(generation, (uint32_t)i); break;
 	default: return say(-EINVAL, -1, -1);
 	}
 	return say(0, i, -1); /* to nobody, after CLOSED */
 }
 
-static void readable(void *context)
+static bool is_of_holder(const struct generation *generation, const struct request *request)
 {
-	struct client *client = context;
-	struct moult_request request = {0};
+	return instance_is_holder(the_instance, generation, request->listener) &&
+	       request->socket ==
+	               instance_listener(the_instance, (uint32_t)request->listener)->inode;
+}
+
+static struct answer handle(
+        struct generation *generation, struct request *request, struct received *received)
+{
+	switch (request->verb) {
+	case MOULT_HELLO: return handle_hello(generation, request);
+	case MOULT_SLOT: return handle_slot(generation, request);
+	case MOULT_BIND: return handover_bind(generation, request, received);
+	case MOULT_YIELD: return handover_yield(generation, request);
+	case MOULT_CALLING: return handover_calling(generation, request);
+	case MOULT_MOVED: return handover_moved(generation, request);
+	case MOULT_REPLACE: return handover_replace(generation, request);
+	case MOULT_UNLINKED: return handover_unlinked(generation, request);
+	case MOULT_REMOVED: return handle_removed(generation, request);
+	case MOULT_LISTEN:
+		if (request->listener < 0)
+			return handover_listen(generation, request, received);
+		break;
+	case MOULT_CLOSED:
+	case MOULT_SHUT:
+	case MOULT_TEMPLATE:
+	case MOULT_CONNECTED: break;
+	}
+	return is_of_holder(generation, request) ? handle_holder(generation, request)
+	                                         : say(-EBADF, -1, -1);
+}
+
+/* ---- to and from the broker ---- */
+
+static void say_other_contract(struct generation *generation, uint32_t contract)
+{
+	if (generation->told_contract)
+		return;
+	generation->told_contract = true;
+	log_error("a process asked in contract %u, this launcher speaks %u: libmoult.so and moult "
+	          "are of different versions; the process runs as without moult",
+	        contract, MOULT_CONTRACT);
+}
+
+static struct generation *generation_of(const struct request *request)
+{
+	struct generation *generation = the_instance->newest;
+	while (generation && generation->id != request->generation)
+		generation = generation->older;
+	return generation;
+}
+
+static struct answer answer_to(struct request *request, struct received *received)
+{
+	struct generation *generation = generation_of(request);
+	if (!generation)
+		return say(-EPERM, -1, -1);
+	if ((int)request->verb == 0) {
+		say_other_contract(generation, (uint32_t)request->backlog);
+		return say(-EPROTO, -1, -1);
+	}
+	return handle(generation, request, received);
+}
+
+static void send_answer(const struct answer *answer)
+{
+	struct iovec part = {(void *)(uintptr_t)&answer->reply, sizeof(answer->reply)};
+	_Alignas(struct cmsghdr) char space[CMSG_SPACE(MOULT_DESCRIPTORS * sizeof(int))] = {0};
+	struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+	size_t count = (size_t)(answer->fds[0] >= 0) + (answer->fds[1] >= 0);
+	if (count) {
+		message.msg_control = space;
+		message.msg_controllen = CMSG_SPACE(count * sizeof(int));
+		struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+		header->cmsg_level = SOL_SOCKET;
+		header->cmsg_type = SCM_RIGHTS;
+		header->cmsg_len = CMSG_LEN(count * sizeof(int));
+		memcpy(CMSG_DATA(header), answer->fds, count * sizeof(int));
+	}
+	/* The broker waits for nothing else; if it has died the next one is asked again. */
+	(void)sendmsg(link_to_broker.fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+/* The request's descriptors, in the broker's order. */
+static void assign(struct request *request, struct received *received, const int *fds, size_t count)
+{
+	size_t next = 0;
+	bool socket = request->socket_fd >= 0 && request->is_known &&
+	              (request->verb == MOULT_BIND ||
+	                      (request->verb == MOULT_LISTEN && request->listener < 0));
+	*received = (struct received){-1};
+	if (socket && next < count)
+		received->socket = fds[next++];
+	request->socket_fd = received->socket;
+	request->directory_fd = request->directory_fd >= 0 && next < count ? fds[next++] : -1;
+	request->other_fd = request->other_fd >= 0 && next < count ? fds[next++] : -1;
+}
+
+static void start_broker(void);
+
+static void broker_speaks(void *context)
+{
+	(void)context;
+	struct request request;
+	struct received received;
 	struct iovec part = {&request, sizeof(request)};
-	_Alignas(struct cmsghdr) char space[CMSG_SPACE(2 * sizeof(int))] = {0};
+	_Alignas(struct cmsghdr) char space[CMSG_SPACE(3 * sizeof(int))];
 	struct msghdr message = {.msg_iov = &part,
 	        .msg_iovlen = 1,
 	        .msg_control = space,
 	        .msg_controllen = sizeof(space)};
-	int fds[2] = {-1, -1};
-	ssize_t length = recvmsg(client->watch.fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	ssize_t length = recvmsg(link_to_broker.fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 	if (length < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
-	struct cmsghdr *header = length > 0 ? CMSG_FIRSTHDR(&message) : NULL;
-	if (header && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS &&
-	        header->cmsg_len <= CMSG_LEN(sizeof(fds)))
-		memcpy(fds, CMSG_DATA(header), header->cmsg_len - CMSG_LEN(0));
+	if (length != sizeof(request)) { /* it has ended: waitpid() tells */
+		loop_unwatch(&link_to_broker);
+		return;
+	}
+	struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+	size_t count = 0;
+	int fds[3];
+	if (header && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS) {
+		count = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+		memcpy(fds, CMSG_DATA(header), count * sizeof(int));
+	}
+	assign(&request, &received, fds, count);
 	if (message.msg_flags & MSG_CTRUNC)
 		log_error(
 		        "a descriptor sent by the daemon could not be taken: the launcher's limit "
 		        "of open files (ulimit -Hn) is too low");
-	if (length == sizeof(request) && request.contract == MOULT_CONTRACT)
-		send_answer(client->watch.fd, handle(client->watch.fd, &request, fds));
-	else if (length >= (ssize_t)sizeof(request.contract)) {
-		log_error(
-		        "a process asked in contract %u, this launcher speaks %u: libmoult.so and "
-		        "moult are of different versions; the process runs as without moult",
-		        request.contract, MOULT_CONTRACT);
-		send_answer(client->watch.fd, say(-EPROTO, -1, -1));
-	}
-	fd_close(&fds[0]);
-	fd_close(&fds[1]);
-	forget(client);
+	struct answer answer = answer_to(&request, &received);
+	send_answer(&answer);
+	fd_discard(&received.socket);
+	fd_close(&request.directory_fd);
+	fd_close(&request.other_fd);
 }
 
-static void acceptable(void *context)
+/* ---- the broker's life ---- */
+
+static void revive(void *context)
 {
 	(void)context;
-	int fd = accept4(server.fd, NULL, NULL, SOCK_CLOEXEC);
-	if (fd < 0)
-		return;
-	struct client *client = NULL;
-	for (size_t i = 0; i < CLIENTS; i++) {
-		/* The shim has sent when it is connected: who has not for so long is none. */
-		if (clients[i].watch.fd >= 0 &&
-		        now() - clients[i].since > MOULT_REPLY_SECONDS * SECOND)
-			forget(&clients[i]);
-		if (clients[i].watch.fd < 0)
-			client = &clients[i];
-	}
-	if (!client) {
-		close(fd);
-		return;
-	}
-	*client = (struct client){
-	        .watch = {.fd = fd, .ready = readable, .context = client}, .since = now()};
-	if (loop_watch(&client->watch) < 0)
-		forget(client);
+	start_broker();
 }
 
-int channel_start(struct instance *instance)
+/*
+ * Nothing is open in the broker but what it works with: what the launcher has open must be able to
+ * end.  The launcher has a reference to each, so none of these closes is the last one.
+ */
+static _Noreturn void enter_broker(int listening, int link)
+{
+	enum { LISTENING = 3, LINK = 4 };
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	int high = fcntl(listening, F_DUPFD_CLOEXEC, LINK + 1);
+	link = fcntl(link, F_DUPFD_CLOEXEC, LINK + 1);
+	if (null < 0 || high < 0 || link < 0)
+		_exit(1);
+	for (int fd = 0; fd <= STDERR_FILENO; fd++)
+		dup3(null, fd, O_CLOEXEC);
+	dup3(high, LISTENING, O_CLOEXEC);
+	dup3(link, LINK, O_CLOEXEC);
+	close_from(LINK + 1);
+	broker_run(LISTENING, LINK, roster);
+}
+
+static void start_broker(void)
+{
+	int ends[2];
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0) {
+		loop_after(&revival, BROKER_PAUSE);
+		return;
+	}
+	pid_t launcher = getpid();
+	pid_t pid = fork();
+	if (pid == 0) {
+		prctl(PR_SET_NAME, "moult-broker");
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		if (getppid() != launcher)
+			_exit(0);
+		signal(SIGCHLD, SIG_IGN); /* children are let go, and not waited for */
+		enter_broker(server.fd, ends[1]);
+	}
+	close(ends[1]);
+	if (pid < 0) {
+		close(ends[0]);
+		loop_after(&revival, BROKER_PAUSE);
+		return;
+	}
+	broker = pid;
+	broker_since = now();
+	link_to_broker.fd = ends[0];
+	link_to_broker.ready = broker_speaks;
+	if (loop_watch(&link_to_broker) < 0)
+		(void)kill(broker, SIGKILL); /* the next one may have more luck */
+}
+
+bool channel_reaped(pid_t pid)
+{
+	if (!broker || pid != broker)
+		return false;
+	broker = 0;
+	atomic_store(&roster->busy_since, 0);
+	loop_unwatch(&link_to_broker);
+	fd_close(&link_to_broker.fd);
+	if (server.fd < 0)
+		return true;
+	loop_after(&revival, now() - broker_since < BROKER_PAUSE ? BROKER_PAUSE : 0);
+	return true;
+}
+
+static void look_after_broker(void *context)
+{
+	(void)context;
+	nanoseconds since = atomic_load(&roster->busy_since);
+	if (!since)
+		return;
+	if (now() - since > BROKER_PATIENCE && broker) {
+		log_error("the process that talks to the daemon does not get on, and is replaced");
+		(void)kill(broker, SIGKILL);
+	}
+	loop_after(&vigil, BROKER_PATIENCE / 2);
+}
+
+/* Somebody has connected: the broker has something to do, and is looked at a little later. */
+static void connected(void *context)
+{
+	(void)context;
+	if (!vigil.armed)
+		loop_after(&vigil, BROKER_PATIENCE / 2);
+}
+
+/* ---- the roster ---- */
+
+struct roster_entry *channel_enroll(const struct generation *generation)
+{
+	for (size_t i = 0; i < ROSTER_MOST; i++) {
+		struct roster_entry *entry = &roster->entries[i];
+		if (atomic_load(&entry->generation))
+			continue;
+		memcpy(entry->token, generation->token, sizeof(entry->token));
+		atomic_store(&entry->keeper, 0);
+		atomic_store(&entry->generation, generation->id);
+		return entry;
+	}
+	return NULL;
+}
+
+void channel_strike_off(const struct generation *generation)
+{
+	for (size_t i = 0; i < ROSTER_MOST; i++)
+		if (atomic_load(&roster->entries[i].generation) == generation->id)
+			atomic_store(&roster->entries[i].generation, 0);
+}
+
+/* ---- start and end ---- */
+
+static int open_server(struct instance *instance)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	unsigned char random[8];
-	the_instance = instance;
-	handover_init(instance);
-	closing_init(instance);
-	for (size_t i = 0; i < CLIENTS; i++)
-		clients[i].watch.fd = -1;
 	if (getrandom(random, sizeof(random), 0) != sizeof(random))
 		return -errno;
 	int length = snprintf(instance->channel_address, sizeof(instance->channel_address),
@@ -216,21 +370,50 @@ int channel_start(struct instance *instance)
 	        random[2], random[3], random[4], random[5], random[6], random[7]);
 	memcpy(address.sun_path + 1, instance->channel_address, (size_t)length);
 	server.fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (server.fd < 0 ||
-	        bind(server.fd, (struct sockaddr *)&address,
-	                (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)length)) <
-	                0 ||
-	        listen(server.fd, 512) < 0)
+	socklen_t size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)length);
+	if (server.fd < 0 || bind(server.fd, (struct sockaddr *)&address, size) < 0 ||
+	        listen(server.fd, 512) < 0) /* by this process: the shim looks who it was */
 		return -errno;
-	server.ready = acceptable;
-	return loop_watch(&server);
+	return 0;
 }
 
+int channel_start(struct instance *instance)
+{
+	the_instance = instance;
+	handover_init(instance);
+	closing_init(instance);
+	roster = mmap(
+	        NULL, sizeof(*roster), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (roster == MAP_FAILED)
+		return -errno;
+	int result = open_server(instance);
+	if (result < 0)
+		return result;
+	vigil.fire = look_after_broker;
+	revival.fire = revive;
+	server.ready = connected;
+	server.once = true;
+	result = loop_watch(&server);
+	if (result == 0)
+		start_broker();
+	return result;
+}
+
+/*
+ * The socket stays open until the launcher's exit.  Closing it would drop what strangers have queued
+ * there, and the close of a socket among that could wait (helper/broker.c).
+ */
 void channel_stop(void)
 {
-	for (size_t i = 0; i < CLIENTS; i++)
-		if (clients[i].watch.fd >= 0)
-			forget(&clients[i]);
 	loop_unwatch(&server);
-	fd_close(&server.fd);
+	loop_cancel(&vigil);
+	loop_cancel(&revival);
+	server.fd = -1;
+	if (!broker)
+		return;
+	(void)kill(broker, SIGKILL);
+	/* Nothing is left of us when we end, unless the kernel itself keeps the process. */
+	const struct timespec pause = {.tv_nsec = MILLISECOND};
+	for (int i = 0; i < 200 && waitpid(broker, NULL, WNOHANG) == 0; i++)
+		nanosleep(&pause, NULL);
 }

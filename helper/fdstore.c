@@ -106,23 +106,41 @@ static void pending_remove(struct fdstore *store, size_t i)
 	        (--store->pending_count - i) * sizeof(*store->pending));
 }
 
-struct pending *fdstore_expected(struct fdstore *store, int fd)
+struct pending *fdstore_expected(struct fdstore *store, uint64_t socket)
 {
-	uint64_t inode = socket_inode(fd);
 	for (size_t i = 0; i < store->pending_count; i++)
-		if (store->pending[i].inode == inode)
+		if (store->pending[i].inode == socket)
 			return &store->pending[i];
 	return NULL;
 }
 
-struct pending *fdstore_expect(
-        struct fdstore *store, int fd, const struct identity *identity, int directory)
+/* Room for one more of that generation, and the time of the first request for the same address. */
+static nanoseconds make_room(
+        struct fdstore *store, uint32_t generation, const struct identity *identity)
 {
-	struct pending *pending = fdstore_expected(store, fd);
+	size_t count = 0, oldest = 0;
+	nanoseconds since = now();
+	for (size_t i = store->pending_count; i-- > 0;) {
+		const struct pending *pending = &store->pending[i];
+		if (pending->generation != generation)
+			continue;
+		count++;
+		oldest = i;
+		if (identity_equal(&pending->identity, identity) && pending->since < since)
+			since = pending->since;
+	}
+	if (count >= PENDING_OF_ONE)
+		pending_remove(store, oldest);
+	return since;
+}
+
+struct pending *fdstore_expect(struct fdstore *store, uint32_t generation, uint64_t socket,
+        const struct identity *identity, int directory)
+{
+	nanoseconds since = make_room(store, generation, identity);
+	struct pending *pending = fdstore_expected(store, socket);
 	if (pending)
 		pending_remove(store, (size_t)(pending - store->pending));
-	if (store->pending_count == MOULT_LISTENERS)
-		pending_remove(store, 0);
 	void *larger = array_grow(store->pending, store->pending_count, &store->pending_allocated,
 	        sizeof(*store->pending));
 	if (!larger) {
@@ -131,12 +149,20 @@ struct pending *fdstore_expect(
 	}
 	store->pending = larger;
 	pending = &store->pending[store->pending_count++];
-	*pending = (struct pending){.inode = socket_inode(fd),
-	        .since = now(),
+	*pending = (struct pending){.inode = socket,
+	        .generation = generation,
+	        .since = since,
 	        .identity = *identity,
 	        .directory = directory,
 	        .replaces = -1};
 	return pending;
+}
+
+void fdstore_expect_no_more(struct fdstore *store, uint32_t generation)
+{
+	for (size_t i = store->pending_count; i-- > 0;)
+		if (store->pending[i].generation == generation)
+			pending_remove(store, i);
 }
 
 /* ---- paths ---- */
@@ -179,6 +205,27 @@ static bool find_file(const struct listener *listener, char *name, struct stat *
 	       ret_status->st_ino == listener->file_inode;
 }
 
+static void identity_set_place(struct identity *identity, int directory, const char *name)
+{
+	struct sockaddr_storage address = {.ss_family = AF_UNIX};
+	struct sockaddr_un *un = (struct sockaddr_un *)&address;
+	size_t length = strlen(name);
+	if (length >= sizeof(un->sun_path))
+		length = sizeof(un->sun_path) - 1;
+	memcpy(un->sun_path, name, length);
+	(void)identity_set_directory(identity, directory);
+	(void)identity_set_address(identity, &address,
+	        (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length + 1));
+}
+
+bool listener_is_at(const struct listener *listener, int directory, const char *name)
+{
+	struct identity place = {.family = AF_UNIX, .type = SOCK_STREAM};
+	identity_set_place(&place, directory, name);
+	return listener->directory >= 0 && identity_same_place(&listener->identity, &place) &&
+	       listener_has_path(listener);
+}
+
 bool listener_has_path(const struct listener *listener)
 {
 	char name[sizeof(struct sockaddr_un)];
@@ -208,19 +255,6 @@ void listener_restore_mode(const struct listener *listener)
 		        AT_SYMLINK_NOFOLLOW);
 	if (status.st_mode != listener->mode)
 		(void)!fchmodat(listener->directory, name, listener->mode & 07777, 0);
-}
-
-static void identity_set_place(struct identity *identity, int directory, const char *name)
-{
-	struct sockaddr_storage address = {.ss_family = AF_UNIX};
-	struct sockaddr_un *un = (struct sockaddr_un *)&address;
-	size_t length = strlen(name);
-	if (length >= sizeof(un->sun_path))
-		length = sizeof(un->sun_path) - 1;
-	memcpy(un->sun_path, name, length);
-	(void)identity_set_directory(identity, directory);
-	(void)identity_set_address(identity, &address,
-	        (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length + 1));
 }
 
 struct pending *fdstore_pending_at(struct fdstore *store, int directory, const char *name)
@@ -289,7 +323,7 @@ int fdstore_add_consume(struct fdstore *store, int fd)
 {
 	struct listener listener = {
 	        .state = LISTENER_LIVE, .fd = fd, .template = -1, .former = -1, .directory = -1};
-	struct pending *pending = fdstore_expected(store, fd);
+	struct pending *pending = fdstore_expected(store, socket_inode(fd));
 	int result = identity_of_bound(fd, &listener.identity);
 	if (result == 0 && pending && pending->directory >= 0)
 		listener.identity = pending->identity;

@@ -4,7 +4,7 @@
  * is said of both), so that its queue outlives every generation.
  *
  * What is kept of a socket is what the kernel says of it, never what a daemon claims.  A listener's
- * number is its index in the store and in every generation's page; one that has gone is only ever
+ * number is its index in the store and on every generation's board; one that has gone is only ever
  * used again for the same address.
  */
 #pragma once
@@ -39,6 +39,7 @@ struct listener {
 	bool raised;    /* its queue is as long as the system allows, whatever `backlog` says */
 	bool deferred;  /* does not listen before the switch: it would take what another serves */
 	uint32_t born;  /* the generation that announced it */
+	uid_t taken_by; /* the user of the process that took it up last */
 	bool late;      /* when it served already: for a client it had, perhaps */
 	uint64_t inode;
 	struct identity identity;
@@ -59,7 +60,9 @@ struct listener {
 /* A socket that is bound, or will be in a moment, and not in the store yet. */
 struct pending {
 	uint64_t inode;
-	nanoseconds since;
+	uint32_t generation; /* whose socket it is, */
+	uid_t uid;           /* and which user's */
+	nanoseconds since;   /* the first request for that address */
 	struct identity identity;
 	bool ephemeral;
 	bool overlapping; /* bound beside another address of the store by SO_REUSEPORT, */
@@ -98,11 +101,15 @@ int fdstore_find_file(const struct fdstore *store, int directory, const char *na
 
 /*
  * Remembers a socket until it is added; `directory` is consumed.  NULL: out of memory.  The oldest
- * are forgotten when there are too many: they were never to listen.
+ * of a generation are forgotten when it has too many: they were never to listen.
  */
-struct pending *fdstore_expect(
-        struct fdstore *store, int fd, const struct identity *identity, int directory);
-struct pending *fdstore_expected(struct fdstore *store, int fd);
+enum { PENDING_OF_ONE = 512 }; /* of one generation */
+struct pending *fdstore_expect(struct fdstore *store, uint32_t generation, uint64_t socket,
+        const struct identity *identity, int directory);
+struct pending *fdstore_expected(struct fdstore *store, uint64_t socket);
+
+/* That generation has ended, and with it all that it was about to bind. */
+void fdstore_expect_no_more(struct fdstore *store, uint32_t generation);
 
 /* The one that is bound to the file there, by the kernel's word; a path may be used again. NULL */
 struct pending *fdstore_pending_at(struct fdstore *store, int directory, const char *name);
@@ -155,6 +162,9 @@ void listener_close(struct listener *listener);
 
 /* The store's duplicate is closed; the socket itself lives on in the daemon. */
 void listener_forget(struct listener *listener);
+
+/* Is that its place, and does it name this socket? */
+bool listener_is_at(const struct listener *listener, int directory, const char *name);
 
 /* Does its path still name this socket? */
 bool listener_has_path(const struct listener *listener);

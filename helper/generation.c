@@ -15,23 +15,42 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
-static int page_new(struct generation *generation)
+/*
+ * A memfd of a fixed size, mapped by us.  `future`: later mappings may not be written to, so that what
+ * the daemon is given can only be read.
+ */
+static int memory_new(size_t size, bool future, int *ret_fd, void **ret_memory)
 {
-	size_t size = sizeof(struct moult_page);
-	generation->page_fd = memfd_create("moult", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	if (generation->page_fd < 0 || ftruncate(generation->page_fd, (off_t)size) < 0 ||
-	        fcntl(generation->page_fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) <
-	                0)
+	unsigned seals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
+	int fd = memfd_create("moult", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	*ret_fd = fd;
+	if (fd < 0 || ftruncate(fd, (off_t)size) < 0)
 		return -errno;
-	void *page = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, generation->page_fd, 0);
-	if (page == MAP_FAILED)
+	void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (memory == MAP_FAILED)
 		return -errno;
-	generation->page = page;
-	generation->page->contract = MOULT_CONTRACT;
-	generation->page->size = (uint32_t)size;
-	generation->page->generation = generation->id;
-	atomic_store(&generation->page->slots, 1);
-	return 0;
+	*ret_memory = memory;
+	if (future)
+		seals |= F_SEAL_FUTURE_WRITE;
+	return fcntl(fd, F_ADD_SEALS, seals) < 0 ? -errno : 0;
+}
+
+static int shared_new(struct generation *generation)
+{
+	void *memory = NULL;
+	int result = memory_new(sizeof(*generation->board), true, &generation->board_fd, &memory);
+	generation->board = memory;
+	if (result < 0)
+		return result;
+	memory = NULL;
+	result = memory_new(sizeof(*generation->tally), false, &generation->tally_fd, &memory);
+	generation->tally = memory;
+	if (result < 0)
+		return result;
+	generation->board->contract = MOULT_CONTRACT;
+	generation->board->size = (uint32_t)sizeof(*generation->board);
+	generation->board->generation = generation->id;
+	return slots_init(&generation->slots, generation->tally);
 }
 
 struct generation *generation_new(uint32_t id, const struct settings *settings)
@@ -41,13 +60,17 @@ struct generation *generation_new(uint32_t id, const struct settings *settings)
 	if (!generation)
 		return NULL;
 	generation->id = id;
-	generation->page_fd = generation->reports.fd = generation->program = -1;
+	generation->board_fd = generation->tally_fd = generation->reports.fd = -1;
+	generation->program = -1;
 	generation->output_start = -1;
-	if (page_new(generation) < 0 || settings_copy(&generation->settings, settings) < 0 ||
-	        getrandom(random, sizeof(random), 0) != sizeof(random)) {
-		int error = errno;
+	int result = shared_new(generation);
+	if (result == 0)
+		result = settings_copy(&generation->settings, settings);
+	if (result == 0 && getrandom(random, sizeof(random), 0) != sizeof(random))
+		result = -EIO;
+	if (result < 0) {
 		generation_free(generation);
-		errno = error;
+		errno = -result;
 		return NULL;
 	}
 	for (size_t i = 0; i < sizeof(random); i++)
@@ -66,9 +89,13 @@ void generation_free(struct generation *generation)
 	loop_cancel(&generation->aftermath);
 	loop_unwatch(&generation->reports);
 	fd_close(&generation->reports.fd);
-	if (generation->page)
-		munmap(generation->page, sizeof(struct moult_page));
-	fd_close(&generation->page_fd);
+	if (generation->board)
+		munmap(generation->board, sizeof(*generation->board));
+	if (generation->tally)
+		munmap(generation->tally, sizeof(*generation->tally));
+	slots_deinit(&generation->slots);
+	fd_close(&generation->board_fd);
+	fd_close(&generation->tally_fd);
 	fd_close(&generation->program);
 	settings_deinit(&generation->settings);
 	pid_set_deinit(&generation->told);
@@ -78,135 +105,79 @@ void generation_free(struct generation *generation)
 void generation_variable(
         const struct generation *generation, const char *address, char *text, size_t size)
 {
-	snprintf(text, size, MOULT_VARIABLE "=%u:%u:%s:%s", MOULT_CONTRACT, generation->id,
-	        generation->token, address);
+	snprintf(text, size, MOULT_VARIABLE "=%u:%u:%s:%d:%u:%s", MOULT_CONTRACT, generation->id,
+	        generation->token, getpid(), geteuid(), address);
 }
 
 void gate_set(struct generation *generation, uint32_t listener, uint32_t word)
 {
-	_Atomic uint32_t *at = &generation->page->gate[listener].word;
+	_Atomic uint32_t *at = &generation->board->gate[listener].word;
+	generation->words[listener] = word;
 	atomic_store(at, word);
 	syscall(SYS_futex, at, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
 }
 
 void generation_tell(struct generation *generation)
 {
-	atomic_fetch_add(&generation->page->sequence, 1);
+	atomic_fetch_add(&generation->board->sequence, 1);
 }
 
 void generation_take(struct generation *generation, uint32_t listener, enum holding holding,
         uint64_t inode, bool nonblock, uint32_t word)
 {
-	struct moult_gate *gate = &generation->page->gate[listener];
 	generation->held += !generation->holds[listener];
 	generation->holds[listener] = (uint8_t)holding;
-	atomic_store(&gate->nonblock, nonblock);
-	atomic_store(&gate->inode, inode);
+	atomic_store(&generation->tally->view[listener].nonblock, nonblock);
+	atomic_store(&generation->board->gate[listener].inode, inode);
 	gate_set(generation, listener, word);
-	if (atomic_load(&generation->page->listeners) <= listener)
-		atomic_store(&generation->page->listeners, listener + 1);
+	if (atomic_load(&generation->board->listeners) <= listener)
+		atomic_store(&generation->board->listeners, listener + 1);
 	generation->last_bind = now();
 	generation_tell(generation);
 }
 
-/* No process has this pid: a slot on its way back to being free. */
-#define SLOT_TAKEN UINT32_MAX
-
-/* The daemon may have written anything there. */
-static uint32_t slots_used(const struct generation *generation)
+bool generation_waits_on(const struct generation *generation, uint32_t listener)
 {
-	uint32_t used = atomic_load(&generation->page->slots);
-	return used > MOULT_SLOTS ? MOULT_SLOTS : used;
+	return generation->holds[listener] &&
+	       atomic_load(&generation->tally->view[listener].waiting);
 }
 
-/* A zombie accepts nothing any more, but still answers to kill(pid, 0). */
-static bool is_alive(pid_t pid)
+bool generation_is_nonblock(const struct generation *generation, uint32_t listener)
 {
-	char path[32], text[256];
-	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
-	CLEANUP(fd_close) int fd = open(path, O_RDONLY | O_CLOEXEC);
-	ssize_t length = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
-	if (length <= 0)
-		return false;
-	text[length] = '\0';
-	const char *state = strrchr(text, ')');
-	return state && state[1] == ' ' && state[2] != 'Z' && state[2] != 'X';
-}
-
-unsigned generation_inflight(const struct generation *generation)
-{
-	unsigned sum = 0;
-	for (uint32_t i = 0; i < slots_used(generation); i++) {
-		const struct moult_slot *slot = &generation->page->slot[i];
-		uint32_t inflight = atomic_load(&slot->inflight);
-		pid_t pid = (pid_t)atomic_load(&slot->pid);
-		if (inflight && (i == 0 || (pid > 0 && is_alive(pid))))
-			sum += inflight;
-	}
-	return sum;
+	return atomic_load(&generation->tally->view[listener].nonblock);
 }
 
 bool generation_waits(const struct generation *generation)
 {
 	for (uint32_t i = 0; i < MOULT_LISTENERS; i++)
-		if (generation->holds[i] && atomic_load(&generation->page->gate[i].waiting))
+		if (generation_waits_on(generation, i))
 			return true;
 	return false;
 }
 
-uint64_t generation_accepted(struct generation *generation)
+unsigned generation_inflight(const struct generation *generation)
 {
-	uint64_t sum = 0;
-	for (uint32_t i = 0; i < slots_used(generation); i++) {
-		struct moult_slot *slot = &generation->page->slot[i];
-		uint64_t accepted = atomic_load(&slot->accepted);
-		uint32_t pid = atomic_load(&slot->pid);
-		/*
-		 * Ours first, then emptied, then free: a new process may take a dead one's slot
-		 * under its own pid at the same time, and what it counts is its own.
-		 */
-		if (i > 0 && pid &&
-		        (pid > INT32_MAX || (kill((pid_t)pid, 0) < 0 && errno == ESRCH)) &&
-		        atomic_compare_exchange_strong(&slot->pid, &pid, SLOT_TAKEN)) {
-			generation->accepted_before += atomic_exchange(&slot->accepted, 0);
-			atomic_store(&slot->closed, 0);
-			atomic_store(&slot->inflight, 0);
-			atomic_store(&slot->pid, 0);
-			continue;
-		}
-		sum += accepted;
-	}
-	return sum + generation->accepted_before;
+	return slots_inflight(&generation->slots);
+}
+
+uint64_t generation_accepted(const struct generation *generation)
+{
+	return slots_accepted(&generation->slots);
 }
 
 uint64_t generation_datagrams(const struct generation *generation)
 {
-	uint64_t sum = 0;
-	for (uint32_t i = 0; i < slots_used(generation); i++)
-		sum += atomic_load(&generation->page->slot[i].datagrams);
-	return sum;
+	return slots_datagrams(&generation->slots);
 }
 
 uint64_t generation_open_hint(const struct generation *generation)
 {
-	uint64_t sum = 0;
-	for (uint32_t i = 0; i < slots_used(generation); i++) {
-		const struct moult_slot *slot = &generation->page->slot[i];
-		uint64_t accepted = atomic_load(&slot->accepted),
-		         closed = atomic_load(&slot->closed);
-		sum += accepted > closed ? accepted - closed : 0;
-	}
-	return sum;
+	return slots_open_hint(&generation->slots);
 }
 
 bool generation_has_workers(const struct generation *generation)
 {
-	for (uint32_t i = 1; i < slots_used(generation); i++) {
-		pid_t pid = (pid_t)atomic_load(&generation->page->slot[i].pid);
-		if (pid > 0 && pid != generation->main && is_alive(pid))
-			return true;
-	}
-	return false;
+	return slots_has_others(&generation->slots, generation->main);
 }
 
 void status_print(int status, char *text, size_t size)

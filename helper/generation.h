@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* One generation of the daemon: its processes, its page, what it has taken up. */
+/* One generation of the daemon: its processes, what they share with us, what it has taken up. */
 #pragma once
 
 #include <stdbool.h>
@@ -8,6 +8,7 @@
 #include "helper/fdstore.h"
 #include "helper/loop.h"
 #include "helper/options.h"
+#include "helper/slots.h"
 #include "shim/contract.h"
 
 /*
@@ -46,20 +47,29 @@ struct generation {
 	struct watch reports;
 	struct timer aftermath; /* the first process has ended: what does that mean? */
 
-	/* Shared page; we keep our own copy of nothing but what we must not believe. */
-	struct moult_page *page;
-	int page_fd;
+	/* Shared memory.  Whoever writes the board also writes our own copy: gate_set(). */
+	struct moult_board *board;
+	struct moult_tally *tally;
+	int board_fd, tally_fd;
+	uint32_t words[MOULT_LISTENERS]; /* what the gates are at */
+	struct slots slots;
 	char token[MOULT_TOKEN_DIGITS + 1];
 	uint8_t holds[MOULT_LISTENERS]; /* enum holding: has bound, or announced, that listener */
 	uint32_t held;                  /* how many */
-	uint64_t accepted_before;       /* by processes whose slot has been taken back */
 
 	nanoseconds started, ready, last_bind;
 	time_t started_wall;
 	bool is_ready;
 	bool awaits_turn;      /* nobody serves, and it does not either before it is ready */
 	bool told_unsupported; /* that a socket of it cannot be handed over */
-	off_t output_start;    /* where the daemon's stderr began, -1: not a regular file */
+	bool told_right;       /* that a process of it may not have a listener */
+	bool told_contract;    /* that its library is of another version */
+	bool told_quota;       /* that it listens on more than can be handed over */
+	bool is_joined;        /* a process of it has said hello, */
+	uid_t first_uid;       /* and this was the user of the first one */
+	uid_t taken_by[MOULT_LISTENERS]; /* the user of the process that took up each listener */
+	uint32_t added;                  /* listeners that are new to the store */
+	off_t output_start; /* where the daemon's stderr began, -1: not a regular file */
 
 	/* Drain and end. */
 	bool yields; /* to a successor who starts when it has ended, and to whom its queues belong */
@@ -85,27 +95,37 @@ void generation_free(struct generation *generation);
 void generation_variable(
         const struct generation *generation, const char *address, char *text, size_t size);
 
+/* From our own copy: a gate is at what we have set, whatever the shared memory says. */
+static inline uint32_t gate_word(const struct generation *generation, uint32_t listener)
+{
+	return generation->words[listener];
+}
+
 static inline uint32_t gate_get(const struct generation *generation, uint32_t listener)
 {
-	return atomic_load(&generation->page->gate[listener].word) & MOULT_GATE_STATE;
+	return gate_word(generation, listener) & MOULT_GATE_STATE;
 }
 
 /* Writes the word and wakes blocked accepts; a wait notices after generation_tell(). */
 void gate_set(struct generation *generation, uint32_t listener, uint32_t word);
 void generation_tell(struct generation *generation);
 
-/* Puts a listener into its page. */
+/* Puts a listener on its board. */
 void generation_take(struct generation *generation, uint32_t listener, enum holding holding,
         uint64_t inode, bool nonblock, uint32_t word);
 
 /* Accepts between reservation and return, of processes that live. */
 unsigned generation_inflight(const struct generation *generation);
 
+/* What its processes say: does one of them wait for connections there; O_NONBLOCK. */
+bool generation_waits_on(const struct generation *generation, uint32_t listener);
+bool generation_is_nonblock(const struct generation *generation, uint32_t listener);
+
 /* Is some process waiting for connections on a listener it holds? */
 bool generation_waits(const struct generation *generation);
 
-/* Sums of the slots: hints. Takes back the slots of processes that ended. */
-uint64_t generation_accepted(struct generation *generation);
+/* Sums of the slots: hints. */
+uint64_t generation_accepted(const struct generation *generation);
 uint64_t generation_datagrams(const struct generation *generation);
 uint64_t generation_open_hint(const struct generation *generation);
 

@@ -12,6 +12,7 @@
 #include "helper/crowd.h"
 #include "helper/log.h"
 #include "helper/publish.h"
+#include "helper/rights.h"
 #include "helper/socket_options.h"
 #include "helper/switch.h"
 
@@ -25,7 +26,7 @@ void handover_init(struct instance *instance)
 
 static struct answer say(int error, int listener, int fd)
 {
-	return (struct answer){{.error = error, .listener = listener}, fd};
+	return (struct answer){{.error = error, .listener = listener}, {fd, -1}};
 }
 
 static bool is_held(const struct generation *generation, int listener)
@@ -44,7 +45,7 @@ static void switch_late(void *context)
 		switch_to(the_instance, the_instance->current);
 }
 
-static void take(struct generation *generation, uint32_t i, bool nonblock, bool shared)
+static void take(struct generation *generation, uint32_t i, bool nonblock, bool shared, uid_t uid)
 {
 	struct listener *listener = instance_listener(the_instance, i);
 	uint32_t word = switch_first_word(the_instance, generation, i);
@@ -59,6 +60,7 @@ static void take(struct generation *generation, uint32_t i, bool nonblock, bool 
 		listener->owner = generation->id;
 	}
 	publish_addresses(the_instance);
+	generation->taken_by[i] = listener->taken_by = uid;
 	generation_take(generation, i, shared ? HOLDS_SHARED : HOLDS_ALONE, listener->inode,
 	        nonblock, word);
 	if (word & MOULT_GATE_CROWDED)
@@ -69,15 +71,15 @@ static void take(struct generation *generation, uint32_t i, bool nonblock, bool 
 	}
 }
 
-/* The store's socket is to take the place of `fd` (consumed), which becomes its template. */
-static struct answer adopt_consume(struct generation *generation, uint32_t i, int fd)
+/* The store's socket is to take the place of the one received, which becomes its template. */
+static struct answer adopt(struct generation *generation, uint32_t i, const struct request *request,
+        struct received *received)
 {
 	struct listener *listener = instance_listener(the_instance, i);
-	bool nonblock = socket_is_nonblock(fd);
-	bool shared = socket_is_reuseport(fd);
 	listener->adopted |= !generation->holds[i];
-	listener_set_template_consume(listener, fd);
-	take(generation, i, nonblock, shared);
+	listener_set_template_consume(listener, received->socket);
+	received->socket = -1;
+	take(generation, i, request->nonblock, request->reuseport, request->peer.uid);
 	return say(0, (int)i, listener->fd);
 }
 
@@ -87,16 +89,12 @@ static bool may_bind(const struct generation *generation)
 }
 
 /* What the request's bind() was called with. */
-static int requested_identity(
-        const struct moult_request *request, const int *fds, struct identity *ret_identity)
+static int requested_identity(const struct request *request, struct identity *ret_identity)
 {
-	int result = identity_of(fds[0], ret_identity);
-	if (result == 0)
-		result = identity_set_address(
-		        ret_identity, &request->address, request->address_length);
-	if (result == 0 && identity_is_path(ret_identity))
-		result = identity_set_directory(ret_identity, fds[1]);
-	return result;
+	*ret_identity = request->identity;
+	return identity_is_path(ret_identity)
+	               ? identity_set_directory(ret_identity, request->directory_fd)
+	               : 0;
 }
 
 /*
@@ -104,9 +102,8 @@ static int requested_identity(
  * room for another socket at the path, or for one more member of a SO_REUSEPORT group: all of them
  * share one queue, so that nobody's end, and no change of their number, can reset a part of it.
  */
-static bool is_due(struct generation *generation, uint32_t i, int fd)
+static bool is_due(struct generation *generation, uint32_t i, const struct request *request)
 {
-	bool reuseport = socket_is_reuseport(fd);
 	const struct listener *listener = instance_listener(the_instance, i);
 	if (!generation->holds[i])
 		return true;
@@ -115,19 +112,19 @@ static bool is_due(struct generation *generation, uint32_t i, int fd)
 	/* Servers with a UDP socket for each client bind it to this address, and then connect it:
 	 * a look at all descriptors for each would be dear. */
 	if (identity_is_datagram(&listener->identity) && identity_is_inet(&listener->identity) &&
-	        generation->holds[i] == HOLDS_ALONE && socket_is_reuseaddr(fd) &&
+	        generation->holds[i] == HOLDS_ALONE && request->reuseaddr &&
 	        !closing_is_pending(generation, i))
 		return false;
-	return (generation->holds[i] == HOLDS_SHARED && reuseport) ||
+	return (generation->holds[i] == HOLDS_SHARED && request->reuseport) ||
 	       (listener->directory >= 0 && listener->unlinked == generation->id) ||
 	       !instance_holds(the_instance, generation, i);
 }
 
 /* Another process of the group binds its socket just now, and will be the first of it. */
-static bool is_being_bound(int fd, const struct identity *identity)
+static bool is_being_bound(const struct request *request, const struct identity *identity)
 {
 	const struct fdstore *store = &the_instance->store;
-	const struct pending *own = fdstore_expected(&the_instance->store, fd);
+	const struct pending *own = fdstore_expected(&the_instance->store, request->socket);
 	for (size_t i = 0; i < store->pending_count; i++)
 		if (&store->pending[i] != own && now() - store->pending[i].since < SECOND &&
 		        identity_equal(&store->pending[i].identity, identity))
@@ -136,11 +133,12 @@ static bool is_being_bound(int fd, const struct identity *identity)
 }
 
 /*
- * An old generation that binds its address again, as some do after each client: it gets the socket,
- * and may not accept.  Without it it would end, with the connections it still has.  The options it
- * has set are not wanted any more.
+ * An old generation that binds its address again, as some do after each client, gets the socket that
+ * it has had already, and may not accept.  Without the socket it would end, with the connections that
+ * it still has.  Nobody wants the options that it has set.
  */
-static struct answer adopt_again(struct generation *generation, uint32_t i, int fd)
+static struct answer adopt_again(
+        struct generation *generation, uint32_t i, const struct request *request)
 {
 	struct listener *listener = instance_listener(the_instance, i);
 	uint32_t state = gate_get(generation, i);
@@ -148,37 +146,63 @@ static struct answer adopt_again(struct generation *generation, uint32_t i, int 
 		listener->unlinked = 0;
 	closing_cancel(generation, (int)i);
 	if (state != MOULT_GATE_OPEN) /* one that only it has may stay open till the end */
-		generation_take(generation, i, socket_is_reuseport(fd) ? HOLDS_SHARED : HOLDS_ALONE,
-		        listener->inode, socket_is_nonblock(fd), MOULT_GATE_DRAINING);
+		generation_take(generation, i, request->reuseport ? HOLDS_SHARED : HOLDS_ALONE,
+		        listener->inode, request->nonblock, MOULT_GATE_DRAINING);
 	return say(0, (int)i, listener->fd);
 }
 
+static void say_not_handed(struct generation *generation, uint32_t i, const struct request *request)
+{
+	char name[LISTENER_TEXT];
+	const struct listener *listener = instance_listener(the_instance, i);
+	if (generation->told_right)
+		return;
+	generation->told_right = true;
+	listener_print(listener, name, sizeof(name));
+	log_error("generation %u: process %d of user %u may not take %s, which user %u has bound",
+	        generation->id, request->peer.pid, request->peer.uid, name, listener->taken_by);
+}
+
+/* Remembers a socket until it listens, as one of few that a generation may have so. */
+static struct pending *expect(struct generation *generation, const struct request *request,
+        const struct identity *identity, int directory)
+{
+	struct pending *pending = fdstore_expect(
+	        &the_instance->store, generation->id, request->socket, identity, directory);
+	if (pending)
+		pending->uid = request->peer.uid;
+	return pending;
+}
+
 struct answer handover_bind(
-        struct generation *generation, const struct moult_request *request, int *fds)
+        struct generation *generation, struct request *request, struct received *received)
 {
 	struct fdstore *store = &the_instance->store;
 	struct identity wanted;
 	int i = -1;
-	if (requested_identity(request, fds, &wanted) < 0)
+	if (received->socket < 0 || requested_identity(request, &wanted) < 0)
 		return say(0, -1, -1);
-	bool reuseport = socket_is_reuseport(fds[0]);
 	while ((i = fdstore_find(store, &wanted, i)) >= 0)
-		if (is_due(generation, (uint32_t)i, fds[0]))
+		if (is_due(generation, (uint32_t)i, request))
 			break;
-	if (!may_bind(generation))
-		return i >= 0 ? adopt_again(generation, (uint32_t)i, fds[0]) : say(0, -1, -1);
-	if (i >= 0) {
-		int fd = fds[0];
-		fds[0] = -1;
-		return adopt_consume(generation, (uint32_t)i, fd);
+	if (i >= 0 && !right_to_take(generation, &store->listeners[i], (uint32_t)i, request)) {
+		say_not_handed(generation, (uint32_t)i, request);
+		return say(0, -1, -1);
 	}
-	bool group = reuseport && identity_is_datagram(&wanted);
-	if (group && is_being_bound(fds[0], &wanted))
-		return say(-EAGAIN, -1, -1);
+	if (!may_bind(generation))
+		return i >= 0 && generation->holds[i]
+		               ? adopt_again(generation, (uint32_t)i, request)
+		               : say(0, -1, -1);
+	if (i >= 0)
+		return adopt(generation, (uint32_t)i, request, received);
+	bool group = request->reuseport && identity_is_datagram(&wanted);
+	if (group && is_being_bound(request, &wanted))
+		return say(MOULT_ASK_AGAIN, -1, -1);
 	bool ephemeral = identity_is_inet(&wanted) && !identity_port(&wanted);
 	if (ephemeral || group || identity_is_path(&wanted)) {
-		struct pending *pending = fdstore_expect(store, fds[0], &wanted, fds[1]);
-		fds[1] = -1;
+		struct pending *pending =
+		        expect(generation, request, &wanted, request->directory_fd);
+		request->directory_fd = -1;
 		if (pending)
 			pending->ephemeral = ephemeral;
 	}
@@ -189,13 +213,12 @@ struct answer handover_bind(
  * A daemon that connects to its own port, before it binds it, wants to know whether another instance
  * runs, and would not start beside it.
  */
-struct answer handover_calling(
-        struct generation *generation, const struct moult_request *request, int *fds)
+struct answer handover_calling(struct generation *generation, const struct request *request)
 {
 	const struct fdstore *store = &the_instance->store;
-	struct identity wanted;
+	const struct identity wanted = request->identity;
 	bool found = false;
-	if (!may_bind(generation) || requested_identity(request, fds, &wanted) < 0)
+	if (!may_bind(generation))
 		return say(-ENOENT, -1, -1);
 	for (uint32_t i = 0; i < store->count && !found; i++)
 		found = store->listeners[i].state != LISTENER_GONE && !generation->holds[i] &&
@@ -217,30 +240,28 @@ static bool yields(const struct generation *generation, uint32_t i, const struct
  * before the switch: it might take what the current generation is to serve.  A datagram socket takes
  * from its bind() on, so it may only be the less specific of the two.
  */
-struct answer handover_yield(
-        struct generation *generation, const struct moult_request *request, int *fds)
+struct answer handover_yield(struct generation *generation, const struct request *request)
 {
 	struct fdstore *store = &the_instance->store;
-	struct identity wanted;
-	bool any = false, alone = may_bind(generation) &&
-	                          requested_identity(request, fds, &wanted) == 0 &&
-	                          identity_is_inet(&wanted);
+	const struct identity wanted = request->identity;
+	bool any = false, alone = may_bind(generation) && identity_is_inet(&wanted);
 	for (uint32_t i = 0; i < store->count && alone; i++) {
 		const struct listener *listener = &store->listeners[i];
 		bool overlaps = listener->state != LISTENER_GONE &&
 		                identity_overlaps(&listener->identity, &wanted);
+		if (overlaps && !right_to_take(generation, listener, i, request))
+			alone = false;
 		any |= overlaps;
 		alone &= !overlaps ||
 		         (yields(generation, i, &wanted) &&
 		                 (!identity_is_datagram(&wanted) ||
 		                         identity_covers(&wanted, &listener->identity)));
 	}
-	struct pending *pending = alone && any ? fdstore_expect(store, fds[0], &wanted, -1) : NULL;
+	struct pending *pending = alone && any ? expect(generation, request, &wanted, -1) : NULL;
 	if (!pending)
 		return say(-EADDRINUSE, -1, -1);
 	pending->overlapping = true;
-	pending->reuseport = socket_is_reuseport(fds[0]);
-	socket_set_reuseport(fds[0], true);
+	pending->reuseport = request->reuseport;
 	for (uint32_t i = 0; i < store->count; i++)
 		if (yields(generation, i, &wanted))
 			socket_set_reuseport(store->listeners[i].fd, true);
@@ -259,7 +280,7 @@ static void end_of_yielding(
 }
 
 /* The one in the store that a new socket is to be replaced by, or -1. */
-static int find_standing_for(const struct generation *generation, int fd,
+static int find_standing_for(const struct generation *generation, const struct request *request,
         const struct identity *identity, const struct pending *pending)
 {
 	const struct fdstore *store = &the_instance->store;
@@ -267,23 +288,20 @@ static int find_standing_for(const struct generation *generation, int fd,
 		return store->listeners[pending->replaces].state == LISTENER_LIVE
 		               ? pending->replaces
 		               : -1;
-	int i = identity_is_inet(identity) && socket_is_reuseport(fd)
+	int i = identity_is_inet(identity) && request->reuseport
 	                ? fdstore_find_equal(store, identity)
 	                : -1;
 	return i >= 0 && generation->holds[i] != HOLDS_ALONE &&
-	                       store->listeners[i].inode != socket_inode(fd)
+	                       store->listeners[i].inode != request->socket
 	               ? i
 	               : -1;
 }
 
-static void say_unsupported(struct generation *generation, int fd)
+static void say_unsupported(struct generation *generation, int family)
 {
-	int family = 0;
-	socklen_t length = sizeof(family);
 	if (generation->told_unsupported)
 		return;
 	generation->told_unsupported = true;
-	(void)getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &family, &length);
 	log_error("generation %u: listens on a socket of address family %d%s, which moult cannot "
 	          "hand over: the next generation will have to bind it beside this one",
 	        generation->id, family, family == AF_VSOCK ? " (vsock)" : "");
@@ -304,10 +322,9 @@ static int backlog_of(const struct generation *generation, uint32_t i, int wante
  * Processes that have inherited one bound socket may all call listen(), and those that do before one
  * of them has been answered do not know that it is a listener by now.
  */
-static int find_same(const struct generation *generation, int fd)
+static int find_same(const struct generation *generation, uint64_t inode)
 {
 	const struct fdstore *store = &the_instance->store;
-	uint64_t inode = socket_inode(fd);
 	for (uint32_t i = 0; i < store->count; i++)
 		if (store->listeners[i].state != LISTENER_GONE && generation->holds[i] &&
 		        store->listeners[i].inode == inode)
@@ -326,121 +343,136 @@ static struct answer add_again(struct generation *generation, uint32_t i, int fd
 	return say(0, (int)i, -1);
 }
 
+/* A generation has room for a number of listeners that leaves the next one enough. */
+static bool is_over_quota(struct generation *generation)
+{
+	if (generation->added < MOULT_LISTENERS / 2 && fd_is_plenty())
+		return false;
+	if (!generation->told_quota)
+		log_error("generation %u: has more listening sockets than can be kept; those that "
+		          "it opens now are not handed over",
+		        generation->id);
+	generation->told_quota = true;
+	return true;
+}
+
 /* TCP: we make it listen.  UNIX: the daemon has, for SO_PEERCRED names who called listen(). */
-static struct answer add_new(
-        struct generation *generation, const struct moult_request *request, int *fds)
+struct answer handover_listen(
+        struct generation *generation, const struct request *request, struct received *received)
 {
 	struct fdstore *store = &the_instance->store;
-	struct identity identity;
-	int result = identity_of_bound(fds[0], &identity);
-	if (result < 0) {
-		say_unsupported(generation, fds[0]);
-		return say(result, -1, -1);
+	struct identity identity = request->identity;
+	if (!may_bind(generation))
+		return say(-EPERM, -1, -1);
+	if (!request->is_known) {
+		say_unsupported(generation, request->family);
+		return say(-EAFNOSUPPORT, -1, -1);
 	}
-	int i = find_same(generation, fds[0]);
+	if (received->socket < 0)
+		return say(-EPERM, -1, -1);
+	int fd = received->socket;
+	int i = find_same(generation, request->socket);
 	if (i >= 0)
-		return add_again(generation, (uint32_t)i, fds[0], request->backlog);
-	struct pending *pending = fdstore_expected(store, fds[0]);
-	i = find_standing_for(generation, fds[0], &identity, pending);
-	if (i >= 0) {
-		int fd = fds[0];
-		fds[0] = -1;
-		return adopt_consume(generation, (uint32_t)i, fd);
-	}
+		return add_again(generation, (uint32_t)i, fd, request->backlog);
+	struct pending *pending = fdstore_expected(store, request->socket);
+	i = find_standing_for(generation, request, &identity, pending);
+	if (i >= 0 && right_to_take(generation, &store->listeners[i], (uint32_t)i, request))
+		return adopt(generation, (uint32_t)i, request, received);
 	bool deferred = pending && pending->overlapping && !identity_is_datagram(&identity) &&
 	                generation->state == GENERATION_NEXT &&
 	                (the_instance->current || generation->awaits_turn);
 	if (identity_is_inet(&identity) && !identity_is_datagram(&identity) && !deferred &&
-	        listen(fds[0], request->backlog) < 0)
+	        listen(fd, request->backlog) < 0)
 		return say(-errno, -1, -1);
 	/* listen() looks for conflicts as bind() does. */
-	bool shared =
-	        pending && pending->overlapping ? pending->reuseport : socket_is_reuseport(fds[0]);
+	bool shared = pending && pending->overlapping ? pending->reuseport : request->reuseport;
 	if (pending && pending->overlapping && !deferred)
-		end_of_yielding(generation, pending, fds[0]);
-	i = fdstore_add_consume(store, fds[0]);
-	fds[0] = -1;
+		end_of_yielding(generation, pending, fd);
+	if (is_over_quota(generation))
+		return say(0, -1, -1);
+	i = fdstore_add_consume(store, fd);
+	received->socket = -1;
 	if (i < 0) { /* it has been done, but will not be handed over */
 		log_error("generation %u: a listening socket cannot be kept: %s", generation->id,
 		        strerror(-i));
 		return say(0, -1, -1);
 	}
 	struct listener *listener = &store->listeners[i];
+	generation->added++;
 	listener->backlog = request->backlog;
 	listener->born = generation->id;
 	listener->late = generation->state == GENERATION_CURRENT;
 	listener->deferred = deferred;
 	listener->shared = shared;
-	take(generation, (uint32_t)i, socket_is_nonblock(listener->fd), shared);
+	take(generation, (uint32_t)i, request->nonblock, shared, request->peer.uid);
 	return say(0, i, -1);
 }
 
-struct answer handover_listen(
-        struct generation *generation, const struct moult_request *request, int *fds)
+struct answer handover_listen_again(struct generation *generation, const struct request *request)
 {
-	int i = request->listener;
-	if (i < 0 && (!may_bind(generation) || fds[0] < 0))
-		return say(-EPERM, -1, -1);
-	if (i < 0) {
-		return add_new(generation, request, fds);
-	}
-	if (!is_held(generation, i))
-		return say(-EBADF, -1, -1);
+	uint32_t i = (uint32_t)request->listener;
 	if (!may_bind(generation)) { /* the queue is its successor's */
-		if (gate_get(generation, (uint32_t)i) == MOULT_GATE_SHUT)
-			gate_set(generation, (uint32_t)i, MOULT_GATE_DRAINING);
+		if (gate_get(generation, i) == MOULT_GATE_SHUT)
+			gate_set(generation, i, MOULT_GATE_DRAINING);
 		return say(0, -1, -1);
 	}
-	struct listener *listener = instance_listener(the_instance, (uint32_t)i);
-	listener->backlog = backlog_of(generation, (uint32_t)i, request->backlog);
-	if (gate_get(generation, (uint32_t)i) == MOULT_GATE_SHUT)
-		take(generation, (uint32_t)i, atomic_load(&generation->page->gate[i].nonblock) != 0,
-		        generation->holds[i] == HOLDS_SHARED);
+	struct listener *listener = instance_listener(the_instance, i);
+	listener->backlog = backlog_of(generation, i, request->backlog);
+	if (gate_get(generation, i) == MOULT_GATE_SHUT)
+		take(generation, i, generation_is_nonblock(generation, i),
+		        generation->holds[i] == HOLDS_SHARED, request->peer.uid);
 	return (struct answer){
-	        {.listener = listener->deferred ? -1 : i,
+	        {.listener = listener->deferred ? -1 : (int)i,
 	                .backlog = listener->raised ? LISTENER_MOST : listener->backlog},
-	        -1};
+	        {-1, -1}};
 }
 
 /* ---- paths ---- */
 
-/* Only a place that names what the listener has been since: the daemon's word alone is not enough. */
-struct answer handover_moved(const struct moult_request *request, int *fds)
+/*
+ * Only a place that names what the listener has been since: the daemon's word alone is not enough.
+ * Where no socket came along it is one that does not listen yet, of the same user.
+ */
+struct answer handover_moved(struct generation *generation, struct request *request)
 {
-	struct identity place = {.family = AF_UNIX, .type = SOCK_STREAM};
 	struct fdstore *store = &the_instance->store;
-	int i = request->listener;
-	char name[sizeof(struct sockaddr_un)];
-	if (fds[0] < 0 ||
-	        identity_set_address(&place, &request->address, request->address_length) < 0)
-		return say(-EINVAL, -1, -1);
-	identity_text(&place, name);
-	struct pending *pending = i < 0 ? fdstore_pending_at(store, fds[0], name) : NULL;
+	int i = request->listener, directory = request->directory_fd;
+	if (!may_bind(generation) || (i >= 0 && !is_held(generation, i)))
+		return say(-EPERM, -1, -1);
+	if (i >= 0 && instance_listener(the_instance, (uint32_t)i)->inode != request->socket)
+		return say(-EBADF, -1, -1);
+	struct pending *pending =
+	        i < 0 ? fdstore_pending_at(store, directory, request->name) : NULL;
+	if (pending && (pending->generation != generation->id ||
+	                       (request->peer.uid && pending->uid != request->peer.uid)))
+		return say(-EPERM, -1, -1);
 	if (pending)
-		pending_set_place(pending, fds[0], name);
-	else if (i >= 0 && fdstore_find_file(store, fds[0], name) == i)
-		listener_set_place(instance_listener(the_instance, (uint32_t)i), fds[0], name);
+		pending_set_place(pending, directory, request->name);
+	else if (i >= 0 && fdstore_find_file(store, directory, request->name) == i)
+		listener_set_place(
+		        instance_listener(the_instance, (uint32_t)i), directory, request->name);
 	else
 		return say(-ENOENT, -1, -1);
-	fds[0] = -1;
+	request->directory_fd = -1;
 	return say(0, i, -1);
 }
 
-/* Of several links to the live socket only the one that it is known by. */
-struct answer handover_unlinked(
-        struct generation *generation, const struct moult_request *request, const int *fds)
+/*
+ * Of several links to the live socket only the one that it is known by.  An older generation that ends
+ * is told the same as the others, and the path stays: it is its successor's.
+ */
+struct answer handover_unlinked(struct generation *generation, const struct request *request)
 {
-	struct identity place = {.family = AF_UNIX, .type = SOCK_STREAM};
 	int i = request->listener;
-	if (i < 0 || (uint32_t)i >= the_instance->store.count)
+	if ((uint32_t)i >= the_instance->store.count)
 		return say(-EBADF, -1, -1);
 	struct listener *listener = instance_listener(the_instance, (uint32_t)i);
-	if (fds[0] >= 0 &&
-	        (identity_set_address(&place, &request->address, request->address_length) < 0 ||
-	                identity_set_directory(&place, fds[0]) < 0 ||
-	                !identity_same_place(&listener->identity, &place)))
+	if (!listener_is_at(listener, request->directory_fd, request->name))
 		return say(-ENOENT, -1, -1);
-	listener->unlinked = generation->id;
+	if (!right_to_remove(request))
+		return say(-EPERM, -1, -1);
+	if (may_bind(generation) || listener->owner == generation->id)
+		listener->unlinked = generation->id;
 	return say(0, i, -1);
 }
 
@@ -448,46 +480,52 @@ struct answer handover_unlinked(
  * A socket made beside the live one and renamed over its path: the live one takes its place in the
  * daemon instead, and keeps its path.
  */
-struct answer handover_replace(
-        struct generation *generation, const struct moult_request *request, int *fds)
+struct answer handover_replace(struct generation *generation, struct request *request)
 {
 	struct fdstore *store = &the_instance->store;
-	struct identity place = {.family = AF_UNIX, .type = SOCK_STREAM};
-	char name[sizeof(struct sockaddr_un)];
 	int to = request->listener;
-	if (fds[0] < 0 || !may_bind(generation) || to < 0 || (uint32_t)to >= store->count ||
+	if (!may_bind(generation) || (uint32_t)to >= store->count ||
 	        store->listeners[to].state != LISTENER_LIVE ||
-	        identity_set_address(&place, &request->address, request->address_length) < 0 ||
-	        identity_set_directory(&place, fds[0]) < 0)
+	        !listener_is_at(&store->listeners[to], request->other_fd, request->other) ||
+	        !right_to_take(generation, &store->listeners[to], (uint32_t)to, request))
 		return say(-EINVAL, -1, -1);
-	int from = fdstore_find_file(store, fds[0], identity_text(&place, name));
+	int from = fdstore_find_file(store, request->directory_fd, request->name);
 	if (from == to)
 		return say(-EINVAL, -1, -1);
+	struct listener *kept = &store->listeners[to];
 	if (is_held(generation, from)) {
 		struct listener *listener = &store->listeners[from];
-		bool nonblock = atomic_load(&generation->page->gate[from].nonblock);
-		struct listener *kept = &store->listeners[to];
+		bool nonblock = generation_is_nonblock(generation, (uint32_t)from);
+		if (listener->identity.type != kept->identity.type ||
+		        !right_to_take(generation, listener, (uint32_t)from, request))
+			return say(-EPERM, -1, -1);
 		kept->adopted |= !generation->holds[to];
 		listener_set_template_consume(kept, fcntl(listener->fd, F_DUPFD_CLOEXEC, 3));
 		if (instance_drop(the_instance, generation, (uint32_t)from))
 			listener_close(listener);
-		take(generation, (uint32_t)to, nonblock, false);
-		return (struct answer){{.listener = to, .backlog = from}, kept->fd};
+		take(generation, (uint32_t)to, nonblock, false, request->peer.uid);
+		return (struct answer){{.listener = to, .backlog = from}, {kept->fd, -1}};
 	}
-	struct pending *pending = fdstore_pending_at(store, fds[0], name);
-	if (!pending)
+	struct pending *pending = fdstore_pending_at(store, request->directory_fd, request->name);
+	if (!pending || pending->generation != generation->id ||
+	        pending->identity.type != kept->identity.type)
 		return say(-ENOENT, -1, -1);
 	pending->replaces = to;
-	return (struct answer){{.listener = to, .backlog = -1}, -1};
+	return (struct answer){{.listener = to, .backlog = -1}, {-1, -1}};
 }
 
 /* ---- ends ---- */
 
 /* A datagram socket with a peer gets that peer's datagrams only: no service, and not shared. */
-void handover_connected(struct generation *generation, int i)
+void handover_connected(struct generation *generation, const struct request *request)
 {
-	if (is_held(generation, i) && instance_drop(the_instance, generation, (uint32_t)i)) {
-		listener_forget(instance_listener(the_instance, (uint32_t)i));
+	uint32_t i = (uint32_t)request->listener;
+	struct listener *listener = instance_listener(the_instance, i);
+	if (!request->has_peer || !identity_is_datagram(&listener->identity) ||
+	        !may_bind(generation))
+		return;
+	if (instance_drop(the_instance, generation, i)) {
+		listener_forget(listener);
 		publish_addresses(the_instance);
 	}
 }

@@ -19,7 +19,8 @@ int loop_init(void)
 
 int loop_watch(struct watch *watch)
 {
-	struct epoll_event event = {.events = EPOLLIN, .data.ptr = watch};
+	struct epoll_event event = {
+	        .events = EPOLLIN | (watch->once ? EPOLLET : 0u), .data.ptr = watch};
 	return epoll_ctl(epoll, EPOLL_CTL_ADD, watch->fd, &event) < 0 ? -errno : 0;
 }
 

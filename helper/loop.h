@@ -9,6 +9,7 @@
 /* Embedded in whoever waits; must outlive its registration. `fd` stays the owner's. */
 struct watch {
 	int fd;
+	bool once; /* told once for each arrival, though nothing is read */
 	void (*ready)(void *context);
 	void *context;
 };

@@ -27,12 +27,12 @@ static uint32_t used; /* pokes in use are among [0, used) */
 
 static void publish(struct generation *generation, uint32_t i)
 {
-	struct moult_poke *slot = &generation->page->poke[i];
+	struct moult_poke *slot = &generation->board->poke[i];
 	bool out = i < used && pokes[i].fd >= 0;
 	for (int j = 0; j < 4 && out; j++)
 		atomic_store(&slot->address[j], pokes[i].address[j]);
 	atomic_store(&slot->port, out ? pokes[i].port : 0);
-	atomic_store(&generation->page->pokes, used);
+	atomic_store(&generation->board->pokes, used);
 }
 
 void poke_publish(struct generation *generation)

@@ -34,8 +34,8 @@ void publish_addresses(struct instance *instance)
 		paths += !identity_is_inet(&instance->store.listeners[i].identity);
 	for (struct generation *g = instance->newest; g; g = g->older) {
 		for (uint32_t i = 0; i < count; i++)
-			publish(&g->page->gate[i], &instance->store.listeners[i]);
-		atomic_store(&g->page->paths, paths);
-		atomic_store(&g->page->listeners, count);
+			publish(&g->board->gate[i], &instance->store.listeners[i]);
+		atomic_store(&g->board->paths, paths);
+		atomic_store(&g->board->listeners, count);
 	}
 }

@@ -98,6 +98,11 @@ static void close_from_to(int first, int last)
 		close_range_slowly(first, last);
 }
 
+void close_from(int first)
+{
+	close_from_to(first, INT_MAX);
+}
+
 /* Everything above stdio but one: the keeper must hold nothing that others wait for the end of. */
 static void close_all_but(int keep)
 {
@@ -119,6 +124,7 @@ static _Noreturn void keep(const struct spawn *spawn, int reports)
 	sigprocmask(SIG_SETMASK, &all, NULL);
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
 	prctl(PR_SET_NAME, "moult-keeper");
+	atomic_store(spawn->keeper, (int32_t)getpid());
 
 	int failure[2];
 	if (pipe2(failure, O_CLOEXEC) < 0) {

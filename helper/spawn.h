@@ -10,7 +10,9 @@
  */
 #pragma once
 
+#include <stdatomic.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include "helper/util.h"
@@ -28,6 +30,7 @@ struct report {
 };
 
 struct spawn {
+	_Atomic int32_t *keeper; /* shared memory: the keeper writes its pid before all else */
 	char **command;
 	int program; /* the file to be executed; -1: what command[0] names. The caller's. */
 	char **environment;
@@ -41,6 +44,9 @@ struct spawn {
 void spawn_remember_process_state(void);
 /* In a forked child: the signal mask and umask as they were. */
 void spawn_restore_process_state(void);
+
+/* Closes every descriptor from that number on. */
+void close_from(int first);
 
 /*
  * Forks.  *ret_reports: struct report, one per read, CLOEXEC, non-blocking, the caller's to close.

@@ -16,7 +16,7 @@ void superseded_publish(struct instance *instance, bool starting)
 {
 	uint32_t older = starting ? MOULT_SUCCEEDED : MOULT_SUPERSEDED;
 	for (struct generation *g = instance->newest; g; g = g->older)
-		atomic_store(&g->page->superseded, g == instance->newest ? MOULT_NEWEST : older);
+		atomic_store(&g->board->superseded, g == instance->newest ? MOULT_NEWEST : older);
 }
 
 /* The number that a text begins with, and that ends there; 0: none that could be a pid. */
@@ -52,15 +52,9 @@ static pid_t read_pid(int at)
 }
 
 /* A descriptor that can do nothing but say what is there; 0, no pid, if nothing is. */
-static pid_t read_pid_at(int directory, const struct moult_request *request)
+static pid_t read_pid_at(int directory, const char *name)
 {
-	const struct sockaddr_un *un = (const struct sockaddr_un *)&request->address;
-	size_t length = strnlen(un->sun_path, sizeof(un->sun_path));
-	if (un->sun_family != AF_UNIX || length == 0 || length == sizeof(un->sun_path) ||
-	        memchr(un->sun_path, '/', length))
-		return 0;
-	CLEANUP(fd_close)
-	int at = openat(directory, un->sun_path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	CLEANUP(fd_close) int at = openat(directory, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
 	return at < 0 ? 0 : read_pid(at);
 }
 
@@ -82,11 +76,12 @@ static bool lives(pid_t pid)
 }
 
 bool superseded_has_file(const struct instance *instance, const struct generation *generation,
-        pid_t asker, const struct moult_request *request, int fd)
+        const struct request *request)
 {
-	if (fd < 0 || generation == instance->newest || !counts_as_we_do(asker))
+	int fd = request->directory_fd;
+	if (generation == instance->newest || !counts_as_we_do(request->peer.pid))
 		return false;
-	pid_t pid = request->address_length ? read_pid_at(fd, request) : read_pid(fd);
+	pid_t pid = request->name[0] ? read_pid_at(fd, request->name) : read_pid(fd);
 	if (pid <= 0)
 		return false;
 	if (pid == getpid()) /* the launcher's own */

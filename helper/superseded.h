@@ -9,6 +9,7 @@
 #pragma once
 
 #include "helper/instance.h"
+#include "helper/request.h"
 
 /*
  * Tells each generation whether there is a newer one.  To be called when one has come or gone, and
@@ -17,10 +18,9 @@
 void superseded_publish(struct instance *instance, bool starting);
 
 /*
- * A process of `generation` is about to remove or to empty what `request` names in the directory
- * `fd`, or, if it names nothing, the file `fd` (-1: none came along): is that the pid file of a newer
- * one?  It begins with the number of a living process of that.  Nothing that the process says or
+ * A process of `generation` is about to remove or to empty what `request` names in its directory, or,
+ * if it names nothing, the file that came along: is that the pid file of a newer one?  It begins with the number of a living process of that.  Nothing that the process says or
  * wrote is believed, nothing but a small regular file is opened.
  */
 bool superseded_has_file(const struct instance *instance, const struct generation *generation,
-        pid_t asker, const struct moult_request *request, int fd);
+        const struct request *request);

@@ -318,6 +318,8 @@ static void remove_generation(struct generation *generation)
 	*at = generation->older;
 	superseded_publish(&instance, upgrade_is_running());
 	closing_cancel(generation, -1);
+	fdstore_expect_no_more(&instance.store, generation->id);
+	channel_strike_off(generation);
 	generation_free(generation);
 }
 
@@ -367,7 +369,9 @@ static void reap(void)
 		while (g && g->keeper != pid)
 			g = g->older;
 		if (!g) {
-			(void)upgrade_reaped(pid, status); /* else an orphan of a killed keeper */
+			/* Neither: an orphan of a killed keeper. */
+			if (!channel_reaped(pid))
+				(void)upgrade_reaped(pid, status);
 			continue;
 		}
 		g->keeper = 0; /* the pid may be anybody's from now on */

@@ -6,10 +6,10 @@
  * is who may call accept() on it or, for datagrams, read from it: what is said of accept() here is
  * true of recvmsg() as well.  Three words decide, all read and written seq_cst:
  *
- *   gate.word       per generation and listener; written only here and in helper/channel.c (by the
- *                   launcher), read by the shim of that generation before every accept
+ *   gate.word       per generation and listener; written by the launcher (gate_set()), read by the
+ *                   shim of that generation before every accept
  *   slot.inflight   per process; written by the shim around "read the gate, accept", read here
- *   page.sequence   per generation; written after any change of words, read by the shim before and
+ *   board.sequence  per generation; written after any change of words, read by the shim before and
  *                   after every wait
  *
  * Order here:  (1) word := DRAINING in the one generation that has it open, sequence + 1
@@ -147,19 +147,18 @@ nanoseconds switch_to(struct instance *instance, struct generation *to)
 		struct listener *listener = instance_listener(instance, i);
 		if (!is_moved(to, i) || listener->state == LISTENER_GONE)
 			continue;
-		struct moult_gate *gate = &to->page->gate[i];
-		bool nonblock = atomic_load(&gate->nonblock);
+		bool nonblock = generation_is_nonblock(to, i);
 		listener_prepare(listener, nonblock); /* (3) */
 		listener->owner = to->id;
 		gate_set(to, i, MOULT_GATE_OPEN | (crowded ? MOULT_GATE_CROWDED : 0)); /* (4) */
 		/* fcntl() in the daemon writes its view, then the flag if the gate is open: one of
 		 * us two comes second and sees the other's write. */
-		while (nonblock != !!atomic_load(&gate->nonblock)) {
+		while (nonblock != generation_is_nonblock(to, i)) {
 			nonblock = !nonblock;
 			socket_set_nonblock(listener->fd, nonblock);
 		}
 	}
-	atomic_store(&to->page->serving, 1);
+	atomic_store(&to->board->serving, 1);
 	generation_tell(to);
 	if (crowded)
 		crowd_begin(instance);

@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 
 #include "helper/aside.h"
+#include "helper/channel.h"
 #include "helper/drain.h"
 #include "helper/hints.h"
 #include "helper/log.h"
@@ -421,7 +422,13 @@ static int start(struct generation *generation)
 	bool replaced;
 	generation->program =
 	        succession_program(&state.succession, generation->settings.command[0], &replaced);
-	struct spawn spawn = {.command = generation->settings.command,
+	struct roster_entry *entry = channel_enroll(generation);
+	if (!entry) {
+		free(environment);
+		return -ENOSPC;
+	}
+	struct spawn spawn = {.keeper = &entry->keeper,
+	        .command = generation->settings.command,
 	        .program = replaced ? generation->program : -1,
 	        .environment = environment,
 	        .ready_fd =
@@ -479,6 +486,7 @@ static int begin(const struct settings *settings)
 		state.generation = NULL;
 		superseded_publish(instance, false);
 		readiness_deinit(&state.readiness);
+		channel_strike_off(generation);
 		generation_free(generation);
 		return result;
 	}

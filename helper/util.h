@@ -4,6 +4,7 @@
 
 #include <stdint.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -37,6 +38,19 @@ static inline void fd_close(int *fd)
 	if (*fd >= 0)
 		close(*fd);
 	*fd = -1;
+}
+
+#define fd_discard fd_close
+
+/* Are enough descriptors left for the launcher itself? A new one has the lowest free number. */
+static inline int fd_is_plenty(void)
+{
+	struct rlimit limit;
+	int fd = dup(STDERR_FILENO);
+	if (fd < 0)
+		return 0;
+	close(fd);
+	return getrlimit(RLIMIT_NOFILE, &limit) < 0 || (rlim_t)fd + 128 < limit.rlim_cur;
 }
 
 static inline void string_free(char **string)

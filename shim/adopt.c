@@ -53,11 +53,11 @@ static uint16_t port_of(const struct sockaddr *address)
 /* A port that is, or has been, served by connections or by datagrams. */
 static bool is_known_port(enum moult_socket_kind what, uint16_t port)
 {
-	struct moult_page *page = member_page;
-	uint32_t count = atomic_load(&page->listeners);
+	const struct moult_board *board = member_board;
+	uint32_t count = atomic_load(&board->listeners);
 	uint32_t kind = (uint32_t)what | (uint32_t)port << MOULT_PORT_SHIFT;
 	for (uint32_t i = 0; i < count && i < MOULT_LISTENERS; i++)
-		if (atomic_load(&page->gate[i].kind) == kind)
+		if (atomic_load(&board->gate[i].kind) == kind)
 			return true;
 	return false;
 }
@@ -68,7 +68,7 @@ static bool is_known_port(enum moult_socket_kind what, uint16_t port)
  */
 static bool is_service(int family, const struct sockaddr *address, socklen_t length)
 {
-	bool serving = atomic_load(&member_page->serving);
+	bool serving = atomic_load(&member_board->serving);
 	if (is_inet(family))
 		return port_of(address) &&
 		       (!serving || is_known_port(MOULT_DATAGRAM, port_of(address)));
@@ -107,7 +107,7 @@ static bool has_client(void)
  */
 static bool is_of_session(const struct sockaddr *address, socklen_t length)
 {
-	if (!atomic_load(&member_page->serving))
+	if (!atomic_load(&member_board->serving))
 		return false;
 	if (!connection_is_session())
 		return is_inet(address->sa_family) && !port_of(address) && connection_is_acceptor();
@@ -206,8 +206,10 @@ static int bind_beside(int fd, const struct sockaddr *address, socklen_t length,
 	struct moult_reply reply;
 	int before = option(fd, SO_REUSEPORT);
 	request_set_address(&request, address, length);
+	const int on = 1;
 	if (member_ask(&request, fd, -1, &reply, NULL) < 0)
 		return -1; /* errno is bind()'s */
+	raw(SYS_setsockopt, fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on));
 	int result = real.bind(fd, address, length);
 	if (result == 0)
 		errno = saved;
@@ -253,7 +255,9 @@ int adopt_bind(int fd, const struct sockaddr *address, socklen_t length)
 			return real.bind(fd, address, length); /* the kernel says what is wrong */
 	} else
 		request_set_address(&request, address, length);
-	while ((error = member_ask(&request, fd, directory, &reply, &stored)) == -EAGAIN)
+	int64_t deadline = member_clock() + MOULT_REPLY_SECONDS * INT64_C(1000);
+	while ((error = member_ask(&request, fd, directory, &reply, &stored)) == MOULT_ASK_AGAIN &&
+	        member_clock() < deadline)
 		nap();
 	if (directory >= 0)
 		raw(SYS_close, directory);
@@ -276,7 +280,7 @@ static int listen_again(int listener, int fd, int backlog)
 	struct moult_request request = {
 	        .verb = MOULT_LISTEN, .listener = listener, .backlog = backlog};
 	struct moult_reply reply;
-	if (member_ask(&request, -1, -1, &reply, NULL) < 0)
+	if (member_ask(&request, fd, -1, &reply, NULL) < 0)
 		return real.listen(fd, backlog);
 	listener_own(listener);
 	if (reply.listener < 0) /* not before the switch */
@@ -315,11 +319,11 @@ int adopt_listen(int fd, int backlog)
 /* Of the instance, and not bound by this generation. */
 static bool is_strange_port(uint16_t port)
 {
-	struct moult_page *page = member_page;
-	uint32_t count = atomic_load(&page->listeners);
+	const struct moult_board *board = member_board;
+	uint32_t count = atomic_load(&board->listeners);
 	uint32_t kind = MOULT_STREAM | (uint32_t)port << MOULT_PORT_SHIFT;
 	for (uint32_t i = 0; i < count && i < MOULT_LISTENERS; i++)
-		if (atomic_load(&page->gate[i].kind) == kind &&
+		if (atomic_load(&board->gate[i].kind) == kind &&
 		        gate_state((int)i) == MOULT_GATE_NONE)
 			return true;
 	return false;
@@ -338,7 +342,7 @@ static bool hides_port(int fd, const struct sockaddr *address, socklen_t length)
 
 bool adopt_hides(int fd, const struct sockaddr *address, socklen_t length)
 {
-	if (!address || length <= sizeof(address->sa_family) || atomic_load(&member_page->serving))
+	if (!address || length <= sizeof(address->sa_family) || atomic_load(&member_board->serving))
 		return false;
 	if (is_inet(address->sa_family))
 		return hides_port(fd, address, length);
@@ -346,24 +350,25 @@ bool adopt_hides(int fd, const struct sockaddr *address, socklen_t length)
 	return listener >= 0 && gate_state(listener) == MOULT_GATE_NONE;
 }
 
-void adopt_connected(int listener)
+void adopt_connected(int listener, int fd)
 {
 	struct moult_request request = {.verb = MOULT_CONNECTED, .listener = listener};
 	struct moult_reply reply;
-	(void)member_ask(&request, -1, -1, &reply, NULL); /* without a launcher: nobody shares it */
+	/* Without a launcher nobody shares it. */
+	(void)member_ask(&request, fd, -1, &reply, NULL);
 }
 
 /* ---- options ---- */
 
 /* The template's descriptor, for the caller to close; -1: the options are the socket's own. */
-static int template_of(int listener)
+static int template_of(int listener, int fd)
 {
 	struct moult_request request = {.verb = MOULT_TEMPLATE, .listener = listener};
 	struct moult_reply reply;
 	int template = -1;
 	if (gate_state(listener) != MOULT_GATE_WARMING)
 		return -1;
-	(void)member_ask(&request, -1, -1, &reply, &template);
+	(void)member_ask(&request, fd, -1, &reply, &template);
 	return template;
 }
 
@@ -404,7 +409,7 @@ int adopt_set_option(int listener, int fd, int level, int name, const void *valu
 {
 	if (is_join(level, name) || is_leave(level, name))
 		return set_membership(listener, fd, level, name, value, length);
-	int template = template_of(listener);
+	int template = template_of(listener, fd);
 	if (template <0)
 		return real.setsockopt(fd, level, name, value, length);
 	int result = real.setsockopt(template, level, name, value, length);
@@ -421,7 +426,7 @@ static bool is_state(int level, int name)
 
 int adopt_get_option(int listener, int fd, int level, int name, void *value, socklen_t *length)
 {
-	int template = is_state(level, name) ? -1 : template_of(listener);
+	int template = is_state(level, name) ? -1 : template_of(listener, fd);
 	int result = real.getsockopt(template >= 0 ? template : fd, level, name, value, length);
 	if (template >= 0)
 		raw(SYS_close, template);
@@ -442,15 +447,11 @@ bool adopt_unlinked(int listener, int at, const char *path)
 {
 	struct moult_request request = {.verb = MOULT_UNLINKED, .listener = listener};
 	struct moult_reply reply;
-	int directory = -1;
-	if (place_has_links(at, path)) {
-		directory = place_open(at, path, &request);
-		if (directory < 0)
-			return false;
-	}
+	int directory = place_open(at, path, &request);
+	if (directory < 0)
+		return false;
 	int error = member_ask(&request, directory, -1, &reply, NULL);
-	if (directory >= 0)
-		raw(SYS_close, directory);
+	raw(SYS_close, directory);
 	return error == 0;
 }
 
@@ -470,7 +471,14 @@ bool adopt_keeps_open_file(int fd)
 {
 	struct moult_request request = {.verb = MOULT_REMOVED, .listener = -1};
 	struct moult_reply reply;
-	return member_ask(&request, fd, -1, &reply, NULL) == 0;
+	char path[PLACE_NUMBER_ROOM];
+	/* The launcher takes no descriptor the closing of which could hold it up: O_PATH. */
+	long file = raw(SYS_openat, AT_FDCWD, place_of_number(fd, path), O_PATH | O_CLOEXEC);
+	if (file < 0)
+		return false;
+	int error = member_ask(&request, (int)file, -1, &reply, NULL);
+	raw(SYS_close, file);
+	return error == 0;
 }
 
 /* Every descriptor of this process that was the one becomes the other. */
@@ -485,16 +493,20 @@ static void replace_all(int from, int to, int stored)
 	raw(SYS_close, stored);
 }
 
-bool adopt_replaces(int listener, int from_at, const char *from)
+bool adopt_replaces(int listener, int from_at, const char *from, int to_at, const char *to)
 {
 	struct moult_request request = {.verb = MOULT_REPLACE, .listener = listener};
 	struct moult_reply reply = {.listener = -1};
 	int stored = -1;
 	int directory = place_open(from_at, from, &request);
-	if (directory < 0)
-		return false;
-	int error = member_ask(&request, directory, -1, &reply, &stored);
-	raw(SYS_close, directory);
+	int over = place_open_as(to_at, to, request.other, sizeof(request.other));
+	int error = -EINVAL;
+	if (directory >= 0 && over >= 0)
+		error = member_ask(&request, directory, over, &reply, &stored);
+	if (directory >= 0)
+		raw(SYS_close, directory);
+	if (over >= 0)
+		raw(SYS_close, over);
 	if (error < 0)
 		return false;
 	if (stored >= 0)
@@ -512,6 +524,7 @@ void adopt_moved(int listener, int to_at, const char *to)
 	int directory = place_open(to_at, to, &request);
 	if (directory < 0)
 		return;
-	(void)member_ask(&request, directory, -1, &reply, NULL);
+	(void)member_ask(
+	        &request, directory, listener < 0 ? -1 : fd_of_listener(listener), &reply, NULL);
 	raw(SYS_close, directory);
 }

@@ -21,7 +21,7 @@ int adopt_listen(int fd, int backlog);
 bool adopt_hides(int fd, const struct sockaddr *address, socklen_t length);
 
 /* connect() has succeeded on a datagram listener: it is no service any more. */
-void adopt_connected(int listener);
+void adopt_connected(int listener, int fd);
 
 /* Options of a listener whose turn has not come go to its template, in the launcher. */
 int adopt_set_option(
@@ -40,15 +40,14 @@ bool adopt_unlinked(int listener, int at, const char *path);
  */
 bool adopt_keeps_file(int at, const char *path);
 
-/* The same of an open file.  The launcher is sent the descriptor: that it closes its own releases no
- * lock of ours. */
+/* The same of an open file. */
 bool adopt_keeps_open_file(int fd);
 
 /*
- * `from` is to be renamed over the live path of `listener`, or (-1) may be a live socket itself.
+ * `from` is to be renamed over `to`, the live path of `listener`, or (-1) may be a live socket itself.
  * True: there is nothing left to do; the path keeps the socket it has, and the daemon has that now.
  */
-bool adopt_replaces(int listener, int from_at, const char *from);
+bool adopt_replaces(int listener, int from_at, const char *from, int to_at, const char *to);
 
 /* It has been renamed; -1: one that does not listen yet, if this process has bound such. */
 void adopt_moved(int listener, int to_at, const char *to);

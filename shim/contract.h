@@ -2,11 +2,17 @@
 /*
  * The contract between the shim (inside the daemon) and the launcher.
  *
- * It has three parts: one environment variable that tells a process which generation it belongs to,
- * one page of shared memory per generation, and four messages on a socket.  The launcher trusts
- * nothing it reads from the page or the messages: it keeps its own truth, writes the page from it,
- * and looks at every descriptor it is sent.  The daemon in turn needs nothing of it after start: if
- * the launcher is gone the gates stay as they are, and that is a daemon that serves.
+ * It has four parts: one environment variable that tells a process which generation it belongs to,
+ * two pieces of shared memory per generation, and requests on a socket.
+ *
+ *   board   The launcher writes it, the daemon's processes map it read-only: the memfd is sealed
+ *           against later writable mappings (F_SEAL_FUTURE_WRITE, Linux 5.1).
+ *   tally   The daemon's processes write it.  The launcher takes nothing in it for granted: each
+ *           number is checked where it is read, and can at most hurt the generation that wrote it.
+ *
+ * The launcher keeps a private copy of every word that it writes, and reads no decision back from
+ * shared memory.  A daemon needs nothing of this after its start.  When the launcher dies, the
+ * generation's keeper, which shares the board, sees to it that somebody accepts (helper/keeper.h).
  */
 #pragma once
 
@@ -16,22 +22,24 @@
 #include <sys/socket.h>
 
 /* Any change of what follows is a new version; the launcher refuses to serve another one. */
-#define MOULT_CONTRACT 3u
+#define MOULT_CONTRACT 4u
 
 /*
- * MOULT=CONTRACT:GENERATION:TOKEN:ADDRESS
+ * MOULT=CONTRACT:GENERATION:TOKEN:PID:UID:ADDRESS
  *
- * TOKEN is 32 hexadecimal digits; ADDRESS the name, without the leading NUL, of an abstract UNIX
- * socket: those are reached after chroot() and from any uid (12 of 98 surveyed daemons bind with an
- * already dropped one).  The shim takes the variable out of the environment when it has read it.
+ * TOKEN is 32 hexadecimal digits.  ADDRESS is the name, without the leading NUL, of an abstract UNIX
+ * socket: it is reached after chroot() and from any uid (12 of 98 surveyed daemons bind with an
+ * already dropped one).  PID and UID are the launcher's.  When the launcher has died, any user may
+ * bind ADDRESS; the shim asks nobody but the process with that pid and uid (SO_PEERCRED of a
+ * connection is who called listen()).  The shim takes the variable out of the environment when it
+ * has read it.
  */
 #define MOULT_VARIABLE     "MOULT"
 #define MOULT_TOKEN_DIGITS 32
 
 enum {
-	MOULT_LISTENERS =
-	        4096,       /* per instance, over its whole life; an index is never used twice */
-	MOULT_SLOTS = 4096, /* processes of one generation with a slot of their own */
+	MOULT_LISTENERS = 4096, /* per instance at one time */
+	MOULT_SLOTS = 65536,    /* processes of one generation that accept; slot 0 is nobody's */
 	MOULT_POKES = 256,
 };
 
@@ -70,6 +78,7 @@ enum moult_gate_state {
  */
 #define MOULT_GATE_ENDING 0x200u
 
+/* On the board. */
 struct moult_gate {
 	/*
 	 * Written by the launcher, read by the shim, both seq_cst: paired with moult_slot.inflight
@@ -77,6 +86,20 @@ struct moult_gate {
 	 * waits here while the gate is closed.
 	 */
 	alignas(64) _Atomic uint32_t word;
+	_Atomic uint32_t kind; /* enum moult_socket_kind and the port above it (UNIX: 0) */
+	/* Inode of the listening socket: how a process recognises a descriptor it did not bind. */
+	_Atomic uint64_t inode;
+	/*
+	 * UNIX sockets, on the boards of all generations: the file that the path names while the
+	 * socket is live (0, 0: none).  For an abstract name the device is MOULT_ABSTRACT and the
+	 * inode moult_name_hash().
+	 */
+	_Atomic uint64_t path_device;
+	_Atomic uint64_t path_inode;
+};
+
+/* In the tally: what the generation's processes say of one listener. */
+struct moult_view {
 	/*
 	 * O_NONBLOCK as this generation believes the listener has it.  The real flag belongs to the
 	 * file description all generations share, and follows the generation whose gate is OPEN.
@@ -84,16 +107,6 @@ struct moult_gate {
 	_Atomic uint32_t nonblock;
 	/* Set by the shim when a process waits for connections here: the readiness of "serving". */
 	_Atomic uint32_t waiting;
-	_Atomic uint32_t kind; /* enum moult_socket_kind and the port above it (UNIX: 0) */
-	/* Inode of the listening socket: how a process recognises a descriptor it did not bind. */
-	_Atomic uint64_t inode;
-	/*
-	 * UNIX sockets, in the pages of all generations: the file that the path names while the
-	 * socket is live (0, 0: none).  For an abstract name the device is MOULT_ABSTRACT and the
-	 * inode moult_name_hash().
-	 */
-	_Atomic uint64_t path_device;
-	_Atomic uint64_t path_inode;
 };
 
 enum moult_socket_kind {
@@ -114,10 +127,13 @@ static inline uint64_t moult_hash(uint64_t hash, const void *bytes, uint64_t len
 }
 #define MOULT_HASH_START 0xcbf29ce484222325u
 
-/* One per process that accepts.  Written by the shim, read (and not believed) by the launcher. */
+/*
+ * In the tally: one per process that accepts, handed out by the launcher (MOULT_SLOT), which knows
+ * from the kernel whose it is.  So a slot never outlives its process unnoticed, in whatever pid
+ * namespace that is.
+ */
 struct moult_slot {
-	alignas(64) _Atomic uint32_t pid; /* 0: free */
-	_Atomic uint32_t inflight; /* threads between "may I accept?" and accept()'s return */
+	alignas(64) _Atomic uint32_t inflight; /* threads between "may I accept?" and the return */
 	_Atomic uint64_t accepted;
 	_Atomic uint64_t closed;    /* accepted - closed is a hint; the verdict: helper/audit.h */
 	_Atomic uint64_t datagrams; /* read from datagram sockets */
@@ -143,18 +159,17 @@ enum moult_succession {
 };
 
 /*
- * One memfd per generation, sealed against a change of size, mapped by every process of it.
+ * Each is one memfd per generation, sealed against a change of size, mapped by every process of it.
  * "sequence" is raised by the launcher after any change of a gate word: a wait compares one number.
  */
-struct moult_page {
+struct moult_board {
 	uint32_t contract;
-	uint32_t size; /* sizeof(struct moult_page) */
+	uint32_t size; /* sizeof(struct moult_board) */
 	uint32_t generation;
 	_Atomic uint32_t sequence;
 	_Atomic uint32_t listeners; /* gates in use are [0, listeners) */
-	_Atomic uint32_t slots; /* slots ever in use are [0, slots); slot 0 takes the overflow */
-	_Atomic uint32_t pokes; /* pokes in use are among [0, pokes) */
-	_Atomic uint32_t paths; /* UNIX sockets there have been: 0, and no path is ours */
+	_Atomic uint32_t pokes;     /* pokes in use are among [0, pokes) */
+	_Atomic uint32_t paths;     /* UNIX sockets there have been: 0, and no path is ours */
 	/*
 	 * Set when the generation has been switched to: datagram sockets that it binds from now on to
 	 * an address the store does not know are for its own questions, not a service.
@@ -164,54 +179,80 @@ struct moult_page {
 	_Atomic uint32_t superseded;
 	struct moult_poke poke[MOULT_POKES];
 	struct moult_gate gate[MOULT_LISTENERS];
+};
+
+struct moult_tally {
+	struct moult_view view[MOULT_LISTENERS];
 	struct moult_slot slot[MOULT_SLOTS];
 };
 
 /*
- * Messages: one connection per request, one datagram each way (SOCK_SEQPACKET).  Descriptors travel
- * as SCM_RIGHTS.  The launcher answers within MOULT_REPLY_SECONDS or the shim does what libc does.
+ * Requests: one connection per request, one datagram each way (SOCK_SEQPACKET).  Descriptors travel
+ * as SCM_RIGHTS, in the order in which the table names them.  The launcher answers within
+ * MOULT_REPLY_SECONDS or the shim does what libc does.
  *
- * A "place" is where a UNIX socket's path is: a descriptor of the directory, resolved by the daemon
- * (which may have a root and a working directory of its own), and the last component in the
- * address.
+ * A "place" is where a UNIX socket's path is: a descriptor of the directory (O_PATH), resolved by
+ * the daemon (which may have a root and a working directory of its own), and the last component in
+ * `address`.
+ *
+ * Who may ask.  Every request comes from a process that descends from the generation's keeper (by
+ * SO_PEERCRED) and knows the generation's token.  Beyond that:
+ *
+ *   HELLO, SLOT           nothing more
+ *   BIND, LISTEN (new),   the generation is the next or the current one.  An older one may only
+ *   YIELD, REPLACE,       bind again what it holds already.
+ *   UNLINKED, MOVED
+ *   BIND, LISTEN (new),   a stored listener is handed to a process that could make one itself: root;
+ *   REPLACE               the user that bound the listener; another user only where this generation
+ *                         does not hold the listener yet, and only if that user could bind the
+ *                         address (a port that needs no privilege, a directory that he may write)
+ *   LISTEN (known),       the socket of that listener comes along: nobody speaks of a socket that he
+ *   TEMPLATE, SHUT,       does not have
+ *   CLOSED, CONNECTED,
+ *   MOVED
+ *   UNLINKED, REPLACE     the place names the listener's file, and the process may remove it there
+ *   REMOVED               the process may read the file
+ *
+ * An older generation changes nothing but its own gates.
  */
 #define MOULT_REPLY_SECONDS 5
 
 enum moult_verb {
-	MOULT_HELLO = 1, /* -> the page's memfd */
+	MOULT_HELLO = 1, /* -> the memfds of board and tally; a slot of this process is emptied */
 	/*
 	 * The fresh socket [, place], address -> listener and its fd: to be taken in its stead; or -1:
-	 * to be bound.  -EAGAIN: another process is binding that address just now, ask again.
+	 * to be bound.  MOULT_ASK_AGAIN: another process is binding that address just now.
 	 */
 	MOULT_BIND = 2,
 	/*
-	 * listener known: backlog -> the backlog to listen with.
+	 * listener known: its socket, backlog -> the backlog to listen with.
 	 * Else the socket: TCP not yet listening, the launcher makes it listen; UNIX listening, a
 	 * datagram socket bound -> listener, and its fd when that is another socket, to be taken.
 	 */
 	MOULT_LISTEN = 3,
-	MOULT_CLOSED = 4, /* listener: the process that bound it has closed it; no answer */
-	MOULT_SHUT = 5,   /* listener: shutdown() was called -> when its accepts have returned */
-	MOULT_TEMPLATE =
-	        6, /* listener: -> the socket that holds the options set since bind(), or -1 */
-	MOULT_YIELD = 7, /* the fresh socket, address: bind() said EADDRINUSE -> 0: try again */
+	MOULT_CLOSED = 4,   /* the socket, listener: who bound it closes it; no answer */
+	MOULT_SHUT = 5,     /* the socket, listener: shutdown() -> when its accepts have returned */
+	MOULT_TEMPLATE = 6, /* the socket, listener: -> the socket with the options since bind() */
+	MOULT_YIELD = 7,    /* the fresh socket, address: bind() said EADDRINUSE -> 0: try again */
 	/*
-	 * listener [, place]: its path is gone, as the daemon believes.  -ENOENT: the place is another
+	 * listener, place: its path is gone, as the daemon believes.  -ENOENT: the place is another
 	 * link to it, and goes.
 	 */
 	MOULT_UNLINKED = 8,
-	/* listener (-1: one that does not listen yet), place: its path has been renamed to that */
+	/* place, the socket, listener: its path has been renamed to that.  Without the two: one that
+	   does not listen yet */
 	MOULT_MOVED = 9,
 	/*
-	 * listener, place: the socket there was to be renamed over that listener's path -> listener's
-	 * fd and, as backlog, the listener that it stands for (-1: one that does not listen yet).
+	 * Place, the directory of `other`, listener: the socket at the place was to be renamed over
+	 * `other`, that listener's path -> listener's fd and, as backlog, the listener that the socket
+	 * stands for (-1: one that does not listen yet).
 	 */
 	MOULT_REPLACE = 10,
-	MOULT_CONNECTED =
-	        11, /* listener: a datagram socket that has a peer now: no service any more */
+	/* The socket, listener: a datagram socket that has a peer now: no service any more */
+	MOULT_CONNECTED = 11,
 	/*
-	 * place, or a file: a superseded generation removes or empties a small one -> 0: it is the pid file of a
-	 * newer one, and stays; -ENOENT: it is not.
+	 * Place, or a file (O_PATH): a superseded generation removes or empties a small one -> 0: it is
+	 * the pid file of a newer one, and stays; -ENOENT: it is not.
 	 */
 	MOULT_REMOVED = 12,
 	/*
@@ -219,10 +260,16 @@ enum moult_verb {
 	 * listener of the generation before, which this one does not have (yet).
 	 */
 	MOULT_CALLING = 13,
+	MOULT_SLOT = 14, /* -> as listener: the slot of this process; -ENOSPC: there is none */
 };
+
+/* Ask again in a moment.  No errno: a socket's own time-out says EAGAIN. */
+#define MOULT_ASK_AGAIN (-4096)
 
 /* A regular file that is longer is no pid file; the longest one seen has eight lines. */
 enum { MOULT_PID_FILE_MOST = 512 };
+
+enum { MOULT_DESCRIPTORS = 2, MOULT_NAME_ROOM = 108 };
 
 struct moult_request {
 	uint32_t contract;
@@ -233,6 +280,7 @@ struct moult_request {
 	uint32_t address_length;
 	char token[MOULT_TOKEN_DIGITS];
 	struct sockaddr_storage address;
+	char other[MOULT_NAME_ROOM]; /* REPLACE: a last component, ended by NUL */
 };
 
 struct moult_reply {

@@ -65,6 +65,11 @@ static void count(int flags)
 		atomic_fetch_add_explicit(&member_slot()->datagrams, 1, memory_order_relaxed);
 }
 
+static bool is_nonblock(int listener)
+{
+	return atomic_load_explicit(&gate_view(listener)->nonblock, memory_order_relaxed);
+}
+
 /* 0: our turn may have come; else the errno to fail with. */
 static int wait_for_turn(int listener, int fd, uint32_t word, bool nonblock)
 {
@@ -76,11 +81,10 @@ static int wait_for_turn(int listener, int fd, uint32_t word, bool nonblock)
 
 ssize_t datagram_receive(int listener, int fd, struct msghdr *message, int flags)
 {
-	struct moult_gate *gate = gate_of(listener);
+	const struct moult_gate *gate = gate_of(listener);
 	gate_mark_waiting(listener);
 	for (;;) {
-		bool nonblock = (flags & MSG_DONTWAIT) ||
-		                atomic_load_explicit(&gate->nonblock, memory_order_relaxed);
+		bool nonblock = (flags & MSG_DONTWAIT) || is_nonblock(listener);
 		gate_enter();
 		uint32_t word = atomic_load(&gate->word);
 		/* Errors of what we have sent are ours at any time. */
@@ -220,9 +224,8 @@ static int without_pokes(struct mmsghdr *messages, int count)
 int datagram_receive_many(int listener, int fd, struct mmsghdr *messages, unsigned count, int flags,
         const struct timespec *timeout)
 {
-	struct moult_gate *gate = gate_of(listener);
-	bool nonblock = (flags & MSG_DONTWAIT) ||
-	                atomic_load_explicit(&gate->nonblock, memory_order_relaxed);
+	const struct moult_gate *gate = gate_of(listener);
+	bool nonblock = (flags & MSG_DONTWAIT) || is_nonblock(listener);
 	if (!nonblock || (flags & MSG_PEEK) || !all_have_names(listener, messages, count))
 		return receive_each(listener, fd, messages, count, flags, timeout);
 	gate_mark_waiting(listener);
@@ -234,7 +237,7 @@ int datagram_receive_many(int listener, int fd, struct mmsghdr *messages, unsign
 	int saved = errno;
 	int result = real.recvmmsg(fd, messages, count, flags, (struct timespec *)(void *)timeout);
 	gate_leave();
-	if (result > 0 && atomic_load(&member_page->pokes)) {
+	if (result > 0 && atomic_load(&member_board->pokes)) {
 		errno = saved;
 		result = without_pokes(messages, result);
 		if (!result)

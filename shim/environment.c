@@ -118,7 +118,7 @@ const char *environment_take(void)
 
 static bool may_follow(void)
 {
-	return member_page && library[0] && !sandbox_denies_joining();
+	return member_board && library[0] && !sandbox_denies_joining();
 }
 
 bool environment_follows(void)

@@ -34,3 +34,11 @@ unsigned fd_count(int listener)
 {
 	return atomic_load(&listener_fds[listener]);
 }
+
+int fd_of_listener(int listener)
+{
+	for (int fd = 0, end = atomic_load(&fd_table_end); fd < end; fd++)
+		if (fd_listener(fd) == listener)
+			return fd;
+	return -1;
+}

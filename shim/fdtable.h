@@ -40,5 +40,8 @@ static inline int fd_listener(int fd)
 
 void fd_set_kind(int fd, unsigned kind);
 
+/* A descriptor of this process that is that listener, or -1. */
+int fd_of_listener(int listener);
+
 /* How many descriptors of this process are that listener. */
 unsigned fd_count(int listener);

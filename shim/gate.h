@@ -15,9 +15,15 @@
 
 #include "shim/member.h"
 
-static inline struct moult_gate *gate_of(int listener)
+static inline const struct moult_gate *gate_of(int listener)
 {
-	return &member_page->gate[listener];
+	return &member_board->gate[listener];
+}
+
+/* What this generation says of the listener. */
+static inline struct moult_view *gate_view(int listener)
+{
+	return &member_tally->view[listener];
 }
 
 static inline uint32_t gate_state(int listener)
@@ -39,7 +45,7 @@ static inline bool gate_is_datagram(int listener)
 }
 
 /*
- * Raised when this process has one listener more or less: together with the page's sequence it
+ * Raised when this process has one listener more or less: together with the board's sequence it
  * tells a wait whether anything has changed since the last one.
  */
 extern _Atomic uint32_t gate_edition;
@@ -52,9 +58,9 @@ static inline void gate_resettle(void)
 /* Somebody waits for connections here: what "serving" readiness looks for. */
 static inline void gate_mark_waiting(int listener)
 {
-	struct moult_gate *gate = gate_of(listener);
-	if (!atomic_load_explicit(&gate->waiting, memory_order_relaxed))
-		atomic_store_explicit(&gate->waiting, 1, memory_order_release);
+	struct moult_view *view = gate_view(listener);
+	if (!atomic_load_explicit(&view->waiting, memory_order_relaxed))
+		atomic_store_explicit(&view->waiting, 1, memory_order_release);
 }
 
 /*

@@ -24,16 +24,16 @@ static bool is_kept_by_exec(int fd)
 
 static bool is_listener_of_ours(int fd)
 {
-	struct moult_page *page = member_page;
+	const struct moult_board *board = member_board;
 	int listening = 0;
 	socklen_t length = sizeof(listening);
 	struct stat status;
 	if (raw(SYS_getsockopt, fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &length) < 0 ||
 	        !listening || raw(SYS_fstat, fd, &status) < 0)
 		return false;
-	uint32_t count = atomic_load(&page->listeners);
+	uint32_t count = atomic_load(&board->listeners);
 	for (uint32_t i = 0; i < count && i < MOULT_LISTENERS; i++)
-		if (atomic_load(&page->gate[i].inode) == status.st_ino &&
+		if (atomic_load(&board->gate[i].inode) == status.st_ino &&
 		        gate_state((int)i) != MOULT_GATE_NONE)
 			return true;
 	return false;

@@ -155,7 +155,7 @@ INTERPOSE(int, posix_spawn_file_actions_init, posix_spawn_file_actions_t *action
 {
 	if (!real.posix_spawn_file_actions_init)
 		real_resolve();
-	if (member_page)
+	if (member_board)
 		heritage_forget(actions);
 	return real.posix_spawn_file_actions_init(actions);
 }
@@ -164,7 +164,7 @@ INTERPOSE(int, posix_spawn_file_actions_destroy, posix_spawn_file_actions_t *act
 {
 	if (!real.posix_spawn_file_actions_destroy)
 		real_resolve();
-	if (member_page)
+	if (member_board)
 		heritage_forget(actions);
 	return real.posix_spawn_file_actions_destroy(actions);
 }
@@ -173,7 +173,7 @@ INTERPOSE(int, posix_spawn_file_actions_destroy, posix_spawn_file_actions_t *act
 static int noted(int error, const posix_spawn_file_actions_t *actions, enum heritage_action action,
         int from, int to)
 {
-	if (!error && member_page)
+	if (!error && member_board)
 		heritage_note(actions, action, from, to);
 	return error;
 }

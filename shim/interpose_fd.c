@@ -106,7 +106,7 @@ INTERPOSE(void, closefrom, int first)
 
 static bool forget_stream(FILE *stream)
 {
-	if (!member_page || !real.fileno_unlocked)
+	if (!member_board || !real.fileno_unlocked)
 		return false;
 	int saved = errno;
 	int fd = real.fileno_unlocked(stream);

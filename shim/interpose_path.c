@@ -31,8 +31,8 @@ enum fate { REMOVED, STAYS, MISSING };
 
 static uint32_t succession(void)
 {
-	return member_page ? atomic_load_explicit(&member_page->superseded, memory_order_relaxed)
-	                   : MOULT_NEWEST;
+	return member_board ? atomic_load_explicit(&member_board->superseded, memory_order_relaxed)
+	                    : MOULT_NEWEST;
 }
 
 /*
@@ -193,7 +193,7 @@ static bool rename_is_done(int from_at, const char *from, int to_at, const char 
 	int over = place_listener(to_at, to, false);
 	*ret_moved = place_listener(from_at, from, false);
 	return over >= 0 && over != *ret_moved && place_is_writable(to_at, to) &&
-	       adopt_replaces(over, from_at, from);
+	       adopt_replaces(over, from_at, from, to_at, to);
 }
 
 INTERPOSE(int, renameat, int from_at, const char *from, int to_at, const char *to)
@@ -202,7 +202,7 @@ INTERPOSE(int, renameat, int from_at, const char *from, int to_at, const char *t
 	if (rename_is_done(from_at, from, to_at, to, &moved))
 		return 0;
 	int result = real.renameat(from_at, from, to_at, to);
-	if (result == 0 && member_page && !member_is_borrowed())
+	if (result == 0 && member_board && !member_is_borrowed())
 		adopt_moved(moved, to_at, to);
 	return result;
 }
@@ -219,7 +219,7 @@ INTERPOSE(int, renameat2, int from_at, const char *from, int to_at, const char *
 	if (!flags && rename_is_done(from_at, from, to_at, to, &moved))
 		return 0;
 	int result = real.renameat2(from_at, from, to_at, to, flags);
-	if (result == 0 && member_page && !member_is_borrowed())
+	if (result == 0 && member_board && !member_is_borrowed())
 		adopt_moved(moved, to_at, to);
 	return result;
 }

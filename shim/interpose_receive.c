@@ -77,7 +77,7 @@ INTERPOSE(ssize_t, recvmsg, int fd, struct msghdr *message, int flags)
 	if (listener >= 0 && message)
 		return datagram_receive(listener, fd, message, flags);
 	ssize_t result = real.recvmsg(fd, message, flags);
-	if (result >= 0 && member_page && message->msg_control && message->msg_controllen)
+	if (result >= 0 && member_board && message->msg_control && message->msg_controllen)
 		learn_received(message);
 	return result;
 }
@@ -89,7 +89,7 @@ INTERPOSE(int, recvmmsg, int fd, struct mmsghdr *messages, unsigned count, int f
 	if (listener >= 0 && messages && count)
 		return datagram_receive_many(listener, fd, messages, count, flags, timeout);
 	int result = real.recvmmsg(fd, messages, count, flags, timeout);
-	for (int i = 0; i < result && member_page; i++)
+	for (int i = 0; i < result && member_board; i++)
 		if (messages[i].msg_hdr.msg_control && messages[i].msg_hdr.msg_controllen)
 			learn_received(&messages[i].msg_hdr);
 	return result;

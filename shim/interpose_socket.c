@@ -13,12 +13,12 @@
 
 INTERPOSE(int, bind, int fd, const struct sockaddr *address, socklen_t length)
 {
-	return member_page ? adopt_bind(fd, address, length) : real.bind(fd, address, length);
+	return member_board ? adopt_bind(fd, address, length) : real.bind(fd, address, length);
 }
 
 INTERPOSE(int, listen, int fd, int backlog)
 {
-	return member_page ? adopt_listen(fd, backlog) : real.listen(fd, backlog);
+	return member_board ? adopt_listen(fd, backlog) : real.listen(fd, backlog);
 }
 
 /* The listener that `fd` is and that can be accepted from, or -1. */
@@ -52,7 +52,7 @@ INTERPOSE(int, shutdown, int fd, int how)
 
 INTERPOSE(int, connect, int fd, const struct sockaddr *address, socklen_t length)
 {
-	if (member_page && adopt_hides(fd, address, length)) {
+	if (member_board && adopt_hides(fd, address, length)) {
 		errno = ECONNREFUSED;
 		return -1;
 	}
@@ -60,7 +60,7 @@ INTERPOSE(int, connect, int fd, const struct sockaddr *address, socklen_t length
 	int result = real.connect(fd, address, length);
 	if (listener >= 0 && result == 0 && gate_is_datagram(listener) &&
 	        address->sa_family != AF_UNSPEC && !member_is_borrowed())
-		adopt_connected(listener);
+		adopt_connected(listener, fd);
 	return result;
 }
 

@@ -14,7 +14,7 @@
 
 INTERPOSE(int, epoll_ctl, int epoll, int operation, int fd, struct epoll_event *event)
 {
-	if (!member_page)
+	if (!member_board)
 		return real.epoll_ctl(epoll, operation, fd, event);
 	if (!atomic_load_explicit(&interest_possible, memory_order_relaxed))
 		atomic_store(&interest_possible, 1);

@@ -46,17 +46,17 @@ int listener_of(int fd)
 	unsigned kind = fd_kind(fd);
 	if (kind >= FD_LISTENER)
 		return (int)(kind - FD_LISTENER);
-	if (kind != FD_UNKNOWN || !member_page || (unsigned)fd >= FD_TABLE)
+	if (kind != FD_UNKNOWN || !member_board || (unsigned)fd >= FD_TABLE)
 		return -1;
-	struct moult_page *page = member_page;
-	uint32_t count = atomic_load(&page->listeners);
+	const struct moult_board *board = member_board;
+	uint32_t count = atomic_load(&board->listeners);
 	if (!count)
 		return -1;
 	struct stat status;
 	if (raw(SYS_fstat, fd, &status) < 0 || !S_ISSOCK(status.st_mode))
 		return -1;
 	for (uint32_t i = 0; i < count && i < MOULT_LISTENERS; i++)
-		if (atomic_load(&page->gate[i].inode) == status.st_ino &&
+		if (atomic_load(&board->gate[i].inode) == status.st_ino &&
 		        gate_state((int)i) != MOULT_GATE_NONE) {
 			listener_learn(fd, (int)i);
 			interest_discover(fd, (int)i, 0);
@@ -91,7 +91,7 @@ int listener_shutdown(int listener, int fd, int how)
 	struct moult_request request = {.verb = MOULT_SHUT, .listener = listener};
 	struct moult_reply reply;
 	/* Without a launcher nobody else has the socket, and nobody would answer for its queue. */
-	if (member_ask(&request, -1, -1, &reply, NULL) == -ECONNREFUSED)
+	if (member_ask(&request, fd, -1, &reply, NULL) == -ECONNREFUSED)
 		return real.shutdown(fd, how);
 	return 0;
 }
@@ -143,11 +143,12 @@ static int accept_now(
 
 int listener_accept(int listener, int fd, struct sockaddr *address, socklen_t *length, int flags)
 {
-	struct moult_gate *gate = gate_of(listener);
+	const struct moult_gate *gate = gate_of(listener);
 	socklen_t given = length ? *length : 0;
 	gate_mark_waiting(listener);
 	for (;;) {
-		bool nonblock = atomic_load_explicit(&gate->nonblock, memory_order_relaxed);
+		bool nonblock =
+		        atomic_load_explicit(&gate_view(listener)->nonblock, memory_order_relaxed);
 		gate_enter();
 		uint32_t word = atomic_load(&gate->word);
 		uint32_t state = word & MOULT_GATE_STATE;
@@ -196,7 +197,8 @@ int listener_get_flags(int listener, int fd)
 	int flags = real.fcntl(fd, F_GETFL);
 	if (flags < 0)
 		return flags;
-	return atomic_load(&gate_of(listener)->nonblock) ? flags | O_NONBLOCK : flags & ~O_NONBLOCK;
+	return atomic_load(&gate_view(listener)->nonblock) ? flags | O_NONBLOCK
+	                                                   : flags & ~O_NONBLOCK;
 }
 
 /*
@@ -206,8 +208,8 @@ int listener_get_flags(int listener, int fd)
  */
 int listener_set_flags(int listener, int fd, long flags)
 {
-	struct moult_gate *gate = gate_of(listener);
-	atomic_store(&gate->nonblock, flags & O_NONBLOCK ? 1 : 0);
+	const struct moult_gate *gate = gate_of(listener);
+	atomic_store(&gate_view(listener)->nonblock, flags & O_NONBLOCK ? 1 : 0);
 	gate_enter();
 	if (!gate_is_open(atomic_load(&gate->word))) {
 		long present = raw(SYS_fcntl, fd, F_GETFL);
@@ -222,8 +224,8 @@ int listener_set_nonblock(int listener, int fd, unsigned long request, int *argu
 {
 	if (!argument)
 		return real.ioctl(fd, request, argument);
-	struct moult_gate *gate = gate_of(listener);
-	atomic_store(&gate->nonblock, *argument ? 1 : 0);
+	const struct moult_gate *gate = gate_of(listener);
+	atomic_store(&gate_view(listener)->nonblock, *argument ? 1 : 0);
 	gate_enter();
 	int result = 0;
 	if (gate_is_open(atomic_load(&gate->word)))
@@ -272,7 +274,7 @@ void listener_closing(int fd)
 	        atomic_load(&local[listener].owner) == (uint32_t)member_pid()) {
 		atomic_store(&local[listener].owner, 0);
 		struct moult_request request = {.verb = MOULT_CLOSED, .listener = listener};
-		member_tell(&request);
+		member_tell(&request, fd);
 	}
 }
 
@@ -288,7 +290,7 @@ enum { INHERITED = 1024 };
 
 void listener_inherit(void)
 {
-	if (!atomic_load(&member_page->listeners))
+	if (!atomic_load(&member_board->listeners))
 		return;
 	for (int fd = 0; fd < INHERITED; fd++)
 		listener_of(fd);

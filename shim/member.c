@@ -8,17 +8,22 @@
 #include <stdint.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/time.h>
 #include <sys/un.h>
+#include <time.h>
 
 #include "shim/raw.h"
+#include "shim/real.h"
 
-struct moult_page *member_page;
+const struct moult_board *member_board;
+struct moult_tally *member_tally;
 
 static uint32_t generation;
 static char token[MOULT_TOKEN_DIGITS];
 static struct sockaddr_un launcher;
 static socklen_t launcher_length;
+static struct ucred launcher_is;
 
 /*
  * What belongs to one process and not to its forked children.  The kernel empties this page in a
@@ -27,32 +32,43 @@ static socklen_t launcher_length;
  */
 struct own {
 	_Atomic uint32_t pid;
-	_Atomic uint32_t slot;        /* 0: none yet */
-	_Atomic uint32_t crowded_out; /* there was none to be had */
+	_Atomic uint32_t slot;       /* 0: none yet */
+	_Atomic uint32_t refused_at; /* the board's sequence + 1 when there was none to be had */
 	_Atomic uint32_t serves;
 };
 static struct own *own;
 
-/* MOULT=CONTRACT:GENERATION:TOKEN:ADDRESS; false: not ours to understand. */
+static bool number_parse(const char **text, uint32_t *ret_number)
+{
+	uint64_t number = 0;
+	const char *at = *text;
+	if (*at < '0' || *at > '9')
+		return false;
+	for (; *at >= '0' && *at <= '9'; at++)
+		if ((number = number * 10 + (uint64_t)(*at - '0')) > UINT32_MAX)
+			return false;
+	if (*at++ != ':')
+		return false;
+	*text = at;
+	*ret_number = (uint32_t)number;
+	return true;
+}
+
+/* MOULT=CONTRACT:GENERATION:TOKEN:PID:UID:ADDRESS; false: it is not of this contract. */
 static bool variable_parse(const char *text)
 {
-	uint32_t numbers[2] = {0, 0};
-	for (int i = 0; i < 2; i++) {
-		if (*text < '0' || *text > '9')
-			return false;
-		for (; *text >= '0' && *text <= '9'; text++)
-			numbers[i] = numbers[i] * 10 + (uint32_t)(*text - '0');
-		if (*text++ != ':')
-			return false;
-	}
-	generation = numbers[1];
+	uint32_t contract, pid, uid;
+	if (!number_parse(&text, &contract) || contract != MOULT_CONTRACT ||
+	        !number_parse(&text, &generation))
+		return false;
 	for (int i = 0; i < MOULT_TOKEN_DIGITS; i++) {
 		if (!*text)
 			return false;
 		token[i] = *text++;
 	}
-	if (*text++ != ':')
+	if (*text++ != ':' || !number_parse(&text, &pid) || !number_parse(&text, &uid))
 		return false;
+	launcher_is = (struct ucred){.pid = (pid_t)pid, .uid = uid};
 	size_t length = 0;
 	launcher.sun_family = AF_UNIX;
 	while (length < sizeof(launcher.sun_path) - 1 && text[length]) {
@@ -63,43 +79,83 @@ static bool variable_parse(const char *text)
 	return length > 0 && !text[length];
 }
 
-/*
- * In which pid namespace a pid means what.  The launcher asks whether the process with a slot's pid
- * lives: of one in a namespace of its own it would find nobody, or somebody else.
- */
-static bool launcher_is_outside; /* our pids mean nothing to it */
+/* ---- asking ---- */
 
-static bool is_outside(int channel)
+int64_t member_clock(void)
 {
-	struct ucred peer = {.pid = 1};
-	socklen_t length = sizeof(peer);
-	raw(SYS_getsockopt, channel, SOL_SOCKET, SO_PEERCRED, &peer, &length);
-	return !peer.pid; /* which is what the kernel says of a process that we cannot see */
+	struct timespec t = {0};
+	real.clock_gettime(CLOCK_MONOTONIC, &t); /* without the kernel: it may be forbidden */
+	return t.tv_sec * INT64_C(1000) + t.tv_nsec / 1000000;
 }
 
-/* A connection to the launcher with the request sent, or -errno. Signals may interrupt any step. */
-static int send_request(struct moult_request *request, int fd, int other)
+/*
+ * Blocking calls on `channel` end at `deadline`.  Without such a limit an answer might never come, so
+ * a failure (a filter that forbids setsockopt()) ends the question.
+ */
+static long limit(long channel, int64_t deadline)
 {
-	size_t count = (size_t)(fd >= 0) + (other >= 0);
+	int64_t left = deadline - member_clock();
+	if (left <= 0)
+		return -ETIMEDOUT;
+	struct timeval t = {left / 1000, left % 1000 * 1000};
+	long result = raw(SYS_setsockopt, channel, SOL_SOCKET, SO_RCVTIMEO, &t, sizeof(t));
+	return result < 0 ? result
+	                  : raw(SYS_setsockopt, channel, SOL_SOCKET, SO_SNDTIMEO, &t, sizeof(t));
+}
+
+/*
+ * Is the launcher at the other end, and not a process that has bound the address after the launcher's
+ * death?  The kernel says who called listen().  In a pid namespace in which the launcher has no
+ * number the kernel says 0; then the uid has to do.
+ */
+static bool is_launcher(long channel)
+{
+	struct ucred peer = {.pid = -1};
+	socklen_t length = sizeof(peer);
+	return raw(SYS_getsockopt, channel, SOL_SOCKET, SO_PEERCRED, &peer, &length) >= 0 &&
+	       peer.uid == launcher_is.uid && (!peer.pid || peer.pid == launcher_is.pid);
+}
+
+/* Signals may interrupt any step, and a time-out says EAGAIN. */
+static bool goes_on(long result, long channel, int64_t deadline)
+{
+	return result == -EINTR && limit(channel, deadline) >= 0;
+}
+
+/* A connection to the launcher, or -errno. */
+static long dial(int64_t deadline)
+{
 	long channel = raw(SYS_socket, AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 	if (channel < 0)
-		return (int)channel;
-	struct timeval limit = {.tv_sec = MOULT_REPLY_SECONDS};
-	long result = raw(SYS_setsockopt, channel, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
-	if (result >= 0)
-		result = raw(
-		        SYS_setsockopt, channel, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
-	if (result < 0) { /* forbidden, and without it an answer may never come */
-		raw(SYS_close, channel);
-		return (int)result;
+		return channel;
+	long result = limit(channel, deadline);
+	while (result >= 0) {
+		result = raw(SYS_connect, channel, &launcher, launcher_length);
+		if (!goes_on(result, channel, deadline))
+			break;
+		result = 0;
 	}
+	if (result >= 0 && !is_launcher(channel))
+		result = -ECONNREFUSED;
+	if (result >= 0)
+		return channel;
+	raw(SYS_close, channel);
+	return result == -EAGAIN || result == -EINTR ? -ETIMEDOUT : result;
+}
 
+/* A connection to the launcher with the request sent, or -errno. */
+static long send_request(struct moult_request *request, int fd, int other, int64_t deadline)
+{
+	size_t count = (size_t)(fd >= 0) + (other >= 0);
+	long channel = dial(deadline);
+	if (channel < 0)
+		return channel;
 	request->contract = MOULT_CONTRACT;
 	request->generation = generation;
 	for (int i = 0; i < MOULT_TOKEN_DIGITS; i++)
 		request->token[i] = token[i];
 	struct iovec part = {request, sizeof(*request)};
-	alignas(struct cmsghdr) char space[CMSG_SPACE(2 * sizeof(int))] = {0};
+	alignas(struct cmsghdr) char space[CMSG_SPACE(MOULT_DESCRIPTORS * sizeof(int))] = {0};
 	struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
 	if (count) {
 		message.msg_control = space;
@@ -112,82 +168,105 @@ static int send_request(struct moult_request *request, int fd, int other)
 		fds[0] = fd >= 0 ? fd : other;
 		fds[1] = other; /* not sent when there is but one */
 	}
+	long result;
 	do
-		result = raw(SYS_connect, channel, &launcher, launcher_length);
-	while (result == -EINTR);
-	if (request->verb == MOULT_HELLO)
-		launcher_is_outside = result >= 0 && is_outside((int)channel);
-	while (result >= 0 || result == -EINTR) {
 		result = raw(SYS_sendmsg, channel, &message, MSG_NOSIGNAL);
-		if (result >= 0)
-			return (int)channel;
-	}
+	while (goes_on(result, channel, deadline));
+	if (result >= 0)
+		return channel;
 	raw(SYS_close, channel);
-	return (int)result;
+	return result == -EAGAIN || result == -EINTR ? -ETIMEDOUT : result;
 }
 
-int member_ask(struct moult_request *request, int fd, int other, struct moult_reply *ret_reply,
-        int *ret_fd)
+/* Up to MOULT_DESCRIPTORS come along with the answer; ret_fds[] are -1 where there is none. */
+static int ask(struct moult_request *request, int fd, int other, struct moult_reply *ret_reply,
+        int *ret_fds)
 {
-	int channel = send_request(request, fd, other);
+	int64_t deadline = member_clock() + MOULT_REPLY_SECONDS * 1000;
+	ret_fds[0] = ret_fds[1] = -1;
+	long channel = send_request(request, fd, other, deadline);
 	if (channel < 0)
-		return channel;
+		return (int)channel;
 
 	struct iovec part = {ret_reply, sizeof(*ret_reply)};
-	alignas(struct cmsghdr) char space[CMSG_SPACE(sizeof(int))] = {0};
+	alignas(struct cmsghdr) char space[CMSG_SPACE(MOULT_DESCRIPTORS * sizeof(int))] = {0};
 	struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
 	long result;
 	do {
 		message.msg_control = space;
 		message.msg_controllen = sizeof(space);
 		result = raw(SYS_recvmsg, channel, &message, MSG_CMSG_CLOEXEC);
-	} while (result == -EINTR);
+	} while (goes_on(result, channel, deadline));
 	raw(SYS_close, channel);
 
-	int received = -1;
 	struct cmsghdr *header = result > 0 ? CMSG_FIRSTHDR(&message) : NULL;
-	if (header && header->cmsg_type == SCM_RIGHTS && header->cmsg_len == CMSG_LEN(sizeof(int)))
-		received = *(int *)(void *)CMSG_DATA(header);
-	if (result == sizeof(*ret_reply) && ret_fd)
-		*ret_fd = received;
-	else if (received >= 0)
-		raw(SYS_close, received);
-	if (result != sizeof(*ret_reply))
-		return result < 0 ? (int)result : -EPROTO;
-	return ret_reply->error;
+	if (header && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS)
+		for (size_t i = 0; CMSG_LEN((i + 1) * sizeof(int)) <= header->cmsg_len; i++)
+			ret_fds[i] = ((int *)(void *)CMSG_DATA(header))[i];
+	if (result == sizeof(*ret_reply))
+		return ret_reply->error;
+	for (int i = 0; i < MOULT_DESCRIPTORS; i++)
+		if (ret_fds[i] >= 0)
+			raw(SYS_close, ret_fds[i]);
+	return result == -EAGAIN || result == -EINTR ? -ETIMEDOUT
+	       : result < 0                          ? (int)result
+	                                             : -EPROTO;
 }
 
-void member_tell(struct moult_request *request)
+int member_ask(struct moult_request *request, int fd, int other, struct moult_reply *ret_reply,
+        int *ret_fd)
 {
-	int channel = send_request(request, -1, -1);
+	int fds[MOULT_DESCRIPTORS];
+	int result = ask(request, fd, other, ret_reply, fds);
+	if (ret_fd)
+		*ret_fd = fds[0];
+	else if (fds[0] >= 0)
+		raw(SYS_close, fds[0]);
+	if (fds[1] >= 0)
+		raw(SYS_close, fds[1]);
+	return result;
+}
+
+void member_tell(struct moult_request *request, int fd)
+{
+	long channel =
+	        send_request(request, fd, -1, member_clock() + MOULT_REPLY_SECONDS * INT64_C(1000));
 	if (channel >= 0)
 		raw(SYS_close, channel);
 }
 
-/* The namespace's link, or "" without a /proc to read. */
-struct pid_space {
-	char text[32];
-};
-static struct pid_space joined_in;
+/* ---- joining ---- */
 
-static void pid_space_read(struct pid_space *ret)
+/*
+ * What the launcher has sent must be as large as what is mapped, and stay so, or a later access would
+ * end the daemon by SIGBUS.  The descriptor is closed.  NULL: it is not.
+ */
+static void *map_consume(int fd, size_t size, int protection)
 {
-	*ret = (struct pid_space){""};
-	raw(SYS_readlinkat, AT_FDCWD, "/proc/self/ns/pid", ret->text, sizeof(ret->text) - 1);
+	struct stat status;
+	if (fd < 0)
+		return NULL;
+	long seals = raw(SYS_fcntl, fd, F_GET_SEALS);
+	long memory = -EINVAL;
+	if (raw(SYS_fstat, fd, &status) >= 0 && (size_t)status.st_size == size && seals >= 0 &&
+	        (seals & (F_SEAL_SHRINK | F_SEAL_GROW)) == (F_SEAL_SHRINK | F_SEAL_GROW))
+		memory = raw(SYS_mmap, NULL, size, protection, MAP_SHARED, fd, 0);
+	raw(SYS_close, fd);
+	return memory < 0 && memory > -4096 ? NULL : (void *)memory;
 }
 
-enum pid_meaning { PIDS_SAME, PIDS_UNKNOWN, PIDS_OTHER };
-
-static enum pid_meaning pid_meaning(void)
+static bool own_new(void)
 {
-	struct pid_space now;
-	pid_space_read(&now);
-	if (!now.text[0] || !joined_in.text[0])
-		return PIDS_UNKNOWN;
-	for (size_t i = 0; i < sizeof(now.text); i++)
-		if (now.text[i] != joined_in.text[i])
-			return PIDS_OTHER;
-	return PIDS_SAME;
+	long mine = raw(
+	        SYS_mmap, NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (mine < 0 && mine > -4096)
+		return false;
+	if (raw(SYS_madvise, mine, 4096, MADV_WIPEONFORK) < 0) {
+		raw(SYS_munmap, mine, 4096);
+		return false;
+	}
+	own = (struct own *)mine;
+	return true;
 }
 
 void member_join(const char *variable)
@@ -196,23 +275,21 @@ void member_join(const char *variable)
 		return;
 	struct moult_request hello = {.verb = MOULT_HELLO, .listener = -1};
 	struct moult_reply reply;
-	int fd = -1;
-	if (member_ask(&hello, -1, -1, &reply, &fd) < 0 || fd < 0)
+	int fds[MOULT_DESCRIPTORS];
+	if (ask(&hello, -1, -1, &reply, fds) < 0)
 		return;
-	long page = raw(SYS_mmap, NULL, sizeof(struct moult_page), PROT_READ | PROT_WRITE,
-	        MAP_SHARED, fd, 0);
-	raw(SYS_close, fd);
-	if (page < 0 && page > -4096)
-		return;
-	long mine = raw(
-	        SYS_mmap, NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if ((mine < 0 && mine > -4096) || raw(SYS_madvise, mine, 4096, MADV_WIPEONFORK) < 0) {
-		raw(SYS_munmap, page, sizeof(struct moult_page));
+	struct moult_board *board = map_consume(fds[0], sizeof(*board), PROT_READ);
+	struct moult_tally *tally = map_consume(fds[1], sizeof(*tally), PROT_READ | PROT_WRITE);
+	if (!board || !tally || board->contract != MOULT_CONTRACT ||
+	        board->size != sizeof(*board) || !own_new()) {
+		if (board)
+			raw(SYS_munmap, board, sizeof(*board));
+		if (tally)
+			raw(SYS_munmap, tally, sizeof(*tally));
 		return;
 	}
-	pid_space_read(&joined_in);
-	own = (struct own *)mine;
-	member_page = (struct moult_page *)page;
+	member_tally = tally;
+	member_board = board;
 }
 
 pid_t member_pid(void)
@@ -247,101 +324,43 @@ bool member_has_served(void)
 struct moult_slot *member_slot_if_any(void)
 {
 	uint32_t mine = atomic_load_explicit(&own->slot, memory_order_relaxed);
-	return mine ? &member_page->slot[mine] : NULL;
+	return mine ? &member_tally->slot[mine] : NULL;
 }
 
 /*
- * A slot that already bears our pid is ours from before an exec, or was left by a dead process whose
- * pid came back.  *ret_stale: what it had in flight; nobody counts there until we say it is ours.
- */
-static uint32_t slot_find(uint32_t pid, uint32_t *ret_stale)
-{
-	struct moult_page *page = member_page;
-	uint32_t used = atomic_load(&page->slots);
-	for (uint32_t i = 1; i < used && i < MOULT_SLOTS; i++)
-		if (atomic_load(&page->slot[i].pid) == pid) {
-			*ret_stale = atomic_load(&page->slot[i].inflight);
-			return i;
-		}
-	return 0;
-}
-
-/* The lowest free slot, now with our pid; 0: there is none. */
-static uint32_t slot_take_free(uint32_t pid)
-{
-	struct moult_page *page = member_page;
-	for (uint32_t i = 1; i < MOULT_SLOTS; i++) {
-		uint32_t nobody = atomic_load(&page->slot[i].pid);
-		if (!nobody && atomic_compare_exchange_strong(&page->slot[i].pid, &nobody, pid))
-			return i;
-	}
-	return 0;
-}
-
-/*
- * The launcher takes slots of dead processes back when it looks, which may be days away; a daemon
- * whose children serve one connection each needs thousands meanwhile.  The counts of connections
- * stay: they go on being part of the sum.
- */
-static uint32_t slot_take_dead(uint32_t pid, uint32_t *ret_stale)
-{
-	struct moult_page *page = member_page;
-	if (pid_meaning() != PIDS_SAME)
-		return 0;
-	for (uint32_t i = 1; i < MOULT_SLOTS; i++) {
-		uint32_t other = atomic_load(&page->slot[i].pid);
-		if (!other || other > INT32_MAX || raw(SYS_kill, other, 0) != -ESRCH ||
-		        !atomic_compare_exchange_strong(&page->slot[i].pid, &other, pid))
-			continue;
-		*ret_stale = atomic_load(&page->slot[i].inflight);
-		return i;
-	}
-	return 0;
-}
-
-/*
- * Threads that come here at once each find or take a slot, and the first to say so makes its own
- * the process's; the others give theirs back, unused.  Nobody waits: this may be a signal handler
- * on top of the very thread that is about to say so.
+ * The launcher gives each process one slot, however many of its threads ask at once.  A process that
+ * gets none (there are MOULT_SLOTS others, a filter forbids the question, the launcher is dead or
+ * stopped) counts where nobody looks.  An accept() of that process may then come one connection late
+ * at a switch; the connection is served all the same.
  */
 static struct moult_slot *slot_claim(void)
 {
-	struct moult_page *page = member_page;
-	member_serves();
-	uint32_t pid = (uint32_t)member_pid(), stale = 0;
-	if (!pid || atomic_load(&own->crowded_out))
-		return &page->slot[0];
-	if (launcher_is_outside || pid_meaning() == PIDS_OTHER) {
-		atomic_store(&own->crowded_out, 1);
-		return &page->slot[0];
+	static struct moult_slot uncounted;
+	uint32_t sequence = atomic_load(&member_board->sequence) + 1;
+	if (atomic_load(&own->refused_at) == sequence || member_is_borrowed())
+		return &uncounted;
+	struct moult_request request = {.verb = MOULT_SLOT, .listener = -1};
+	struct moult_reply reply = {.listener = -1};
+	int error = member_ask(&request, -1, -1, &reply, NULL);
+	if (error < 0 || reply.listener <= 0 || reply.listener >= MOULT_SLOTS) {
+		atomic_store(&own->refused_at, sequence);
+		return &uncounted;
 	}
-	uint32_t mine = slot_find(pid, &stale);
-	bool taken = !mine;
-	if (taken)
-		mine = slot_take_free(pid);
-	if (!mine)
-		mine = slot_take_dead(pid, &stale);
-	if (!mine) {
-		atomic_store(&own->crowded_out, 1); /* no further search */
-		return &page->slot[0];
-	}
-	uint32_t used = atomic_load(&page->slots);
-	while (used <= mine && !atomic_compare_exchange_weak(&page->slots, &used, mine + 1))
-		;
-	uint32_t none = 0;
-	if (atomic_compare_exchange_strong(&own->slot, &none, mine)) {
-		atomic_fetch_sub(&page->slot[mine].inflight, stale);
-		return &page->slot[mine];
-	}
-	if (taken && none != mine) {
-		atomic_fetch_sub(&page->slot[mine].inflight, stale);
-		atomic_store(&page->slot[mine].pid, 0);
-	}
-	return &page->slot[none];
+	atomic_store(&own->slot, (uint32_t)reply.listener);
+	return &member_tally->slot[reply.listener];
 }
 
 struct moult_slot *member_slot(void)
 {
 	struct moult_slot *slot = member_slot_if_any();
-	return slot ? slot : slot_claim();
+	if (slot)
+		return slot;
+	member_serves();
+	return slot_claim();
+}
+
+void member_prepare(void)
+{
+	if (atomic_load(&member_board->listeners) && !member_slot_if_any())
+		(void)slot_claim();
 }

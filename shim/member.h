@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * This process's membership of a generation: the shared page, its slot in it, and the way to ask
- * the launcher.  Without a launcher there is no page, and every hook goes straight through to libc.
+ * This process's membership of a generation: the shared memory, its slot there, and the way to ask
+ * the launcher.  Without a launcher there is none, and every hook goes straight through to libc.
  */
 #pragma once
 
@@ -12,8 +12,9 @@
 
 #include "shim/contract.h"
 
-/* NULL: inert. Set once, in the constructor, before the daemon's first instruction. */
-extern struct moult_page *member_page;
+/* NULL: inert. Both are set once, in the constructor, before the daemon's first instruction. */
+extern const struct moult_board *member_board; /* mapped read-only */
+extern struct moult_tally *member_tally;
 
 /*
  * Joins the generation that `variable` (the value of MOULT) names.  Any failure leaves the process
@@ -34,8 +35,15 @@ bool member_is_borrowed(void);
 void member_serves(void);
 bool member_has_served(void);
 
-/* This process's slot; the shared slot 0 when there is none to be had. */
+/*
+ * This process's slot.  The first call of a process asks the launcher.  Without an answer the
+ * process counts in memory of its own, where the launcher does not look, and asks again when a gate
+ * has changed.
+ */
 struct moult_slot *member_slot(void);
+
+/* Asks for the slot now, because the question may be forbidden later. */
+void member_prepare(void);
 
 /* The slot if this process has one already, else NULL. */
 struct moult_slot *member_slot_if_any(void);
@@ -43,10 +51,14 @@ struct moult_slot *member_slot_if_any(void);
 /*
  * One question to the launcher.  `fd` and `other` (each or -1) go along and stay ours; *ret_fd (may
  * be NULL) gets the descriptor of the answer, CLOEXEC, or -1, and belongs to the caller.  Returns
- * the answer's error, or -errno when the launcher cannot be asked.
+ * the answer's error, or -errno when the launcher cannot be asked: -ECONNREFUSED when it has died or
+ * another process has its address, -ETIMEDOUT after MOULT_REPLY_SECONDS in all.
  */
 int member_ask(struct moult_request *request, int fd, int other, struct moult_reply *ret_reply,
         int *ret_fd);
 
-/* The same without an answer. */
-void member_tell(struct moult_request *request);
+/* The same without an answer; `fd` goes along. */
+void member_tell(struct moult_request *request, int fd);
+
+/* Milliseconds of a clock that only goes forward. */
+int64_t member_clock(void);

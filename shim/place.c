@@ -41,23 +41,52 @@ static const char *split(const char *path, char room[PATH_MAX])
 	return name;
 }
 
-int place_open(int at, const char *path, struct moult_request *request)
+int place_open_as(int at, const char *path, char *name, size_t size)
 {
 	char directory[PATH_MAX];
-	struct sockaddr_un *un = (struct sockaddr_un *)&request->address;
-	const char *name = split(path, directory);
+	const char *last = split(path, directory);
 	size_t length = 0;
-	if (!name)
+	if (!last)
 		return -EINVAL;
-	un->sun_family = AF_UNIX;
-	for (; name[length]; length++) {
-		if (length == sizeof(un->sun_path) - 1)
+	for (; last[length]; length++) {
+		if (length == size - 1)
 			return -ENAMETOOLONG;
-		un->sun_path[length] = name[length];
+		name[length] = last[length];
 	}
-	un->sun_path[length] = '\0';
-	request->address_length = (uint32_t)(offsetof(struct sockaddr_un, sun_path) + length + 1);
+	name[length] = '\0';
 	return (int)raw(SYS_openat, at, directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
+}
+
+int place_open(int at, const char *path, struct moult_request *request)
+{
+	struct sockaddr_un *un = (struct sockaddr_un *)&request->address;
+	int directory = place_open_as(at, path, un->sun_path, sizeof(un->sun_path));
+	size_t length = 0;
+	if (directory < 0)
+		return directory;
+	while (un->sun_path[length])
+		length++;
+	un->sun_family = AF_UNIX;
+	request->address_length = (uint32_t)(offsetof(struct sockaddr_un, sun_path) + length + 1);
+	return directory;
+}
+
+const char *place_of_number(int fd, char *room)
+{
+	static const char start[] = "/proc/self/fd/";
+	char digits[12];
+	int count = 0, at = 0;
+	do
+		digits[count++] = (char)('0' + fd % 10);
+	while ((fd /= 10) > 0);
+	while (start[at]) {
+		room[at] = start[at];
+		at++;
+	}
+	while (count > 0)
+		room[at++] = digits[--count];
+	room[at] = '\0';
+	return room;
 }
 
 const char *place_of(const struct sockaddr *address, socklen_t length, char *room)
@@ -75,16 +104,16 @@ const char *place_of(const struct sockaddr *address, socklen_t length, char *roo
 
 bool place_is_possible(void)
 {
-	return member_page && atomic_load_explicit(&member_page->paths, memory_order_relaxed);
+	return member_board && atomic_load_explicit(&member_board->paths, memory_order_relaxed);
 }
 
 static int find(uint64_t device, uint64_t inode)
 {
-	struct moult_page *page = member_page;
-	uint32_t count = atomic_load(&page->listeners);
+	const struct moult_board *board = member_board;
+	uint32_t count = atomic_load(&board->listeners);
 	for (uint32_t i = 0; i < count && i < MOULT_LISTENERS; i++)
-		if (atomic_load(&page->gate[i].path_inode) == inode &&
-		        atomic_load(&page->gate[i].path_device) == device)
+		if (atomic_load(&board->gate[i].path_inode) == inode &&
+		        atomic_load(&board->gate[i].path_device) == device)
 			return (int)i;
 	return -1;
 }
@@ -100,12 +129,6 @@ bool place_is_socket(int at, const char *path)
 {
 	struct stat status;
 	return look_at(at, path, false, &status);
-}
-
-bool place_has_links(int at, const char *path)
-{
-	struct stat status;
-	return look_at(at, path, false, &status) && status.st_nlink > 1;
 }
 
 int place_listener(int at, const char *path, bool follow)

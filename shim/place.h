@@ -4,11 +4,12 @@
  *
  * Paths are resolved here, in the daemon: it may have another root, working directory or set of
  * mounts than the launcher.  A live socket's path is known by the file it names, which the launcher
- * publishes in every generation's page.
+ * publishes on every generation's board.
  */
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <sys/socket.h>
 
 #include "shim/contract.h"
@@ -19,6 +20,13 @@
  */
 int place_open(int at, const char *path, struct moult_request *request);
 
+/* The same with the last component, ended by a NUL, in `name`. */
+int place_open_as(int at, const char *path, char *name, size_t size);
+
+/* "/proc/self/fd/N", in `room`. */
+enum { PLACE_NUMBER_ROOM = 32 };
+const char *place_of_number(int fd, char *room);
+
 /* The path in a sockaddr_un, ended by a NUL in `room` (109 bytes); NULL: it has none. */
 enum { PLACE_ROOM = 109 };
 const char *place_of(const struct sockaddr *address, socklen_t length, char *room);
@@ -26,9 +34,8 @@ const char *place_of(const struct sockaddr *address, socklen_t length, char *roo
 /* The listener whose live socket the path names, or -1. `follow`: through a symbolic link. */
 int place_listener(int at, const char *path, bool follow);
 
-/* A socket is there; and (of one that is) it has other names, too. */
+/* Is a socket there? */
 bool place_is_socket(int at, const char *path);
-bool place_has_links(int at, const char *path);
 
 /* The listener that has that address, of whatever UNIX kind, or -1. */
 int place_listener_at(const struct sockaddr *address, socklen_t length);

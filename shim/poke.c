@@ -55,13 +55,13 @@ static bool origin_of(const struct sockaddr_storage *from, socklen_t length, str
 
 bool poke_is_from(const struct sockaddr_storage *address, socklen_t length)
 {
-	struct moult_page *page = member_page;
-	uint32_t count = atomic_load(&page->pokes);
+	const struct moult_board *board = member_board;
+	uint32_t count = atomic_load(&board->pokes);
 	struct origin origin;
 	if (!count || length < sizeof(sa_family_t) || !origin_of(address, length, &origin))
 		return false;
 	for (uint32_t i = 0; i < count && i < MOULT_POKES; i++) {
-		struct moult_poke *poke = &page->poke[i];
+		const struct moult_poke *poke = &board->poke[i];
 		bool same = atomic_load(&poke->port) == origin.port;
 		for (int j = 0; j < 4 && same; j++)
 			same = atomic_load(&poke->address[j]) == origin.address[j];
@@ -75,6 +75,6 @@ bool poke_is_peer(int fd)
 {
 	struct sockaddr_storage peer = {0};
 	socklen_t length = sizeof(peer);
-	return atomic_load(&member_page->pokes) && raw(SYS_getpeername, fd, &peer, &length) >= 0 &&
+	return atomic_load(&member_board->pokes) && raw(SYS_getpeername, fd, &peer, &length) >= 0 &&
 	       poke_is_from(&peer, length);
 }

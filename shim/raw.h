@@ -10,7 +10,8 @@
  * closed, ours as well.  So nothing is opened or received here that could be a file of the daemon's:
  *   - sockets: the launcher's channel; listeners, templates and connections, of which the daemon's
  *     own number is closed by itself or replaced by dup3() where it holds a socket;
- *   - the generation's page, a memfd that only the launcher and the shim know, closed once mapped;
+ *   - the generation's board and tally, memfds that only the launcher and the shim know, closed
+ *     once mapped;
  *   - /proc/self/fd, fdinfo and the files in it, which belong to procfs;
  *   - directories by O_PATH, the close of which releases nothing (fs/open.c, filp_close()).
  * Files are looked at by name (fstatat, faccessat), and read by the launcher.

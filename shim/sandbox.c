@@ -64,7 +64,8 @@ bool sandbox_denies(long number)
 bool sandbox_denies_joining(void)
 {
 	static const short needed[] = {SYS_getpid, SYS_socket, SYS_setsockopt, SYS_connect,
-	        SYS_sendmsg, SYS_recvmsg, SYS_close, SYS_mmap, SYS_madvise, SYS_readlinkat};
+	        SYS_sendmsg, SYS_recvmsg, SYS_close, SYS_mmap, SYS_madvise, SYS_fcntl, SYS_fstat,
+	        SYS_getsockopt};
 	if (!atomic_load_explicit(&raw_is_checked, memory_order_relaxed))
 		return false;
 	for (size_t i = 0; i < sizeof(needed) / sizeof(needed[0]); i++)
@@ -205,7 +206,10 @@ static bool is_allowed(const struct sock_fprog *program, long number)
 
 bool sandbox_concerns_us(void)
 {
-	return member_page && !member_is_borrowed();
+	if (!member_board || member_is_borrowed())
+		return false;
+	member_prepare();
+	return true;
 }
 
 void sandbox_entered(const void *program, bool all_threads)

@@ -16,7 +16,7 @@ __attribute__((constructor)) static void startup(void)
 	if (!variable)
 		return;
 	member_join(variable);
-	if (member_page) {
+	if (member_board) {
 		gate_start();
 		listener_inherit();
 	}

@@ -29,7 +29,7 @@ typedef int64_t nanoseconds;
 #endif
 
 /*
- * What the last settling saw: gate_edition + the page's sequence, and what that means for waits, in
+ * What the last settling saw: gate_edition + the board's sequence, and what that means for waits, in
  * one word.  Threads settle at the same time, and one that comes late writes an old number with its
  * old findings: the next wait sees that it is old.  In words of their own its findings could stay
  * beside the new number, and a wait would sleep through the opening of a gate.
@@ -53,7 +53,7 @@ static nanoseconds clock_now(void)
 static uint32_t state_now(void)
 {
 	return atomic_load_explicit(&gate_edition, memory_order_relaxed) +
-	       atomic_load_explicit(&member_page->sequence, memory_order_acquire);
+	       atomic_load_explicit(&member_board->sequence, memory_order_acquire);
 }
 
 /*
@@ -88,7 +88,7 @@ static void settle(uint32_t now)
 {
 	interest_settle();
 	bool any_closed = false, any_warming = false;
-	uint32_t count = atomic_load(&member_page->listeners);
+	uint32_t count = atomic_load(&member_board->listeners);
 	for (uint32_t i = 0; i < count && i < MOULT_LISTENERS; i++) {
 		if (!fd_count((int)i) || !is_closed((int)i))
 			continue;
@@ -117,7 +117,7 @@ static unsigned findings(void)
 
 int wait_is_plain(void)
 {
-	if (!member_page || !listener_known())
+	if (!member_board || !listener_known())
 		return 1;
 	listener_wait_begun();
 	return !(findings() & CLOSED);
@@ -125,13 +125,13 @@ int wait_is_plain(void)
 
 void wait_done(void)
 {
-	if (member_page && listener_known())
+	if (member_board && listener_known())
 		findings();
 }
 
 void wait_epoll_done(int epoll)
 {
-	if (member_page)
+	if (member_board)
 		interest_sleep_ends(epoll);
 	wait_done();
 }
@@ -139,12 +139,12 @@ void wait_epoll_done(int epoll)
 /* Asleep first, then a look at the gates: who adds a listener does it the other way round. */
 int wait_epoll_is_plain(int epoll)
 {
-	if (member_page)
+	if (member_board)
 		interest_sleep_begins(epoll);
 	int plain = wait_is_plain();
 	if (!plain)
 		interest_sleep_ends(epoll);
-	if (member_page && listener_known()) {
+	if (member_board && listener_known()) {
 		uint32_t now = state_now();
 		if (atomic_load_explicit(&marked, memory_order_relaxed) != now) {
 			interest_mark_waiting();
@@ -167,7 +167,7 @@ static void note_waited_for(int fd)
 int wait_poll_is_plain(const struct pollfd *fds, nfds_t count)
 {
 	int plain = wait_is_plain();
-	if (member_page && listener_known())
+	if (member_board && listener_known())
 		for (nfds_t i = 0; i < count; i++)
 			if (fds[i].fd >= 0 && (fds[i].events & POLLIN))
 				note_waited_for(fds[i].fd);
@@ -186,7 +186,7 @@ static size_t set_words(int count)
 int wait_select_is_plain(int count, const fd_set *readable)
 {
 	int plain = wait_is_plain();
-	if (!member_page || !listener_known() || !readable || count <= 0)
+	if (!member_board || !listener_known() || !readable || count <= 0)
 		return plain;
 	const set_word *words = (const void *)readable;
 	for (size_t w = 0; w < set_words(count); w++)
@@ -211,7 +211,7 @@ static bool is_anothers(int fd)
 
 static bool may_hide(int result)
 {
-	return result > 0 && member_page && listener_known() && (findings() & CLOSED);
+	return result > 0 && member_board && listener_known() && (findings() & CLOSED);
 }
 
 int wait_poll_hide(struct pollfd *fds, nfds_t count, int result)
@@ -246,7 +246,7 @@ int wait_select_hide(int count, fd_set *readable, int result)
 int wait_select_save(int count, fd_set *const sets[3], struct wait_sets *ret)
 {
 	enum { MOST = 16 * WORD_BITS };
-	if (!member_page || !listener_known() || count <= 0 || count > MOST)
+	if (!member_board || !listener_known() || count <= 0 || count > MOST)
 		return 0;
 	for (int i = 0; i < 3; i++)
 		for (size_t w = 0; sets[i] && w < set_words(count); w++)

@@ -15,12 +15,16 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-struct moult_page *member_page;
+const struct moult_board *member_board;
 static bool borrowed;
 
 bool member_is_borrowed(void)
 {
 	return borrowed;
+}
+
+void member_prepare(void)
+{
 }
 
 static void require(bool good, const char *what)
@@ -237,7 +241,7 @@ static void *second(void *unused)
 static void binds(void)
 {
 	pthread_t thread_of_it;
-	member_page = (void *)&both;
+	member_board = (void *)&both;
 	borrowed = true;
 	require(!sandbox_concerns_us(), "a vfork child's");
 	borrowed = false;
