@@ -204,11 +204,14 @@ static void pass_on(int guest, struct request *request)
 	int fds[DESCRIPTORS];
 	size_t count = list_needed(request, fds);
 	struct moult_reply reply;
+	/* The launcher may be at a switch for a second: it is not the broker that does not get on. */
+	atomic_store(&the_roster->busy_since, 0);
 	if (transmit(link_fd, request, sizeof(*request), fds, count, 0) < 0)
 		_exit(1);
 	/* Only the launcher can be at the other end; it has died if this is no answer. */
 	if (receive(link_fd, &reply, sizeof(reply), fds, &count, 0) != sizeof(reply))
 		_exit(1);
+	atomic_store(&the_roster->busy_since, now());
 	answer(guest, &reply, fds, count);
 	/* The store's own, which is not closed for the last time here. */
 	for (size_t i = 0; i < count; i++)

@@ -302,12 +302,21 @@ static void path_ends(struct listener *listener)
 
 /* ---- adding ---- */
 
+/* The processes of the generations that had it may still know a descriptor by that number. */
+static bool is_forgotten(const struct listener *listener, uint32_t oldest)
+{
+	return listener->state == LISTENER_GONE && listener->last_holder < oldest;
+}
+
 /* Its own number again for an address that comes back; else a new one. -errno. */
-static int number_for(struct fdstore *store, const struct identity *identity)
+static int number_for(struct fdstore *store, const struct identity *identity, uint32_t oldest)
 {
 	for (uint32_t i = 0; i < store->count; i++)
 		if (store->listeners[i].state == LISTENER_GONE &&
 		        identity_equal(&store->listeners[i].identity, identity))
+			return (int)i;
+	for (uint32_t i = 0; i < store->count; i++)
+		if (is_forgotten(&store->listeners[i], oldest))
 			return (int)i;
 	if (store->count == MOULT_LISTENERS)
 		return -ENOSPC;
@@ -319,7 +328,7 @@ static int number_for(struct fdstore *store, const struct identity *identity)
 	return (int)store->count++;
 }
 
-int fdstore_add_consume(struct fdstore *store, int fd)
+int fdstore_add_consume(struct fdstore *store, int fd, uint32_t oldest)
 {
 	struct listener listener = {
 	        .state = LISTENER_LIVE, .fd = fd, .template = -1, .former = -1, .directory = -1};
@@ -328,7 +337,7 @@ int fdstore_add_consume(struct fdstore *store, int fd)
 	if (result == 0 && pending && pending->directory >= 0)
 		listener.identity = pending->identity;
 	if (result == 0)
-		result = number_for(store, &listener.identity);
+		result = number_for(store, &listener.identity, oldest);
 	if (result < 0) {
 		close(fd);
 		return result;

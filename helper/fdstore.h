@@ -4,8 +4,8 @@
  * is said of both), so that its queue outlives every generation.
  *
  * What is kept of a socket is what the kernel says of it, never what a daemon claims.  A listener's
- * number is its index in the store and on every generation's board; one that has gone is only ever
- * used again for the same address.
+ * number is its index in the store and on every generation's board.  The number of one that has gone
+ * is used again for the same address, or when no generation lives that had it.
  */
 #pragma once
 
@@ -39,8 +39,9 @@ struct listener {
 	bool raised;    /* its queue is as long as the system allows, whatever `backlog` says */
 	bool deferred;  /* does not listen before the switch: it would take what another serves */
 	uint32_t born;  /* the generation that announced it */
-	uid_t taken_by; /* the user of the process that took it up last */
-	bool late;      /* when it served already: for a client it had, perhaps */
+	uint32_t last_holder; /* the newest generation that has ever taken it up */
+	uid_t taken_by;       /* the user of the process that took it up last */
+	bool late;            /* when it served already: for a client it had, perhaps */
 	uint64_t inode;
 	struct identity identity;
 	int backlog;          /* as requested by the generations that use it: the largest */
@@ -118,10 +119,10 @@ struct pending *fdstore_pending_at(struct fdstore *store, int directory, const c
 void pending_set_place(struct pending *pending, int directory, const char *name);
 
 /*
- * Takes the socket over (also on failure), with what is known of it as a pending one.  Its number,
- * or -errno.
+ * Takes the socket over (also on failure), with what is known of it as a pending one.  `oldest`: the
+ * oldest generation that lives.  Its number, or -errno.
  */
-int fdstore_add_consume(struct fdstore *store, int fd);
+int fdstore_add_consume(struct fdstore *store, int fd, uint32_t oldest);
 
 /* Keeps `template` (consumed) for the options that the next generation wants. */
 void listener_set_template_consume(struct listener *listener, int template);

@@ -61,6 +61,8 @@ static void take(struct generation *generation, uint32_t i, bool nonblock, bool 
 	}
 	publish_addresses(the_instance);
 	generation->taken_by[i] = listener->taken_by = uid;
+	if (listener->last_holder < generation->id)
+		listener->last_holder = generation->id;
 	generation_take(generation, i, shared ? HOLDS_SHARED : HOLDS_ALONE, listener->inode,
 	        nonblock, word);
 	if (word & MOULT_GATE_CROWDED)
@@ -71,11 +73,23 @@ static void take(struct generation *generation, uint32_t i, bool nonblock, bool 
 	}
 }
 
+/* Nobody can take it off (SO_LOCK_FILTER): the socket keeps it until the last process closes it. */
+static void say_spoiled(const struct listener *listener)
+{
+	char name[LISTENER_TEXT];
+	listener_print(listener, name, sizeof(name));
+	log_error("%s: a process of an earlier generation has locked a packet filter on it, which "
+	          "may keep clients away until moult itself is stopped and started",
+	        name);
+}
+
 /* The store's socket is to take the place of the one received, which becomes its template. */
 static struct answer adopt(struct generation *generation, uint32_t i, const struct request *request,
         struct received *received)
 {
 	struct listener *listener = instance_listener(the_instance, i);
+	if (socket_has_locked_filter(listener->fd) && !socket_has_locked_filter(received->socket))
+		say_spoiled(listener);
 	listener->adopted |= !generation->holds[i];
 	listener_set_template_consume(listener, received->socket);
 	received->socket = -1;
@@ -343,6 +357,14 @@ static struct answer add_again(struct generation *generation, uint32_t i, int fd
 	return say(0, (int)i, -1);
 }
 
+static uint32_t oldest_generation(void)
+{
+	const struct generation *generation = the_instance->newest;
+	while (generation->older)
+		generation = generation->older;
+	return generation->id;
+}
+
 /* A generation has room for a number of listeners that leaves the next one enough. */
 static bool is_over_quota(struct generation *generation)
 {
@@ -390,7 +412,7 @@ struct answer handover_listen(
 		end_of_yielding(generation, pending, fd);
 	if (is_over_quota(generation))
 		return say(0, -1, -1);
-	i = fdstore_add_consume(store, fd);
+	i = fdstore_add_consume(store, fd, oldest_generation());
 	received->socket = -1;
 	if (i < 0) { /* it has been done, but will not be handed over */
 		log_error("generation %u: a listening socket cannot be kept: %s", generation->id,

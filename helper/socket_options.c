@@ -5,15 +5,20 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/filter.h>
+#include <net/if.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <netinet/udp.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
 #include "helper/util.h"
 
+#ifndef SO_NETNS_COOKIE
+#define SO_NETNS_COOKIE 71
+#endif
 #ifndef SO_BUF_LOCK
 #define SO_BUF_LOCK 72 /* Linux 5.14: which buffer sizes have been set, socket(7) */
 #endif
@@ -22,6 +27,23 @@
 #endif
 #ifndef UDP_SEGMENT
 #define UDP_SEGMENT 103
+#endif
+
+/* Of Linux 5.11, 6.0, 6.5 and 6.16. */
+#ifndef SO_PREFER_BUSY_POLL
+#define SO_PREFER_BUSY_POLL 69
+#endif
+#ifndef SO_BUSY_POLL_BUDGET
+#define SO_BUSY_POLL_BUDGET 70
+#endif
+#ifndef SO_TXREHASH
+#define SO_TXREHASH 74
+#endif
+#ifndef SO_PASSPIDFD
+#define SO_PASSPIDFD 76
+#endif
+#ifndef SO_PASSRIGHTS
+#define SO_PASSRIGHTS 83
 #endif
 
 struct socket_option {
@@ -44,6 +66,16 @@ static const struct socket_option integers[] = {
         {SOL_SOCKET, SO_BUSY_POLL},
         {SOL_SOCKET, SO_PASSCRED},
         {SOL_SOCKET, SO_PASSSEC},
+        {SOL_SOCKET, SO_INCOMING_CPU},
+        {SOL_SOCKET, SO_NO_CHECK},
+        {SOL_SOCKET, SO_PEEK_OFF},
+        {SOL_SOCKET, SO_SELECT_ERR_QUEUE},
+        {SOL_SOCKET, SO_ZEROCOPY},
+        {SOL_SOCKET, SO_PREFER_BUSY_POLL},
+        {SOL_SOCKET, SO_BUSY_POLL_BUDGET},
+        {SOL_SOCKET, SO_TXREHASH},
+        {SOL_SOCKET, SO_PASSPIDFD},
+        {SOL_SOCKET, SO_PASSRIGHTS},
         {IPPROTO_TCP, TCP_NODELAY},
         {IPPROTO_TCP, TCP_MAXSEG},
         {IPPROTO_TCP, TCP_WINDOW_CLAMP},
@@ -57,6 +89,10 @@ static const struct socket_option integers[] = {
         {IPPROTO_TCP, TCP_FASTOPEN},
         {IPPROTO_TCP, TCP_NOTSENT_LOWAT},
         {IPPROTO_TCP, TCP_SAVE_SYN},
+        {IPPROTO_TCP, TCP_FASTOPEN_NO_COOKIE},
+        {IPPROTO_TCP, TCP_THIN_LINEAR_TIMEOUTS},
+        {IPPROTO_TCP, TCP_TX_DELAY},
+        {IPPROTO_TCP, TCP_INQ},
         {IPPROTO_UDP, UDP_SEGMENT},
         {IPPROTO_UDP, UDP_GRO},
         {IPPROTO_IP, IP_TOS},
@@ -70,6 +106,10 @@ static const struct socket_option integers[] = {
         {IPPROTO_IP, IP_RECVTOS},
         {IPPROTO_IP, IP_RECVERR},
         {IPPROTO_IP, IP_RECVORIGDSTADDR},
+        {IPPROTO_IP, IP_NODEFRAG},
+        {IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT},
+        {IPPROTO_IP, IP_RECVFRAGSIZE},
+        {IPPROTO_IP, IP_UNICAST_IF},
         {IPPROTO_IP, IP_MULTICAST_TTL},
         {IPPROTO_IP, IP_MULTICAST_LOOP},
         {IPPROTO_IP, IP_MULTICAST_ALL},
@@ -80,6 +120,13 @@ static const struct socket_option integers[] = {
         {IPPROTO_IPV6, IPV6_RECVHOPLIMIT},
         {IPPROTO_IPV6, IPV6_RECVTCLASS},
         {IPPROTO_IPV6, IPV6_RECVERR},
+        {IPPROTO_IPV6, IPV6_MINHOPCOUNT},
+        {IPPROTO_IPV6, IPV6_FREEBIND},
+        {IPPROTO_IPV6, IPV6_TRANSPARENT},
+        {IPPROTO_IPV6, IPV6_UNICAST_IF},
+        {IPPROTO_IPV6, IPV6_MTU},
+        {IPPROTO_IPV6, IPV6_DONTFRAG},
+        {IPPROTO_IPV6, IPV6_AUTOFLOWLABEL},
         {IPPROTO_IPV6, IPV6_MULTICAST_HOPS},
         {IPPROTO_IPV6, IPV6_MULTICAST_LOOP},
         {IPPROTO_IPV6, IPV6_MULTICAST_IF},
@@ -118,6 +165,20 @@ static int settable(const struct socket_option *option, int value)
 	if (option->level == IPPROTO_TCP && option->name == TCP_WINDOW_CLAMP && value == 0)
 		return WIDEST;
 	return value;
+}
+
+/*
+ * In a user and network namespace of its own anybody may set SO_MARK: on a UNIX socket, for example,
+ * which would then carry the mark out of there.
+ */
+static bool is_of_one_network(int a, int b)
+{
+	uint64_t x = 0, y = 0;
+	socklen_t length = sizeof(x);
+	(void)getsockopt(a, SOL_SOCKET, SO_NETNS_COOKIE, &x, &length);
+	length = sizeof(y);
+	(void)getsockopt(b, SOL_SOCKET, SO_NETNS_COOKIE, &y, &length);
+	return x == y; /* before Linux 5.14: not told, 0 */
 }
 
 static void copy_integer(int template, int shared, const struct socket_option *wanted)
@@ -167,7 +228,19 @@ static void copy_buffer(int template, int shared, int name, int force, int lock)
 	}
 }
 
-/* The template's own filter, in classic BPF; eBPF cannot be read back and stays as it is. */
+/* A device that a process of an old generation has bound the socket to keeps all clients away. */
+static void copy_device(int template, int shared)
+{
+	char value[IFNAMSIZ] = {0}, present[IFNAMSIZ] = {0};
+	socklen_t length = sizeof(value), other = sizeof(present);
+	if (getsockopt(template, SOL_SOCKET, SO_BINDTODEVICE, value, &length) < 0 ||
+	        getsockopt(shared, SOL_SOCKET, SO_BINDTODEVICE, present, &other) < 0 ||
+	        !strncmp(value, present, sizeof(value)))
+		return;
+	(void)setsockopt(shared, SOL_SOCKET, SO_BINDTODEVICE, value, sizeof(value));
+}
+
+/* The template's own filter, in classic BPF; eBPF cannot be read back and is taken off. */
 static void copy_filter(int template, int shared)
 {
 	int zero = 0;
@@ -188,18 +261,23 @@ static void copy_filter(int template, int shared)
 
 void socket_options_copy(int template, int shared)
 {
+	bool alike = is_of_one_network(template, shared);
 	for (size_t i = 0; i < COUNT(integers); i++)
-		copy_integer(template, shared, &integers[i]);
+		if (alike || integers[i].level != SOL_SOCKET || integers[i].name != SO_MARK)
+			copy_integer(template, shared, &integers[i]);
 	for (size_t i = 0; i < COUNT(structs); i++)
 		copy_struct(template, shared, &structs[i]);
 	copy_buffer(template, shared, SO_RCVBUF, SO_RCVBUFFORCE, RECEIVE_LOCKED);
 	copy_buffer(template, shared, SO_SNDBUF, SO_SNDBUFFORCE, SEND_LOCKED);
+	copy_device(template, shared);
 	copy_filter(template, shared);
 }
 
-bool socket_is_reuseaddr(int fd)
+bool socket_has_locked_filter(int fd)
 {
-	return option(fd, SOL_SOCKET, SO_REUSEADDR) == 1;
+	socklen_t count = 0;
+	return option(fd, SOL_SOCKET, SO_LOCK_FILTER) == 1 &&
+	       (getsockopt(fd, SOL_SOCKET, SO_GET_FILTER, NULL, &count) < 0 || count);
 }
 
 bool socket_is_reuseport(int fd)

@@ -13,7 +13,9 @@
 /* Makes `shared` like `template`. What needs a privilege we lack stays as it was. */
 void socket_options_copy(int template, int shared);
 
-bool socket_is_reuseaddr(int fd);
+/* Has it a filter that nobody can take off, or change, as long as the socket lives? */
+bool socket_has_locked_filter(int fd);
+
 bool socket_is_reuseport(int fd);
 void socket_set_reuseport(int fd, bool reuseport);
 
