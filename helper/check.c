@@ -43,6 +43,7 @@ static const struct {
                 "use a program, or a moult, that is built for the same processor"},
         [INSPECT_HIDDEN] = {"hidden", ""},
         [INSPECT_ELSEWHERE] = {"elsewhere", "let moult start the program itself"},
+        [INSPECT_UNKNOWN] = {"unknown", ""},
 };
 
 /* ---- finding ---- */
