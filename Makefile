@@ -3,6 +3,7 @@
 #   make                              build/moult and build/libmoult.so
 #   make test  [SANITIZE=address,undefined | thread]
 #   make check                        everything that can be said without running a daemon
+#   make fuzz                         build/fuzz/NAME: the decoders, for scripts/fuzz (clang)
 #   make format                       clang-format in place
 #   make install PREFIX=/usr/local DESTDIR=
 #
@@ -77,6 +78,37 @@ test: all programs
 	MOULT_BUILD=$(abspath $(BUILD)) $(if $(SANITIZE),scripts/sanitised $(SANITIZE)) \
 		$(PYTHON) -m pytest -n $(JOBS) $(if $(SANITIZE),-m "not daemons and not exact") $(TESTS)
 
+# Each tests/fuzz/fuzz_NAME.c is a program of its own.  What it includes of the product is compiled with
+# it; all else comes from an archive, from which no second copy is taken.  The hooks are left out: the
+# sanitiser's runtime has its own.
+FUZZ         = $(BUILD)/fuzz
+FUZZ_COMPILE = clang -std=gnu11 -D_GNU_SOURCE -I. -O1 -g $(WARNINGS) -MMD -MP \
+               -fno-omit-frame-pointer -fno-sanitize-recover=undefined
+fuzz_helper := $(patsubst %.c,$(FUZZ)/%.o,$(filter-out helper/main.c,$(wildcard helper/*.c)))
+fuzz_shim   := $(patsubst %.c,$(FUZZ)/%.o,$(filter-out shim/interpose_%.c shim/startup.c, \
+               $(wildcard shim/*.c)))
+fuzzers     := $(patsubst tests/fuzz/fuzz_%.c,$(FUZZ)/%,$(wildcard tests/fuzz/fuzz_*.c))
+
+fuzz: $(fuzzers)
+
+$(fuzz_helper) $(fuzz_shim): $(FUZZ)/%.o: %.c
+	@mkdir -p $(@D)
+	$(FUZZ_COMPILE) -fsanitize=fuzzer-no-link,address,undefined -c -o $@ $<
+
+$(FUZZ)/helper.a: $(fuzz_helper)
+$(FUZZ)/shim.a: $(fuzz_shim)
+$(FUZZ)/helper.a $(FUZZ)/shim.a:
+	@rm -f $@
+	ar rcs $@ $^
+
+$(filter $(FUZZ)/shim_%,$(fuzzers)): $(FUZZ)/%: tests/fuzz/fuzz_%.c $(FUZZ)/shim.a
+	$(FUZZ_COMPILE) -fsanitize=fuzzer,address,undefined -o $@ $< $(FUZZ)/shim.a
+
+$(filter-out $(FUZZ)/shim_%,$(fuzzers)): $(FUZZ)/%: tests/fuzz/fuzz_%.c $(FUZZ)/helper.a
+	$(FUZZ_COMPILE) -fsanitize=fuzzer,address,undefined -o $@ $< $(FUZZ)/helper.a
+
+-include $(fuzz_helper:.o=.d) $(fuzz_shim:.o=.d) $(fuzzers:=.d)
+
 check:
 	scripts/check
 
@@ -98,5 +130,5 @@ uninstall:
 clean:
 	rm -rf build build-*
 
-.PHONY: all programs test check format install uninstall clean
+.PHONY: all programs fuzz test check format install uninstall clean
 .DELETE_ON_ERROR:

@@ -213,7 +213,7 @@ static int follow(struct follower *follower)
 	} else {
 		r = lookup_program(&wrapping->lookup, chain->words.word[0], path, sizeof path);
 	}
-	if (r == -ENOSYS || (r < 0 && wrapping->guesses)) {
+	if (r < 0 && chain->count > 0 && (r == -ENOSYS || wrapping->guesses)) {
 		doubt(chain, word, "is not found from here: what runs cannot be told");
 		chain->steps[chain->count - 1].kind = CHAIN_PROGRAM;
 		return 0;

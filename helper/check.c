@@ -43,6 +43,7 @@ static const struct {
                 "use a program, or a moult, that is built for the same processor"},
         [INSPECT_HIDDEN] = {"hidden", ""},
         [INSPECT_ELSEWHERE] = {"elsewhere", "let moult start the program itself"},
+        [INSPECT_UNKNOWN] = {"unknown", ""},
 };
 
 /* ---- finding ---- */
@@ -117,8 +118,13 @@ static const struct finding *first_refusal(const struct findings *findings)
 /* It holds what files say: nothing in it may drive the terminal. */
 static void print(const char *text)
 {
-	for (const unsigned char *c = (const unsigned char *)text; *c; c++)
-		(void)putchar(*c < ' ' || *c == 0x7f ? '?' : *c);
+	for (const unsigned char *c = (const unsigned char *)text; *c; c++) {
+		/* The control characters above ASCII have two bytes in UTF-8 */
+		bool is_wide = c[0] == 0xc2 && c[1] >= 0x80 && c[1] < 0xa0;
+
+		(void)putchar(*c < ' ' || *c == 0x7f || is_wide ? '?' : *c);
+		c += is_wide;
+	}
 }
 
 static void print_line(const char *severity, const char *text, const char *advice)

@@ -14,6 +14,8 @@
 #include "helper/file.h"
 #include "helper/scan.h"
 
+enum { LIBRARIES_MAX = 64, LIBRARIES_BYTES_MAX = 1024 * 1024 * 1024 };
+
 struct finding *findings_add(
         struct findings *findings, enum severity severity, const char *id, const char *format, ...)
 {
@@ -109,8 +111,11 @@ static void find_in_libraries(
         struct file *file, const struct elf *elf, struct scan *scan, struct findings *findings)
 {
 	char name[256];
+	uint64_t read = 0;
 
-	for (size_t i = 0; i < 64 && elf_needed(file, elf, i, name, sizeof name); i++) {
+	for (size_t i = 0; i < LIBRARIES_MAX && read < LIBRARIES_BYTES_MAX &&
+	                   elf_needed(file, elf, i, name, sizeof name);
+	        i++) {
 		CLEANUP(file_close) struct file library = {.fd = -1};
 		struct scan found = {0};
 		char path[PATH_MAX];
@@ -124,6 +129,7 @@ static void find_in_libraries(
 			continue;
 		scan_code(&library, &headers, &found);
 		scan_imports(&library, &headers, &found);
+		read += library.bytes;
 		scan->has_uring = scan->has_uring || has_uring(&found);
 		if (!*found.call)
 			continue;

@@ -40,6 +40,16 @@ static void explain(const struct subject *subject, const char *what)
 		(void)snprintf(subject->reason, subject->size, "%s %s", subject->judged, what);
 }
 
+/* What runs with no_new_privs gains nothing by a set-uid file; a restricted child always has it. */
+static bool has_no_new_privs, is_prepared;
+
+void inspect_prepare(void)
+{
+	if (!is_prepared)
+		has_no_new_privs = prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1;
+	is_prepared = true;
+}
+
 /* Does running it change who we are?  Then the loader takes no LD_PRELOAD from us. */
 static bool changes_privileges(int fd, const char *path, const struct stat *status)
 {
@@ -53,7 +63,8 @@ static bool changes_privileges(int fd, const char *path, const struct stat *stat
 	if ((fd >= 0 ? fstatvfs(fd, &system) : statvfs(path, &system)) == 0 &&
 	        (system.f_flag & ST_NOSUID))
 		return false;
-	if ((set_uid || set_gid) && prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) != 1)
+	inspect_prepare();
+	if ((set_uid || set_gid) && !has_no_new_privs)
 		return true;
 	/* root has them all already */
 	if (getuid() == 0)

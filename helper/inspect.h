@@ -16,7 +16,11 @@ enum inspect_verdict {
 	INSPECT_FOREIGN, /* another architecture or class than ours, or not ELF and not a script */
 	INSPECT_HIDDEN,  /* in another root, where the library is not */
 	INSPECT_ELSEWHERE, /* started by somebody else: not even a process of ours */
+	INSPECT_UNKNOWN,   /* the last one: not judged (helper/inspection.h) */
 };
+
+/* For a process that is about to restrict itself: what that would hide from the judgement. */
+void inspect_prepare(void);
 
 /*
  * Looks the command up as execvp would (PATH of this process), follows #! lines and wrappers as far

@@ -22,7 +22,7 @@
 #include "helper/control_server.h"
 #include "helper/diag.h"
 #include "helper/drain.h"
-#include "helper/inspect.h"
+#include "helper/inspection.h"
 #include "helper/instance.h"
 #include "helper/log.h"
 #include "helper/pidfile.h"
@@ -450,7 +450,7 @@ static int refusal(const struct settings *settings, char *text, size_t size)
 		        instance.verdict_reason[0] ? ": " : "", instance.verdict_reason);
 		return EXIT_FAILED;
 	}
-	int result = inspect_command(settings->command, &verdict, reason, sizeof(reason));
+	int result = inspection_run(settings->command, &verdict, reason, sizeof(reason));
 	const char *who = instance.current ? "; the current generation still serves" : "";
 	if (result < 0) {
 		snprintf(text, size, "moult: %s: %s%s", instance.options->name, reason, who);
@@ -461,6 +461,8 @@ static int refusal(const struct settings *settings, char *text, size_t size)
 		snprintf(text, size, "moult: %s: %s%s", instance.options->name, reason, who);
 		return verdict == INSPECT_FOREIGN ? EXIT_CANNOT_EXECUTE : EXIT_FAILED;
 	}
+	if (verdict == INSPECT_UNKNOWN)
+		log_error("%s", reason);
 	return 0;
 }
 
@@ -633,7 +635,7 @@ static int watch_signals(void)
 /* Says at once what will not work, and starts it anyway: it runs as it would without us. */
 static int inspect(void)
 {
-	int result = inspect_command(instance.settings.command, &instance.verdict,
+	int result = inspection_run(instance.settings.command, &instance.verdict,
 	        instance.verdict_reason, sizeof(instance.verdict_reason));
 	if (result < 0) {
 		log_error("%s", instance.verdict_reason);

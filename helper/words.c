@@ -27,7 +27,7 @@ bool words_replace(struct words *words, size_t removed, const char *const insert
 	if (removed > words->count)
 		removed = words->count;
 	kept = words->count - removed;
-	if (count > WORDS_MAX - kept)
+	if (count > WORDS_MAX - kept || kept + count == 0)
 		return false;
 	memmove(words->word + count, words->word + removed, (kept + 1) * sizeof *words->word);
 	for (size_t i = 0; i < count; i++)

@@ -20,7 +20,10 @@ struct words {
 /* More words than there is room for are left out: no program to be run is behind so many. */
 void words_set(struct words *words, char *const command[]);
 
-/* Puts `inserted` in the place of the first `removed` words; false: there is no room. */
+/*
+ * Puts `inserted` in the place of the first `removed` words.  False: there is no room, or no word
+ * would be left; nothing has changed then.  So there is a word[0] at every moment.
+ */
 bool words_replace(struct words *words, size_t removed, const char *const inserted[], size_t count);
 
 /* A copy that lives as long as `words`; NULL: there is no room. */

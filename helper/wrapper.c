@@ -100,6 +100,7 @@ static enum wrapper_answer follow_plain(
 static enum wrapper_answer follow_env(
         const struct wrapper *wrapper, struct words *words, struct wrapping *wrapping)
 {
+	const char *self = words->word[0];
 	size_t i = 1;
 	bool is_split = false;
 
@@ -149,6 +150,8 @@ static enum wrapper_answer follow_env(
 			return WRAPPER_FOLLOWED;
 		}
 	}
+	/* It starts nothing; what it has split is no program's name */
+	(void)words_replace(words, words->count, &self, 1);
 	return WRAPPER_NONE;
 }
 

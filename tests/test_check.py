@@ -5,7 +5,10 @@ import json
 import os
 import pathlib
 import random
+import re
 import shutil
+import socket
+import stat
 import struct
 import subprocess
 
@@ -14,6 +17,7 @@ import pytest
 from harness import build
 from harness.build import program
 from harness.network import ask
+from harness.opens import Opens
 
 NOBODY = 65534
 
@@ -331,6 +335,135 @@ def test_what_somebody_else_starts():
 def test_what_cannot_be_executed(command, finding):
     answer = check(*command)
     assert refusals(answer) == [finding] and answer["findings"][0]["advice"]
+
+
+# ---- command lines and files that nobody means well ----
+
+def known_wrappers():
+    """{name: its options}, from the table itself, so that what is added to it is tested, too."""
+    text = (build.ROOT / "helper" / "wrapper.c").read_text()
+    table = text[text.index("wrappers[] = {"):]
+    table = table[:table.index("\n};")]
+    wrappers = {}
+    for entry in re.split(r"(?=\{\.name)", table)[1:]:
+        fields = {name: "".join(re.findall(r'"([^"]*)"', value)) for name, value in
+                  re.findall(r'\.(\w+) = ((?:"[^"]*"\s*)+)', entry)}
+        letters = fields.get("flags", "") + fields.get("valued", "") + "cS"
+        longs = fields.get("long_valued", "").split() + [
+            "split-string", "command", "exec", "chroot"]
+        wrappers[fields["name"]] = [f"-{letter}" for letter in sorted(set(letters))] + [
+            f"--{name}" for name in longs]
+    return wrappers
+
+
+def test_the_table_of_wrappers_is_read():
+    wrappers = known_wrappers()
+    assert len(wrappers) > 40 and "-u" in wrappers["env"] and "--reuid" in wrappers["setpriv"]
+
+
+@pytest.mark.parametrize("name", known_wrappers())
+def test_words_that_are_empty_or_missing(name, directory):
+    """Each option of each wrapper without its value, with an empty one, and with nothing behind."""
+    wrapper = directory / name
+    wrapper.symlink_to(program("waiter-static"))
+    for words in ([], ["", ""], ["--"], ["--", ""], ["+", ""]):
+        check(wrapper, *words)
+    for option in known_wrappers()[name]:
+        check(wrapper, option)
+        check(wrapper, option, "")
+
+
+@pytest.mark.parametrize("command", [
+    ["env", "-S", ""], ["env", "-S", " \t "], ["env", "-S"], ["env", "-S="], ["env", "-vS", ""],
+    ["env", "--split-string="], ["env", "--split-string"], ["env", "-S", "-S", ""],
+    ["env", "-S", "A=sh", ""], ["env", "-S", "A=b"], ["env", "-S", "-"], ["env", "-i", "-S", ""],
+    ["env", "env", "-S", ""], ["sh", "-c", ""], ["sh", "-c", "exec env -S ''"],
+    ["sh", "-c", "''"], ["sh", "-c", "exec ''"], ["su", "-s", "", "-c", "", ""],
+    ["chroot", "", ""], ["chroot", "/", ""], ["start-stop-daemon", "-S", "-x", ""],
+    ["busybox", ""], ["capsh", "--"]], ids=str)
+def test_a_line_that_becomes_nothing(command, directory):
+    """`env -S ''` left no word of the command, and the first of them was looked at."""
+    check(*command)
+    quoted = " ".join("'" + word + "'" for word in command)
+    check(script(directory, "end", f"#!/bin/sh\nexec {quoted}\n"))
+    check(script(directory, "first", f"#!/usr/bin/env -S {' '.join(command)}\n"))
+
+
+def special_files(directory):
+    """What is no regular file and may act, or wait, when it is opened."""
+    os.mkfifo(directory / "fifo", 0o755)
+    os.mknod(directory / "device", 0o755 | stat.S_IFCHR, os.makedev(1, 3))
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(directory / "socket"))
+    (directory / "socket").chmod(0o755)
+    (directory / "folder").mkdir()
+    return [directory / name for name in ("fifo", "device", "socket", "folder")]
+
+
+@pytest.mark.parametrize("before", [[], ["sh"], ["sh", "-e"], ["env"], ["chroot", "/"]], ids=str)
+def test_nothing_but_files_is_opened(directory, before):
+    """A device may act on being opened (a watchdog), a FIFO may wait: neither is."""
+    files = special_files(directory)
+    opens = Opens(files)
+    for path in files:
+        answer = check(*before, path)
+        assert before[:1] == ["sh"] or refusals(answer) == ["not-executable"]
+    assert not opens.seen()
+    opens.close()
+
+
+def test_libraries_are_files(directory):
+    """Their directory is named by the program's loader, so it is the program's choice."""
+    os.mkfifo(directory / "liba.so")
+    os.mknod(directory / "libb.so", 0o755 | stat.S_IFCHR, os.makedev(1, 3))
+    (directory / "libs").mkdir()
+    for name in ("a", "b"):
+        compile_program(directory / "libs", f"lib{name}.so", f"int {name}(void) {{ return 0; }}\n",
+                        "-shared", "-fPIC", f"-Wl,-soname,lib{name}.so")
+    loader = re.search(r"\S*/ld-\S+", subprocess.run(
+        ["ldd", program("waiter")], capture_output=True, text=True, check=True).stdout)[0]
+    shutil.copy(loader, directory / "ld-linux.so")
+    path = compile_program(
+        directory, "uses", "int a(void), b(void); int main(void) { return a() + b(); }\n",
+        f"-L{directory}/libs", "-la", "-lb", f"-Wl,--dynamic-linker={directory}/ld-linux.so")
+    opens = Opens([directory / "liba.so", directory / "libb.so"])
+    assert check(path)["result"] == "yes"
+    assert not opens.seen()
+    opens.close()
+
+
+def sparse(path, head=b"", size=1 << 43):
+    with open(path, "wb") as file:
+        file.write(head)
+        file.truncate(size)
+    path.chmod(0o755)
+    return path
+
+
+def endless_segments(head):
+    """The header of a program whose every segment is as large as a file can be."""
+    segment = struct.pack("<IIQQQQQQ", 1, 5, 0, 0, 0, 1 << 62, 1 << 62, 4096)
+    return head[:32] + struct.pack("<Q", 64) + head[40:56] + struct.pack("<H", 1000) + \
+        head[58:64] + segment * 1000
+
+
+def test_files_without_end(directory):
+    """They are looked into only so far, and the answer comes."""
+    head = pathlib.Path(program("waiter")).read_bytes()[:4096]
+    for name, data in (("zeroes", b""), ("script", b"#!/bin/sh\n"), ("program", head),
+                       ("segments", endless_segments(head))):
+        path = sparse(directory / name, data)
+        for command in ([path], ["sh", path]):
+            check(*command)
+
+
+def test_names_of_two_bytes_do_not_drive_the_terminal(directory):
+    """U+009B begins a sequence as ESC [ does."""
+    path = directory / "a\u009b2Jb\u00e9"
+    shutil.copy(program("waiter"), path)
+    result = run_check(path)
+    assert result.returncode == 0 and "\u009b" not in result.stdout
+    assert "a?2Jb\u00e9" in result.stdout
 
 
 # ---- upgrades agree ----

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT */
+/* /proc/self/fdinfo of an interest list, as the library reads it. */
+#include "tests/fuzz/fuzz.h"
+
+#include "shim/interest.c"
+#include "shim/member.c"
+
+int LLVMFuzzerInitialize(int *argc, char ***argv)
+{
+	static struct moult_page page;
+	static struct own self;
+
+	(void)argc;
+	(void)argv;
+	member_page = &page;
+	own = &self;
+	return 0;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	if (size < 1)
+		return 0;
+	fuzz_file(data + 1, size - 1);
+	/* Neither of them is a descriptor, so nothing is registered for real */
+	discover_epoll(AT_FDCWD, FUZZ_FILE, 1 << 20, data[0], 0, data[0] & 1);
+	interest_drop_epoll(1 << 20);
+	return 0;
+}

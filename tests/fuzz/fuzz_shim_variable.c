@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: MIT */
+/* The variable by which the library learns what it belongs to; anybody can set it. */
+#include "tests/fuzz/fuzz.h"
+
+#include "shim/member.c"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	char *text = fuzz_text(data, size);
+
+	if (variable_parse(text)) {
+		FUZZ_CHECK(launcher.sun_family == AF_UNIX);
+		FUZZ_CHECK(launcher_length > offsetof(struct sockaddr_un, sun_path) + 1);
+		FUZZ_CHECK(launcher_length <= sizeof launcher);
+	}
+	free(text);
+	return 0;
+}
