@@ -37,11 +37,6 @@ struct spawn {
 	                    files */
 };
 
-/* What the daemon must get as the launcher found it. Call before changing any of it. */
-void spawn_remember_process_state(void);
-/* In a forked child: the signal mask and umask as they were. */
-void spawn_restore_process_state(void);
-
 /*
  * Forks.  *ret_reports: struct report, one per read, CLOEXEC, non-blocking, the caller's to close.
  * 0 or -errno.
