@@ -664,7 +664,7 @@ static int write_pid_file(const char *path)
 
 static int set_up(const struct options *options)
 {
-	char path[256];
+	char reason[400];
 	int result = loop_init();
 	if (result == 0)
 		result = watch_signals();
@@ -674,21 +674,9 @@ static int set_up(const struct options *options)
 		log_error("cannot start: %s", strerror(-result));
 		return EXIT_FAILED;
 	}
-	result = control_start(options->name, handle_request, NULL, path, sizeof(path));
-	if (result == -EADDRINUSE) {
-		log_error("an instance named %s is running already; choose another with --name",
-		        options->name);
-		return EXIT_FAILED;
-	}
-	if (result == -EPERM) {
-		log_error(
-		        "control directory %s: must belong to this user, and nobody else may write "
-		        "to it",
-		        path);
-		return EXIT_FAILED;
-	}
+	result = control_start(options->name, handle_request, NULL, reason, sizeof(reason));
 	if (result < 0) {
-		log_error("control socket %s: %s", path, strerror(-result));
+		log_error("%s", reason);
 		return EXIT_FAILED;
 	}
 	return options->pid_file ? write_pid_file(options->pid_file) : 0;

@@ -11,7 +11,7 @@ import subprocess
 
 import pytest
 
-from harness import processes
+from harness import build, processes
 from harness.build import program
 from harness.moult import clean_environment
 from harness.network import ask, listens
@@ -136,9 +136,8 @@ def test_the_program_gets_what_the_launcher_found(moult, port, directory, state)
 def test_limits_of_an_ordinary_user(moult, port, directory, which, soft, hard):
     """What cannot be raised above the hard limit is raised up to it; upgrades and stop work."""
     instance = moult(user=65533)
-    for path in (instance.moult, instance.moult.parent / "libmoult.so", program("waiter")):
-        (directory / os.path.basename(path)).write_bytes(open(path, "rb").read())
-        (directory / os.path.basename(path)).chmod(0o755)
+    for path in (build.MOULT, build.LIBRARY, program("waiter")):
+        shutil.copy(path, directory)
     instance.moult = directory / "moult"
     command = [str(directory / "waiter"), *waiter("g1", port)[1:]]
     instance.run(command=command, preexec_fn=lambda: resource.setrlimit(which, (soft, hard)))
