@@ -17,6 +17,7 @@
 
 #include "helper/client.h"
 #include "helper/control.h"
+#include "helper/printable.h"
 
 enum {
 	PATIENCE_MS = 5000, /* for a launcher that has only to look something up */
@@ -191,11 +192,10 @@ static int answer_receive(int fd, int patience_ms, struct answer *answer)
 }
 
 /* Lines hold names and reasons from programs: nothing in them may drive the terminal. */
-static void make_printable(char *text, size_t length)
+static void make_printable(struct answer *answer)
 {
-	for (size_t i = 0; i < length; i++)
-		if ((unsigned char)text[i] < ' ' || text[i] == 0x7f)
-			text[i] = '?';
+	printable_make(answer->text);
+	answer->length = strlen(answer->text);
 }
 
 static void screen_erase(struct screen *screen)
@@ -230,8 +230,8 @@ static void show_progress(struct screen *screen, struct answer *answer)
 		columns = size.ws_col;
 	/* A line that wraps could not be erased */
 	if (answer->length >= columns)
-		answer->length = columns - 1;
-	make_printable(answer->text, answer->length);
+		answer->text[columns - 1] = '\0';
+	make_printable(answer);
 	(void)fprintf(stderr, ERASE_LINE "%.*s", (int)answer->length, answer->text);
 	(void)fflush(stderr);
 	screen->progress = true;
@@ -242,7 +242,7 @@ static void show(struct screen *screen, struct answer *answer)
 	switch (answer->kind) {
 	case CONTROL_LINE:
 		screen_erase(screen);
-		make_printable(answer->text, answer->length);
+		make_printable(answer);
 		if (screen->quiet)
 			hold_line(screen, answer);
 		else
@@ -425,17 +425,12 @@ static int find_only(const char *directory, char **ret_name)
 static int find_directory(char *directory, size_t size)
 {
 	int r = control_directory(directory, size, 0);
+	char reason[400];
 
-	if (r == -ENOENT)
-		return fail(EXIT_FAILED, "neither MOULT_RUNTIME_DIR nor XDG_RUNTIME_DIR is set");
-	if (r == -EINVAL)
-		return fail(EXIT_FAILED, "MOULT_RUNTIME_DIR is not an absolute path");
-	if (r == -EPERM)
-		return fail(EXIT_FAILED, "%s: another user owns it or may write to it, refused",
-		        directory);
-	if (r < 0)
-		return fail(EXIT_FAILED, "runtime directory: %s", strerror(-r));
-	return 0;
+	if (r == 0)
+		return 0;
+	control_directory_explain(r, directory, reason, sizeof reason);
+	return fail(EXIT_FAILED, "%s", reason);
 }
 
 int client_run(enum verb verb, const struct options *options, int word_count, char **words)
@@ -518,7 +513,7 @@ static void list_one(const char *directory, const char *name, const struct reque
 	/* The launcher has put it into columns */
 	if (answer.length > 0 && answer.text[answer.length - 1] == '\n')
 		answer.text[--answer.length] = '\0';
-	make_printable(answer.text, answer.length);
+	make_printable(&answer);
 	(void)puts(answer.text);
 }
 

@@ -34,3 +34,6 @@ enum { CONTROL_REQUEST_MAX = 128 * 1024, CONTROL_ANSWER_MAX = 128 * 1024 };
  * that does not exist is fine.
  */
 int control_directory(char *path, size_t size, int create);
+
+/* Why control_directory() has failed, and what helps, in a line. `path`: what it was filled with. */
+void control_directory_explain(int error, const char *path, char *text, size_t size);

@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
 
 #include "helper/control.h"
@@ -42,7 +43,10 @@ static int find(char *path, size_t size)
 int control_directory(char *path, size_t size, int create)
 {
 	struct stat status;
-	int r = find(path, size);
+	int r;
+
+	path[0] = '\0';
+	r = find(path, size);
 
 	if (r < 0)
 		return r;
@@ -57,4 +61,33 @@ int control_directory(char *path, size_t size, int create)
 	if (status.st_uid != geteuid() || (status.st_mode & (S_IWGRP | S_IWOTH)))
 		return -EPERM;
 	return 0;
+}
+
+void control_directory_explain(int error, const char *path, char *text, size_t size)
+{
+	const char *user = variable("XDG_RUNTIME_DIR");
+
+	if (error == -EINVAL)
+		(void)snprintf(text, size, "MOULT_RUNTIME_DIR=%s is not an absolute path",
+		        variable("MOULT_RUNTIME_DIR"));
+	else if (error == -ENOENT && !*path && user)
+		(void)snprintf(text, size,
+		        "XDG_RUNTIME_DIR=%s is not an absolute path, and MOULT_RUNTIME_DIR is not "
+		        "set",
+		        user);
+	else if (error == -ENOENT && !*path)
+		(void)snprintf(text, size,
+		        "no directory for the control socket: neither XDG_RUNTIME_DIR (most often "
+		        "/run/user/%u) nor MOULT_RUNTIME_DIR is set; set one of them to a "
+		        "directory of yours",
+		        (unsigned)geteuid());
+	else if (error == -EPERM)
+		(void)snprintf(text, size,
+		        "control directory %s: must belong to this user, and nobody else may write "
+		        "to it",
+		        path);
+	else
+		(void)snprintf(text, size,
+		        "control directory %s: %s; MOULT_RUNTIME_DIR may name another", path,
+		        strerror(-error));
 }

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -15,16 +16,27 @@
 #include "helper/control.h"
 #include "helper/log.h"
 
-enum { CLIENTS = 256, WORDS = 4096 };
+enum { CLIENTS = 256, WORDS = 4096, RESERVE = 16 };
+
+/* A client sends its request at once. One that does not is in the way of others. */
+static const nanoseconds REQUEST_PATIENCE = 5 * SECOND;
+/* For another launcher that looks whether a name is taken. */
+static const nanoseconds LOCK_PATIENCE = 5 * SECOND;
 
 struct control_client {
 	struct watch watch;
+	nanoseconds since;
 	bool used, attached, wait;
 	enum verb verb;
 	enum log_level most;
 };
 static struct control_client clients[CLIENTS];
 static struct watch server = {.fd = -1};
+static struct timer server_rest, idle_timer;
+static struct log_limit accept_complaint;
+/* Descriptors kept for the operator, should those of the program's listeners use up all others. */
+static int reserve[RESERVE];
+static size_t reserve_count;
 static control_handler *handle;
 static void *handle_context;
 static struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -102,6 +114,28 @@ void control_progress(const char *format, ...)
 			answer(&clients[i], CONTROL_PROGRESS, line, strlen(line));
 }
 
+/* ---- the reserve ---- */
+
+static void reserve_fill(void)
+{
+	struct rlimit limit;
+	size_t wanted = RESERVE;
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur / 8 < wanted)
+		wanted = limit.rlim_cur / 8;
+	while (reserve_count < wanted) {
+		int fd = open("/", O_PATH | O_CLOEXEC);
+		if (fd < 0)
+			return; /* the next time */
+		reserve[reserve_count++] = fd;
+	}
+}
+
+static void reserve_release(size_t count)
+{
+	while (count-- && reserve_count)
+		close(reserve[--reserve_count]);
+}
+
 /* ---- requests ---- */
 
 /* Splits a datagram of NUL-terminated strings; -1: it is none, or another protocol. */
@@ -142,30 +176,96 @@ static void readable(void *context)
 		        ", this command another: they are of different versions");
 		return;
 	}
+	reserve_release(RESERVE);
 	handle(handle_context, client, count - 1, words + 1);
+	reserve_fill();
+}
+
+static bool is_idle(const struct control_client *client)
+{
+	return client->used && !client->attached;
+}
+
+/* Sends away who has said nothing for too long, and comes again for the others. */
+static void end_idle(void *context)
+{
+	(void)context;
+	nanoseconds next = NEVER;
+	for (size_t i = 0; i < CLIENTS; i++) {
+		if (!is_idle(&clients[i]))
+			continue;
+		nanoseconds left = clients[i].since + REQUEST_PATIENCE - now();
+		if (left <= 0)
+			forget(&clients[i]);
+		else if (left < next)
+			next = left;
+	}
+	loop_after(&idle_timer, next);
+}
+
+/* Sends away who has been silent for longest; NULL: all wait for an answer. */
+static struct control_client *end_idlest(void)
+{
+	struct control_client *oldest = NULL;
+	for (size_t i = 0; i < CLIENTS; i++)
+		if (is_idle(&clients[i]) && (!oldest || clients[i].since < oldest->since))
+			oldest = &clients[i];
+	if (oldest)
+		forget(oldest);
+	return oldest;
+}
+
+static struct control_client *find_place(void)
+{
+	for (size_t i = 0; i < CLIENTS; i++)
+		if (!clients[i].used)
+			return &clients[i];
+	return end_idlest();
+}
+
+static bool may_ask(int fd)
+{
+	struct ucred peer;
+	socklen_t length = sizeof(peer);
+	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) == 0 &&
+	       (peer.uid == geteuid() || peer.uid == 0);
+}
+
+static void admit_consume(int fd)
+{
+	if (!may_ask(fd)) {
+		close(fd);
+		return;
+	}
+	struct control_client *client = find_place();
+	if (!client) {
+		struct control_client nobody = {.watch.fd = fd};
+		control_reply(&nobody, EXIT_BUSY,
+		        "moult: too many commands wait for this launcher's answer");
+		return;
+	}
+	*client = (struct control_client){.watch = {.fd = fd, .ready = readable, .context = client},
+	        .since = now(),
+	        .used = true};
+	if (loop_watch(&client->watch) < 0)
+		forget(client);
+	else if (!idle_timer.armed)
+		loop_after(&idle_timer, REQUEST_PATIENCE);
 }
 
 static void acceptable(void *context)
 {
 	(void)context;
-	int fd = accept4(server.fd, NULL, NULL, SOCK_CLOEXEC);
-	struct ucred peer;
-	socklen_t length = sizeof(peer);
-	if (fd < 0)
-		return;
-	struct control_client *client = NULL;
-	for (size_t i = 0; i < CLIENTS && !client; i++)
-		if (!clients[i].used)
-			client = &clients[i];
-	if (!client || getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) < 0 ||
-	        (peer.uid != geteuid() && peer.uid != 0)) {
-		close(fd);
-		return;
+	reserve_release(1);
+	int fd = loop_accept(&server, &server_rest);
+	if (fd >= 0)
+		admit_consume(fd);
+	else if (fd != -EAGAIN && fd != -EINTR && fd != -ECONNABORTED) {
+		(void)end_idlest(); /* whose descriptor is free then */
+		log_limited(&accept_complaint, LOG_LEVEL_ERROR, "control socket: cannot accept: %s",
+		        strerror(-fd));
 	}
-	*client = (struct control_client){
-	        .watch = {.fd = fd, .ready = readable, .context = client}, .used = true};
-	if (loop_watch(&client->watch) < 0)
-		forget(client);
+	reserve_fill();
 }
 
 /* Does somebody answer at the path? A socket left by a killed launcher refuses. */
@@ -176,42 +276,97 @@ static bool is_served(void)
 	return connect(fd, (struct sockaddr *)&address, sizeof(address)) == 0 || errno == EAGAIN;
 }
 
+/*
+ * Two launchers of one name at once: a lock lets one look and bind.  The directory itself would not
+ * do: other users may open it for reading, and lock it.
+ */
+static int lock_directory(const char *directory, int *ret_lock)
+{
+	char path[sizeof(address.sun_path) + 8];
+	struct stat status;
+	nanoseconds deadline = after(LOCK_PATIENCE);
+	(void)snprintf(path, sizeof(path), "%s/.lock", directory);
+	CLEANUP(fd_close)
+	int lock = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600);
+	if (lock < 0 || fstat(lock, &status) < 0)
+		return -errno;
+	if (!S_ISREG(status.st_mode) || status.st_uid != geteuid())
+		return -EPERM;
+	while (flock(lock, LOCK_EX | LOCK_NB) < 0) {
+		if (errno != EWOULDBLOCK && errno != EINTR)
+			return -errno;
+		if (now() >= deadline)
+			return -EBUSY;
+		nanosleep(&(struct timespec){0, 10 * MILLISECOND}, NULL);
+	}
+	*ret_lock = lock;
+	lock = -1;
+	return 0;
+}
+
+static int bind_and_listen(void)
+{
+	(void)unlink(address.sun_path); /* most often there is none */
+	server.fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (server.fd < 0)
+		return -errno;
+	mode_t mask = umask(0077);
+	int result = bind(server.fd, (struct sockaddr *)&address, sizeof(address)) < 0 ? -errno : 0;
+	umask(mask);
+	return result == 0 && listen(server.fd, 64) < 0 ? -errno : result;
+}
+
 int control_start(
-        const char *name, control_handler *handler, void *context, char *path, size_t size)
+        const char *name, control_handler *handler, void *context, char *reason, size_t reason_size)
 {
 	char directory[sizeof(address.sun_path)];
-	directory[0] = '\0';
 	int result = control_directory(directory, sizeof(directory), 1);
-	snprintf(path, size, "%s", directory);
-	if (result < 0)
+	if (result < 0) {
+		control_directory_explain(result, directory, reason, reason_size);
 		return result;
-	int length = snprintf(path, size, "%s/%s.sock", directory, name);
-	if (length < 0 || (size_t)length >= size || (size_t)length >= sizeof(address.sun_path))
+	}
+	int length =
+	        snprintf(address.sun_path, sizeof(address.sun_path), "%s/%s.sock", directory, name);
+	if (length < 0 || (size_t)length >= sizeof(address.sun_path)) {
+		(void)snprintf(reason, reason_size,
+		        "control socket %s/%s.sock: longer than %zu bytes", directory, name,
+		        sizeof(address.sun_path) - 1);
 		return -ENAMETOOLONG;
-	memcpy(address.sun_path, path, (size_t)length + 1);
-
-	/* Two launchers of one name at once: the lock on the directory lets one look and bind. */
-	CLEANUP(fd_close) int lock = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (lock < 0 || flock(lock, LOCK_EX) < 0)
-		return -errno;
-	if (is_served())
+	}
+	CLEANUP(fd_close) int lock = -1;
+	result = lock_directory(directory, &lock);
+	if (result == -EBUSY) {
+		(void)snprintf(reason, reason_size,
+		        "control directory %s: another process holds the lock %s/.lock for more "
+		        "than 5 s",
+		        directory, directory);
+		return result;
+	}
+	if (result < 0) {
+		(void)snprintf(reason, reason_size, "control directory %s: the lock %s/.lock: %s",
+		        directory, directory, strerror(-result));
+		return result;
+	}
+	if (is_served()) {
+		(void)snprintf(reason, reason_size,
+		        "an instance named %s is running already; choose another with --name",
+		        name);
 		return -EADDRINUSE;
-	(void)unlink(path); /* most often there is none */
-	server.fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	mode_t mask = umask(0077);
-	int bound =
-	        server.fd < 0 ? -1 : bind(server.fd, (struct sockaddr *)&address, sizeof(address));
-	result = bound < 0 ? -errno : 0;
-	umask(mask);
-	if (result == 0 && listen(server.fd, 64) < 0)
-		result = -errno;
+	}
+	result = bind_and_listen();
 	handle = handler;
 	handle_context = context;
 	server.ready = acceptable;
+	idle_timer.fire = end_idle;
 	if (result == 0)
 		result = loop_watch(&server);
-	if (result == 0)
+	if (result == 0) {
 		log_listen(log_to_clients, NULL);
+		reserve_fill();
+	} else {
+		(void)snprintf(reason, reason_size, "control socket %s: %s", address.sun_path,
+		        strerror(-result));
+	}
 	return result;
 }
 
@@ -222,6 +377,9 @@ void control_stop(void)
 	for (size_t i = 0; i < CLIENTS; i++)
 		if (clients[i].used)
 			forget(&clients[i]);
+	loop_cancel(&idle_timer);
+	loop_cancel(&server_rest);
+	reserve_release(RESERVE);
 	log_listen(NULL, NULL);
 	loop_unwatch(&server);
 	(void)unlink(address.sun_path);

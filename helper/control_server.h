@@ -13,12 +13,9 @@ struct control_client;
 /* One request. `words` end with NULL and live until the call returns. */
 typedef void control_handler(void *context, struct control_client *client, int count, char **words);
 
-/*
- * Binds RUNTIME/NAME.sock.  0, -EADDRINUSE when an instance of that name runs, or -errno; `path` is
- * filled in either way.
- */
-int control_start(
-        const char *name, control_handler *handler, void *context, char *path, size_t size);
+/* Binds RUNTIME/NAME.sock.  0, or -errno with the reason for the operator in `reason`. */
+int control_start(const char *name, control_handler *handler, void *context, char *reason,
+        size_t reason_size);
 
 /* Removes the socket's path and sends away whoever is still connected. */
 void control_stop(void);

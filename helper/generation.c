@@ -15,6 +15,9 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+#include "helper/log.h"
+#include "helper/printable.h"
+
 /*
  * A memfd of a fixed size, mapped by us.  `future`: later mappings may not be written to, so that what
  * the daemon is given can only be read.
@@ -198,9 +201,9 @@ static char *line_of_interest(char *text)
 {
 	char *last = NULL, *best = NULL, *line;
 	while ((line = strsep(&text, "\n"))) {
-		/* The launcher may log to the same file: its own lines are none of the daemon's. */
+		log_strike_own(line);
 		size_t length = strlen(line);
-		if (!length || strncmp(line, "moult: ", strlen("moult: ")) == 0)
+		if (!length)
 			continue;
 		last = line;
 		if (*line != ' ' && *line != '\t' && line[length - 1] != ':')
@@ -231,8 +234,6 @@ void generation_last_output(const struct generation *generation, char *text, siz
 	line = line_of_interest(line);
 	if (!line)
 		return;
-	for (char *c = line; *c; c++)
-		if ((unsigned char)*c < ' ' || *c == 127)
-			*c = '?';
+	printable_make(line);
 	snprintf(text, size, "; its last output: %s", line);
 }

@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "helper/printable.h"
 #include "helper/util.h"
 
 #ifndef SO_NETNS_COOKIE
@@ -263,11 +264,11 @@ static const char *scheme(const struct identity *identity)
 
 static void print_unix(const struct identity *identity, int directory, char *text, size_t size)
 {
-	char link[32], place[PATH_MAX], shown[sizeof(struct sockaddr_un)];
+	char link[32], place[PATH_MAX], shown[sizeof(struct sockaddr_storage) + 1];
 	size_t length;
 	const char *name = identity_name(identity, &length);
 	for (size_t i = 0; i < length; i++)
-		shown[i] = (unsigned char)name[i] < ' ' || name[i] == 127 ? '@' : name[i];
+		shown[i] = name[i] ? name[i] : '@';
 	shown[length] = '\0';
 	ssize_t end = -1;
 	if (identity_is_path(identity) && directory >= 0) {
@@ -279,6 +280,7 @@ static void print_unix(const struct identity *identity, int directory, char *tex
 		place[0] = '\0';
 	snprintf(text, size, "%s:%s%s%s", scheme(identity), place,
 	        identity_is_path(identity) && end > 0 ? "/" : "", shown);
+	printable_make(text);
 }
 
 void identity_print(const struct identity *identity, int directory, char *text, size_t size)

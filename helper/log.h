@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What the launcher says: one line per event, lower case, subject first, to stderr or syslog.
- * Only the top of the launcher (main, supervisor, upgrade, drain, control) logs.
+ *
+ * A line holds printable characters only, whoever chose the words in it, and nobody who does not
+ * read keeps the launcher waiting: what cannot be written is counted, and the count is said later.
  */
 #pragma once
 
@@ -22,3 +24,20 @@ void log_line(enum log_level level, const char *format, ...) PRINTF(2, 3);
 #define log_error(...)  log_line(LOG_LEVEL_ERROR, __VA_ARGS__)
 #define log_notice(...) log_line(LOG_LEVEL_NOTICE, __VA_ARGS__)
 #define log_debug(...)  log_line(LOG_LEVEL_DEBUG, __VA_ARGS__)
+
+/*
+ * For a line that a program or another user can cause at will: at most one a second for each
+ * log_limit (static, zero at first). The next one says how many were left out.
+ */
+struct log_limit {
+	nanoseconds next;
+	unsigned left_out;
+};
+void log_limited(struct log_limit *limit, enum log_level level, const char *format, ...)
+        PRINTF(3, 4);
+
+/*
+ * Of a line in a file that launchers and operators' commands may write to as well, leaves what
+ * neither of them has written: the text before "moult: ", or nothing.
+ */
+void log_strike_own(char *line);

@@ -5,7 +5,10 @@
 #include <errno.h>
 #include <stddef.h>
 #include <sys/epoll.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
+
+static const nanoseconds ACCEPT_REST = 100 * MILLISECOND;
 
 static int epoll = -1;
 static bool ended;
@@ -52,6 +55,27 @@ void loop_after(struct timer *timer, nanoseconds delay)
 	timer->next = *at;
 	*at = timer;
 	timer->armed = true;
+}
+
+static void end_rest(void *context)
+{
+	struct watch *watch = context;
+	(void)loop_watch(watch); /* -EEXIST: somebody has done so */
+}
+
+int loop_accept(struct watch *watch, struct timer *rest)
+{
+	int fd = accept4(watch->fd, NULL, NULL, SOCK_CLOEXEC);
+	int error = errno;
+	if (fd >= 0)
+		return fd;
+	if (error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM) {
+		loop_unwatch(watch);
+		rest->fire = end_rest;
+		rest->context = watch;
+		loop_after(rest, ACCEPT_REST);
+	}
+	return -error;
 }
 
 /*

@@ -31,6 +31,14 @@ void loop_unwatch(struct watch *watch);
 void loop_after(struct timer *timer, nanoseconds delay);
 void loop_cancel(struct timer *timer);
 
+/*
+ * accept4() on a watched, non-blocking listener: a descriptor, CLOEXEC, or -errno.  Where there are
+ * no descriptors or no memory left, the connection stays queued, and a loop that looked again at once
+ * would do nothing else: the watch rests for 100 ms.  `rest` is the watch's own, zero at first; to be
+ * cancelled with loop_cancel() before loop_unwatch().
+ */
+int loop_accept(struct watch *watch, struct timer *rest);
+
 /* Runs until loop_end(). A callback may add, remove and free any watch or timer but its own
  * event's. */
 void loop_run(void);

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* moult: one program, the launcher (run) and the operator's commands, which talk to it. */
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "helper/check.h"
 #include "helper/client.h"
+#include "helper/inherited.h"
 #include "helper/options.h"
 #include "helper/supervisor.h"
 
@@ -25,21 +25,6 @@ static const struct {
 
 static const char usage[] = "usage: moult run|upgrade|status|list|stop|check [OPTIONS] ...\n"
                             "       moult --help\n";
-
-/*
- * A standard stream that was closed must not become one of our sockets.  CLOEXEC: the daemon then
- * finds it closed, as it would without us.
- */
-static void fill_standard_streams(void)
-{
-	int fd;
-
-	do
-		fd = open("/dev/null", O_RDWR | O_CLOEXEC);
-	while (fd >= 0 && fd <= STDERR_FILENO);
-	if (fd >= 0)
-		close(fd);
-}
 
 static int say(const char *text)
 {
@@ -80,7 +65,7 @@ int main(int argc, char **argv)
 	struct options options;
 	int status;
 
-	fill_standard_streams();
+	inherited_take();
 	if (argc < 2) {
 		(void)fputs(usage, stderr);
 		return EXIT_USAGE;

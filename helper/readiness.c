@@ -11,7 +11,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
-#include "helper/spawn.h"
+#include "helper/inherited.h"
 #include "helper/tree.h"
 
 static int notify_open(struct readiness *readiness)
@@ -205,7 +205,7 @@ static void start_probe(struct readiness *readiness)
 	pid_t pid = fork();
 	if (pid == 0) {
 		setpgid(0, 0);
-		spawn_restore_process_state();
+		inherited_give();
 		execl("/bin/sh", "sh", "-c", readiness->generation->settings.ready_command,
 		        (char *)NULL);
 		_exit(127);

@@ -5,37 +5,16 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/capability.h>
 #include <signal.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
-static sigset_t original_mask;
-static mode_t original_umask;
-static struct rlimit original_files;
-
-void spawn_remember_process_state(void)
-{
-	sigprocmask(SIG_SETMASK, NULL, &original_mask);
-	original_umask = umask(0);
-	umask(original_umask);
-	if (getrlimit(RLIMIT_NOFILE, &original_files) == 0) {
-		struct rlimit most = original_files;
-		most.rlim_cur =
-		        most.rlim_max; /* a thousand listeners are two thousand descriptors */
-		(void)setrlimit(RLIMIT_NOFILE, &most);
-	}
-}
-
-void spawn_restore_process_state(void)
-{
-	umask(original_umask);
-	if (original_files.rlim_max)
-		(void)setrlimit(RLIMIT_NOFILE, &original_files);
-	sigprocmask(SIG_SETMASK, &original_mask, NULL);
-}
+#include "helper/inherited.h"
 
 /* A file keeps what the daemon writes; a terminal or pipe may be gone long before the daemon is. */
 static void detach(int fd)
@@ -50,6 +29,29 @@ static void detach(int fd)
 	}
 }
 
+/* The program's number for its readiness is its own: what the launcher has there moves away. */
+static int move_away(int fd, int number)
+{
+	return fd >= 0 && fd == number ? fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1) : fd;
+}
+
+static int place_ready_pipe(const struct spawn *spawn)
+{
+	if (spawn->ready_fd < 0)
+		return 0;
+	int result = spawn->ready_fd == spawn->ready_pipe
+	                     ? fcntl(spawn->ready_fd, F_SETFD, 0)
+	                     : dup2(spawn->ready_pipe, spawn->ready_fd);
+	return result < 0 ? -errno : 0;
+}
+
+static _Noreturn void fail_to_execute(int failure, int error)
+{
+	/* The reader sees EOF as success: cannot fail */
+	(void)!write(failure, &error, sizeof(error));
+	_exit(127);
+}
+
 static _Noreturn void execute(const struct spawn *spawn, int failure)
 {
 	/* As under an init system: a session of its own, so that a terminal's ^C is the launcher's.
@@ -58,22 +60,19 @@ static _Noreturn void execute(const struct spawn *spawn, int failure)
 	if (spawn->background)
 		for (int fd = 0; fd <= 2; fd++)
 			detach(fd);
-	if (spawn->ready_fd >= 0) {
-		if (spawn->ready_fd == spawn->ready_pipe)
-			fcntl(spawn->ready_fd, F_SETFD, 0);
-		else
-			dup2(spawn->ready_pipe, spawn->ready_fd);
-	}
-	spawn_restore_process_state();
-	if (spawn->program >= 0)
-		syscall(SYS_execveat, spawn->program, "", spawn->command, spawn->environment,
+	failure = move_away(failure, spawn->ready_fd);
+	int program = move_away(spawn->program, spawn->ready_fd);
+	int result = place_ready_pipe(spawn);
+	if (result < 0)
+		fail_to_execute(failure, -result);
+	inherited_give_sockets(spawn->environment);
+	inherited_give();
+	if (program >= 0)
+		syscall(SYS_execveat, program, "", spawn->command, spawn->environment,
 		        AT_EMPTY_PATH);
 	/* Also where that has failed: better another file than none. */
 	execvpe(spawn->command[0], spawn->command, spawn->environment);
-	int error = errno;
-	(void)!write(
-	        failure, &error, sizeof(error)); /* the reader sees EOF as success: cannot fail */
-	_exit(127);
+	fail_to_execute(failure, errno);
 }
 
 static void send_report(int pipe, enum report_kind kind, int value, pid_t pid)
@@ -117,6 +116,24 @@ static void close_all_but(int keep)
 	}
 }
 
+/*
+ * The keeper only reaps from here on. It keeps the right to end processes of its generation,
+ * whatever their user.
+ */
+static void drop_privileges(void)
+{
+	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct sets[_LINUX_CAPABILITY_U32S_3] = {0};
+	const uint32_t kill = 1U << CAP_KILL;
+	(void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+	if (syscall(SYS_capget, &header, sets) < 0)
+		return;
+	uint32_t kept = sets[0].permitted & kill;
+	memset(sets, 0, sizeof(sets));
+	sets[0].permitted = sets[0].effective = kept;
+	(void)syscall(SYS_capset, &header, sets);
+}
+
 static _Noreturn void keep(const struct spawn *spawn, int reports)
 {
 	sigset_t all;
@@ -145,6 +162,7 @@ static _Noreturn void keep(const struct spawn *spawn, int reports)
 	else
 		send_report(reports, REPORT_EXECUTED, 0, daemon);
 	close_all_but(reports);
+	drop_privileges();
 
 	for (;;) {
 		int status;

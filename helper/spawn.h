@@ -40,11 +40,6 @@ struct spawn {
 	                    files */
 };
 
-/* What the daemon must get as the launcher found it. Call before changing any of it. */
-void spawn_remember_process_state(void);
-/* In a forked child: the signal mask and umask as they were. */
-void spawn_restore_process_state(void);
-
 /* Closes every descriptor from that number on. */
 void close_from(int first);
 

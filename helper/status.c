@@ -9,6 +9,7 @@
 
 #include "helper/drain.h"
 #include "helper/json.h"
+#include "helper/printable.h"
 #include "helper/tree.h"
 
 static const char *state_name(enum instance_state state)
@@ -130,8 +131,12 @@ char *status_json(struct instance *instance)
 
 static void text_command(FILE *out, const struct generation *g)
 {
-	for (char **word = g->settings.command; *word; word++)
-		fprintf(out, strpbrk(*word, " \t;'\"") ? " '%s'" : " %s", *word);
+	for (char **word = g->settings.command; *word; word++) {
+		const char *quote = strpbrk(*word, " \t;'\"") ? "'" : "";
+		fprintf(out, " %s", quote);
+		printable_write(out, *word);
+		fputs(quote, out);
+	}
 }
 
 static void text_generation(FILE *out, struct instance *instance, struct generation *g)
@@ -182,12 +187,17 @@ char *status_text(struct instance *instance)
 		duration_print(counts->last_duration, time, sizeof(time));
 		fprintf(out, "; the last, to generation %u, %s after %s", counts->last_generation,
 		        counts->last_completed ? "completed" : "failed", time);
-		if (!counts->last_completed)
-			fprintf(out, ": %s", counts->last_reason);
+		if (!counts->last_completed) {
+			fputs(": ", out);
+			printable_write(out, counts->last_reason);
+		}
 	}
 	fputc('\n', out);
-	if (instance->verdict_reason[0])
-		fprintf(out, "  note: %s\n", instance->verdict_reason);
+	if (instance->verdict_reason[0]) {
+		fputs("  note: ", out);
+		printable_write(out, instance->verdict_reason);
+		fputc('\n', out);
+	}
 	return fclose(out) == 0 ? text : NULL;
 }
 

@@ -22,12 +22,12 @@
 #include "helper/control_server.h"
 #include "helper/diag.h"
 #include "helper/drain.h"
+#include "helper/inherited.h"
 #include "helper/inspection.h"
 #include "helper/instance.h"
 #include "helper/log.h"
 #include "helper/pidfile.h"
 #include "helper/publish.h"
-#include "helper/spawn.h"
 #include "helper/status.h"
 #include "helper/superseded.h"
 #include "helper/switch.h"
@@ -597,6 +597,9 @@ static void signalled(void *context)
 	struct signalfd_siginfo info;
 	if (read(signals.fd, &info, sizeof(info)) != sizeof(info))
 		return;
+	/* Ignored by whoever started it, as nohup and "&" do: a terminal's ^C is for others. */
+	if (info.ssi_code == SI_KERNEL && inherited_ignored((int)info.ssi_signo))
+		return;
 	switch (info.ssi_signo) {
 	case SIGCHLD: reap(); break;
 	case SIGHUP: request_upgrade(NULL, 0, (char *[]){NULL}); break;
@@ -667,7 +670,7 @@ static int write_pid_file(const char *path)
 
 static int set_up(const struct options *options)
 {
-	char path[256];
+	char reason[400];
 	int result = loop_init();
 	if (result == 0)
 		result = watch_signals();
@@ -677,32 +680,47 @@ static int set_up(const struct options *options)
 		log_error("cannot start: %s", strerror(-result));
 		return EXIT_FAILED;
 	}
-	result = control_start(options->name, handle_request, NULL, path, sizeof(path));
-	if (result == -EADDRINUSE) {
-		log_error("an instance named %s is running already; choose another with --name",
-		        options->name);
-		return EXIT_FAILED;
-	}
-	if (result == -EPERM) {
-		log_error(
-		        "control directory %s: must belong to this user, and nobody else may write "
-		        "to it",
-		        path);
-		return EXIT_FAILED;
-	}
+	result = control_start(options->name, handle_request, NULL, reason, sizeof(reason));
 	if (result < 0) {
-		log_error("control socket %s: %s", path, strerror(-result));
+		log_error("%s", reason);
 		return EXIT_FAILED;
 	}
 	return options->pid_file ? write_pid_file(options->pid_file) : 0;
+}
+
+/* A launcher that cannot see its generations' processes could not end them. */
+static bool proc_is_ours(void)
+{
+	char text[32];
+	ssize_t length = readlink("/proc/self", text, sizeof(text) - 1);
+	if (length <= 0)
+		return false;
+	text[length] = '\0';
+	return atoi(text) == getpid();
+}
+
+/*
+ * Programs of the launcher's user may not trace it, nor read its memory and descriptors. Children
+ * become dumpable again with exec.
+ */
+static void close_to_own_user(void)
+{
+#ifndef __SANITIZE_ADDRESS__ /* its leak check traces the process */
+	(void)prctl(PR_SET_DUMPABLE, 0);
+#endif
 }
 
 int supervisor_run(const struct options *options)
 {
 	if (options->background)
 		background_begin();
-	spawn_remember_process_state();
 	prctl(PR_SET_CHILD_SUBREAPER, 1); /* should a keeper be killed, its processes stay ours */
+	if (!proc_is_ours()) {
+		log_error("cannot start: /proc is not mounted, or is that of another pid "
+		          "namespace; without it the program's processes cannot be found");
+		return EXIT_FAILED;
+	}
+	close_to_own_user();
 	instance.options = options;
 	instance.since = time(NULL);
 	restart_delay = RESTART_FIRST;
@@ -717,8 +735,11 @@ int supervisor_run(const struct options *options)
 		aside_recover(options->name, options->settings.aside);
 		int result = upgrade_begin(UPGRADE_START, &instance.settings);
 		if (result < 0) {
-			log_error("cannot start %s: %s", instance.settings.command[0],
-			        strerror(-result));
+			log_error("cannot start %s: %s%s", instance.settings.command[0],
+			        strerror(-result),
+			        result == -EFBIG ? " (the limit on the size of files, ulimit -f, "
+			                           "is too low)"
+			                         : "");
 			status = EXIT_FAILED;
 		} else {
 			loop_run();

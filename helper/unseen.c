@@ -7,7 +7,6 @@
  */
 #include "helper/unseen.h"
 
-#include <ctype.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
@@ -15,6 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "helper/printable.h"
 #include "helper/util.h"
 
 /* The library takes its path out of the environment it was loaded from: it was not, if that stays. */
@@ -78,9 +78,7 @@ static void name_of(pid_t pid, char *name, size_t size)
 	ssize_t length = fd < 0 ? -1 : read(fd, name, size - 1);
 	name[length > 0 ? length : 0] = '\0';
 	name[strcspn(name, "\n")] = '\0';
-	for (char *c = name; *c; c++) /* the process has chosen it */
-		if (!isprint((unsigned char)*c))
-			*c = '?';
+	printable_make(name); /* the process has chosen it */
 }
 
 static bool explain(pid_t pid, const char *library, char *text, size_t size)

@@ -5,6 +5,7 @@ import os
 import resource
 import shutil
 import signal
+import subprocess
 
 import pytest
 
@@ -247,3 +248,44 @@ def test_a_program_with_an_io_uring_is_told_what_that_means(moult, port):
     if "77" in said.group():
         pytest.skip("this kernel gives no io_uring")
     assert instance.tagged("g1")
+
+
+def status_field(pid, name):
+    with open(f"/proc/{pid}/status") as file:
+        return next(line.split()[1] for line in file if line.startswith(name + ":"))
+
+
+def test_keepers_have_no_privileges(moult, port):
+    """They only wait: of all rights one is left, to end processes; the daemon has what we have."""
+    instance = moult().run(command=waiter("g1", port))
+    daemon = instance.generation(1)["pid"]
+    keeper = int(status_field(daemon, "PPid"))
+    assert status_field(keeper, "Name").startswith("moult-keeper")
+    others = ~(1 << 5)  # all but CAP_KILL
+    wait_until(lambda: int(status_field(keeper, "CapPrm"), 16) & others == 0, 10, "privileges")
+    assert status_field(keeper, "NoNewPrivs") == "1"
+    for which in ("CapEff", "CapInh", "CapAmb"):
+        assert int(status_field(keeper, which), 16) & others == 0, which
+    for which in ("CapPrm", "CapEff", "CapBnd", "CapInh", "NoNewPrivs"):
+        assert status_field(daemon, which) == status_field("self", which), which
+    instance.stop()
+
+
+@pytest.mark.exact
+def test_programs_of_its_user_do_not_reach_into_the_launcher(moult, port, directory):
+    """An ordinary user's daemon shares the uid: it can neither trace nor read launcher and keeper."""
+    for path in (build.MOULT, build.LIBRARY, program("waiter")):
+        shutil.copy(path, directory)
+    instance = moult(user=65534)
+    instance.moult = directory / "moult"
+    instance.run(command=[str(directory / "waiter"), *waiter("g1", port)[1:]])
+    daemon = instance.generation(1)["pid"]
+    keeper = int(status_field(daemon, "PPid"))
+
+    def reach(pid):
+        return subprocess.run(["cat", f"/proc/{pid}/environ"], user=65534, group=65534,
+                              extra_groups=[], capture_output=True, timeout=20).returncode
+    assert reach(instance.process.pid) != 0 and reach(keeper) != 0
+    assert reach(daemon) == 0
+    instance.upgrade()
+    instance.stop()

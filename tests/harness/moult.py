@@ -34,10 +34,10 @@ class Moult:
 
     # -- the launcher --
 
-    def run(self, *options, command, wait=True, **popen):
-        """`moult run -n NAME OPTIONS -- COMMAND`; returns when it serves, or at once."""
+    def run(self, *options, command, wait=True, through=(), **popen):
+        """`THROUGH moult run -n NAME OPTIONS -- COMMAND`; returns when it serves, or at once."""
         assert self.moult.exists(), f"{self.moult} has not been built"
-        words = [str(self.moult), "run", "-n", self.name, *options, "--", *map(str, command)]
+        words = [*through, str(self.moult), "run", "-n", self.name, *options, "--", *map(str, command)]
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log,
                                             stderr=log, env=self.environment,
@@ -80,8 +80,8 @@ class Moult:
 
     # -- the operator's commands --
 
-    def command(self, *words, timeout=40.0):
-        return subprocess.run([str(self.moult), *map(str, words)], capture_output=True, text=True,
+    def command(self, *words, timeout=40.0, through=()):
+        return subprocess.run([*through, str(self.moult), *map(str, words)], capture_output=True, text=True,
                               stdin=subprocess.DEVNULL, env=self.environment, timeout=timeout,
                               **self.user)
 

@@ -10,6 +10,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <signal.h>
@@ -20,11 +21,13 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/select.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -84,6 +87,50 @@ static void write_signals(void)
 			                                       : "handled",
 			        sigismember(&mask, number) ? ", blocked" : "");
 	}
+}
+
+/* What exec() keeps. Of a timer only whether it is set: time passes. */
+static void write_inherited(void)
+{
+	static const int limits[] = {RLIMIT_AS, RLIMIT_CORE, RLIMIT_CPU, RLIMIT_DATA, RLIMIT_FSIZE,
+	        RLIMIT_MEMLOCK, RLIMIT_NOFILE, RLIMIT_NPROC, RLIMIT_STACK};
+	static const int timers[] = {ITIMER_REAL, ITIMER_VIRTUAL, ITIMER_PROF};
+	for (size_t i = 0; i < sizeof(limits) / sizeof(limits[0]); i++) {
+		struct rlimit limit;
+		getrlimit(limits[i], &limit);
+		fprintf(out, "limit %d: %lld %lld\n", limits[i], (long long)limit.rlim_cur,
+		        (long long)limit.rlim_max);
+	}
+	for (size_t i = 0; i < sizeof(timers) / sizeof(timers[0]); i++) {
+		struct itimerval timer;
+		getitimer(timers[i], &timer);
+		fprintf(out, "timer %d: %s, interval %ld\n", timers[i],
+		        timer.it_value.tv_sec || timer.it_value.tv_usec ? "set" : "none",
+		        timer.it_interval.tv_sec);
+	}
+	mode_t mask = umask(0);
+	umask(mask);
+	int death = 0, subreaper = 0;
+	prctl(PR_GET_PDEATHSIG, &death);
+	prctl(PR_GET_CHILD_SUBREAPER, &subreaper);
+	fprintf(out, "umask %o, death signal %d, subreaper %d, dumpable %d, no new privileges %d\n",
+	        mask, death, subreaper, prctl(PR_GET_DUMPABLE),
+	        prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0));
+	char directory[PATH_MAX] = "", adjustment[32] = "", line[256];
+	if (readlink("/proc/self/cwd", directory, sizeof(directory) - 1) < 0)
+		legacy_die(4, "cwd");
+	FILE *file = fopen("/proc/self/oom_score_adj", "re");
+	if (!file || !fgets(adjustment, sizeof(adjustment), file))
+		legacy_die(4, "oom_score_adj");
+	fclose(file);
+	fprintf(out, "directory %s, nice %d, oom %s", directory, getpriority(PRIO_PROCESS, 0),
+	        adjustment);
+	file = fopen("/proc/self/status", "re");
+	while (file && fgets(line, sizeof(line), file))
+		if (!strncmp(line, "Cap", 3))
+			fputs(line, out);
+	if (file)
+		fclose(file);
 }
 
 static void write_threads(void)
@@ -484,6 +531,7 @@ int main(int argc, char **argv)
 	write_environment();
 	write_descriptors();
 	write_signals();
+	write_inherited();
 	write_threads();
 	with_launcher = strcmp(legacy.style, "calls") == 0;
 	if (legacy.listener_count == 0 || with_launcher) {
