@@ -49,6 +49,7 @@ struct guest {
 static struct guest guests[GUESTS];
 static int cast_off[CAST_OFF_MOST + DESCRIPTORS]; /* to be let go */
 static size_t cast_off_count;
+static size_t together; /* CAST_OFF, or fewer where few descriptors may be open */
 static int server_fd, link_fd;
 static struct roster *the_roster;
 
@@ -87,7 +88,7 @@ static void cast(int fd)
 	if (fd < 0)
 		return;
 	cast_off[cast_off_count++] = fd;
-	if (cast_off_count >= CAST_OFF)
+	if (cast_off_count >= together)
 		let_go();
 }
 
@@ -294,6 +295,21 @@ static struct guest *place_for(uint32_t generation)
 	return oldest;
 }
 
+/* No descriptor is to be had: fewer are kept, and a moment later there may be one. */
+static void make_room(void)
+{
+	struct guest *oldest = NULL;
+	for (size_t i = 0; i < GUESTS; i++)
+		if (guests[i].fd >= 0 && (!oldest || guests[i].since < oldest->since))
+			oldest = &guests[i];
+	if (oldest && now() - oldest->since > SECOND) {
+		cast(oldest->fd);
+		oldest->fd = -1;
+	}
+	let_go();
+	(void)poll(NULL, 0, 10);
+}
+
 static void admit(int fd)
 {
 	struct peer peer;
@@ -309,13 +325,21 @@ static void admit(int fd)
 	        .peer = peer};
 }
 
-static void look(struct pollfd *polled)
+/* Not more than there are: poll() fails with more entries than descriptors may be open. */
+static size_t list_polled(struct pollfd *polled)
 {
 	size_t count = 2;
 	polled[0] = (struct pollfd){.fd = server_fd, .events = POLLIN};
 	polled[1] = (struct pollfd){.fd = link_fd}; /* its end is the launcher's */
 	for (size_t i = 0; i < GUESTS; i++)
-		polled[count++] = (struct pollfd){.fd = guests[i].fd, .events = POLLIN};
+		if (guests[i].fd >= 0)
+			polled[count++] = (struct pollfd){.fd = guests[i].fd, .events = POLLIN};
+	return count;
+}
+
+static size_t look(struct pollfd *polled)
+{
+	size_t count = list_polled(polled);
 	atomic_store(&the_roster->busy_since, 0);
 	/* What is left to be let go waits for a quiet moment, not for long. */
 	int ready = poll(polled, count, cast_off_count ? 50 : -1);
@@ -326,6 +350,15 @@ static void look(struct pollfd *polled)
 		let_go();
 	if (ready > 0 && polled[1].revents)
 		_exit(0);
+	return count;
+}
+
+static struct guest *guest_of(int fd)
+{
+	for (size_t i = 0; i < GUESTS; i++)
+		if (guests[i].fd == fd)
+			return &guests[i];
+	return NULL;
 }
 
 _Noreturn void broker_run(int server, int link, struct roster *roster)
@@ -336,19 +369,22 @@ _Noreturn void broker_run(int server, int link, struct roster *roster)
 	the_roster = roster;
 	for (size_t i = 0; i < GUESTS; i++)
 		guests[i].fd = -1;
+	struct rlimit limit;
+	together = CAST_OFF;
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur / 8 < together)
+		together = limit.rlim_cur / 8 + 1;
 	for (;;) {
-		look(polled);
+		size_t count = look(polled);
 		/* One of each: no generation's requests keep another's waiting. */
-		for (size_t i = 0; i < GUESTS; i++)
-			if (guests[i].fd >= 0 && guests[i].fd == polled[2 + i].fd &&
-			        polled[2 + i].revents)
-				serve(&guests[i]);
+		for (size_t i = 2; i < count; i++)
+			if (polled[i].revents)
+				serve(guest_of(polled[i].fd));
 		if (!(polled[0].revents & POLLIN))
 			continue;
 		int fd = accept4(server_fd, NULL, NULL, SOCK_CLOEXEC);
 		if (fd >= 0)
 			admit(fd);
 		else if (errno == EMFILE || errno == ENFILE)
-			let_go();
+			make_room();
 	}
 }

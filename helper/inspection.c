@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "helper/apart.h"
+#include "helper/printable.h"
 #include "helper/util.h"
 
 struct report {
@@ -25,25 +26,11 @@ static void work(void *context, void *to, int *ret_pinned)
 	report->verdict = verdict;
 }
 
-/* The reason holds what files say. */
-static void make_printable(char *text)
-{
-	for (unsigned char *c = (unsigned char *)text; *c; c++) {
-		/* Above ASCII: the control characters that UTF-8 has in two bytes */
-		bool is_wide = c[0] == 0xc2 && c[1] >= 0x80 && c[1] < 0xa0;
-
-		if (*c < ' ' || *c == 0x7f || is_wide)
-			*c = '?';
-		if (is_wide)
-			*++c = '?';
-	}
-}
-
 /* Is it what the work would say if nobody had taken it over, and a judgement? */
 static bool is_judgement(struct report *report)
 {
 	report->reason[sizeof report->reason - 1] = '\0';
-	make_printable(report->reason);
+	printable_make(report->reason);
 	if (report->error > 0 || report->error < -4095 || report->error == -ENOMEM)
 		return false;
 	return report->error < 0 || report->verdict < INSPECT_UNKNOWN;
@@ -74,6 +61,6 @@ int inspection_run(
 	*ret_verdict = INSPECT_UNKNOWN;
 	(void)snprintf(reason, size, "%.200s could not be inspected (%s); it is tried as it is",
 	        command[0], why);
-	make_printable(reason);
+	printable_make(reason);
 	return 0;
 }

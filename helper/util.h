@@ -50,7 +50,10 @@ static inline int fd_is_plenty(void)
 	if (fd < 0)
 		return 0;
 	close(fd);
-	return getrlimit(RLIMIT_NOFILE, &limit) < 0 || (rlim_t)fd + 128 < limit.rlim_cur;
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return 1;
+	rlim_t reserve = limit.rlim_cur / 4 < 128 ? limit.rlim_cur / 4 : 128;
+	return (rlim_t)fd + reserve < limit.rlim_cur;
 }
 
 static inline void string_free(char **string)
