@@ -13,6 +13,7 @@
 
 #include "helper/closing.h"
 #include "helper/crowd.h"
+#include "helper/discard.h"
 #include "helper/handover.h"
 #include "helper/log.h"
 #include "helper/poke.h"
@@ -170,8 +171,8 @@ static void readable(void *context)
 		        request.contract, MOULT_CONTRACT);
 		send_answer(client->watch.fd, say(-EPROTO, -1, -1));
 	}
-	fd_close(&fds[0]);
-	fd_close(&fds[1]);
+	fd_discard(&fds[0]);
+	fd_discard(&fds[1]);
 	forget(client);
 }
 

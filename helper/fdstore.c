@@ -13,13 +13,14 @@
 #include <sys/stat.h>
 
 #include "helper/diag.h"
+#include "helper/discard.h"
 #include "helper/socket_options.h"
 
 static void listener_deinit(struct listener *listener)
 {
-	fd_close(&listener->fd);
-	fd_close(&listener->template);
-	fd_close(&listener->former);
+	fd_discard(&listener->fd);
+	fd_discard(&listener->template);
+	fd_discard(&listener->former);
 	fd_close(&listener->directory);
 }
 
@@ -317,7 +318,7 @@ int fdstore_add_consume(struct fdstore *store, int fd)
 
 void listener_set_template_consume(struct listener *listener, int template)
 {
-	fd_close(&listener->template);
+	fd_discard(&listener->template);
 	listener->template = template;
 }
 
@@ -339,7 +340,7 @@ void listener_prepare(struct listener *listener, bool nonblock)
 		listener->shared = socket_is_reuseport(listener->template);
 		socket_set_reuseport(listener->fd, listener->shared);
 	}
-	fd_close(&listener->template);
+	fd_discard(&listener->template);
 	socket_set_nonblock(listener->fd, nonblock);
 }
 
@@ -365,7 +366,7 @@ void listener_restore_options(struct listener *listener)
 
 void listener_forget_options(struct listener *listener)
 {
-	fd_close(&listener->former);
+	fd_discard(&listener->former);
 }
 
 /* ---- the queue ---- */

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
@@ -12,6 +13,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
+#include "helper/discard.h"
 #include "helper/util.h"
 
 struct poke {
@@ -194,16 +196,14 @@ bool poke_reap(struct generation *newest)
 	for (uint32_t i = 0; i < used; i++) {
 		if (pokes[i].fd < 0)
 			continue;
-		char byte;
-		ssize_t got = recv(pokes[i].fd, &byte, 1, MSG_DONTWAIT);
-		bool pending =
-		        got > 0 || pokes[i].datagram ||
-		        (got < 0 && (errno == EAGAIN || errno == EINTR || errno == ENOTCONN));
+		/* What the daemon sends there is not received: descriptors may be among it. */
+		struct pollfd one = {.fd = pokes[i].fd, .events = POLLRDHUP};
+		bool pending = pokes[i].datagram || poll(&one, 1, 0) <= 0;
 		if (pending && now() < pokes[i].give_up) {
 			out |= !pokes[i].datagram;
 			continue;
 		}
-		fd_close(&pokes[i].fd);
+		fd_discard(&pokes[i].fd);
 		publish_everywhere(newest, i);
 	}
 	return out;
