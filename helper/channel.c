@@ -110,24 +110,24 @@ static struct answer template_of(const struct generation *generation, int i)
 static struct answer handle(int client, const struct moult_request *request, int *fds)
 {
 	struct generation *generation = asker(client, request);
+	struct asker peer;
 	int i = request->listener;
-	if (!generation)
+	if (!generation || asker_of_peer(client, generation->id, &peer) < 0)
 		return say(-EPERM, -1, -1);
 	switch (request->verb) {
 	case MOULT_HELLO: return say(0, -1, generation->page_fd);
-	case MOULT_BIND: return handover_bind(generation, request, fds);
+	case MOULT_BIND: return handover_bind(generation, &peer, request, fds);
 	case MOULT_LISTEN: return handover_listen(generation, request, fds);
-	case MOULT_YIELD: return handover_yield(generation, request, fds);
-	case MOULT_MOVED: return handover_moved(request, fds);
-	case MOULT_REPLACE: return handover_replace(generation, request, fds);
-	case MOULT_UNLINKED: return handover_unlinked(generation, request, fds);
+	case MOULT_YIELD: return handover_yield(generation, &peer, request, fds);
+	case MOULT_MOVED: return handover_moved(&peer, request, fds);
+	case MOULT_REPLACE: return handover_replace(generation, &peer, request, fds);
+	case MOULT_UNLINKED: return handover_unlinked(generation, &peer, request, fds);
 	case MOULT_REMOVED:
-		return say(superseded_has_file(
-		                   the_instance, generation, peer_of(client), request, fds[0])
+		return say(superseded_has_file(the_instance, generation, &peer, request, fds[0])
 		                   ? 0
 		                   : -ENOENT,
 		        -1, -1);
-	case MOULT_CALLING: return handover_calling(generation, request, fds);
+	case MOULT_CALLING: return handover_calling(generation, &peer, request, fds);
 	case MOULT_TEMPLATE: return template_of(generation, i);
 	case MOULT_SHUT: return handle_shut(generation, i);
 	case MOULT_CONNECTED: handover_connected(generation, i); break;

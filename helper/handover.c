@@ -86,17 +86,39 @@ static bool may_bind(const struct generation *generation)
 	return generation->state == GENERATION_NEXT || generation->state == GENERATION_CURRENT;
 }
 
+/*
+ * The request's address, which identity->family is of.  Of a path the place, whose directory is
+ * `directory`, and what is there now.
+ */
+static int requested_address(const struct asker *asker, const struct moult_request *request,
+        int directory, struct identity *identity, struct look *ret_look)
+{
+	char name[sizeof(struct sockaddr_un)];
+	int result = identity_set_address(identity, &request->address, request->address_length);
+	if (result < 0 || !identity_is_path(identity))
+		return result;
+	result = paths_look(asker, directory, identity_text(identity, name), ret_look, NULL);
+	return result < 0 ? result
+	                  : identity_set_directory(identity, ret_look->directory.device,
+	                            ret_look->directory.inode);
+}
+
 /* What the request's bind() was called with. */
-static int requested_identity(
-        const struct moult_request *request, const int *fds, struct identity *ret_identity)
+static int requested_identity(const struct asker *asker, const struct moult_request *request,
+        const int *fds, struct identity *ret_identity, struct look *ret_look)
 {
 	int result = identity_of(fds[0], ret_identity);
-	if (result == 0)
-		result = identity_set_address(
-		        ret_identity, &request->address, request->address_length);
-	if (result == 0 && identity_is_path(ret_identity))
-		result = identity_set_directory(ret_identity, fds[1]);
-	return result;
+	return result < 0 ? result
+	                  : requested_address(asker, request, fds[1], ret_identity, ret_look);
+}
+
+/* The place of a request about one. */
+static int requested_place(const struct asker *asker, const struct moult_request *request,
+        int directory, struct identity *ret_place, struct look *ret_look)
+{
+	*ret_place = (struct identity){.family = AF_UNIX, .type = SOCK_STREAM};
+	int result = requested_address(asker, request, directory, ret_place, ret_look);
+	return result == 0 && !identity_is_path(ret_place) ? -EINVAL : result;
 }
 
 /*
@@ -153,16 +175,17 @@ static struct answer adopt_again(struct generation *generation, uint32_t i, int 
 	return say(0, (int)i, listener->fd);
 }
 
-struct answer handover_bind(
-        struct generation *generation, const struct moult_request *request, int *fds)
+struct answer handover_bind(struct generation *generation, const struct asker *asker,
+        const struct moult_request *request, int *fds)
 {
 	struct fdstore *store = &the_instance->store;
 	struct identity wanted;
+	struct look look;
 	int i = -1;
-	if (requested_identity(request, fds, &wanted) < 0)
+	if (requested_identity(asker, request, fds, &wanted, &look) < 0)
 		return say(0, -1, -1);
 	bool reuseport = socket_is_reuseport(fds[0]);
-	while ((i = fdstore_find(store, &wanted, i)) >= 0)
+	while ((i = fdstore_find(store, &wanted, identity_is_path(&wanted) ? &look : NULL, i)) >= 0)
 		if (is_due(generation, (uint32_t)i, fds[0]))
 			break;
 	if (!may_bind(generation))
@@ -177,7 +200,7 @@ struct answer handover_bind(
 		return say(-EAGAIN, -1, -1);
 	bool ephemeral = identity_is_inet(&wanted) && !identity_port(&wanted);
 	if (ephemeral || group || identity_is_path(&wanted)) {
-		struct pending *pending = fdstore_expect(store, fds[0], &wanted, fds[1]);
+		struct pending *pending = fdstore_expect(store, fds[0], &wanted, fds[1], asker);
 		fds[1] = -1;
 		if (pending)
 			pending->ephemeral = ephemeral;
@@ -189,13 +212,14 @@ struct answer handover_bind(
  * A daemon that connects to its own port, before it binds it, wants to know whether another instance
  * runs, and would not start beside it.
  */
-struct answer handover_calling(
-        struct generation *generation, const struct moult_request *request, int *fds)
+struct answer handover_calling(struct generation *generation, const struct asker *asker,
+        const struct moult_request *request, int *fds)
 {
 	const struct fdstore *store = &the_instance->store;
 	struct identity wanted;
+	struct look look;
 	bool found = false;
-	if (!may_bind(generation) || requested_identity(request, fds, &wanted) < 0)
+	if (!may_bind(generation) || requested_identity(asker, request, fds, &wanted, &look) < 0)
 		return say(-ENOENT, -1, -1);
 	for (uint32_t i = 0; i < store->count && !found; i++)
 		found = store->listeners[i].state != LISTENER_GONE && !generation->holds[i] &&
@@ -217,13 +241,14 @@ static bool yields(const struct generation *generation, uint32_t i, const struct
  * before the switch: it might take what the current generation is to serve.  A datagram socket takes
  * from its bind() on, so it may only be the less specific of the two.
  */
-struct answer handover_yield(
-        struct generation *generation, const struct moult_request *request, int *fds)
+struct answer handover_yield(struct generation *generation, const struct asker *asker,
+        const struct moult_request *request, int *fds)
 {
 	struct fdstore *store = &the_instance->store;
 	struct identity wanted;
+	struct look look;
 	bool any = false, alone = may_bind(generation) &&
-	                          requested_identity(request, fds, &wanted) == 0 &&
+	                          requested_identity(asker, request, fds, &wanted, &look) == 0 &&
 	                          identity_is_inet(&wanted);
 	for (uint32_t i = 0; i < store->count && alone; i++) {
 		const struct listener *listener = &store->listeners[i];
@@ -235,7 +260,8 @@ struct answer handover_yield(
 		                 (!identity_is_datagram(&wanted) ||
 		                         identity_covers(&wanted, &listener->identity)));
 	}
-	struct pending *pending = alone && any ? fdstore_expect(store, fds[0], &wanted, -1) : NULL;
+	struct pending *pending =
+	        alone && any ? fdstore_expect(store, fds[0], &wanted, -1, asker) : NULL;
 	if (!pending)
 		return say(-EADDRINUSE, -1, -1);
 	pending->overlapping = true;
@@ -405,40 +431,41 @@ struct answer handover_listen(
 /* ---- paths ---- */
 
 /* Only a place that names what the listener has been since: the daemon's word alone is not enough. */
-struct answer handover_moved(const struct moult_request *request, int *fds)
+struct answer handover_moved(
+        const struct asker *asker, const struct moult_request *request, int *fds)
 {
-	struct identity place = {.family = AF_UNIX, .type = SOCK_STREAM};
+	struct identity place;
+	struct look look;
 	struct fdstore *store = &the_instance->store;
-	int i = request->listener;
+	int i = request->listener, result = -ENOENT;
 	char name[sizeof(struct sockaddr_un)];
-	if (fds[0] < 0 ||
-	        identity_set_address(&place, &request->address, request->address_length) < 0)
+	if (requested_place(asker, request, fds[0], &place, &look) < 0)
 		return say(-EINVAL, -1, -1);
 	identity_text(&place, name);
-	struct pending *pending = i < 0 ? fdstore_pending_at(store, fds[0], name) : NULL;
+	struct pending *pending = i < 0 ? fdstore_pending_at(store, &look) : NULL;
 	if (pending)
-		pending_set_place(pending, fds[0], name);
-	else if (i >= 0 && fdstore_find_file(store, fds[0], name) == i)
-		listener_set_place(instance_listener(the_instance, (uint32_t)i), fds[0], name);
-	else
-		return say(-ENOENT, -1, -1);
+		result = pending_set_place(pending, asker, fds[0], name, &look);
+	else if (i >= 0 && look.mode && fdstore_find_file(store, look.file) == i)
+		result = listener_set_place(
+		        instance_listener(the_instance, (uint32_t)i), asker, fds[0], name, &look);
+	if (result < 0)
+		return say(result, -1, -1);
 	fds[0] = -1;
 	return say(0, i, -1);
 }
 
 /* Of several links to the live socket only the one that it is known by. */
-struct answer handover_unlinked(
-        struct generation *generation, const struct moult_request *request, const int *fds)
+struct answer handover_unlinked(struct generation *generation, const struct asker *asker,
+        const struct moult_request *request, const int *fds)
 {
-	struct identity place = {.family = AF_UNIX, .type = SOCK_STREAM};
+	struct identity place;
+	struct look look;
 	int i = request->listener;
 	if (i < 0 || (uint32_t)i >= the_instance->store.count)
 		return say(-EBADF, -1, -1);
 	struct listener *listener = instance_listener(the_instance, (uint32_t)i);
-	if (fds[0] >= 0 &&
-	        (identity_set_address(&place, &request->address, request->address_length) < 0 ||
-	                identity_set_directory(&place, fds[0]) < 0 ||
-	                !identity_same_place(&listener->identity, &place)))
+	if (fds[0] >= 0 && (requested_place(asker, request, fds[0], &place, &look) < 0 ||
+	                           !identity_same_place(&listener->identity, &place)))
 		return say(-ENOENT, -1, -1);
 	listener->unlinked = generation->id;
 	return say(0, i, -1);
@@ -448,19 +475,18 @@ struct answer handover_unlinked(
  * A socket made beside the live one and renamed over its path: the live one takes its place in the
  * daemon instead, and keeps its path.
  */
-struct answer handover_replace(
-        struct generation *generation, const struct moult_request *request, int *fds)
+struct answer handover_replace(struct generation *generation, const struct asker *asker,
+        const struct moult_request *request, int *fds)
 {
 	struct fdstore *store = &the_instance->store;
-	struct identity place = {.family = AF_UNIX, .type = SOCK_STREAM};
-	char name[sizeof(struct sockaddr_un)];
+	struct identity place;
+	struct look look;
 	int to = request->listener;
-	if (fds[0] < 0 || !may_bind(generation) || to < 0 || (uint32_t)to >= store->count ||
+	if (!may_bind(generation) || to < 0 || (uint32_t)to >= store->count ||
 	        store->listeners[to].state != LISTENER_LIVE ||
-	        identity_set_address(&place, &request->address, request->address_length) < 0 ||
-	        identity_set_directory(&place, fds[0]) < 0)
+	        requested_place(asker, request, fds[0], &place, &look) < 0)
 		return say(-EINVAL, -1, -1);
-	int from = fdstore_find_file(store, fds[0], identity_text(&place, name));
+	int from = look.mode ? fdstore_find_file(store, look.file) : -1;
 	if (from == to)
 		return say(-EINVAL, -1, -1);
 	if (is_held(generation, from)) {
@@ -474,7 +500,7 @@ struct answer handover_replace(
 		take(generation, (uint32_t)to, nonblock, false);
 		return (struct answer){{.listener = to, .backlog = from}, kept->fd};
 	}
-	struct pending *pending = fdstore_pending_at(store, fds[0], name);
+	struct pending *pending = fdstore_pending_at(store, &look);
 	if (!pending)
 		return say(-ENOENT, -1, -1);
 	pending->replaces = to;

@@ -17,22 +17,24 @@ struct answer {
 
 void handover_init(struct instance *instance);
 
-struct answer handover_bind(
-        struct generation *generation, const struct moult_request *request, int *fds);
-struct answer handover_calling(
-        struct generation *generation, const struct moult_request *request, int *fds);
-struct answer handover_yield(
-        struct generation *generation, const struct moult_request *request, int *fds);
+/* `asker` is the process that asks: what is done with a path is done on its behalf. */
+struct answer handover_bind(struct generation *generation, const struct asker *asker,
+        const struct moult_request *request, int *fds);
+struct answer handover_calling(struct generation *generation, const struct asker *asker,
+        const struct moult_request *request, int *fds);
+struct answer handover_yield(struct generation *generation, const struct asker *asker,
+        const struct moult_request *request, int *fds);
 struct answer handover_listen(
         struct generation *generation, const struct moult_request *request, int *fds);
 
 /* Paths of UNIX sockets that the daemon has renamed or removed. */
-struct answer handover_moved(const struct moult_request *request, int *fds);
-struct answer handover_replace(
-        struct generation *generation, const struct moult_request *request, int *fds);
+struct answer handover_moved(
+        const struct asker *asker, const struct moult_request *request, int *fds);
+struct answer handover_replace(struct generation *generation, const struct asker *asker,
+        const struct moult_request *request, int *fds);
 
-struct answer handover_unlinked(
-        struct generation *generation, const struct moult_request *request, const int *fds);
+struct answer handover_unlinked(struct generation *generation, const struct asker *asker,
+        const struct moult_request *request, const int *fds);
 
 /* A datagram socket has a peer now. */
 void handover_connected(struct generation *generation, int listener);

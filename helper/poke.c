@@ -126,15 +126,13 @@ static int open_unix(const struct listener *listener, struct poke *poke,
         struct sockaddr_storage *to, socklen_t *ret_length)
 {
 	struct sockaddr_un *un = (struct sockaddr_un *)to, own;
-	char name[sizeof(*un)], path[64 + sizeof(*un)];
 	*to = listener->identity.address;
 	*ret_length = listener->identity.length;
+	/* To its own file, whatever the path leads to by now. */
 	if (identity_is_path(&listener->identity)) {
-		int length = snprintf(path, sizeof(path), "/proc/self/fd/%d/%s",
-		        listener->directory, identity_text(&listener->identity, name));
-		if (listener->directory < 0 || length >= (int)sizeof(un->sun_path))
+		if (listener->pinned < 0)
 			return -1;
-		memcpy(un->sun_path, path, (size_t)length + 1);
+		snprintf(un->sun_path, sizeof(un->sun_path), "/proc/self/fd/%d", listener->pinned);
 		*ret_length = sizeof(*un);
 	}
 	int fd = socket(AF_UNIX, listener->identity.type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);

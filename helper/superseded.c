@@ -3,13 +3,11 @@
 #include "helper/superseded.h"
 
 #include <ctype.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 
-#include "helper/pidfile.h"
 #include "helper/tree.h"
 
 void superseded_publish(struct instance *instance, bool starting)
@@ -31,37 +29,22 @@ static pid_t parse_pid(const char *text)
 	return isalnum((unsigned char)*text) ? 0 : (pid_t)pid;
 }
 
-/*
- * The pid in the file, or 0.  What `at` refers to is looked at first, and then opened: no device, pipe
- * or link of the daemon's is.
- */
-static pid_t read_pid(int at)
-{
-	char path[40], text[32] = "";
-	struct stat status;
-	if (fstat(at, &status) < 0 || !S_ISREG(status.st_mode) || status.st_size < 1 ||
-	        status.st_size > MOULT_PID_FILE_MOST)
-		return 0;
-	if (pidfile_is(&status))
-		return getpid();
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", at);
-	CLEANUP(fd_close) int fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-	if (fd < 0 || read(fd, text, sizeof(text) - 1) < 1)
-		return 0;
-	return parse_pid(text);
-}
-
-/* A descriptor that can do nothing but say what is there; 0, no pid, if nothing is. */
-static pid_t read_pid_at(int directory, const struct moult_request *request)
+/* The pid in the file that the request names in the directory, or that the descriptor is; or 0. */
+static pid_t read_pid(const struct asker *asker, int fd, const struct moult_request *request)
 {
 	const struct sockaddr_un *un = (const struct sockaddr_un *)&request->address;
-	size_t length = strnlen(un->sun_path, sizeof(un->sun_path));
-	if (un->sun_family != AF_UNIX || length == 0 || length == sizeof(un->sun_path) ||
-	        memchr(un->sun_path, '/', length))
+	char name[sizeof(un->sun_path) + 1] = "", text[32];
+	if (request->address_length) {
+		if (un->sun_family != AF_UNIX)
+			return 0;
+		memcpy(name, un->sun_path, sizeof(un->sun_path));
+	}
+	ssize_t length = paths_read(asker, fd, request->address_length ? name : NULL,
+	        MOULT_PID_FILE_MOST, text, sizeof(text) - 1);
+	if (length < 1)
 		return 0;
-	CLEANUP(fd_close)
-	int at = openat(directory, un->sun_path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
-	return at < 0 ? 0 : read_pid(at);
+	text[length] = '\0';
+	return parse_pid(text);
 }
 
 /* In another pid namespace the same number is another process, or the same in each generation. */
@@ -82,11 +65,11 @@ static bool lives(pid_t pid)
 }
 
 bool superseded_has_file(const struct instance *instance, const struct generation *generation,
-        pid_t asker, const struct moult_request *request, int fd)
+        const struct asker *asker, const struct moult_request *request, int fd)
 {
-	if (fd < 0 || generation == instance->newest || !counts_as_we_do(asker))
+	if (fd < 0 || generation == instance->newest || !counts_as_we_do(asker->pid))
 		return false;
-	pid_t pid = request->address_length ? read_pid_at(fd, request) : read_pid(fd);
+	pid_t pid = read_pid(asker, fd, request);
 	if (pid <= 0)
 		return false;
 	if (pid == getpid()) /* the launcher's own */

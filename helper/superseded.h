@@ -19,8 +19,8 @@ void superseded_publish(struct instance *instance, bool starting);
 /*
  * A process of `generation` is about to remove or to empty what `request` names in the directory
  * `fd`, or, if it names nothing, the file `fd` (-1: none came along): is that the pid file of a newer
- * one?  It begins with the number of a living process of that.  Nothing that the process says or
- * wrote is believed, nothing but a small regular file is opened.
+ * one?  It begins with the number of a living process of that.  Nothing that the process says is
+ * believed; a small regular file is read, by a child with the credentials of the process.
  */
 bool superseded_has_file(const struct instance *instance, const struct generation *generation,
-        pid_t asker, const struct moult_request *request, int fd);
+        const struct asker *asker, const struct moult_request *request, int fd);
