@@ -290,3 +290,94 @@ def test_a_socket_whose_last_close_waits_for_years(moult, place, hostile, attack
         instance.upgrade(command=hostile(tag))
         assert ask_somebody(instance)
     end(instance, place)
+
+
+# ---- --aside ----
+
+def names(path):
+    return sorted(entry.name for entry in path.iterdir())
+
+
+def waiter(tag, port):
+    return [program("waiter"), "--tag", tag, "--wait=epoll", "--nonblocking", "--port", str(port)]
+
+
+def nobody(path, target=None):
+    """Makes a file, or a link, of theirs."""
+    path.symlink_to(target) if target else path.touch()
+    os.chown(path, NOBODY, NOBODY, follow_symlinks=False)
+    return path
+
+
+def test_names_that_others_have_taken(moult, port, place):
+    """Files that look as if they were put aside are in no upgrade's way, and are not removed."""
+    nobody(place / "lock")
+    instance = moult().run(f"--aside={place}/lock", command=waiter("g1", port))
+    taken = [nobody(place / f"lock.aside-daemon{end}").name
+             for end in ("", *(f".{number}" for number in range(1, 100)),
+                         *(f".{number:016x}" for number in range(100)))]
+    instance.upgrade(command=waiter("g2", port))
+    assert names(place) == sorted(taken)
+    instance.stop()
+
+
+def test_a_directory_in_place_of_the_file(moult, port, place):
+    """Others have made it: that is said, and keeps nobody from an upgrade."""
+    (place / "lock").mkdir()
+    os.chown(place / "lock", NOBODY, NOBODY)
+    instance = moult().run(f"--aside={place}/lock", command=waiter("g1", port))
+    result = instance.upgrade(command=waiter("g2", port))
+    assert f"--aside={place}/lock: is a directory of somebody else's, and stays" in result.stderr
+    assert (place / "lock").is_dir()
+    instance.stop()
+
+
+@pytest.mark.parametrize("how", ["absolute", "relative", "back"])
+def test_a_link_of_others_on_the_way(moult, port, place, directory, how):
+    """In a directory that they may write to it is not followed: root would remove what they say."""
+    elsewhere = directory / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "lock").write_text("precious\n")
+    path = place / "run" / "lock"
+    if how == "back":
+        nobody(place / "run", elsewhere)
+        path = place / "run" / ".." / "elsewhere" / "lock"
+    else:
+        nobody(place / "run", elsewhere if how == "absolute" else "../elsewhere")
+    instance = moult().run(f"--aside={path}", command=waiter("g1", port))
+    result = instance.upgrade(command=waiter("g2", port))
+    assert "a symbolic link on the way to it is in a directory that others may" in result.stderr
+    assert names(elsewhere) == ["lock"] and (elsewhere / "lock").read_text() == "precious\n"
+    instance.stop()
+
+
+def test_links_of_the_operators_on_the_way(moult, port, directory):
+    """Are followed, as /var/run is, whatever they look like."""
+    real = directory / "real"
+    real.mkdir()
+    (directory / "first").symlink_to("./second//")
+    (directory / "second").symlink_to(f"{directory}/real/../real")
+    (real / "lock").touch()
+    instance = moult().run(f"--aside={directory}/./first//lock", command=waiter("g1", port))
+    instance.upgrade(command=waiter("g2", port))
+    assert not names(real)
+    instance.stop()
+
+
+@pytest.mark.parametrize("fails", [False, True], ids=["succeeds", "fails"])
+def test_another_file_under_the_name_that_ours_has_meanwhile(moult, port, place, hostile, fails):
+    """It is neither removed nor put back. That is said."""
+    nobody(place / "lock")
+    instance = moult().run(f"--aside={place}/lock", command=waiter("g1", port))
+    upgrade = instance.start_command(
+        "upgrade", instance.name, *([] if fails else ["--ready=exec=test -e " + f"{place}/fail"]),
+        "--", *(hostile("bad", fail=True) if fails else waiter("g2", port)))
+    aside = wait_until(lambda: next(iter(place.glob("lock.aside-*")), None), 10, instance.log)
+    aside.rename(place / "stolen")
+    nobody(aside).write_text("another\n")
+    (place / "fail").touch()
+    _, said_by_it = upgrade.communicate(timeout=40)
+    assert upgrade.returncode == fails, said_by_it
+    assert f"{aside.name} beside it is another file by now, and stays" in said_by_it
+    assert names(place) == ["fail", aside.name, "stolen"] and aside.read_text() == "another\n"
+    instance.stop()
