@@ -381,3 +381,67 @@ def test_another_file_under_the_name_that_ours_has_meanwhile(moult, port, place,
     assert f"{aside.name} beside it is another file by now, and stays" in said_by_it
     assert names(place) == ["fail", aside.name, "stolen"] and aside.read_text() == "another\n"
     instance.stop()
+
+
+# ---- the launcher's pid file ----
+
+def locked(path, kind):
+    file = open(path, "r+" if kind == fcntl.F_WRLCK else "r")
+    fcntl.fcntl(file, fcntl.F_SETLK, struct.pack("hhqqi4x", kind, os.SEEK_SET, 0, 0, 0))
+    return file
+
+
+@pytest.mark.parametrize("obstacle", ["link", "locked file", "directory", "full directory",
+                                      "read lock", "fifo", "hard link"])
+def test_what_is_in_the_launchers_pid_files_place(moult, port, place, directory, victim, obstacle):
+    """The directory is the daemon's. What it has put there keeps nobody from starting, is not
+    opened, and what it leads to does not change."""
+    path, file = place / "launcher.pid", None
+    if obstacle == "link":
+        file = locked(victim, fcntl.F_WRLCK)
+        nobody(path, victim)
+    elif obstacle == "locked file":
+        file = locked(nobody(path), fcntl.F_WRLCK)
+    elif "directory" in obstacle:
+        path.mkdir()
+        os.chown(path, NOBODY, NOBODY)
+        if obstacle == "full directory":
+            nobody(path / "file")
+    elif obstacle == "read lock":  # anybody can have it on what a killed launcher has left
+        path.write_text("1\n")
+        path.chmod(0o644)
+        file = locked(path, fcntl.F_RDLCK)
+    elif obstacle == "fifo":
+        os.mkfifo(path)
+    else:
+        file = locked(victim, fcntl.F_WRLCK)
+        os.link(victim, path)
+    instance = moult().run(f"--pid-file={path}", command=waiter("g1", port))
+    assert path.read_text() == f"{instance.process.pid}\n" and not path.is_symlink()
+    assert len(names(place)) == 1 + (obstacle == "full directory")
+    instance.stop()
+    assert not path.exists() and is_untouched(victim)
+    if file:
+        file.close()
+
+
+def test_a_pid_file_that_is_somebody_elses_by_now(moult, port, place, victim):
+    """Moved away, and a link in its place: the link stays, and so does what it leads to."""
+    path = place / "launcher.pid"
+    instance = moult().run(f"--pid-file={path}", command=waiter("g1", port))
+    path.rename(place / "moved")
+    victim.write_text(f"{instance.process.pid}\n")
+    nobody(path, victim)
+    instance.stop()
+    assert path.is_symlink() and victim.read_text() == f"{instance.process.pid}\n"
+
+
+def test_a_pid_file_behind_a_link_of_others(moult, place, port, directory):
+    """Root would write where they say."""
+    elsewhere = directory / "elsewhere"
+    elsewhere.mkdir()
+    nobody(place / "run", elsewhere)
+    result = moult().command("run", "-n", "daemon", f"--pid-file={place}/run/launcher.pid", "--",
+                             *waiter("g1", port))
+    assert result.returncode == 1 and "directory that others may write to" in result.stderr
+    assert not names(elsewhere)
