@@ -2,22 +2,26 @@
 /* Files that keep a daemon from starting beside itself. */
 #include "helper/aside.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
 #include "helper/log.h"
+#include "helper/walk.h"
 
 #ifndef RENAME_NOREPLACE
 #define RENAME_NOREPLACE 1
 #endif
 
-/* Leftovers of killed launchers that nobody has looked after. */
-enum { LEFTOVERS = 100 };
+enum {
+	DIGITS = 16,     /* at random: nobody can have taken all the names */
+	ENTRIES = 10000, /* that a directory is searched for what a killed launcher has left */
+};
 
 /* A name and the directory that it is in, as that was when we looked. */
 struct place {
@@ -29,6 +33,7 @@ struct place {
 struct file {
 	struct place place;
 	char aside[NAME_MAX + 1];
+	struct file_id id; /* of what has been renamed */
 };
 
 static struct file *files;
@@ -49,35 +54,57 @@ static void forget(void)
 
 static int place_init(struct place *place, const char *path)
 {
-	char directory[PATH_MAX];
-	const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
-	size_t length = slash ? (size_t)(slash - path) + 1 : 1;
-	*place = (struct place){.directory = -1, .path = path};
-	if (length >= sizeof(directory) || strlen(name) >= sizeof(place->name))
-		return -ENAMETOOLONG;
-	if (!*name || !strcmp(name, ".") || !strcmp(name, ".."))
-		return -EISDIR;
-	memcpy(directory, slash ? path : ".", length);
-	directory[length] = '\0';
-	strcpy(place->name, name);
-	place->directory = open(directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	return place->directory < 0 ? -errno : 0;
+	*place = (struct place){.path = path};
+	place->directory = walk_to_directory(path, place->name);
+	return place->directory < 0 ? place->directory : 0;
 }
 
-/* What the file is called meanwhile; `number` when others have been left there. */
-static int print_aside(const char *name, const char *instance, int number, char *text)
+/* What the file is called meanwhile, up to the digits. Its length or -ENAMETOOLONG. */
+static int print_prefix(const char *name, const char *instance, char *text)
 {
-	char more[16] = "";
-	if (number)
-		snprintf(more, sizeof(more), ".%d", number);
-	int length = snprintf(text, NAME_MAX + 1, "%s.aside-%s%s", name, instance, more);
-	return length > NAME_MAX ? -ENAMETOOLONG : 0;
+	int length = snprintf(text, NAME_MAX + 1, "%s.aside-%s.", name, instance);
+	return length + DIGITS > NAME_MAX ? -ENAMETOOLONG : length;
+}
+
+static int print_aside(const char *name, const char *instance, char *text)
+{
+	unsigned long long random;
+	int length = print_prefix(name, instance, text);
+	if (length < 0)
+		return length;
+	if (getrandom(&random, sizeof(random), 0) != sizeof(random))
+		return -errno;
+	snprintf(text + length, DIGITS + 1, "%016llx", random);
+	return 0;
 }
 
 static bool is_there(int directory, const char *name)
 {
 	struct stat status;
 	return fstatat(directory, name, &status, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+/* 0 or -errno. A directory is never ours, nor is a device. */
+static int identify(int directory, const char *name, struct stat *ret_status)
+{
+	if (fstatat(directory, name, ret_status, AT_SYMLINK_NOFOLLOW) < 0)
+		return -errno;
+	if (S_ISDIR(ret_status->st_mode))
+		return -EISDIR;
+	return S_ISCHR(ret_status->st_mode) || S_ISBLK(ret_status->st_mode) ? -EINVAL : 0;
+}
+
+static struct file_id id_of(const struct stat *status)
+{
+	return (struct file_id){status->st_dev, status->st_ino};
+}
+
+/* What has been put aside is still what has that name. */
+static bool is_unchanged(const struct file *file)
+{
+	struct stat status;
+	return identify(file->place.directory, file->aside, &status) == 0 &&
+	       file_id_equal(id_of(&status), file->id);
 }
 
 /* Never over another file; where the file system cannot say so in one step, in two. */
@@ -94,25 +121,44 @@ static int rename_to_free(int directory, const char *from, const char *to)
 
 /* ---- an upgrade begins ---- */
 
+/* Another file, or a directory, may have got the name since we looked: that one goes back. */
+static int rename_aside(struct file *file)
+{
+	struct place *place = &file->place;
+	int result = rename_to_free(place->directory, place->name, file->aside);
+	if (result == 0 && !is_unchanged(file)) {
+		(void)rename_to_free(place->directory, file->aside, place->name);
+		result = -EAGAIN;
+	}
+	return result;
+}
+
 /* 0: renamed; 1: there is nothing to do. */
 static int set_aside(struct instance *instance, struct file *file)
 {
 	struct place *place = &file->place;
 	struct stat status;
-	int result = -EEXIST;
-	if (fstatat(place->directory, place->name, &status, AT_SYMLINK_NOFOLLOW) < 0)
-		return errno == ENOENT ? 1 : -errno;
-	/* What it names is shared, or removed with all that is in it: no lock is worth that. */
-	if (S_ISDIR(status.st_mode) || S_ISCHR(status.st_mode) || S_ISBLK(status.st_mode))
-		return S_ISDIR(status.st_mode) ? -EISDIR : -EINVAL;
-	if (fdstore_find_file(&instance->store, place->directory, place->name) >= 0) {
+	int result = identify(place->directory, place->name, &status);
+	if (result == -ENOENT)
+		return 1;
+	/* What a directory names is shared, or removed with all that is in it: no lock is worth that. */
+	if (result == -EISDIR && status.st_uid != geteuid()) {
+		log_error("--aside=%s: is a directory of somebody else's, and stays", place->path);
+		return 1;
+	}
+	if (result < 0)
+		return result;
+	file->id = id_of(&status);
+	if (fdstore_find_file(&instance->store, file->id) >= 0) {
 		log_notice("--aside=%s: is a socket that moult hands over, and stays", place->path);
 		return 1;
 	}
-	for (int number = 0; result == -EEXIST && number < LEFTOVERS; number++) {
-		result = print_aside(place->name, instance->options->name, number, file->aside);
-		if (result == 0)
-			result = rename_to_free(place->directory, place->name, file->aside);
+	result = print_aside(place->name, instance->options->name, file->aside);
+	if (result == 0)
+		result = rename_aside(file);
+	if (result == -ENOENT || result == -EAGAIN) { /* by somebody who may write there */
+		log_error("--aside=%s: has been changed in this moment, and stays", place->path);
+		return 1;
 	}
 	return result;
 }
@@ -123,6 +169,12 @@ static int begin_one(struct instance *instance, const char *path)
 	int result = place_init(&file->place, path);
 	if (result == -ENOENT || result == -ENOTDIR)
 		return 0;
+	if (result == -EPERM) {
+		log_error("--aside=%s: a symbolic link on the way to it is in a directory that "
+		          "others may write to; it stays",
+		        path);
+		return 0;
+	}
 	if (result == 0)
 		result = set_aside(instance, file);
 	if (result == 0)
@@ -159,12 +211,22 @@ int aside_begin(struct instance *instance, char *const *paths, char *complaint, 
 
 /* ---- and ends ---- */
 
+static void say_changed(const struct file *file)
+{
+	log_error("--aside=%s: %s beside it is another file by now, and stays", file->place.path,
+	        file->aside);
+}
+
 void aside_keep(void)
 {
-	for (size_t i = 0; i < file_count; i++)
-		if (unlinkat(files[i].place.directory, files[i].aside, 0) < 0 && errno != ENOENT)
+	for (size_t i = 0; i < file_count; i++) {
+		const struct file *file = &files[i];
+		if (!is_unchanged(file))
+			say_changed(file);
+		else if (unlinkat(file->place.directory, file->aside, 0) < 0 && errno != ENOENT)
 			log_error("--aside=%s: %s beside it cannot be removed: %s",
-			        files[i].place.path, files[i].aside, strerror(errno));
+			        file->place.path, file->aside, strerror(errno));
+	}
 	forget();
 }
 
@@ -174,7 +236,9 @@ void aside_put_back(void)
 	for (size_t i = file_count; i-- > 0;) {
 		const struct file *file = &files[i];
 		int directory = file->place.directory;
-		if (renameat(directory, file->aside, directory, file->place.name) < 0)
+		if (!is_unchanged(file))
+			say_changed(file);
+		else if (renameat(directory, file->aside, directory, file->place.name) < 0)
 			log_error("--aside=%s: %s beside it cannot be put back: %s",
 			        file->place.path, file->aside, strerror(errno));
 	}
@@ -183,22 +247,51 @@ void aside_put_back(void)
 
 /* ---- what a killed launcher has left ---- */
 
+static bool is_left(const char *entry, const char *prefix, size_t length)
+{
+	return !strncmp(entry, prefix, length) && strlen(entry + length) == DIGITS &&
+	       strspn(entry + length, "0123456789abcdef") == DIGITS;
+}
+
+/* The last one that has been put there. Others may have made some: those name files of theirs. */
+static bool find_left(const struct place *place, const char *instance, char *ret_name)
+{
+	char prefix[NAME_MAX + 1];
+	struct timespec last = {0};
+	bool found = false;
+	int length = print_prefix(place->name, instance, prefix);
+	int fd =
+	        length < 0 ? -1 : openat(place->directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *list = fd < 0 ? NULL : fdopendir(fd);
+	if (!list) {
+		fd_close(&fd);
+		return false;
+	}
+	for (int i = 0; i < ENTRIES; i++) {
+		struct stat status;
+		const struct dirent *entry = readdir(list);
+		if (!entry)
+			break;
+		if (!is_left(entry->d_name, prefix, (size_t)length) ||
+		        identify(place->directory, entry->d_name, &status) < 0)
+			continue;
+		struct timespec at = status.st_ctim; /* of the renaming */
+		if (found && (at.tv_sec < last.tv_sec ||
+		                     (at.tv_sec == last.tv_sec && at.tv_nsec < last.tv_nsec)))
+			continue;
+		found = true;
+		last = at;
+		strcpy(ret_name, entry->d_name);
+	}
+	closedir(list);
+	return found;
+}
+
 static void recover_one(const char *instance, const char *path)
 {
 	CLEANUP(place_deinit) struct place place;
-	char name[NAME_MAX + 1], aside[NAME_MAX + 1];
-	int last = -1;
-	if (place_init(&place, path) < 0)
-		return;
-	for (int number = 0; number < LEFTOVERS; number++) {
-		if (print_aside(place.name, instance, number, name) < 0)
-			return;
-		if (is_there(place.directory, name)) {
-			last = number;
-			memcpy(aside, name, sizeof(aside));
-		}
-	}
-	if (last < 0)
+	char aside[NAME_MAX + 1];
+	if (place_init(&place, path) < 0 || !find_left(&place, instance, aside))
 		return;
 	int result = rename_to_free(place.directory, aside, place.name);
 	if (result == 0)

@@ -3,10 +3,14 @@
  * Files that keep a daemon from starting beside itself (--aside): pid files and locks.
  *
  * Each is renamed before the next generation is started, to a name in the same directory:
- * NAME.aside-INSTANCE.  A lock is the inode's, so the current generation has it as before, and what
+ * NAME.aside-INSTANCE.DIGITS, which cannot be guessed.  A lock is the inode's, so the current generation has it as before, and what
  * the next one makes under the old name is another file.  When the upgrade is complete the old file
  * is removed; when it has failed and nothing of the failed one is left, it is renamed back over
  * whatever that has written: at no instant is there none.
+ *
+ * The directory may be the daemon's.  No link that others can have made is followed on the way to it,
+ * only the file that has been put aside is touched afterwards, and what others put into its place
+ * is told and left: it refuses no upgrade.
  *
  * One upgrade at a time, and so one set of files.
  */

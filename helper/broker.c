@@ -26,10 +26,6 @@
 #include "helper/tree.h"
 #include "helper/util.h"
 
-#ifndef SO_PEERGROUPS
-#define SO_PEERGROUPS 59
-#endif
-
 enum {
 	GUESTS = 128,       /* connections that have not sent their request yet */
 	GUESTS_OF_ONE = 32, /* of one generation */
@@ -43,7 +39,7 @@ struct guest {
 	int fd; /* -1: none */
 	uint32_t generation;
 	nanoseconds since;
-	struct peer peer;
+	struct asker asker;
 };
 
 static struct guest guests[GUESTS];
@@ -93,24 +89,6 @@ static void cast(int fd)
 }
 
 /* ---- who ---- */
-
-static bool peer_of(int fd, struct peer *ret_peer)
-{
-	struct ucred credentials;
-	socklen_t length = sizeof(credentials);
-	struct peer peer = {0};
-	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &length) < 0 ||
-	        credentials.pid <= 0)
-		return false;
-	peer.pid = credentials.pid;
-	peer.uid = credentials.uid;
-	peer.gid = credentials.gid;
-	length = sizeof(peer.groups);
-	if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, peer.groups, &length) == 0)
-		peer.group_count = (uint32_t)(length / sizeof(gid_t));
-	*ret_peer = peer;
-	return true;
-}
 
 /* The generation whose keeper that process descends from, or NULL. */
 static const struct roster_entry *membership(pid_t pid)
@@ -235,7 +213,7 @@ static void report_contract(struct guest *guest, const char *bytes)
 {
 	struct request other = {.verb = 0, .generation = guest->generation, .listener = -1};
 	memcpy(&other.backlog, bytes, sizeof(uint32_t)); /* the contract's number */
-	other.peer = guest->peer;
+	other.asker = guest->asker;
 	other.socket_fd = other.directory_fd = other.other_fd = -1;
 	pass_on(guest->fd, &other);
 }
@@ -258,7 +236,7 @@ static void serve(struct guest *guest)
 	else if (!is_members(guest, &request))
 		refuse(guest->fd, -EPERM);
 	else {
-		request.peer = guest->peer;
+		request.asker = guest->asker;
 		pass_on(guest->fd, &request);
 	}
 	for (size_t i = 0; i < count; i++)
@@ -312,8 +290,9 @@ static void make_room(void)
 
 static void admit(int fd)
 {
-	struct peer peer;
-	const struct roster_entry *entry = peer_of(fd, &peer) ? membership(peer.pid) : NULL;
+	struct asker asker;
+	const struct roster_entry *entry =
+	        asker_of_peer(fd, 0, &asker) == 0 && asker.pid > 0 ? membership(asker.pid) : NULL;
 	struct guest *guest = entry ? place_for(atomic_load(&entry->generation)) : NULL;
 	if (!guest) {
 		cast(fd);
@@ -322,7 +301,8 @@ static void admit(int fd)
 	*guest = (struct guest){.fd = fd,
 	        .generation = atomic_load(&entry->generation),
 	        .since = now(),
-	        .peer = peer};
+	        .asker = asker};
+	guest->asker.generation = guest->generation;
 }
 
 /* Not more than there are: poll() fails with more entries than descriptors may be open. */

@@ -17,6 +17,7 @@
 
 #include "helper/closing.h"
 #include "helper/crowd.h"
+#include "helper/discard.h"
 #include "helper/handover.h"
 #include "helper/log.h"
 #include "helper/poke.h"
@@ -59,17 +60,17 @@ static struct answer handle_shut(struct generation *generation, int i)
 
 static struct answer handle_hello(struct generation *generation, const struct request *request)
 {
-	slots_empty(&generation->slots, request->peer.pid);
+	slots_empty(&generation->slots, request->asker.pid);
 	if (!generation->is_joined) {
 		generation->is_joined = true;
-		generation->first_uid = request->peer.uid;
+		generation->first_uid = request->asker.uid;
 	}
 	return (struct answer){{.listener = -1}, {generation->board_fd, generation->tally_fd}};
 }
 
 static struct answer handle_slot(struct generation *generation, const struct request *request)
 {
-	int slot = slots_give(&generation->slots, request->peer.pid);
+	int slot = slots_give(&generation->slots, request->asker.pid);
 	return say(slot < 0 ? slot : 0, slot < 0 ? -1 : slot, -1);
 }
 

@@ -141,6 +141,7 @@ static void parse_unix(const uint8_t *body, size_t size, struct diag_row *row)
 		        attribute.nla_len >= NLA_HDRLEN + sizeof file) {
 			memcpy(&file, value, sizeof file);
 			row->file = file.udiag_vfs_ino;
+			row->file_device = file.udiag_vfs_dev;
 		}
 		if (attribute.nla_type == UNIX_DIAG_PEER &&
 		        attribute.nla_len >= NLA_HDRLEN + sizeof peer) {

@@ -17,8 +17,9 @@ struct diag_row {
 	uint64_t peer;   /* UNIX: inode of the other end; 0: none, or not accepted yet */
 	uint32_t queued; /* UNIX: bytes waiting to be read, connections waiting to be accepted */
 	uint32_t limit;  /* UNIX listener: the backlog */
-	uint32_t file;   /* UNIX: low half of the inode of the file it was bound to */
-	uint16_t port;   /* TCP, UDP: local, host order */
+	/* UNIX: the file it was bound to: low half of its inode, and its device, MKDEV(); 0: none */
+	uint32_t file, file_device;
+	uint16_t port; /* TCP, UDP: local, host order */
 	uint8_t family;
 	uint8_t state;
 	uint8_t type;        /* UNIX: SOCK_STREAM... */

@@ -13,14 +13,16 @@
 #include <sys/stat.h>
 
 #include "helper/diag.h"
+#include "helper/discard.h"
 #include "helper/socket_options.h"
 
 static void listener_deinit(struct listener *listener)
 {
-	fd_close(&listener->fd);
-	fd_close(&listener->template);
-	fd_close(&listener->former);
+	fd_discard(&listener->fd);
+	fd_discard(&listener->template);
+	fd_discard(&listener->former);
 	fd_close(&listener->directory);
+	fd_close(&listener->pinned);
 }
 
 void fdstore_deinit(struct fdstore *store)
@@ -42,13 +44,19 @@ uint64_t socket_inode(int fd)
 
 /* ---- finding ---- */
 
-static bool is_meant(const struct listener *listener, const struct identity *wanted)
+static bool has_file(const struct listener *listener, struct file_id file)
+{
+	return listener->directory >= 0 && file_id_equal(listener->file, file);
+}
+
+static bool is_meant(
+        const struct listener *listener, const struct identity *wanted, const struct look *look)
 {
 	if (listener->state == LISTENER_GONE || !identity_same_host(&listener->identity, wanted))
 		return false;
 	if (!identity_is_inet(wanted)) /* one that retires has lost its path or name already */
 		return listener->state == LISTENER_LIVE &&
-		       (!identity_is_path(wanted) || listener_has_path(listener));
+		       (!identity_is_path(wanted) || (look && has_file(listener, look->file)));
 	uint16_t port = identity_port(wanted);
 	if (port)
 		return port == identity_port(&listener->identity);
@@ -56,10 +64,11 @@ static bool is_meant(const struct listener *listener, const struct identity *wan
 	return listener->ephemeral && !listener->late && !identity_is_datagram(wanted);
 }
 
-int fdstore_find(const struct fdstore *store, const struct identity *wanted, int after)
+int fdstore_find(const struct fdstore *store, const struct identity *wanted,
+        const struct look *look, int after)
 {
 	for (uint32_t i = (uint32_t)(after + 1); i < store->count; i++)
-		if (is_meant(&store->listeners[i], wanted))
+		if (is_meant(&store->listeners[i], wanted, look))
 			return (int)i;
 	return -1;
 }
@@ -82,18 +91,12 @@ int fdstore_find_inode(const struct fdstore *store, uint64_t inode)
 	return -1;
 }
 
-int fdstore_find_file(const struct fdstore *store, int directory, const char *name)
+int fdstore_find_file(const struct fdstore *store, struct file_id file)
 {
-	struct stat status;
-	if (fstatat(directory, name, &status, AT_SYMLINK_NOFOLLOW) < 0)
-		return -1;
-	for (uint32_t i = 0; i < store->count; i++) {
-		const struct listener *listener = &store->listeners[i];
-		if (listener->state == LISTENER_LIVE && listener->directory >= 0 &&
-		        listener->file_device == status.st_dev &&
-		        listener->file_inode == status.st_ino)
+	for (uint32_t i = 0; i < store->count; i++)
+		if (store->listeners[i].state == LISTENER_LIVE &&
+		        has_file(&store->listeners[i], file))
 			return (int)i;
-	}
 	return -1;
 }
 
@@ -122,7 +125,7 @@ static nanoseconds make_room(
 	nanoseconds since = now();
 	for (size_t i = store->pending_count; i-- > 0;) {
 		const struct pending *pending = &store->pending[i];
-		if (pending->generation != generation)
+		if (pending->asker.generation != generation)
 			continue;
 		count++;
 		oldest = i;
@@ -134,10 +137,10 @@ static nanoseconds make_room(
 	return since;
 }
 
-struct pending *fdstore_expect(struct fdstore *store, uint32_t generation, uint64_t socket,
-        const struct identity *identity, int directory)
+struct pending *fdstore_expect(struct fdstore *store, uint64_t socket,
+        const struct identity *identity, int directory, const struct asker *asker)
 {
-	nanoseconds since = make_room(store, generation, identity);
+	nanoseconds since = make_room(store, asker->generation, identity);
 	struct pending *pending = fdstore_expected(store, socket);
 	if (pending)
 		pending_remove(store, (size_t)(pending - store->pending));
@@ -150,10 +153,10 @@ struct pending *fdstore_expect(struct fdstore *store, uint32_t generation, uint6
 	store->pending = larger;
 	pending = &store->pending[store->pending_count++];
 	*pending = (struct pending){.inode = socket,
-	        .generation = generation,
 	        .since = since,
 	        .identity = *identity,
 	        .directory = directory,
+	        .asker = *asker,
 	        .replaces = -1};
 	return pending;
 }
@@ -161,135 +164,111 @@ struct pending *fdstore_expect(struct fdstore *store, uint32_t generation, uint6
 void fdstore_expect_no_more(struct fdstore *store, uint32_t generation)
 {
 	for (size_t i = store->pending_count; i-- > 0;)
-		if (store->pending[i].generation == generation)
+		if (store->pending[i].asker.generation == generation)
 			pending_remove(store, i);
 }
 
 /* ---- paths ---- */
 
-/* The inode that the kernel's own lists have for a file; on overlayfs stat() has another one. */
-static uint64_t inner_inode(int directory, const char *name)
-{
-	char path[64], line[64];
-	unsigned long long inode = 0;
-	CLEANUP(fd_close)
-	int fd = openat(directory, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
-	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
-	FILE *info = fd < 0 ? NULL : fopen(path, "re");
-	while (info && fgets(line, sizeof(line), info) && sscanf(line, "ino: %llu", &inode) != 1)
-		;
-	if (info)
-		(void)fclose(info);
-	return inode;
-}
-
 /* Is the file there the one that this socket was bound to? The kernel's word, not the daemon's. */
-static bool is_bound_to(uint64_t socket, int directory, const char *name)
+static bool is_bound_to(uint64_t socket, const struct look *look)
 {
-	struct stat status;
 	struct diag_row row;
-	if (fstatat(directory, name, &status, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISSOCK(status.st_mode))
-		return false;
-	return diag_unix_one(socket, &row) == 0 && row.file &&
-	       (row.file == (uint32_t)status.st_ino ||
-	               row.file == (uint32_t)inner_inode(directory, name));
-}
-
-/* What its path names, if that is still this socket; `name` as in identity_text(). */
-static bool find_file(const struct listener *listener, char *name, struct stat *ret_status)
-{
-	return listener->directory >= 0 &&
-	       fstatat(listener->directory, identity_text(&listener->identity, name), ret_status,
-	               AT_SYMLINK_NOFOLLOW) == 0 &&
-	       ret_status->st_dev == listener->file_device &&
-	       ret_status->st_ino == listener->file_inode;
-}
-
-static void identity_set_place(struct identity *identity, int directory, const char *name)
-{
-	struct sockaddr_storage address = {.ss_family = AF_UNIX};
-	struct sockaddr_un *un = (struct sockaddr_un *)&address;
-	size_t length = strlen(name);
-	if (length >= sizeof(un->sun_path))
-		length = sizeof(un->sun_path) - 1;
-	memcpy(un->sun_path, name, length);
-	(void)identity_set_directory(identity, directory);
-	(void)identity_set_address(identity, &address,
-	        (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length + 1));
-}
-
-bool listener_is_at(const struct listener *listener, int directory, const char *name)
-{
-	struct identity place = {.family = AF_UNIX, .type = SOCK_STREAM};
-	identity_set_place(&place, directory, name);
-	return listener->directory >= 0 && identity_same_place(&listener->identity, &place) &&
-	       listener_has_path(listener);
-}
-
-bool listener_has_path(const struct listener *listener)
-{
-	char name[sizeof(struct sockaddr_un)];
-	struct stat status;
-	return find_file(listener, name, &status);
+	return S_ISSOCK(look->mode) && look->listed_inode && look->listed_device &&
+	       diag_unix_one(socket, &row) == 0 && row.file == look->listed_inode &&
+	       row.file_device == look->listed_device;
 }
 
 void listener_remember_mode(struct listener *listener)
 {
 	char name[sizeof(struct sockaddr_un)];
-	struct stat status = {0};
-	(void)find_file(listener, name, &status); /* nothing is put back where there is none */
-	listener->mode = status.st_mode;
-	listener->uid = status.st_uid;
-	listener->gid = status.st_gid;
+	struct look look;
+	listener->mode = 0; /* nothing is put back where there is none */
+	if (listener->directory < 0 ||
+	        paths_look(&listener->asker, listener->directory,
+	                identity_text(&listener->identity, name), &look, NULL) < 0 ||
+	        !S_ISSOCK(look.mode) || !has_file(listener, look.file))
+		return;
+	listener->mode = look.mode;
+	listener->uid = look.uid;
+	listener->gid = look.gid;
 }
 
 void listener_restore_mode(const struct listener *listener)
 {
 	char name[sizeof(struct sockaddr_un)];
-	struct stat status;
-	if (!listener->mode || !find_file(listener, name, &status))
-		return;
 	/* Without the right to: the daemon that could change it can change it back. */
-	if (status.st_uid != listener->uid || status.st_gid != listener->gid)
-		(void)!fchownat(listener->directory, name, listener->uid, listener->gid,
-		        AT_SYMLINK_NOFOLLOW);
-	if (status.st_mode != listener->mode)
-		(void)!fchmodat(listener->directory, name, listener->mode & 07777, 0);
+	if (listener->mode && listener->directory >= 0)
+		(void)paths_restore(&listener->asker, listener->directory,
+		        identity_text(&listener->identity, name), listener->file, listener->mode,
+		        listener->uid, listener->gid);
 }
 
-struct pending *fdstore_pending_at(struct fdstore *store, int directory, const char *name)
+static int identity_set_place(struct identity *identity, const char *name, const struct look *look)
+{
+	struct sockaddr_storage address = {.ss_family = AF_UNIX};
+	struct sockaddr_un *un = (struct sockaddr_un *)&address;
+	struct identity place = *identity;
+	size_t length = strnlen(name, sizeof(un->sun_path) + 1);
+	if (length > sizeof(un->sun_path))
+		return -EINVAL;
+	memcpy(un->sun_path, name, length);
+	int result = identity_set_address(
+	        &place, &address, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length));
+	if (result == 0)
+		result = identity_set_directory(
+		        &place, look->directory.device, look->directory.inode);
+	if (result == 0)
+		*identity = place;
+	return result;
+}
+
+struct pending *fdstore_pending_at(struct fdstore *store, const struct look *look)
 {
 	for (size_t i = 0; i < store->pending_count; i++)
-		if (store->pending[i].directory >= 0 &&
-		        is_bound_to(store->pending[i].inode, directory, name))
+		if (store->pending[i].directory >= 0 && is_bound_to(store->pending[i].inode, look))
 			return &store->pending[i];
 	return NULL;
 }
 
-void pending_set_place(struct pending *pending, int directory, const char *name)
+int pending_set_place(struct pending *pending, const struct asker *asker, int directory,
+        const char *name, const struct look *look)
 {
-	identity_set_place(&pending->identity, directory, name);
+	int result = identity_set_place(&pending->identity, name, look);
+	if (result < 0)
+		return result;
 	fd_close(&pending->directory);
 	pending->directory = directory;
+	pending->asker = *asker;
+	return 0;
 }
 
-void listener_set_place(struct listener *listener, int directory, const char *name)
+int listener_set_place(struct listener *listener, const struct asker *asker, int directory,
+        const char *name, const struct look *look)
 {
-	struct stat status;
-	identity_set_place(&listener->identity, directory, name);
+	int result = identity_set_place(&listener->identity, name, look);
+	if (result < 0)
+		return result;
 	fd_close(&listener->directory);
 	listener->directory = directory;
-	if (fstatat(directory, name, &status, AT_SYMLINK_NOFOLLOW) == 0) {
-		listener->file_device = status.st_dev;
-		listener->file_inode = status.st_ino;
-	}
+	listener->asker = *asker;
+	listener->file = look->file;
+	return 0;
+}
+
+bool listener_is_at(const struct listener *listener, const char *name, const struct look *look)
+{
+	struct identity place = {.family = AF_UNIX, .type = SOCK_STREAM};
+	return identity_set_place(&place, name, look) == 0 &&
+	       identity_same_place(&listener->identity, &place) && has_file(listener, look->file);
 }
 
 void listener_unlink(const struct listener *listener)
 {
 	char name[sizeof(struct sockaddr_un)];
-	if (listener_has_path(listener))
-		(void)unlinkat(listener->directory, identity_text(&listener->identity, name), 0);
+	if (listener->directory >= 0)
+		(void)paths_unlink(&listener->asker, listener->directory,
+		        identity_text(&listener->identity, name), listener->file);
 }
 
 /* From now on the path is the daemon's own business. */
@@ -298,6 +277,7 @@ static void path_ends(struct listener *listener)
 	if (listener->owner == listener->unlinked)
 		listener_unlink(listener);
 	fd_close(&listener->directory);
+	fd_close(&listener->pinned);
 }
 
 /* ---- adding ---- */
@@ -328,31 +308,42 @@ static int number_for(struct fdstore *store, const struct identity *identity, ui
 	return (int)store->count++;
 }
 
+/* Bound to the path that was announced, as the kernel says; only then the path is this socket's. */
+static void settle(struct listener *listener, struct pending *pending)
+{
+	char name[sizeof(struct sockaddr_un)];
+	struct look look;
+	if (pending->directory >= 0 &&
+	        paths_look(&pending->asker, pending->directory,
+	                identity_text(&pending->identity, name), &look, &listener->pinned) == 0 &&
+	        is_bound_to(listener->inode, &look) &&
+	        listener_set_place(listener, &pending->asker, pending->directory, name, &look) == 0)
+		pending->directory = -1;
+	else
+		fd_close(&listener->pinned);
+}
+
 int fdstore_add_consume(struct fdstore *store, int fd, uint32_t oldest)
 {
-	struct listener listener = {
-	        .state = LISTENER_LIVE, .fd = fd, .template = -1, .former = -1, .directory = -1};
+	struct listener listener = {.state = LISTENER_LIVE,
+	        .fd = fd,
+	        .template = -1,
+	        .former = -1,
+	        .directory = -1,
+	        .pinned = -1};
 	struct pending *pending = fdstore_expected(store, socket_inode(fd));
 	int result = identity_of_bound(fd, &listener.identity);
-	if (result == 0 && pending && pending->directory >= 0)
-		listener.identity = pending->identity;
+	listener.inode = socket_inode(fd);
+	if (result == 0 && pending) {
+		listener.ephemeral = pending->ephemeral;
+		settle(&listener, pending);
+		pending_remove(store, (size_t)(pending - store->pending));
+	}
 	if (result == 0)
 		result = number_for(store, &listener.identity, oldest);
 	if (result < 0) {
-		close(fd);
+		listener_deinit(&listener);
 		return result;
-	}
-	listener.inode = socket_inode(fd);
-	if (pending) {
-		char name[sizeof(struct sockaddr_un)] = "";
-		listener.ephemeral = pending->ephemeral;
-		if (pending->directory >= 0)
-			identity_text(&pending->identity, name);
-		if (*name && is_bound_to(listener.inode, pending->directory, name)) {
-			listener_set_place(&listener, pending->directory, name);
-			pending->directory = -1;
-		}
-		pending_remove(store, (size_t)(pending - store->pending));
 	}
 	store->listeners[result] = listener;
 	return result;
@@ -360,7 +351,7 @@ int fdstore_add_consume(struct fdstore *store, int fd, uint32_t oldest)
 
 void listener_set_template_consume(struct listener *listener, int template)
 {
-	fd_close(&listener->template);
+	fd_discard(&listener->template);
 	listener->template = template;
 }
 
@@ -382,7 +373,7 @@ void listener_prepare(struct listener *listener, bool nonblock)
 		listener->shared = socket_is_reuseport(listener->template);
 		socket_set_reuseport(listener->fd, listener->shared);
 	}
-	fd_close(&listener->template);
+	fd_discard(&listener->template);
 	socket_set_nonblock(listener->fd, nonblock);
 }
 
@@ -408,7 +399,7 @@ void listener_restore_options(struct listener *listener)
 
 void listener_forget_options(struct listener *listener)
 {
-	fd_close(&listener->former);
+	fd_discard(&listener->former);
 }
 
 /* ---- the queue ---- */

@@ -14,6 +14,7 @@
 
 #include "helper/audit.h"
 #include "helper/identity.h"
+#include "helper/paths.h"
 #include "helper/util.h"
 #include "shim/contract.h"
 
@@ -48,8 +49,10 @@ struct listener {
 #define LISTENER_MOST INT_MAX /* net.core.somaxconn is less; the kernel knows */
 
 	/* UNIX sockets with a path. */
-	int directory;                    /* O_PATH; -1: none */
-	uint64_t file_device, file_inode; /* what the path named when it was bound */
+	int directory;       /* O_PATH; -1: none */
+	struct asker asker;  /* who bound it there, or moved it: what is done there, is as that */
+	struct file_id file; /* what the path named when it was bound */
+	int pinned;          /* that file itself, for pokes: paths_look(); -1 */
 	/* Generations: the last whose gate was open, and the last that believes it has removed the
 	 * path. When they are the same the path goes with the socket. */
 	uint32_t owner, unlinked;
@@ -61,15 +64,14 @@ struct listener {
 /* A socket that is bound, or will be in a moment, and not in the store yet. */
 struct pending {
 	uint64_t inode;
-	uint32_t generation; /* whose socket it is, */
-	uid_t uid;           /* and which user's */
-	nanoseconds since;   /* the first request for that address */
+	nanoseconds since; /* the first request for that address */
 	struct identity identity;
 	bool ephemeral;
-	bool overlapping; /* bound beside another address of the store by SO_REUSEPORT, */
-	bool reuseport;   /* which the daemon had set or not */
-	int directory;    /* -1: none */
-	int replaces;     /* the listener over whose path it has been renamed, or -1 */
+	bool overlapping;   /* bound beside another address of the store by SO_REUSEPORT, */
+	bool reuseport;     /* which the daemon had set or not */
+	int directory;      /* -1: none */
+	struct asker asker; /* who binds it */
+	int replaces;       /* the listener over whose path it has been renamed, or -1 */
 };
 
 struct fdstore {
@@ -87,9 +89,10 @@ void fdstore_deinit(struct fdstore *store);
 /*
  * The first listener after `after` (-1: from the start) that bind() to `wanted` means, or -1.
  * Port 0 means "the next listener that was bound to port 0 on that address".  A path means the
- * socket that it names now.
+ * socket that it names now, which is the `look` (NULL: it is no path).
  */
-int fdstore_find(const struct fdstore *store, const struct identity *wanted, int after);
+int fdstore_find(const struct fdstore *store, const struct identity *wanted,
+        const struct look *look, int after);
 
 /* A live listener with just this address, or -1. */
 int fdstore_find_equal(const struct fdstore *store, const struct identity *identity);
@@ -97,26 +100,29 @@ int fdstore_find_equal(const struct fdstore *store, const struct identity *ident
 /* The listener that has this inode, or -1. */
 int fdstore_find_inode(const struct fdstore *store, uint64_t inode);
 
-/* The listener whose path names that file, or -1. */
-int fdstore_find_file(const struct fdstore *store, int directory, const char *name);
+/* The live listener whose file that is, or -1. */
+int fdstore_find_file(const struct fdstore *store, struct file_id file);
 
 /*
  * Remembers a socket until it is added; `directory` is consumed.  NULL: out of memory.  The oldest
  * of a generation are forgotten when it has too many: they were never to listen.
  */
 enum { PENDING_OF_ONE = 512 }; /* of one generation */
-struct pending *fdstore_expect(struct fdstore *store, uint32_t generation, uint64_t socket,
-        const struct identity *identity, int directory);
+struct pending *fdstore_expect(struct fdstore *store, uint64_t socket,
+        const struct identity *identity, int directory, const struct asker *asker);
 struct pending *fdstore_expected(struct fdstore *store, uint64_t socket);
 
 /* That generation has ended, and with it all that it was about to bind. */
 void fdstore_expect_no_more(struct fdstore *store, uint32_t generation);
 
 /* The one that is bound to the file there, by the kernel's word; a path may be used again. NULL */
-struct pending *fdstore_pending_at(struct fdstore *store, int directory, const char *name);
+struct pending *fdstore_pending_at(struct fdstore *store, const struct look *look);
 
-/* It has been renamed to that; `directory` is consumed. */
-void pending_set_place(struct pending *pending, int directory, const char *name);
+/*
+ * `asker` has renamed it to that.  0, and `directory` is consumed; -EINVAL: not the name of a file.
+ */
+int pending_set_place(struct pending *pending, const struct asker *asker, int directory,
+        const char *name, const struct look *look);
 
 /*
  * Takes the socket over (also on failure), with what is known of it as a pending one.  `oldest`: the
@@ -164,21 +170,19 @@ void listener_close(struct listener *listener);
 /* The store's duplicate is closed; the socket itself lives on in the daemon. */
 void listener_forget(struct listener *listener);
 
-/* Is that its place, and does it name this socket? */
-bool listener_is_at(const struct listener *listener, int directory, const char *name);
-
-/* Does its path still name this socket? */
-bool listener_has_path(const struct listener *listener);
-
-/* The path has been renamed to that (`directory` is consumed), or is what bind() just made. */
-void listener_set_place(struct listener *listener, int directory, const char *name);
+/* `asker` has renamed its path to that, where the `look` saw it; as pending_set_place(). */
+int listener_set_place(struct listener *listener, const struct asker *asker, int directory,
+        const char *name, const struct look *look);
 
 /*
  * Mode and owner of the path: a version that is starting sets them on the live one, and they are
- * put back if it fails.
+ * put back if it fails, as far as who bound it there may do that, and never a set-id bit.
  */
 void listener_remember_mode(struct listener *listener);
 void listener_restore_mode(const struct listener *listener);
+
+/* Is that its place (a last component), and does it name this socket? */
+bool listener_is_at(const struct listener *listener, const char *name, const struct look *look);
 
 /* Removes the path if it still names this socket. */
 void listener_unlink(const struct listener *listener);

@@ -93,7 +93,7 @@ static struct answer adopt(struct generation *generation, uint32_t i, const stru
 	listener->adopted |= !generation->holds[i];
 	listener_set_template_consume(listener, received->socket);
 	received->socket = -1;
-	take(generation, i, request->nonblock, request->reuseport, request->peer.uid);
+	take(generation, i, request->nonblock, request->reuseport, request->asker.uid);
 	return say(0, (int)i, listener->fd);
 }
 
@@ -102,13 +102,24 @@ static bool may_bind(const struct generation *generation)
 	return generation->state == GENERATION_NEXT || generation->state == GENERATION_CURRENT;
 }
 
-/* What the request's bind() was called with. */
-static int requested_identity(const struct request *request, struct identity *ret_identity)
+/* What the request's bind() was called with; for a path also what is there now. */
+static int requested_identity(
+        const struct request *request, struct identity *ret_identity, struct look *ret_look)
 {
-	*ret_identity = request->identity;
-	return identity_is_path(ret_identity)
-	               ? identity_set_directory(ret_identity, request->directory_fd)
-	               : 0;
+	struct look look = {0};
+	struct identity identity = request->identity;
+	if (identity_is_path(&identity)) {
+		int result = paths_look(
+		        &request->asker, request->directory_fd, request->name, &look, NULL);
+		if (result == 0)
+			result = identity_set_directory(
+			        &identity, look.directory.device, look.directory.inode);
+		if (result < 0)
+			return result;
+	}
+	*ret_identity = identity;
+	*ret_look = look;
+	return 0;
 }
 
 /*
@@ -174,18 +185,7 @@ static void say_not_handed(struct generation *generation, uint32_t i, const stru
 	generation->told_right = true;
 	listener_print(listener, name, sizeof(name));
 	log_error("generation %u: process %d of user %u may not take %s, which user %u has bound",
-	        generation->id, request->peer.pid, request->peer.uid, name, listener->taken_by);
-}
-
-/* Remembers a socket until it listens, as one of few that a generation may have so. */
-static struct pending *expect(struct generation *generation, const struct request *request,
-        const struct identity *identity, int directory)
-{
-	struct pending *pending = fdstore_expect(
-	        &the_instance->store, generation->id, request->socket, identity, directory);
-	if (pending)
-		pending->uid = request->peer.uid;
-	return pending;
+	        generation->id, request->asker.pid, request->asker.uid, name, listener->taken_by);
 }
 
 struct answer handover_bind(
@@ -193,13 +193,15 @@ struct answer handover_bind(
 {
 	struct fdstore *store = &the_instance->store;
 	struct identity wanted;
+	struct look look;
 	int i = -1;
-	if (received->socket < 0 || requested_identity(request, &wanted) < 0)
+	if (received->socket < 0 || requested_identity(request, &wanted, &look) < 0)
 		return say(0, -1, -1);
-	while ((i = fdstore_find(store, &wanted, i)) >= 0)
+	while ((i = fdstore_find(store, &wanted, &look, i)) >= 0)
 		if (is_due(generation, (uint32_t)i, request))
 			break;
-	if (i >= 0 && !right_to_take(generation, &store->listeners[i], (uint32_t)i, request)) {
+	if (i >= 0 &&
+	        !right_to_take(generation, &store->listeners[i], (uint32_t)i, request, &look)) {
 		say_not_handed(generation, (uint32_t)i, request);
 		return say(0, -1, -1);
 	}
@@ -214,8 +216,8 @@ struct answer handover_bind(
 		return say(MOULT_ASK_AGAIN, -1, -1);
 	bool ephemeral = identity_is_inet(&wanted) && !identity_port(&wanted);
 	if (ephemeral || group || identity_is_path(&wanted)) {
-		struct pending *pending =
-		        expect(generation, request, &wanted, request->directory_fd);
+		struct pending *pending = fdstore_expect(
+		        store, request->socket, &wanted, request->directory_fd, &request->asker);
 		request->directory_fd = -1;
 		if (pending)
 			pending->ephemeral = ephemeral;
@@ -263,7 +265,7 @@ struct answer handover_yield(struct generation *generation, const struct request
 		const struct listener *listener = &store->listeners[i];
 		bool overlaps = listener->state != LISTENER_GONE &&
 		                identity_overlaps(&listener->identity, &wanted);
-		if (overlaps && !right_to_take(generation, listener, i, request))
+		if (overlaps && !right_to_take(generation, listener, i, request, NULL))
 			alone = false;
 		any |= overlaps;
 		alone &= !overlaps ||
@@ -271,7 +273,9 @@ struct answer handover_yield(struct generation *generation, const struct request
 		                 (!identity_is_datagram(&wanted) ||
 		                         identity_covers(&wanted, &listener->identity)));
 	}
-	struct pending *pending = alone && any ? expect(generation, request, &wanted, -1) : NULL;
+	struct pending *pending =
+	        alone && any ? fdstore_expect(store, request->socket, &wanted, -1, &request->asker)
+	                     : NULL;
 	if (!pending)
 		return say(-EADDRINUSE, -1, -1);
 	pending->overlapping = true;
@@ -398,7 +402,7 @@ struct answer handover_listen(
 		return add_again(generation, (uint32_t)i, fd, request->backlog);
 	struct pending *pending = fdstore_expected(store, request->socket);
 	i = find_standing_for(generation, request, &identity, pending);
-	if (i >= 0 && right_to_take(generation, &store->listeners[i], (uint32_t)i, request))
+	if (i >= 0 && right_to_take(generation, &store->listeners[i], (uint32_t)i, request, NULL))
 		return adopt(generation, (uint32_t)i, request, received);
 	bool deferred = pending && pending->overlapping && !identity_is_datagram(&identity) &&
 	                generation->state == GENERATION_NEXT &&
@@ -426,7 +430,7 @@ struct answer handover_listen(
 	listener->late = generation->state == GENERATION_CURRENT;
 	listener->deferred = deferred;
 	listener->shared = shared;
-	take(generation, (uint32_t)i, request->nonblock, shared, request->peer.uid);
+	take(generation, (uint32_t)i, request->nonblock, shared, request->asker.uid);
 	return say(0, i, -1);
 }
 
@@ -442,7 +446,7 @@ struct answer handover_listen_again(struct generation *generation, const struct 
 	listener->backlog = backlog_of(generation, i, request->backlog);
 	if (gate_get(generation, i) == MOULT_GATE_SHUT)
 		take(generation, i, generation_is_nonblock(generation, i),
-		        generation->holds[i] == HOLDS_SHARED, request->peer.uid);
+		        generation->holds[i] == HOLDS_SHARED, request->asker.uid);
 	return (struct answer){
 	        {.listener = listener->deferred ? -1 : (int)i,
 	                .backlog = listener->raised ? LISTENER_MOST : listener->backlog},
@@ -458,23 +462,26 @@ struct answer handover_listen_again(struct generation *generation, const struct 
 struct answer handover_moved(struct generation *generation, struct request *request)
 {
 	struct fdstore *store = &the_instance->store;
-	int i = request->listener, directory = request->directory_fd;
+	int i = request->listener, result = -ENOENT;
+	struct look look;
 	if (!may_bind(generation) || (i >= 0 && !is_held(generation, i)))
 		return say(-EPERM, -1, -1);
 	if (i >= 0 && instance_listener(the_instance, (uint32_t)i)->inode != request->socket)
 		return say(-EBADF, -1, -1);
-	struct pending *pending =
-	        i < 0 ? fdstore_pending_at(store, directory, request->name) : NULL;
-	if (pending && (pending->generation != generation->id ||
-	                       (request->peer.uid && pending->uid != request->peer.uid)))
+	if (paths_look(&request->asker, request->directory_fd, request->name, &look, NULL) < 0)
+		return say(-EINVAL, -1, -1);
+	struct pending *pending = i < 0 ? fdstore_pending_at(store, &look) : NULL;
+	if (pending && (pending->asker.generation != generation->id ||
+	                       (request->asker.uid && pending->asker.uid != request->asker.uid)))
 		return say(-EPERM, -1, -1);
 	if (pending)
-		pending_set_place(pending, directory, request->name);
-	else if (i >= 0 && fdstore_find_file(store, directory, request->name) == i)
-		listener_set_place(
-		        instance_listener(the_instance, (uint32_t)i), directory, request->name);
-	else
-		return say(-ENOENT, -1, -1);
+		result = pending_set_place(
+		        pending, &request->asker, request->directory_fd, request->name, &look);
+	else if (i >= 0 && look.mode && fdstore_find_file(store, look.file) == i)
+		result = listener_set_place(instance_listener(the_instance, (uint32_t)i),
+		        &request->asker, request->directory_fd, request->name, &look);
+	if (result < 0)
+		return say(result, -1, -1);
 	request->directory_fd = -1;
 	return say(0, i, -1);
 }
@@ -486,12 +493,14 @@ struct answer handover_moved(struct generation *generation, struct request *requ
 struct answer handover_unlinked(struct generation *generation, const struct request *request)
 {
 	int i = request->listener;
+	struct look look;
 	if ((uint32_t)i >= the_instance->store.count)
 		return say(-EBADF, -1, -1);
 	struct listener *listener = instance_listener(the_instance, (uint32_t)i);
-	if (!listener_is_at(listener, request->directory_fd, request->name))
+	if (paths_look(&request->asker, request->directory_fd, request->name, &look, NULL) < 0 ||
+	        !listener_is_at(listener, request->name, &look))
 		return say(-ENOENT, -1, -1);
-	if (!right_to_remove(request))
+	if (!look.replaceable)
 		return say(-EPERM, -1, -1);
 	if (may_bind(generation) || listener->owner == generation->id)
 		listener->unlinked = generation->id;
@@ -506,30 +515,35 @@ struct answer handover_replace(struct generation *generation, struct request *re
 {
 	struct fdstore *store = &the_instance->store;
 	int to = request->listener;
+	struct look look, over;
 	if (!may_bind(generation) || (uint32_t)to >= store->count ||
 	        store->listeners[to].state != LISTENER_LIVE ||
-	        !listener_is_at(&store->listeners[to], request->other_fd, request->other) ||
-	        !right_to_take(generation, &store->listeners[to], (uint32_t)to, request))
-		return say(-EINVAL, -1, -1);
-	int from = fdstore_find_file(store, request->directory_fd, request->name);
-	if (from == to)
+	        paths_look(&request->asker, request->directory_fd, request->name, &look, NULL) <
+	                0 ||
+	        paths_look(&request->asker, request->other_fd, request->other, &over, NULL) < 0)
 		return say(-EINVAL, -1, -1);
 	struct listener *kept = &store->listeners[to];
+	if (!listener_is_at(kept, request->other, &over) || !over.replaceable ||
+	        !look.replaceable || !right_to_take(generation, kept, (uint32_t)to, request, &over))
+		return say(-EPERM, -1, -1);
+	int from = look.mode ? fdstore_find_file(store, look.file) : -1;
+	if (from == to)
+		return say(-EINVAL, -1, -1);
 	if (is_held(generation, from)) {
 		struct listener *listener = &store->listeners[from];
 		bool nonblock = generation_is_nonblock(generation, (uint32_t)from);
 		if (listener->identity.type != kept->identity.type ||
-		        !right_to_take(generation, listener, (uint32_t)from, request))
+		        !right_to_take(generation, listener, (uint32_t)from, request, &look))
 			return say(-EPERM, -1, -1);
 		kept->adopted |= !generation->holds[to];
 		listener_set_template_consume(kept, fcntl(listener->fd, F_DUPFD_CLOEXEC, 3));
 		if (instance_drop(the_instance, generation, (uint32_t)from))
 			listener_close(listener);
-		take(generation, (uint32_t)to, nonblock, false, request->peer.uid);
+		take(generation, (uint32_t)to, nonblock, false, request->asker.uid);
 		return (struct answer){{.listener = to, .backlog = from}, {kept->fd, -1}};
 	}
-	struct pending *pending = fdstore_pending_at(store, request->directory_fd, request->name);
-	if (!pending || pending->generation != generation->id ||
+	struct pending *pending = fdstore_pending_at(store, &look);
+	if (!pending || pending->asker.generation != generation->id ||
 	        pending->identity.type != kept->identity.type)
 		return say(-ENOENT, -1, -1);
 	pending->replaces = to;

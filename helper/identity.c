@@ -9,7 +9,6 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "helper/printable.h"
@@ -62,6 +61,9 @@ int identity_of_bound(int fd, struct identity *ret_identity)
 		return -errno;
 	if (id.length > sizeof(id.address))
 		return -EINVAL;
+	/* A path that fills its address is said with a NUL behind it. */
+	if (id.family == AF_UNIX && id.length > sizeof(struct sockaddr_un))
+		id.length = sizeof(struct sockaddr_un);
 	*ret_identity = id;
 	return 0;
 }
@@ -72,24 +74,13 @@ int identity_set_address(
 	socklen_t least = identity->family == AF_INET6  ? 24 /* SIN6_LEN_RFC2133 */
 	                  : identity->family == AF_INET ? sizeof(struct sockaddr_in)
 	                                                : sizeof(sa_family_t) + 1;
-	if (address->ss_family != identity->family || length < least || length > sizeof(*address))
+	socklen_t most =
+	        identity->family == AF_UNIX ? sizeof(struct sockaddr_un) : sizeof(*address);
+	if (address->ss_family != identity->family || length < least || length > most)
 		return -EINVAL;
 	memset(&identity->address, 0, sizeof(identity->address));
 	memcpy(&identity->address, address, length);
 	identity->length = length;
-	return 0;
-}
-
-int identity_set_directory(struct identity *identity, int directory)
-{
-	struct stat status;
-	if (fstat(directory, &status) < 0)
-		return -errno;
-	if (!S_ISDIR(status.st_mode))
-		return -ENOTDIR;
-	identity->directory_device = status.st_dev;
-	identity->directory_inode = status.st_ino;
-	identity->network = 0;
 	return 0;
 }
 
@@ -126,7 +117,10 @@ bool identity_is_datagram(const struct identity *identity)
 const char *identity_name(const struct identity *identity, size_t *ret_length)
 {
 	const char *name = unix_address(identity)->sun_path;
-	size_t length = identity->length - offsetof(struct sockaddr_un, sun_path);
+	size_t begin = offsetof(struct sockaddr_un, sun_path);
+	size_t length = identity->length > begin ? identity->length - begin : 0;
+	if (length > sizeof(((struct sockaddr_un *)0)->sun_path))
+		length = sizeof(((struct sockaddr_un *)0)->sun_path);
 	/* A path may or may not be counted with its NUL, and need not have one. */
 	*ret_length = identity_is_path(identity) ? strnlen(name, length) : length;
 	return name;
@@ -139,6 +133,18 @@ const char *identity_text(const struct identity *identity, char *room)
 	memcpy(room, name, length);
 	room[length] = '\0';
 	return room;
+}
+
+int identity_set_directory(struct identity *identity, uint64_t device, uint64_t inode)
+{
+	size_t length;
+	const char *name = identity_name(identity, &length);
+	if (!identity_is_path(identity) || memchr(name, '/', length))
+		return -EINVAL;
+	identity->directory_device = device;
+	identity->directory_inode = inode;
+	identity->network = 0;
+	return 0;
 }
 
 uint16_t identity_port(const struct identity *identity)

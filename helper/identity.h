@@ -31,12 +31,15 @@ int identity_of(int fd, struct identity *ret_identity);
 /* ... with the address it is bound to. */
 int identity_of_bound(int fd, struct identity *ret_identity);
 
-/* The address that bind() was called with. -EINVAL: not one of that family. */
+/* The address that bind() was called with. -EINVAL: not one of that family, or longer than it can be. */
 int identity_set_address(
         struct identity *identity, const struct sockaddr_storage *address, socklen_t length);
 
-/* For a path: its directory. 0 or -errno. */
-int identity_set_directory(struct identity *identity, int directory);
+/*
+ * For a path whose last component is the address: the directory (device and inode) that it is in.
+ * -EINVAL: it is not one component.
+ */
+int identity_set_directory(struct identity *identity, uint64_t device, uint64_t inode);
 
 bool identity_equal(const struct identity *a, const struct identity *b);
 
@@ -65,7 +68,10 @@ bool identity_is_datagram(const struct identity *identity);
 /* Host order; 0 for UNIX sockets. */
 uint16_t identity_port(const struct identity *identity);
 
-/* The last component of the path, or the abstract name (with its NUL) and its length. */
+/*
+ * The last component of the path, or the abstract name (with its NUL) and its length: never more than
+ * a sockaddr_un has.
+ */
 const char *identity_name(const struct identity *identity, size_t *ret_length);
 
 /* The name of a path with its NUL, in `room`, which is as large as a sockaddr_un. */

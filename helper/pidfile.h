@@ -6,21 +6,19 @@
  * keeps a POSIX lock on it as long as it lives; forked keepers do not have that, and no pid that has
  * been used again can be taken for it, so a file that is left over never keeps anybody from
  * starting.
+ *
+ * The directory may be the daemon's.  What others have put there is not opened, is never in the way,
+ * and goes.
  */
 #pragma once
 
-#include <stdbool.h>
-#include <sys/stat.h>
 #include <sys/types.h>
 
 /*
  * Mode 0644 whatever the umask.  0 or -errno; -EBUSY: the one that is there is locked, and *ret_owner
- * (0: not told) is the process that has it.
+ * (0: not told) is the process that has it; -EPERM: as walk_to_directory() has it.
  */
 int pidfile_write(const char *path, pid_t *ret_owner);
 
 /* Unless it has become somebody else's. */
-void pidfile_remove(const char *path);
-
-/* Is that the file?  It must not be opened and closed: that would release the lock. */
-bool pidfile_is(const struct stat *status);
+void pidfile_remove(void);

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
@@ -12,6 +13,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
+#include "helper/discard.h"
 #include "helper/util.h"
 
 struct poke {
@@ -124,15 +126,13 @@ static int open_unix(const struct listener *listener, struct poke *poke,
         struct sockaddr_storage *to, socklen_t *ret_length)
 {
 	struct sockaddr_un *un = (struct sockaddr_un *)to, own;
-	char name[sizeof(*un)], path[64 + sizeof(*un)];
 	*to = listener->identity.address;
 	*ret_length = listener->identity.length;
+	/* To its own file, whatever the path leads to by now. */
 	if (identity_is_path(&listener->identity)) {
-		int length = snprintf(path, sizeof(path), "/proc/self/fd/%d/%s",
-		        listener->directory, identity_text(&listener->identity, name));
-		if (listener->directory < 0 || length >= (int)sizeof(un->sun_path))
+		if (listener->pinned < 0)
 			return -1;
-		memcpy(un->sun_path, path, (size_t)length + 1);
+		snprintf(un->sun_path, sizeof(un->sun_path), "/proc/self/fd/%d", listener->pinned);
 		*ret_length = sizeof(*un);
 	}
 	int fd = socket(AF_UNIX, listener->identity.type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -194,16 +194,14 @@ bool poke_reap(struct generation *newest)
 	for (uint32_t i = 0; i < used; i++) {
 		if (pokes[i].fd < 0)
 			continue;
-		char byte;
-		ssize_t got = recv(pokes[i].fd, &byte, 1, MSG_DONTWAIT);
-		bool pending =
-		        got > 0 || pokes[i].datagram ||
-		        (got < 0 && (errno == EAGAIN || errno == EINTR || errno == ENOTCONN));
+		/* What the daemon sends there is not received: descriptors may be among it. */
+		struct pollfd one = {.fd = pokes[i].fd, .events = POLLRDHUP};
+		bool pending = pokes[i].datagram || poll(&one, 1, 0) <= 0;
 		if (pending && now() < pokes[i].give_up) {
 			out |= !pokes[i].datagram;
 			continue;
 		}
-		fd_close(&pokes[i].fd);
+		fd_discard(&pokes[i].fd);
 		publish_everywhere(newest, i);
 	}
 	return out;

@@ -14,8 +14,8 @@ static void publish(struct moult_gate *gate, const struct listener *listener)
 	const struct identity *identity = &listener->identity;
 	uint64_t device = 0, inode = 0;
 	if (listener->state == LISTENER_LIVE && listener->directory >= 0) {
-		device = listener->file_device;
-		inode = listener->file_inode;
+		device = listener->file.device;
+		inode = listener->file.inode;
 	} else if (listener->state == LISTENER_LIVE && identity_is_abstract(identity)) {
 		device = MOULT_ABSTRACT;
 		inode = name_hash(identity);

@@ -14,17 +14,8 @@
 #include <sys/types.h>
 
 #include "helper/identity.h"
+#include "helper/paths.h"
 #include "shim/contract.h"
-
-/* Who asks, by the kernel's word at the time of its connect(). */
-enum { PEER_GROUPS = 64 }; /* of a longer list of groups the rest does not count */
-struct peer {
-	pid_t pid;
-	uid_t uid;
-	gid_t gid;
-	uint32_t group_count;
-	gid_t groups[PEER_GROUPS];
-};
 
 struct request {
 	enum moult_verb verb;
@@ -32,7 +23,7 @@ struct request {
 	char token[MOULT_TOKEN_DIGITS];
 	int listener; /* -1, or below MOULT_LISTENERS */
 	int backlog;
-	struct peer peer;
+	struct asker asker; /* by the kernel's word, at the time of its connect() */
 
 	/* The socket that came along; inode 0: none did. */
 	uint64_t socket;

@@ -2,10 +2,8 @@
 /* What a process of a generation may be handed. */
 #include "helper/rights.h"
 
-#include <fcntl.h>
 #include <linux/capability.h>
 #include <stdio.h>
-#include <sys/stat.h>
 
 #include "helper/util.h"
 
@@ -36,44 +34,24 @@ static int first_free_port(void)
 	return port;
 }
 
-static bool could_bind(const struct listener *listener, const struct request *request)
+static bool could_bind(
+        const struct listener *listener, const struct request *request, const struct look *look)
 {
 	const struct identity *identity = &listener->identity;
 	if (!identity_is_inet(identity))
-		return identity_is_abstract(identity) || right_to_remove(request);
+		return identity_is_abstract(identity) || (look && look->replaceable);
 	return identity_port(identity) >= first_free_port() ||
-	       has_capability(request->peer.pid, CAP_NET_BIND_SERVICE);
+	       has_capability(request->asker.pid, CAP_NET_BIND_SERVICE);
 }
 
 bool right_to_take(const struct generation *generation, const struct listener *listener, uint32_t i,
-        const struct request *request)
+        const struct request *request, const struct look *look)
 {
-	uid_t uid = request->peer.uid;
+	uid_t uid = request->asker.uid;
 	if (uid == 0)
 		return true;
 	if (generation->holds[i])
 		return uid == generation->taken_by[i];
 	return uid == listener->taken_by ||
-	       (uid == generation->first_uid && could_bind(listener, request));
-}
-
-/* In a directory as /tmp only the owner of the file or of the directory may remove it. */
-bool right_to_remove(const struct request *request)
-{
-	struct stat directory, file;
-	uid_t uid = request->peer.uid;
-	if (uid == 0)
-		return true;
-	if (fstat(request->directory_fd, &directory) < 0)
-		return false;
-	mode_t wanted = S_IWOTH | S_IXOTH;
-	bool member = directory.st_gid == request->peer.gid;
-	for (uint32_t i = 0; i < request->peer.group_count; i++)
-		member |= directory.st_gid == request->peer.groups[i];
-	wanted <<= directory.st_uid == uid ? 6 : member ? 3 : 0;
-	if ((directory.st_mode & wanted) != wanted)
-		return false;
-	return !(directory.st_mode & S_ISVTX) || directory.st_uid == uid ||
-	       fstatat(request->directory_fd, request->name, &file, AT_SYMLINK_NOFOLLOW) < 0 ||
-	       file.st_uid == uid;
+	       (uid == generation->first_uid && could_bind(listener, request, look));
 }

@@ -10,10 +10,8 @@
  * whose process took the listener up, in this generation or, where this one does not hold it, last.
  * A generation that was started as another user than the one before it may have what that user could
  * bind without us.  But a process that has given up the user its generation was started as gets
- * nothing more: a worker that was broken into is one of those.
+ * nothing more: a worker that was broken into is one of those.  `look`: at the listener's path; NULL:
+ * it has none.
  */
 bool right_to_take(const struct generation *generation, const struct listener *listener, uint32_t i,
-        const struct request *request);
-
-/* May the process that asks remove the file at the request's place? */
-bool right_to_remove(const struct request *request);
+        const struct request *request, const struct look *look);

@@ -3,13 +3,9 @@
 #include "helper/superseded.h"
 
 #include <ctype.h>
-#include <fcntl.h>
 #include <stdio.h>
-#include <string.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 
-#include "helper/pidfile.h"
 #include "helper/tree.h"
 
 void superseded_publish(struct instance *instance, bool starting)
@@ -31,31 +27,17 @@ static pid_t parse_pid(const char *text)
 	return isalnum((unsigned char)*text) ? 0 : (pid_t)pid;
 }
 
-/*
- * The pid in the file, or 0.  What `at` refers to is looked at first, and then opened: no device, pipe
- * or link of the daemon's is.
- */
-static pid_t read_pid(int at)
+/* The pid in the file that the request names, or that came along; or 0. */
+static pid_t read_pid(const struct request *request)
 {
-	char path[40], text[32] = "";
-	struct stat status;
-	if (fstat(at, &status) < 0 || !S_ISREG(status.st_mode) || status.st_size < 1 ||
-	        status.st_size > MOULT_PID_FILE_MOST)
+	char text[32];
+	ssize_t length = paths_read(&request->asker, request->directory_fd,
+	        request->name[0] ? request->name : NULL, MOULT_PID_FILE_MOST, text,
+	        sizeof(text) - 1);
+	if (length < 1)
 		return 0;
-	if (pidfile_is(&status))
-		return getpid();
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", at);
-	CLEANUP(fd_close) int fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-	if (fd < 0 || read(fd, text, sizeof(text) - 1) < 1)
-		return 0;
+	text[length] = '\0';
 	return parse_pid(text);
-}
-
-/* A descriptor that can do nothing but say what is there; 0, no pid, if nothing is. */
-static pid_t read_pid_at(int directory, const char *name)
-{
-	CLEANUP(fd_close) int at = openat(directory, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
-	return at < 0 ? 0 : read_pid(at);
 }
 
 /* In another pid namespace the same number is another process, or the same in each generation. */
@@ -78,10 +60,9 @@ static bool lives(pid_t pid)
 bool superseded_has_file(const struct instance *instance, const struct generation *generation,
         const struct request *request)
 {
-	int fd = request->directory_fd;
-	if (generation == instance->newest || !counts_as_we_do(request->peer.pid))
+	if (generation == instance->newest || !counts_as_we_do(request->asker.pid))
 		return false;
-	pid_t pid = request->name[0] ? read_pid_at(fd, request->name) : read_pid(fd);
+	pid_t pid = read_pid(request);
 	if (pid <= 0)
 		return false;
 	if (pid == getpid()) /* the launcher's own */

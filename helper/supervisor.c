@@ -663,6 +663,10 @@ static int write_pid_file(const char *path)
 		        "pid file %s: belongs to another process, which runs; choose another with "
 		        "--pid-file",
 		        path);
+	else if (result == -EPERM)
+		log_error("pid file %s: a symbolic link on the way to it is in a directory that "
+		          "others may write to",
+		        path);
 	else if (result < 0)
 		log_error("pid file %s: %s", path, strerror(-result));
 	return result < 0 ? EXIT_FAILED : 0;
@@ -750,7 +754,7 @@ int supervisor_run(const struct options *options)
 	control_stop();
 	channel_stop();
 	if (options->pid_file)
-		pidfile_remove(options->pid_file);
+		pidfile_remove();
 	background_done(status);
 	fdstore_deinit(&instance.store);
 	settings_deinit(&instance.settings);

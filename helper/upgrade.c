@@ -584,7 +584,7 @@ static void close_its_own(const struct generation *failed)
 	for (uint32_t i = 0; i < state.instance->store.count; i++) {
 		struct listener *listener = instance_listener(state.instance, i);
 		bool held = false;
-		fd_close(&listener->template);
+		listener_set_template_consume(listener, -1);
 		listener_restore_mode(listener);
 		if (listener->state != LISTENER_GONE)
 			socket_set_reuseport(listener->fd, listener->shared);

@@ -40,8 +40,6 @@ static inline void fd_close(int *fd)
 	*fd = -1;
 }
 
-#define fd_discard fd_close
-
 /* Are enough descriptors left for the launcher itself? A new one has the lowest free number. */
 static inline int fd_is_plenty(void)
 {

@@ -216,14 +216,14 @@ def test_what_a_killed_launcher_has_left_aside(moult, port, path):
         wait_until(lambda: not processes.descendants(), 10, "the keepers do not end")
         return old
 
-    aside = path.with_name("daemon.pid.aside-daemon")
     command = daemon("g1", port, path, "kill")
     instance = moult().run(f"--aside={path}", command=command)
     old = kill_in_upgrade(instance)
+    [aside] = path.parent.glob("daemon.pid.aside-daemon.*")
     assert named(aside) == old
 
     instance.run(f"--aside={path}", command=command)
-    assert "has left daemon.pid.aside-daemon beside it, which stays" in instance.log()
+    assert f"has left {aside.name} beside it, which stays" in instance.log()
     instance.upgrade(command=daemon("g2", port, path, "kill"))
     instance.wait_alone()
     assert named(aside) == old and named(path) == pid_of(instance, "g2")

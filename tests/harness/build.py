@@ -16,7 +16,7 @@ SANITISER = os.environ.get("MOULT_PRELOAD", "")  # the runtime of a sanitised bu
 DAEMONS = ROOT / "tests" / "daemons"
 
 SOURCES = ROOT / "tests" / "programs"
-STATIC = ("waiter",)  # also built without a loader, as NAME-static
+STATIC = ("waiter", "bare")  # also built without a loader, as NAME-static
 
 
 def program(name):

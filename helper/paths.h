@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Operations on paths that a daemon has named: a descriptor of a directory, and the last component.
+ *
+ * Each runs in a child that has taken the credentials of the process on whose behalf it is done, so
+ * that the kernel refuses whatever it would refuse to that process.  The child pins what the name
+ * leads to, without following any link, looks at the pinned file and acts on that.
+ *
+ * A file system may be the daemon's own (FUSE) and never answer.  The child is waited for
+ * half a second, then killed and forgotten; the supervisor reaps it when it can end.  A generation
+ * that has cost that twice is not served again: all its operations fail with -ETIMEDOUT.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+enum { ASKER_GROUPS = 64 };
+
+/* On whose behalf. A plain value. */
+struct asker {
+	uint32_t generation; /* to which time-outs are charged */
+	pid_t pid;           /* its mounts are known, too; 0: none */
+	uid_t uid;
+	gid_t gid;
+	gid_t groups[ASKER_GROUPS];
+	size_t group_count;
+};
+
+/*
+ * The process at the other end of a UNIX connection, by the kernel's word.  Of more than ASKER_GROUPS
+ * groups it has none here: that gives no right away.  0 or -errno.
+ */
+int asker_of_peer(int connection, uint32_t generation, struct asker *ret_asker);
+
+/* As stat() has it. */
+struct file_id {
+	uint64_t device, inode;
+};
+
+static inline bool file_id_equal(struct file_id a, struct file_id b)
+{
+	return a.device == b.device && a.inode == b.inode;
+}
+
+/* What a name leads to, once; all that follows from it is decided from this. */
+struct look {
+	struct file_id directory, file;
+	/*
+	 * The file as the kernel's lists of sockets have it: the device of the file system and the
+	 * lower half of the inode's own number, which on btrfs and overlayfs are others than stat()'s.
+	 * 0, 0: not known.
+	 */
+	uint32_t listed_device, listed_inode;
+	mode_t mode; /* with the type; 0: nothing has that name */
+	uid_t uid;
+	gid_t gid;
+	uint64_t links;
+	bool replaceable; /* the asker may make, remove or rename something there */
+};
+
+/*
+ * 0 (also when there is nothing) or -errno.  `ret_pinned` (or NULL): the socket file itself (O_PATH,
+ * the caller's to close), by which it can be connected to; -1: there is none, or the file system is
+ * one that may be the daemon's own.
+ */
+int paths_look(const struct asker *asker, int directory, const char *name, struct look *ret_look,
+        int *ret_pinned);
+
+/*
+ * Gives the socket file there this mode (the permissions only: no set-id or sticky bit) and owner, if
+ * it is `file`. 0 or -errno; -ESTALE: it is another one.
+ */
+int paths_restore(const struct asker *asker, int directory, const char *name, struct file_id file,
+        mode_t mode, uid_t uid, gid_t gid);
+
+/*
+ * Removes the socket file there if it is `file`.  Between the look and the removal somebody who may
+ * write to the directory can put another file into its place: then that one goes, which the same
+ * somebody could have removed, and nothing that the asker could not.
+ */
+int paths_unlink(const struct asker *asker, int directory, const char *name, struct file_id file);
+
+/*
+ * The beginning of a regular file of 1 to `most` bytes; `name` NULL: of the file that the descriptor
+ * refers to.  As many as fit; the length or -errno.
+ */
+ssize_t paths_read(const struct asker *asker, int directory, const char *name, off_t most,
+        char *text, size_t size);
