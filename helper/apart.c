@@ -12,10 +12,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <linux/audit.h>
 #include <linux/capability.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -30,6 +27,8 @@
 #if __has_include(<linux/landlock.h>)
 #include <linux/landlock.h>
 #endif
+
+#include "helper/confine.h"
 
 /* A sanitiser's runtime needs more memory and more system calls than the program. */
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
@@ -78,22 +77,6 @@ static void limit(__rlimit_resource_t resource, rlim_t most)
 	(void)setrlimit(resource, &both);
 }
 
-/* What lets root read, and find out what root could execute. */
-static void drop_capabilities(void)
-{
-	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
-	struct __user_cap_data_struct sets[_LINUX_CAPABILITY_U32S_3] = {{0}};
-	const uint32_t kept = 1u << CAP_DAC_OVERRIDE | 1u << CAP_DAC_READ_SEARCH;
-
-	if (syscall(SYS_capget, &header, sets) < 0)
-		return;
-	sets[0].effective &= kept;
-	sets[0].permitted &= kept;
-	sets[1].effective = sets[1].permitted = 0;
-	sets[0].inheritable = sets[1].inheritable = 0;
-	(void)syscall(SYS_capset, &header, sets);
-}
-
 /* True: no file can be changed, made, removed or executed. */
 static bool forbid_changes(void)
 {
@@ -115,14 +98,6 @@ static bool forbid_changes(void)
 #endif
 }
 
-#if defined(__x86_64__)
-#define OUR_ARCHITECTURE AUDIT_ARCH_X86_64
-#elif defined(__aarch64__)
-#define OUR_ARCHITECTURE AUDIT_ARCH_AARCH64
-#endif
-
-#ifdef OUR_ARCHITECTURE
-
 /*
  * What looking at files takes, in glibc and in musl, with the look into the list of users (whose
  * sockets fail).  All else "does not exist", which libraries know how to live with.
@@ -139,10 +114,7 @@ static const unsigned short calls[] = {SYS_read, SYS_readv, SYS_pread64, SYS_clo
 };
 
 /* Those that open, and which of their arguments says how. */
-static const struct {
-	unsigned short number;
-	unsigned char argument;
-} opens[] = {
+static const struct confine_open opens[] = {
         {SYS_openat, 2},
 #ifdef SYS_open
         {SYS_open, 1},
@@ -152,49 +124,12 @@ static const struct {
 /* `may_resolve`: openat2, whose flags a filter cannot see. */
 static void filter_calls(bool may_resolve)
 {
-	enum { NUMBER = offsetof(struct seccomp_data, nr), RET = BPF_RET | BPF_K };
-	enum { JUMP = BPF_JMP | BPF_JEQ | BPF_K, LOAD = BPF_LD | BPF_W | BPF_ABS };
-	struct sock_filter code[8 + 2 * COUNT(calls) + 6 * COUNT(opens)];
-	struct sock_fprog program = {.filter = code};
-	size_t n = 0;
+	unsigned short all[COUNT(calls) + 1];
 
-	code[n++] = (struct sock_filter)BPF_STMT(LOAD, offsetof(struct seccomp_data, arch));
-	code[n++] = (struct sock_filter)BPF_JUMP(JUMP, OUR_ARCHITECTURE, 1, 0);
-	code[n++] = (struct sock_filter)BPF_STMT(RET, SECCOMP_RET_KILL_PROCESS);
-	code[n++] = (struct sock_filter)BPF_STMT(LOAD, NUMBER);
-	for (size_t i = 0; i < COUNT(calls); i++) {
-		code[n++] = (struct sock_filter)BPF_JUMP(JUMP, calls[i], 0, 1);
-		code[n++] = (struct sock_filter)BPF_STMT(RET, SECCOMP_RET_ALLOW);
-	}
-	if (may_resolve) {
-		code[n++] = (struct sock_filter)BPF_JUMP(JUMP, 437 /* openat2 */, 0, 1);
-		code[n++] = (struct sock_filter)BPF_STMT(RET, SECCOMP_RET_ALLOW);
-	}
-	for (size_t i = 0; i < COUNT(opens); i++) {
-		/* The low half; these are the numbers of little-endian machines */
-		unsigned how = offsetof(struct seccomp_data, args) + 8 * opens[i].argument;
-
-		code[n++] = (struct sock_filter)BPF_JUMP(JUMP, opens[i].number, 0, 5);
-		code[n++] = (struct sock_filter)BPF_STMT(LOAD, how);
-		code[n++] = (struct sock_filter)BPF_STMT(
-		        BPF_ALU | BPF_AND | BPF_K, O_ACCMODE | O_CREAT | O_TRUNC);
-		code[n++] = (struct sock_filter)BPF_JUMP(JUMP, O_RDONLY, 0, 1);
-		code[n++] = (struct sock_filter)BPF_STMT(RET, SECCOMP_RET_ALLOW);
-		code[n++] = (struct sock_filter)BPF_STMT(LOAD, NUMBER);
-	}
-	code[n++] = (struct sock_filter)BPF_STMT(RET, SECCOMP_RET_ERRNO | ENOSYS);
-	program.len = (unsigned short)n;
-	(void)prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program);
+	memcpy(all, calls, sizeof calls);
+	all[COUNT(calls)] = 437; /* openat2 */
+	confine_calls(all, COUNT(calls) + may_resolve, opens, COUNT(opens), ENOSYS);
 }
-
-#else
-
-static void filter_calls(bool may_resolve)
-{
-	(void)may_resolve;
-}
-
-#endif
 
 static void give_up_everything(const struct apart *apart, int out)
 {
@@ -207,7 +142,9 @@ static void give_up_everything(const struct apart *apart, int out)
 	if (IS_SANITISED)
 		return;
 	limit(RLIMIT_AS, MEMORY_MAX);
-	drop_capabilities();
+	/* What lets root read, and find out what root could execute. */
+	(void)confine_capabilities(1u << CAP_DAC_OVERRIDE | 1u << CAP_DAC_READ_SEARCH);
+	/* Landlock is for a process that can get no new privileges */
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0)
 		filter_calls(forbid_changes());
 }

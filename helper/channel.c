@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -12,10 +13,12 @@
 #include <sys/prctl.h>
 #include <sys/random.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 
 #include "helper/closing.h"
+#include "helper/confine.h"
 #include "helper/crowd.h"
 #include "helper/discard.h"
 #include "helper/handover.h"
@@ -250,6 +253,33 @@ static void revive(void *context)
 }
 
 /*
+ * The broker receives, looks at what it has received, and answers.  It reads /proc, with the right to
+ * where that is mounted with hidepid; the filter takes from that right all else (ptrace(2)).
+ */
+static void confine_broker(void)
+{
+	static const unsigned short calls[] = {SYS_read, SYS_close, SYS_accept4, SYS_recvmsg,
+	        SYS_sendmsg, SYS_getsockopt, SYS_getsockname, SYS_getpeername, SYS_fstat,
+	        SYS_newfstatat, SYS_fcntl, SYS_ppoll, SYS_clock_gettime, SYS_pipe2, SYS_clone,
+	        SYS_set_robust_list, SYS_rseq, SYS_gettid, SYS_getpid, SYS_prlimit64,
+	        SYS_rt_sigprocmask, SYS_rt_sigreturn, SYS_restart_syscall, SYS_exit,
+	        SYS_exit_group,
+#ifdef SYS_poll /* the calls of older architectures */
+	        SYS_poll, SYS_fork
+#endif
+	};
+	static const struct confine_open opens[] = {
+	        {SYS_openat, 2},
+#ifdef SYS_open
+	        {SYS_open, 1},
+#endif
+	};
+	(void)prctl(PR_SET_DUMPABLE, 0);
+	(void)confine_capabilities(1u << CAP_SYS_PTRACE);
+	confine_calls(calls, COUNT(calls), opens, COUNT(opens), EPERM);
+}
+
+/*
  * Nothing is open in the broker but what it works with: what the launcher has open must be able to
  * end.  The launcher has a reference to each, so none of these closes is the last one.
  */
@@ -266,6 +296,7 @@ static _Noreturn void enter_broker(int listening, int link)
 	dup3(high, LISTENING, O_CLOEXEC);
 	dup3(link, LINK, O_CLOEXEC);
 	close_from(LINK + 1);
+	confine_broker();
 	broker_run(LISTENING, LINK, roster);
 }
 

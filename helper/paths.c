@@ -23,6 +23,7 @@
 
 #include "helper/tree.h"
 #include "helper/util.h"
+#include "helper/confine.h"
 
 #ifndef SO_PEERGROUPS
 #define SO_PEERGROUPS 59
@@ -114,20 +115,6 @@ static void keep_only(int channel, int directory)
 	close_from(2);
 }
 
-static bool drop_capabilities(uint32_t kept)
-{
-	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
-	struct __user_cap_data_struct sets[2] = {0};
-	if (syscall(SYS_capget, &header, sets) < 0)
-		return false;
-	for (int i = 0; i < 2; i++) {
-		sets[i].permitted &= i == 0 ? kept : 0;
-		sets[i].effective = sets[i].permitted;
-		sets[i].inheritable = 0;
-	}
-	return syscall(SYS_capset, &header, sets) == 0;
-}
-
 /*
  * All of the asker's, or nothing is done.  With the launcher's own uid it could do what the launcher
  * can, by ptrace for example: then groups that cannot be had make no difference.
@@ -145,7 +132,7 @@ static bool take_credentials(const struct asker *asker)
 		return false;
 	/* Another process of that user may neither read this one's memory nor use its descriptors. */
 	(void)prctl(PR_SET_DUMPABLE, 0);
-	return drop_capabilities(asker->uid ? 0
+	return confine_capabilities(asker->uid ? 0
 	                                    : 1u << CAP_CHOWN | 1u << CAP_FOWNER |
 	                                              1u << CAP_DAC_OVERRIDE |
 	                                              1u << CAP_DAC_READ_SEARCH) &&

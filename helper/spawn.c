@@ -14,6 +14,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+#include "helper/confine.h"
 #include "helper/inherited.h"
 
 /* A file keeps what the daemon writes; a terminal or pipe may be gone long before the daemon is. */
@@ -116,24 +117,6 @@ static void close_all_but(int keep)
 	}
 }
 
-/*
- * The keeper only reaps from here on. It keeps the right to end processes of its generation,
- * whatever their user.
- */
-static void drop_privileges(void)
-{
-	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
-	struct __user_cap_data_struct sets[_LINUX_CAPABILITY_U32S_3] = {0};
-	const uint32_t kill = 1U << CAP_KILL;
-	(void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-	if (syscall(SYS_capget, &header, sets) < 0)
-		return;
-	uint32_t kept = sets[0].permitted & kill;
-	memset(sets, 0, sizeof(sets));
-	sets[0].permitted = sets[0].effective = kept;
-	(void)syscall(SYS_capset, &header, sets);
-}
-
 static _Noreturn void keep(const struct spawn *spawn, int reports)
 {
 	sigset_t all;
@@ -162,7 +145,9 @@ static _Noreturn void keep(const struct spawn *spawn, int reports)
 	else
 		send_report(reports, REPORT_EXECUTED, 0, daemon);
 	close_all_but(reports);
-	drop_privileges();
+	(void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+	/* It only reaps from here on, and may end processes of its generation, whatever their user. */
+	(void)confine_capabilities(1U << CAP_KILL);
 
 	for (;;) {
 		int status;

@@ -56,7 +56,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	screen.quiet = data[0] & 4;
 	if (data[0] & 8) {
 		if (list_ask(ends[0], &request, &answer))
-			make_printable(answer.text, answer.length);
+			make_printable(&answer);
 	} else {
 		int status = relay(ends[0], data[0] & 16 ? VERB_STOP : VERB_STATUS, "x", &screen);
 
