@@ -82,6 +82,12 @@ def said(instance, words):
     instance.wait_log(f"hostile: {words}\n", 30)
 
 
+def closed(instance):
+    """The launcher has said that it closes the socket, and has answered after that."""
+    instance.wait_log("closed unix:")
+    instance.status()
+
+
 def end(instance, place):
     """The worker ends; the launcher is as well as it was."""
     (place / "done").touch()
@@ -140,7 +146,7 @@ def test_only_what_the_binder_can_remove_is_removed(moult, place, hostile, owner
     said(instance, r"announced \d+")
     os.chown(place, owner, owner)
     (place / "close").touch()
-    instance.wait_log("closed unix:")
+    closed(instance)
     assert (place / "socket").exists() == (owner == 0)
     end(instance, place)
 
@@ -174,7 +180,7 @@ def test_a_socket_with_the_same_inode_on_another_file_system(moult, place, hosti
         assert "unix:socket" in addresses and f"unix:{run}/victim" not in addresses
         run.chmod(0o777)  # to remove it is nothing that it may not do
         (own / "close").touch()
-        instance.wait_log("closed unix:")
+        closed(instance)
         assert (run / "victim").exists()
         end(instance, own)
 
