@@ -104,14 +104,6 @@ static void take_limits(void)
 	}
 }
 
-static void take_timers(void)
-{
-	const struct itimerval none = {0};
-	for (size_t i = 0; i < COUNT(timers); i++)
-		(void)setitimer(timers[i], &none, &found.timers[i]);
-	found.since = now();
-}
-
 /*
  * Who asked to be killed with the parent meant the program too. The program survives a launcher that
  * is killed, so the launcher is asked to stop instead.
@@ -128,12 +120,19 @@ void inherited_take(void)
 	found.pid = getpid();
 	take_signals();
 	take_limits();
-	take_timers();
 	take_death_signal();
 	(void)prctl(PR_GET_CHILD_SUBREAPER, &found.subreaper);
 	found.umask = umask(022);
 	fill_standard_streams();
 	found.taken = true;
+}
+
+void inherited_take_timers(void)
+{
+	const struct itimerval none = {0};
+	for (size_t i = 0; i < COUNT(timers); i++)
+		(void)setitimer(timers[i], &none, &found.timers[i]);
+	found.since = now();
 }
 
 static nanoseconds of_timeval(struct timeval time)

@@ -12,6 +12,9 @@
 /* Remembers, then sets what every verb needs. Once, before anything else. */
 void inherited_take(void);
 
+/* Alarms are the program's where there is one, and else the command's own. Before forking. */
+void inherited_take_timers(void);
+
 /* In a forked child, as the last thing before exec: everything as it was found. */
 void inherited_give(void);
 

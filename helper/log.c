@@ -16,7 +16,9 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <syslog.h>
+#include <time.h>
 
 #include "helper/printable.h"
 
@@ -63,7 +65,7 @@ void log_listen(log_listener *listener, void *context)
  */
 static bool write_at_once(const char *text, size_t length)
 {
-	struct stat status;
+	struct stat status = {0};
 	CLEANUP(fd_close) int own = -1;
 	if (fstat(STDERR_FILENO, &status) == 0 && S_ISSOCK(status.st_mode))
 		return send(STDERR_FILENO, text, length, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0 ||
@@ -124,13 +126,52 @@ static uint64_t hash(const char *text)
 	return value;
 }
 
+/* syslog(3) waits for a logger that does not read; a line is not worth that. */
+static bool syslog_at_once(int priority, const char *line)
+{
+	static const struct sockaddr_un logger = {.sun_family = AF_UNIX, .sun_path = _PATH_LOG};
+	char text[LINE_MAX_BYTES + 256], at[32];
+	time_t clock = time(NULL);
+	struct tm tm;
+	CLEANUP(fd_close) int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	(void)strftime(at, sizeof at, "%b %e %T", localtime_r(&clock, &tm));
+	int length = snprintf(text, sizeof text, "<%d>%s moult[%d]: %s%s", LOG_DAEMON | priority,
+	        at, (int)getpid(), state.prefix, line);
+	if (fd < 0 || length < 0 || (size_t)length >= sizeof text)
+		return false;
+	if (sendto(fd, text, (size_t)length, MSG_DONTWAIT | MSG_NOSIGNAL,
+	            (const struct sockaddr *)&logger, sizeof logger) >= 0)
+		return true;
+	if (errno == EAGAIN)
+		return false;
+	if (errno == EPROTOTYPE) /* a stream: libc knows what is spoken there */
+		syslog(priority, "%s%s", state.prefix, line);
+	return true;
+}
+
+static void write_syslog(int priority, const char *line)
+{
+	char text[64];
+
+	if (state.lost) {
+		(void)snprintf(text, sizeof text, "%u lines were lost", state.lost);
+		if (!syslog_at_once(priority, text)) {
+			state.lost++;
+			return;
+		}
+		state.lost = 0;
+	}
+	if (!syslog_at_once(priority, line))
+		state.lost++;
+}
+
 static void say(enum log_level level, char *line)
 {
 	printable_make(line);
 	state.said[state.said_next++ % COUNT(state.said)] = hash(line);
 	if (level <= state.most) {
 		if (state.to_syslog)
-			syslog(syslog_priority(level), "%s%s", state.prefix, line);
+			write_syslog(syslog_priority(level), line);
 		else
 			write_stderr(line);
 	}

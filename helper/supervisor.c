@@ -716,6 +716,7 @@ static void close_to_own_user(void)
 
 int supervisor_run(const struct options *options)
 {
+	inherited_take_timers();
 	if (options->background)
 		background_begin();
 	prctl(PR_SET_CHILD_SUBREAPER, 1); /* should a keeper be killed, its processes stay ours */

@@ -124,6 +124,9 @@ def test_the_program_gets_what_the_launcher_found(moult, port, directory, state)
     instance = moult().run(through=through, command=command, **options)
     ask(port)
     assert seen(path) == expected
+    # None of its own descriptors is where it writes its log.
+    streams = [os.readlink(f"/proc/{instance.process.pid}/fd/{fd}") for fd in (0, 1, 2)]
+    assert all(stream == "/dev/null" or stream == str(instance.log_path) for stream in streams)
     instance.upgrade()
     ask(port)
     assert seen(path) == expected
@@ -228,3 +231,16 @@ def test_a_number_for_readiness_beyond_the_limit(moult, port):
     assert result.returncode != 0
     assert "Bad file descriptor" in result.stderr, result.stderr
     assert not processes.descendants()
+
+
+def test_a_launcher_under_a_launcher(moult, port):
+    """The library and the variables of the outer one do not reach into what the inner one does."""
+    inner = moult("inner")
+    outer = moult("outer")
+    outer.run(command=[str(inner.moult), "run", "-n", "inner", "--", *waiter("g1", port)])
+    wait_until(lambda: (inner.status(check=False) or {}).get("state") == "serving", 15, outer.log)
+    inner.upgrade(command=waiter("g2", port))
+    assert ask(port).startswith("GEN g2 ")
+    assert [g["id"] for g in inner.status()["generations"]][0] == 2
+    assert inner.command("stop", "inner").returncode == 0
+    outer.wait_ended()
