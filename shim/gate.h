@@ -53,7 +53,7 @@ static inline void gate_resettle(void)
 static inline void gate_mark_waiting(int listener)
 {
 	struct moult_gate *gate = gate_of(listener);
-	if (!atomic_load_explicit(&gate->waiting, memory_order_relaxed))
+	if (!atomic_load_explicit(&gate->waiting, memory_order_relaxed) && !member_is_borrowed())
 		atomic_store_explicit(&gate->waiting, 1, memory_order_release);
 }
 

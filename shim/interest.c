@@ -715,18 +715,29 @@ static bool field(const char *line, const char *label, unsigned base, uint64_t *
 	return false;
 }
 
-static void discover_line(const char *line, int epoll, int fd, int listener, int fresh)
+/* What is looked for among the registrations of an epoll. */
+struct search {
+	int fd; /* -1: whatever the table calls a listener */
+	int listener;
+	bool fresh;
+};
+
+static void discover_line(const char *line, int epoll, const struct search *search)
 {
 	uint64_t target, events, data;
-	if (!field(line, "tfd:", 10, &target) || (int)target != fd ||
+	if (!field(line, "tfd:", 10, &target) || target >= FD_TABLE ||
 	        !field(line, "events:", 16, &events) || !field(line, "data:", 16, &data))
+		return;
+	int fd = (int)target;
+	int listener = search->fd < 0 ? fd_listener(fd) : search->listener;
+	if ((search->fd >= 0 && fd != search->fd) || listener < 0)
 		return;
 	struct interest *record = record_find(epoll, fd);
 	if (record && is_wanted(record)) {
 		record_release(record);
 		return;
 	}
-	if (fresh) {
+	if (search->fresh) {
 		struct epoll_event none = {0};
 		raw(SYS_epoll_ctl, epoll, EPOLL_CTL_DEL, fd, &none);
 	}
@@ -734,19 +745,22 @@ static void discover_line(const char *line, int epoll, int fd, int listener, int
 		atomic_store(&record->listener, listener);
 		record_want(record, (uint32_t)events, data);
 	} else
-		record = record_add(
-		        epoll, fd, listener, (uint32_t)events, data, fresh ? HELD_NOT : HELD);
+		record = record_add(epoll, fd, listener, (uint32_t)events, data,
+		        search->fresh ? HELD_NOT : HELD);
 	if (!record)
 		return;
-	if (!fresh)
+	if (!search->fresh)
 		settle(record, true, NULL);
 	record_release(record);
 }
 
-static void discover_epoll(
-        long directory, const char *name, int epoll, int fd, int listener, int fresh)
+/* A line of fdinfo has some 120 characters.  Small, for the stack may be a signal handler's. */
+enum { TEXT = 320, LIST = 256, NUMBER = 12 };
+
+/* In `directory`, the process's in /proc or one of those in it; `name` begins from there. */
+static void discover_epoll(long directory, const char *name, int epoll, const struct search *search)
 {
-	char text[4096];
+	char text[TEXT];
 	long file = raw(SYS_openat, directory, name, O_RDONLY | O_CLOEXEC);
 	if (file < 0)
 		return;
@@ -757,14 +771,41 @@ static void discover_epoll(
 		text[end] = '\0';
 		for (size_t i = 0; i < end; i++)
 			if (text[i] == '\n') {
-				discover_line(text + start, epoll, fd, listener, fresh);
+				discover_line(text + start, epoll, search);
 				start = i + 1;
 			}
-		kept = end - start < sizeof(text) / 2 ? end - start : 0;
+		kept = end - start < sizeof(text) - 1 ? end - start : 0;
 		for (size_t i = 0; i < kept; i++)
 			text[i] = text[start + i];
 	}
 	raw(SYS_close, file);
+}
+
+/* `start`, and the number behind it, into `room`. */
+static const char *name_of(const char *start, int number, char *room)
+{
+	char digits[NUMBER];
+	size_t length = 0, count = 0;
+	for (; start[length]; length++)
+		room[length] = start[length];
+	do
+		digits[count++] = (char)('0' + number % 10);
+	while (number /= 10);
+	while (count)
+		room[length++] = digits[--count];
+	room[length] = '\0';
+	return room;
+}
+
+void interest_rediscover(void)
+{
+	static const char start[] = "/proc/self/fdinfo/";
+	const struct search all = {.fd = -1};
+	for (int fd = 0, end = atomic_load(&fd_table_end); fd < end; fd++) {
+		char name[sizeof(start) + NUMBER];
+		if (fd_kind(fd) == FD_EPOLL)
+			discover_epoll(AT_FDCWD, name_of(start, fd, name), fd, &all);
+	}
 }
 
 struct entry { /* of getdents64 */
@@ -775,23 +816,41 @@ struct entry { /* of getdents64 */
 	char name[];
 };
 
+/* By its link in /proc/self/fd; where that may not be read it may be one. */
+static bool may_be_epoll(long directory, const char *name)
+{
+	static const char epoll[] = "anon_inode:[eventpoll]";
+	char link[sizeof(epoll)];
+	long length = raw(SYS_readlinkat, directory, name, link, sizeof(link));
+	if (length < 0)
+		return length == -EPERM;
+	for (size_t i = 0; i < sizeof(epoll) - 1; i++)
+		if (length != sizeof(epoll) - 1 || link[i] != epoll[i])
+			return false;
+	return true;
+}
+
 void interest_discover(int fd, int listener, int fresh)
 {
+	static const char start[] = "../fdinfo/";
+	const struct search search = {fd, listener, fresh};
 	if (!atomic_load(&interest_possible))
 		return;
-	alignas(struct entry) char list[4096];
+	alignas(struct entry) char list[LIST];
 	long directory =
-	        raw(SYS_openat, AT_FDCWD, "/proc/self/fdinfo", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	        raw(SYS_openat, AT_FDCWD, "/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (directory < 0)
 		return;
 	long count;
 	while ((count = raw(SYS_getdents64, directory, list, sizeof(list))) > 0)
 		for (long at = 0; at < count;) {
 			const struct entry *entry = (const void *)(list + at);
+			char name[sizeof(start) + NUMBER];
 			uint64_t epoll = 0;
-			if (entry->name[0] != '.' && field(entry->name, "", 10, &epoll))
-				discover_epoll(
-				        directory, entry->name, (int)epoll, fd, listener, fresh);
+			if (field(entry->name, "", 10, &epoll) && entry->name[0] != '.' &&
+			        may_be_epoll(directory, entry->name))
+				discover_epoll(directory, name_of(start, (int)epoll, name),
+				        (int)epoll, &search);
 			at += entry->length;
 		}
 	raw(SYS_close, directory);

@@ -18,7 +18,7 @@ INTERPOSE(int, epoll_ctl, int epoll, int operation, int fd, struct epoll_event *
 		return real.epoll_ctl(epoll, operation, fd, event);
 	if (!atomic_load_explicit(&interest_possible, memory_order_relaxed))
 		atomic_store(&interest_possible, 1);
-	int listener = listener_of(fd);
+	int listener = listener_if_new(fd) < 0 ? -1 : listener_here(fd);
 	if (listener < 0)
 		return real.epoll_ctl(epoll, operation, fd, event);
 	int result = interest_ctl(epoll, operation, fd, event, listener);

@@ -84,9 +84,12 @@ static bool is_closed(int listener)
 	return !gate_is_open(atomic_load(&gate_of(listener)->word));
 }
 
-static void settle(uint32_t now)
+/* Returns what was found.  A vfork child finds it for itself each time. */
+static unsigned settle(uint32_t now)
 {
-	interest_settle();
+	bool borrowed = member_is_borrowed();
+	if (!borrowed)
+		interest_settle();
 	bool any_closed = false, any_warming = false;
 	uint32_t count = atomic_load(&member_page->listeners);
 	for (uint32_t i = 0; i < count && i < MOULT_LISTENERS; i++) {
@@ -95,12 +98,15 @@ static void settle(uint32_t now)
 		any_closed = true;
 		any_warming |= gate_state((int)i) == MOULT_GATE_WARMING;
 	}
+	unsigned found = (any_closed ? CLOSED : 0) | (any_warming ? WARMING : 0);
+	if (borrowed)
+		return found;
 	if (any_closed) {
 		atomic_store(&closed_at, clock_now());
 		look_at_handlers();
 	}
-	atomic_store(&settled,
-	        (uint64_t)now << 2 | (any_closed ? CLOSED : 0) | (any_warming ? WARMING : 0));
+	atomic_store(&settled, (uint64_t)now << 2 | found);
+	return found;
 }
 
 /* What is so now; settles first if something may have changed. */
@@ -111,7 +117,9 @@ static unsigned findings(void)
 		uint64_t seen = atomic_load_explicit(&settled, memory_order_acquire);
 		if (seen >> 2 == now)
 			return seen & FINDING;
-		settle(now);
+		unsigned found = settle(now);
+		if (now == state_now())
+			return found;
 	}
 }
 
@@ -146,7 +154,8 @@ int wait_epoll_is_plain(int epoll)
 		interest_sleep_ends(epoll);
 	if (member_page && listener_known()) {
 		uint32_t now = state_now();
-		if (atomic_load_explicit(&marked, memory_order_relaxed) != now) {
+		if (atomic_load_explicit(&marked, memory_order_relaxed) != now &&
+		        !member_is_borrowed()) {
 			interest_mark_waiting();
 			atomic_store_explicit(&marked, now, memory_order_relaxed);
 		}
@@ -158,8 +167,8 @@ int wait_epoll_is_plain(int epoll)
 static void note_waited_for(int fd)
 {
 	unsigned kind = fd_kind(fd);
-	if (kind >= FD_LISTENER)
-		listener_watched((int)(kind - FD_LISTENER));
+	if (fd_kind_listener(kind) >= 0)
+		listener_watched(fd_kind_listener(kind));
 	else if (kind == FD_EPOLL)
 		interest_mark_waiting();
 }

@@ -64,6 +64,8 @@ static void require(bool good, const char *what)
 
 struct moult_page *member_page;
 _Atomic uint32_t gate_edition;
+_Atomic uint16_t fd_table[FD_TABLE];
+_Atomic int fd_table_end;
 _Atomic bool raw_is_checked;
 struct real real;
 
