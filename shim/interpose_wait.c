@@ -76,13 +76,14 @@ INTERPOSE(int, epoll_pwait2, int epoll, struct epoll_event *events, int count,
 
 INTERPOSE(int, poll, struct pollfd *fds, nfds_t count, int timeout)
 {
-	if (wait_poll_is_plain(fds, count)) {
+	nanoseconds deadline, limit = timeout < 0 ? WAIT_FOREVER : timeout * INT64_C(1000000);
+	if (wait_poll_is_plain(fds, count, limit, &deadline)) {
 		int result = done(real.poll(fds, count, timeout));
-		if (result <= 0 || (result = wait_poll_hide(fds, count, result)) || !timeout)
+		if (result <= 0 || (result = wait_poll_hide(fds, count, result, deadline)) ||
+		        !timeout)
 			return result;
 	}
-	struct timespec t;
-	return wait_poll(fds, count, from_milliseconds(timeout, &t), NULL);
+	return wait_poll(fds, count, deadline, NULL);
 }
 
 INTERPOSE(int, __poll_chk, struct pollfd *fds, nfds_t count, int timeout, size_t size)
@@ -95,12 +96,14 @@ INTERPOSE(int, __poll_chk, struct pollfd *fds, nfds_t count, int timeout, size_t
 INTERPOSE(int, ppoll, struct pollfd *fds, nfds_t count, const struct timespec *timeout,
         const sigset_t *mask)
 {
-	if (!wait_time_is_right(timeout) || wait_poll_is_plain(fds, count)) {
+	nanoseconds deadline = WAIT_NEVER_TAKEN;
+	if (!wait_time_is_right(timeout) ||
+	        wait_poll_is_plain(fds, count, wait_limit(timeout), &deadline)) {
 		int result = done(real.ppoll(fds, count, timeout, mask));
-		if (result <= 0 || (result = wait_poll_hide(fds, count, result)))
+		if (result <= 0 || (result = wait_poll_hide(fds, count, result, deadline)))
 			return result;
 	}
-	return wait_poll(fds, count, timeout, mask);
+	return wait_poll(fds, count, deadline, mask);
 }
 
 INTERPOSE(int, __ppoll_chk, struct pollfd *fds, nfds_t count, const struct timespec *timeout,
@@ -117,20 +120,21 @@ INTERPOSE(int, select, int count, fd_set *readable, fd_set *writable, fd_set *ex
 	bool wrong = timeout && (timeout->tv_sec < 0 || timeout->tv_usec < 0);
 	fd_set *const sets[3] = {readable, writable, exceptional};
 	struct wait_sets saved;
-	if (wrong || wait_select_is_plain(count, readable)) {
+	struct timespec t, left;
+	nanoseconds deadline = WAIT_NEVER_TAKEN;
+	if (timeout && !wrong)
+		t = (struct timespec){timeout->tv_sec + timeout->tv_usec / 1000000,
+		        timeout->tv_usec % 1000000 * 1000};
+	if (wrong ||
+	        wait_select_is_plain(count, readable, wait_limit(timeout ? &t : NULL), &deadline)) {
 		int can_go_on = wait_select_save(count, sets, &saved);
 		int result = done(real.select(count, readable, writable, exceptional, timeout));
 		if (result <= 0 || !can_go_on ||
-		        (result = wait_select_hide(count, readable, result)))
+		        (result = wait_select_hide(count, readable, result, deadline)))
 			return result;
-		wait_select_restore(count, sets, &saved); /* the rest of the time */
+		wait_select_restore(count, sets, &saved);
 	}
-	struct timespec t, left;
-	if (timeout)
-		t = (struct timespec){timeout->tv_sec + timeout->tv_usec / 1000000,
-		        timeout->tv_usec % 1000000 * 1000};
-	int result = wait_select(
-	        count, readable, writable, exceptional, timeout ? &t : NULL, NULL, &left);
+	int result = wait_select(count, readable, writable, exceptional, deadline, NULL, &left);
 	if (timeout) /* Linux tells select how much time was left */
 		*timeout = (struct timeval){left.tv_sec, left.tv_nsec / 1000};
 	return result;
@@ -141,15 +145,17 @@ INTERPOSE(int, pselect, int count, fd_set *readable, fd_set *writable, fd_set *e
 {
 	fd_set *const sets[3] = {readable, writable, exceptional};
 	struct wait_sets saved;
-	if (!wait_time_is_right(timeout) || wait_select_is_plain(count, readable)) {
+	nanoseconds deadline = WAIT_NEVER_TAKEN;
+	if (!wait_time_is_right(timeout) ||
+	        wait_select_is_plain(count, readable, wait_limit(timeout), &deadline)) {
 		int can_go_on = wait_select_save(count, sets, &saved);
 		int result =
 		        done(real.pselect(count, readable, writable, exceptional, timeout, mask));
 		if (result <= 0 || !can_go_on ||
-		        (result = wait_select_hide(count, readable, result)))
+		        (result = wait_select_hide(count, readable, result, deadline)))
 			return result;
 		wait_select_restore(count, sets, &saved);
 	}
 	struct timespec left;
-	return wait_select(count, readable, writable, exceptional, timeout, mask, &left);
+	return wait_select(count, readable, writable, exceptional, deadline, mask, &left);
 }
