@@ -755,7 +755,7 @@ static void discover_line(const char *line, int epoll, const struct search *sear
 }
 
 /* A line of fdinfo has some 120 characters.  Small, for the stack may be a signal handler's. */
-enum { TEXT = 320, LIST = 256, NUMBER = 12 };
+enum { TEXT = 192, LIST = 128, NUMBER = 12 };
 
 /* In `directory`, the process's in /proc or one of those in it; `name` begins from there. */
 static void discover_epoll(long directory, const char *name, int epoll, const struct search *search)
