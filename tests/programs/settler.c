@@ -25,14 +25,18 @@ static void step(void);
 #undef atomic_exchange
 #undef atomic_compare_exchange_strong
 #undef atomic_compare_exchange_weak
-#define atomic_load(where)             (step(), __atomic_load_n(where, __ATOMIC_SEQ_CST))
-#define atomic_store(where, value)     (step(), __atomic_store_n(where, value, __ATOMIC_SEQ_CST))
-#define atomic_fetch_add(where, value) (step(), __atomic_fetch_add(where, value, __ATOMIC_SEQ_CST))
-#define atomic_fetch_sub(where, value) (step(), __atomic_fetch_sub(where, value, __ATOMIC_SEQ_CST))
-#define atomic_exchange(where, value)  (step(), __atomic_exchange_n(where, value, __ATOMIC_SEQ_CST))
+#define atomic_load(where) (step(), atomic_load_explicit(where, memory_order_seq_cst))
+#define atomic_store(where, value) \
+	(step(), atomic_store_explicit(where, value, memory_order_seq_cst))
+#define atomic_fetch_add(where, value) \
+	(step(), atomic_fetch_add_explicit(where, value, memory_order_seq_cst))
+#define atomic_fetch_sub(where, value) \
+	(step(), atomic_fetch_sub_explicit(where, value, memory_order_seq_cst))
+#define atomic_exchange(where, value) \
+	(step(), atomic_exchange_explicit(where, value, memory_order_seq_cst))
 #define atomic_compare_exchange_strong(where, expected, value) \
-	(step(), __atomic_compare_exchange_n(                  \
-	                 where, expected, value, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+	(step(), atomic_compare_exchange_strong_explicit(      \
+	                 where, expected, value, memory_order_seq_cst, memory_order_seq_cst))
 #define atomic_compare_exchange_weak atomic_compare_exchange_strong
 
 #include "shim/raw.h"
@@ -180,7 +184,7 @@ static void check_calls(unsigned made, unsigned changed)
 
 static void set_gate(int listener, uint32_t word)
 {
-	__atomic_store_n(&gate_of(listener)->word, word, __ATOMIC_SEQ_CST);
+	atomic_store_explicit(&gate_of(listener)->word, word, memory_order_seq_cst);
 	__atomic_fetch_add(&changes, 1, __ATOMIC_SEQ_CST);
 }
 
