@@ -35,9 +35,11 @@ HELPER_LDFLAGS = -pie $(LINK_HARDENED)
 
 # One library for glibc >= 2.31 and musl: bound to the two names both of them answer to, and without
 # what a distribution's compiler adds by itself (start files, stack protector, fortified calls,
-# thread variables that need the loader's __tls_get_addr).  `make check` looks at the result.
+# thread variables that need the loader's __tls_get_addr).  `make check` looks at the result.  Frames
+# are small, for hooks run on alternate signal stacks and in coroutines (shim/scratch.h is for more).
 SHIM_CFLAGS  = -fPIC -fvisibility=hidden -ftls-model=initial-exec -fno-stack-protector \
-               -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=0 -include shim/versions.h
+               -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=0 -include shim/versions.h \
+               $(if $(SANITIZE),,-Wframe-larger-than=768)
 SHIM_LDFLAGS = -shared -Wl,-soname,libmoult.so $(LINK_HARDENED)
 SHIM_LIBS    = -ldl
 ifndef SANITIZE

@@ -26,7 +26,8 @@ void connection_opened(int fd)
 	struct moult_slot *slot = member_slot();
 	atomic_fetch_add_explicit(&slot->accepted, 1, memory_order_relaxed);
 	fd_set_kind(fd, FD_CONNECTION);
-	if (atomic_load_explicit(&acceptor, memory_order_relaxed) != (uint32_t)member_pid())
+	if (atomic_load_explicit(&acceptor, memory_order_relaxed) != (uint32_t)member_pid() &&
+	        !member_is_borrowed())
 		atomic_store_explicit(&acceptor, (uint32_t)member_pid(), memory_order_relaxed);
 }
 

@@ -88,7 +88,8 @@ ssize_t datagram_receive(int listener, int fd, struct msghdr *message, int flags
 		gate_enter();
 		uint32_t word = atomic_load(&gate->word);
 		/* Errors of what we have sent are ours at any time. */
-		if (gate_is_open(word) || (flags & MSG_ERRQUEUE)) {
+		if (gate_is_open(word) || (flags & MSG_ERRQUEUE) ||
+		        listener_is_mistaken(listener, fd)) {
 			int saved = errno;
 			bool poke;
 			ssize_t result = read_one(fd, message, flags, &poke);
@@ -230,7 +231,8 @@ int datagram_receive_many(int listener, int fd, struct mmsghdr *messages, unsign
 		return receive_each(listener, fd, messages, count, flags, timeout);
 	gate_mark_waiting(listener);
 	gate_enter();
-	if (!gate_is_open(atomic_load(&gate->word)) && !(flags & MSG_ERRQUEUE)) {
+	if (!gate_is_open(atomic_load(&gate->word)) && !(flags & MSG_ERRQUEUE) &&
+	        !listener_is_mistaken(listener, fd)) {
 		gate_leave();
 		return fail(EAGAIN);
 	}

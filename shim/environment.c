@@ -190,8 +190,8 @@ static char *replaced; /* the entry of the program's own that the lent one stand
 
 bool environment_lend(char ***ret_before)
 {
-	if (!may_follow() || listener_known() || environment_room(environ) > sizeof(lent) ||
-	        atomic_exchange(&is_lent, true))
+	if (!may_follow() || listener_known() || member_is_borrowed() ||
+	        environment_room(environ) > sizeof(lent) || atomic_exchange(&is_lent, true))
 		return false;
 	*ret_before = environ;
 	replaced = find(environ, PRELOAD);

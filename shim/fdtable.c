@@ -2,7 +2,9 @@
 /* What each descriptor number of this process is. */
 #include "shim/fdtable.h"
 
-#include "shim/contract.h"
+#include "shim/member.h"
+
+_Static_assert(FD_LISTENER + MOULT_LISTENERS <= FD_FOREIGN, "every listener has a kind");
 
 _Atomic uint16_t fd_table[FD_TABLE];
 _Atomic int fd_table_end;
@@ -14,15 +16,19 @@ void fd_set_kind(int fd, unsigned kind)
 	if ((unsigned)fd >= FD_TABLE)
 		return;
 	unsigned before = fd_kind(fd);
-	if (before < FD_LISTENER && kind < FD_LISTENER) {
+	if (before == kind)
+		return;
+	if ((before <= FD_CONNECTION || before >= FD_FOREIGN) && kind <= FD_CONNECTION) {
 		/* The common case, a connection: nothing is counted, so a plain store does. */
 		atomic_store_explicit(&fd_table[fd], kind, memory_order_relaxed);
 	} else {
+		if (member_is_borrowed())
+			return;
 		before = atomic_exchange(&fd_table[fd], kind);
-		if (before >= FD_LISTENER)
-			atomic_fetch_sub(&listener_fds[before - FD_LISTENER], 1);
-		if (kind >= FD_LISTENER)
-			atomic_fetch_add(&listener_fds[kind - FD_LISTENER], 1);
+		if (fd_kind_listener(before) >= 0)
+			atomic_fetch_sub(&listener_fds[fd_kind_listener(before)], 1);
+		if (fd_kind_listener(kind) >= 0)
+			atomic_fetch_add(&listener_fds[fd_kind_listener(kind)], 1);
 	}
 	int end = atomic_load_explicit(&fd_table_end, memory_order_relaxed);
 	while (kind != FD_UNKNOWN && fd >= end &&

@@ -22,6 +22,7 @@ __thread struct gate_thread gate_thread;
 enum { KEYS_IN_THREAD = 32 };
 static pthread_key_t key;
 static bool has_key;
+static void (*_Atomic watcher)(void); /* there is one: scratch.c */
 
 void gate_withdraw(void)
 {
@@ -39,6 +40,9 @@ static void thread_ends(void *unused)
 	gate_thread.registered =
 	        false; /* a later destructor may accept again, and comes back here */
 	gate_withdraw();
+	void (*watching)(void) = atomic_load_explicit(&watcher, memory_order_relaxed);
+	if (watching)
+		watching();
 }
 
 void gate_start(void)
@@ -58,7 +62,7 @@ static bool is_within(const stack_t *stack, uintptr_t frame)
  * interrupted it.  A handler on an alternate stack interrupts functions on the usual one, never the
  * other way round.
  */
-static bool is_abandoned(uintptr_t older, uintptr_t frame)
+bool gate_is_abandoned(uintptr_t older, uintptr_t frame)
 {
 	stack_t alternate = {.ss_flags = SS_DISABLE};
 	raw(SYS_sigaltstack, NULL, &alternate);
@@ -68,21 +72,33 @@ static bool is_abandoned(uintptr_t older, uintptr_t frame)
 	return older <= frame;
 }
 
+static void register_thread(void)
+{
+	struct gate_thread *mine = &gate_thread;
+	if (mine->registered)
+		return;
+	mine->registered = true;
+	if (has_key)
+		real.pthread_setspecific(key, mine);
+}
+
+void gate_watch_thread(void (*ends)(void))
+{
+	atomic_store_explicit(&watcher, ends, memory_order_relaxed);
+	register_thread();
+}
+
 bool gate_enter_slowly(uintptr_t frame)
 {
 	struct gate_thread *mine = &gate_thread;
-	if (!mine->registered) {
-		mine->registered = true;
-		if (has_key)
-			real.pthread_setspecific(key, mine);
-	}
-	if (mine->sleeper && is_abandoned(mine->sleeper, frame)) {
+	register_thread();
+	if (mine->sleeper && gate_is_abandoned(mine->sleeper, frame)) {
 		mine->sleeper = 0;
 		real.pthread_setcanceltype(mine->cancel_type, NULL);
 	}
 	if (!mine->frame || mine->pid != member_pid())
 		return true;
-	if (is_abandoned(mine->frame, frame))
+	if (gate_is_abandoned(mine->frame, frame))
 		mine->frame = frame; /* it was counted for another, and is for us now */
 	return false;
 }

@@ -59,7 +59,7 @@ static inline void gate_resettle(void)
 static inline void gate_mark_waiting(int listener)
 {
 	struct moult_view *view = gate_view(listener);
-	if (!atomic_load_explicit(&view->waiting, memory_order_relaxed))
+	if (!atomic_load_explicit(&view->waiting, memory_order_relaxed) && !member_is_borrowed())
 		atomic_store_explicit(&view->waiting, 1, memory_order_release);
 }
 
@@ -84,6 +84,13 @@ extern __thread struct gate_thread gate_thread;
 
 /* Makes the thread key. Once, in the constructor; without threads in the program there is none. */
 void gate_start(void);
+
+/*
+ * Was the function with frame `older` left by a jump, as seen from `frame`?  And: `ends` is called
+ * when this thread ends, whatever it has of the gate.
+ */
+bool gate_is_abandoned(uintptr_t older, uintptr_t frame);
+void gate_watch_thread(void (*ends)(void));
 
 /* The rare ways of gate_enter(): this thread's first one, or something is held. True: go on. */
 bool gate_enter_slowly(uintptr_t frame);

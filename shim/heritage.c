@@ -5,11 +5,8 @@
 #include <fcntl.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
 
 #include "shim/fdtable.h"
-#include "shim/gate.h"
 #include "shim/listener.h"
 #include "shim/member.h"
 #include "shim/raw.h"
@@ -21,23 +18,6 @@ static bool is_kept_by_exec(int fd)
 }
 
 /* ---- exec in a vfork child: it shares our memory, but has descriptors of its own ---- */
-
-static bool is_listener_of_ours(int fd)
-{
-	const struct moult_board *board = member_board;
-	int listening = 0;
-	socklen_t length = sizeof(listening);
-	struct stat status;
-	if (raw(SYS_getsockopt, fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &length) < 0 ||
-	        !listening || raw(SYS_fstat, fd, &status) < 0)
-		return false;
-	uint32_t count = atomic_load(&board->listeners);
-	for (uint32_t i = 0; i < count && i < MOULT_LISTENERS; i++)
-		if (atomic_load(&board->gate[i].inode) == status.st_ino &&
-		        gate_state((int)i) != MOULT_GATE_NONE)
-			return true;
-	return false;
-}
 
 struct entry { /* of getdents64 */
 	uint64_t inode;
@@ -55,9 +35,9 @@ static int number_of(const char *name)
 	return *name ? -1 : number;
 }
 
-static bool is_listener_open(void)
+static bool is_listener_open(bool by_exec)
 {
-	alignas(struct entry) char list[2048];
+	alignas(struct entry) char list[256];
 	long directory =
 	        raw(SYS_openat, AT_FDCWD, "/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (directory < 0) /* a chroot: the parent's table is all there is */
@@ -68,7 +48,8 @@ static bool is_listener_open(void)
 		for (long at = 0; at < count && !found;) {
 			const struct entry *entry = (const void *)(list + at);
 			int fd = number_of(entry->name);
-			found = fd >= 0 && is_kept_by_exec(fd) && is_listener_of_ours(fd);
+			found = fd >= 0 && (!by_exec || is_kept_by_exec(fd)) &&
+			        listener_look(fd) >= 0;
 			at += entry->length;
 		}
 	raw(SYS_close, directory);
@@ -77,13 +58,14 @@ static bool is_listener_open(void)
 
 bool heritage_of_exec(void)
 {
-	return member_is_borrowed() ? is_listener_open() : listener_survives_exec();
+	return member_is_borrowed() ? is_listener_open(true) : listener_survives_exec();
 }
 
 /* ---- posix_spawn ---- */
 
 /*
- * Actions of all posix_spawn_file_actions_t, told apart by its address; in the order of `turn`.
+ * Actions of all posix_spawn_file_actions_t, told apart by its address; in the order of `turn`.  A
+ * vfork child notes them, too: what it adds to one is in its parent's memory, as the note is.
  * Whoever adds to one while another thread spawns with it has a race of his own.  When the table is
  * full a further action is not known, which is as it would be without this file.
  */
@@ -161,6 +143,8 @@ static bool becomes_listener(const posix_spawn_file_actions_t *actions, int fd)
 
 bool heritage_of_spawn(const posix_spawn_file_actions_t *actions)
 {
+	if (member_is_borrowed()) /* whatever the actions make of it */
+		return is_listener_open(false);
 	for (int fd = 0, end = atomic_load(&fd_table_end); fd < end; fd++)
 		if (fd_listener(fd) >= 0 && becomes_listener(actions, fd))
 			return true;

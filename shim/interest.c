@@ -17,46 +17,67 @@
 /*
  * One record per pair of epoll and descriptor, from the first EPOLL_CTL_ADD until one of the two is
  * closed; what comes and goes meanwhile is `wanted`.  So all that ever happens to one entry of the
- * kernel meets in one record, and there it is put in order without a lock:
+ * kernel meets in one record, and there it is put in order without a lock.
  *
- *   Whoever is about to change the kernel's entry draws a number (act_begin), reads what is right
- *   now, makes the system call, and then looks whether the number is still the last one drawn
- *   (act_end).  If so nobody else has begun since: the entry is as this call left it, or somebody
- *   who began earlier is still under way, and he will find a number that is not his.  If not the
- *   result is in doubt and he goes again, from the reading on.  The last one to finish has therefore
- *   read everything after all others' calls.
+ * `act` says what is being done to the entry: a number, the goal, and what the kernel had before
+ * (the base).  Base and goal are the same once the goal is reached.
  *
- * The daemon's requests first change the record and then act; a gate that changes is followed by a
- * settling.  Examples, T1 settling and T2 the daemon's own thread:
+ *   Whoever changes the kernel's entry reads `act`, then the record and the gate, and so finds the
+ *   goal.  If `act` has that goal, the number is used as it is; else a new number is drawn, which
+ *   fails if `act` has changed since it was read.  Then the system calls are made.  Then `act`, the
+ *   record and the gate are read again.  If the number and the goal are still the same, the entry
+ *   is as it should be; else the result is in doubt, and everything is done again.
  *
- *   T1 reads "open, wanted"; T2 DELs; T1 ADDs; T1's number is old, he reads "not wanted" and DELs.
- *   The same, but T2 ADDs again before T1 looks: T1 reads "wanted" and leaves the entry alone.  If
- *   T1's ADD came before T2's second one that gets EEXIST from the kernel, sees that somebody is at
- *   work here, and takes the entry over.
- *   T1 reads "closed" and sleeps; the gate opens, T2 ADDs; the gate closes, opens; T1 DELs: his
- *   number is old, though the gate's word is what he had read, and he ADDs.
+ * The result is right: the last one to make a system call has read number and goal after it.  If
+ * they had changed he would have made another one.
+ *
+ * Some thread always finishes: a thread starts again only if the goal or the number has changed,
+ * and threads with the same goal share a number.  A goal follows from the daemon's request, the
+ * gate and the sleepers.  Let none of these change any more.  At most one thread can then still
+ * draw a number for an outdated goal: all others who read their `act` before this draw fail to draw
+ * and read everything anew.  The next number drawn is for the right goal, no other is drawn after
+ * it, and each thread finishes after at most two more rounds, however many threads there are.  So
+ * endless rounds need endless changes; each change is a request or a wait that some thread
+ * completes, or a step of the launcher.
+ *
+ * The daemon's requests draw a number of their own, which nobody shares.  A request first changes
+ * the record and then acts (an ADD, which the kernel may refuse, acts, changes the record, and then
+ * looks again); a gate that changes is followed by a settling.  Examples, T1 settling and T2 the
+ * daemon's own thread:
+ *
+ *   T1 reads "open, wanted"; T2 DELs; T1 ADDs; T1's number is old, and T1 reads "not wanted" and
+ *   DELs.  The same, but T2 ADDs again before T1 looks: T1 reads "wanted" and leaves the entry
+ *   alone.  If T1's ADD came before T2's second one, T2 gets EEXIST from the kernel, sees that
+ *   somebody is at work here, and takes the entry over.
+ *   T1 reads "closed" and sleeps; the gate opens, T2 ADDs; the gate closes, opens; T1 DELs: T1's
+ *   number is old, though the gate's word is what T1 had read, and T1 ADDs.
  *
  * `actors` keeps a record from being given to another pair while somebody works on it: counted
  * first, then looked at (record_hold); the one who wants to reuse it marks it first, then looks at
  * the count.  A child forked in the middle inherits a count that never sinks: it loses one record.
+ *
+ * A vfork child holds no record: the records are its parent's, and the numbers in them may be other
+ * files in the child.
  */
 enum { FREE, FILLING, ACTIVE };
 
-/* What we last did to the kernel's entry; the number drawn is in the bits above. */
+/* What the kernel has of an entry, or is to have. */
 enum {
 	HELD_NOT,
 	HELD,
 	HELD_SHARED,  /* without the EPOLLEXCLUSIVE that was asked for */
 	HELD_UNSURE,  /* somebody is at it */
 	HELD_SENDING, /* a datagram socket out of its turn: only for what can be sent */
+	HELD_REQUEST, /* as a goal: what the daemon's request says, which is nobody else's goal */
 	HELD_MASK = 7,
-	ACT = 8,
+	GOAL_SHIFT = 3, /* the base is in the bits below, the number in those above the goal */
+	NUMBER_SHIFT = 6,
 };
 
 struct interest {
 	_Atomic uint32_t state;
 	_Atomic uint32_t actors;
-	_Atomic uint32_t act; /* number and HELD_... */
+	_Atomic uint64_t act; /* number, goal and base */
 	_Atomic uint32_t wanted;
 	_Atomic uint32_t events;
 	_Atomic uint64_t data;
@@ -88,6 +109,41 @@ static bool is_for(struct interest *record, int epoll, int fd)
 	       atomic_load(&record->fd) == fd;
 }
 
+static uint64_t act_of(uint64_t number, uint32_t goal, uint32_t base)
+{
+	return number << NUMBER_SHIFT | goal << GOAL_SHIFT | base;
+}
+
+static uint64_t act_number(uint64_t act)
+{
+	return act >> NUMBER_SHIFT;
+}
+
+static uint32_t act_goal(uint64_t act)
+{
+	return act >> GOAL_SHIFT & HELD_MASK;
+}
+
+static uint32_t act_base(uint64_t act)
+{
+	return act & HELD_MASK;
+}
+
+/* What the kernel has, as far as is known: HELD_UNSURE while somebody is at it. */
+static uint32_t act_held(uint64_t act)
+{
+	return act_goal(act) == act_base(act) ? act_goal(act) : HELD_UNSURE;
+}
+
+/* To be released, and to be looked at once more: the record may have become another pair's. */
+static bool record_hold(struct interest *record)
+{
+	if (member_is_borrowed())
+		return false;
+	atomic_fetch_add(&record->actors, 1);
+	return true;
+}
+
 static void record_release(struct interest *record)
 {
 	atomic_fetch_sub(&record->actors, 1);
@@ -98,9 +154,8 @@ static struct interest *record_find(int epoll, int fd)
 {
 	for (uint32_t i = 0, end = atomic_load(&records_end); i < end; i++) {
 		struct interest *record = &records[i];
-		if (!is_for(record, epoll, fd))
+		if (!is_for(record, epoll, fd) || !record_hold(record))
 			continue;
-		atomic_fetch_add(&record->actors, 1);
 		if (is_for(record, epoll, fd))
 			return record;
 		record_release(record);
@@ -134,6 +189,8 @@ static void record_want(struct interest *record, uint32_t events, uint64_t data)
 static struct interest *record_add(
         int epoll, int fd, int listener, uint32_t events, uint64_t data, uint32_t held)
 {
+	if (member_is_borrowed())
+		return NULL;
 	for (uint32_t i = 0; i < RECORDS; i++) {
 		struct interest *record = &records[i];
 		if (!record_seize(record))
@@ -143,7 +200,7 @@ static struct interest *record_add(
 		atomic_store(&record->listener, listener);
 		atomic_store(&record->owner, member_pid());
 		record_want(record, events, data);
-		atomic_store(&record->act, held);
+		atomic_store(&record->act, act_of(0, held, held));
 		atomic_fetch_add(&record->actors, 1);
 		atomic_store(&record->state, ACTIVE);
 		uint32_t end = atomic_load(&records_end);
@@ -163,25 +220,32 @@ static long kernel_ctl(struct interest *record, int operation, struct epoll_even
 
 static uint32_t held(struct interest *record)
 {
-	return atomic_load(&record->act) & HELD_MASK;
+	return act_held(atomic_load(&record->act));
 }
 
-/* Returns the number drawn; *ret_held: what was known of the entry before. */
-static uint32_t act_begin(struct interest *record, uint32_t *ret_held)
+/* A number for a request of the daemon's, which nobody shares; *ret_before: what `act` was. */
+static uint64_t act_request(struct interest *record, uint64_t *ret_before)
 {
-	uint32_t before = atomic_load(&record->act), mine;
+	uint64_t before = atomic_load(&record->act), mine;
 	do
-		mine = ((before & ~(uint32_t)HELD_MASK) + ACT) | HELD_UNSURE;
+		mine = act_of(act_number(before) + 1, HELD_REQUEST, act_held(before));
 	while (!atomic_compare_exchange_weak(&record->act, &before, mine));
-	*ret_held = before & HELD_MASK;
+	*ret_before = before;
 	return mine;
 }
 
-/* True: the entry is now as told. */
-static bool act_end(struct interest *record, uint32_t mine, uint32_t is_held)
+/* True: nobody has drawn a number since, and the entry is as told. */
+static bool act_answer(struct interest *record, uint64_t mine, uint32_t is_held)
 {
 	return atomic_compare_exchange_strong(
-	        &record->act, &mine, (mine & ~(uint32_t)HELD_MASK) | is_held);
+	        &record->act, &mine, act_of(act_number(mine), is_held, is_held));
+}
+
+/* The kernel has refused: what was under way goes on under the request's number. */
+static void act_refuse(struct interest *record, uint64_t mine, uint64_t before)
+{
+	uint64_t again = act_of(act_number(mine), act_goal(before), act_base(before));
+	atomic_compare_exchange_strong(&record->act, &mine, again);
 }
 
 enum { READABLE = EPOLLIN | EPOLLPRI | EPOLLRDNORM | EPOLLRDBAND | EPOLLRDHUP };
@@ -269,16 +333,21 @@ static uint32_t right(struct interest *record, uint32_t word, bool leave)
 	return is_exclusive(record) && (word & MOULT_GATE_CROWDED) ? HELD_SHARED : HELD;
 }
 
+/* A plain registration made before the gate was crowded may stay exclusive. */
+static bool is_enough(uint32_t is, uint32_t should)
+{
+	return is == should || (is == HELD && should == HELD_SHARED);
+}
+
 static bool is_settled(struct interest *record)
 {
 	uint32_t word = word_of(record);
 	uint32_t is = held(record), should = right(record, word, is_left(record, word));
 	/*
-	 * A plain registration made before the gate was crowded may stay exclusive.  Where none is
-	 * wanted and somebody is at it, he will leave none; what else there is, is not of ours.
+	 * Where none is wanted and somebody is at it, he will leave none; what else there is, is not
+	 * of ours.
 	 */
-	return is == should || (is == HELD && should == HELD_SHARED) ||
-	       (is == HELD_UNSURE && !atomic_load(&record->wanted));
+	return is_enough(is, should) || (is == HELD_UNSURE && !atomic_load(&record->wanted));
 }
 
 static bool is_same(const struct epoll_event *a, const struct epoll_event *b)
@@ -286,50 +355,110 @@ static bool is_same(const struct epoll_event *a, const struct epoll_event *b)
 	return a->events == b->events && a->data.u64 == b->data.u64;
 }
 
-/*
- * Brings the held record and the kernel together.  `put`: what this thread knows to have put there
- * itself, or NULL.  EEXIST and ENOENT mean that somebody else has done it already: another thread,
- * or another process of an epoll shared by fork.
- */
-static void settle(struct interest *record, const struct epoll_event *put)
+/* What the kernel should have, as the record and the gate are now. */
+struct aim {
+	uint32_t goal;
+	struct epoll_event event;
+};
+
+static struct aim aim_of(struct interest *record)
 {
-	struct epoll_event there = {0};
-	if (put)
-		there = *put;
-	bool known = put;
+	uint32_t word = word_of(record);
+	bool leave = is_left(record, word);
+	return (struct aim){right(record, word, leave), wanted(record, word, leave)};
+}
+
+/* Returns the number to act under; *ret_aim was read after `act` was. */
+static uint64_t act_begin(struct interest *record, struct aim *ret_aim)
+{
 	for (;;) {
-		uint32_t before, mine = act_begin(record, &before);
+		uint64_t act = atomic_load(&record->act);
+		*ret_aim = aim_of(record);
+		if (act_goal(act) == ret_aim->goal)
+			return act;
+		uint64_t mine = act_of(act_number(act) + 1, ret_aim->goal, act_held(act));
+		if (atomic_compare_exchange_strong(&record->act, &act, mine))
+			return mine;
+	}
+}
+
+/* True: the entry is as `aim` says, and this is what it should be. */
+static bool act_end(struct interest *record, uint64_t mine, const struct aim *aim)
+{
+	uint64_t act = atomic_load(&record->act);
+	struct aim now = aim_of(record);
+	if (act_number(act) != act_number(mine) || act_goal(act) != aim->goal ||
+	        now.goal != aim->goal ||
+	        (aim->goal != HELD_NOT && !is_same(&now.event, &aim->event)))
+		return false;
+	/* Another one with the same number and goal may have said so already. */
+	return act_held(act) == aim->goal ||
+	       atomic_compare_exchange_strong(
+	               &record->act, &act, act_of(act_number(act), aim->goal, aim->goal)) ||
+	       (act_number(act) == act_number(mine) && act_held(act) == aim->goal);
+}
+
+/* What one thread has put into the kernel itself; `known`: it is there unless others changed it. */
+struct put {
+	bool known;
+	struct epoll_event event;
+};
+
+/*
+ * Brings the kernel's entry to `aim`.  EEXIST and ENOENT mean that somebody else has done so already:
+ * another thread, or another process of an epoll shared by fork.  `doubtful`: this thread has made a
+ * call under an older number, and what was known of the entry then is only known of the others'.
+ */
+static void act_do(struct interest *record, const struct aim *aim, uint32_t base, bool doubtful,
+        struct put *put)
+{
+	struct epoll_event event = aim->event;
+	if (aim->goal == HELD_NOT) {
+		if (base != HELD_NOT || doubtful)
+			kernel_ctl(record, EPOLL_CTL_DEL, &event);
+		put->known = false;
+		return;
+	}
+	bool replace = base != aim->goal &&
+	               (base == HELD_SENDING || (base == HELD_SHARED && is_exclusive(record)) ||
+	                       (aim->goal == HELD_SENDING && base != HELD_NOT));
+	if (replace) {
+		kernel_ctl(record, EPOLL_CTL_DEL, &event);
+		base = HELD_NOT;
+		put->known = false;
+	}
+	bool absent = base == HELD_NOT || base == HELD_UNSURE || doubtful;
+	bool differs = put->known ? !is_same(&put->event, &event) : base == HELD_UNSURE;
+	long result = absent ? kernel_ctl(record, EPOLL_CTL_ADD, &event) : -EEXIST;
+	if (result == -EEXIST && differs) {
+		result = kernel_ctl(record, EPOLL_CTL_MOD, &event);
+		if (result == -EINVAL) { /* exclusive */
+			kernel_ctl(record, EPOLL_CTL_DEL, &event);
+			result = kernel_ctl(record, EPOLL_CTL_ADD, &event);
+		}
+	}
+	if (result == 0 || put->known)
+		*put = (struct put){true, event};
+}
+
+/*
+ * Brings the held record and the kernel together.  `doubtful`: a call that went past `act` was made
+ * before; `event`: what this thread is known to have put there itself, or NULL.
+ */
+static void settle(struct interest *record, bool doubtful, const struct epoll_event *event)
+{
+	struct put put = {.known = event};
+	if (event)
+		put.event = *event;
+	for (;; doubtful = true) {
+		struct aim aim;
+		uint64_t mine = act_begin(record, &aim);
 		if (!is_active(record))
 			return; /* closed: the number may be another's by now */
-		uint32_t word = word_of(record);
-		bool leave = is_left(record, word);
-		uint32_t should = right(record, word, leave);
-		struct epoll_event event = wanted(record, word, leave);
-		bool replace =
-		        should != HELD_NOT && before != should &&
-		        (before == HELD_SENDING || (should == HELD_SENDING && before != HELD_NOT) ||
-		                (before == HELD_SHARED && is_exclusive(record)));
-		if ((should == HELD_NOT && before != HELD_NOT) || replace) {
-			kernel_ctl(record, EPOLL_CTL_DEL, &event);
-			before = HELD_NOT;
-			known = false;
-		}
-		if (should != HELD_NOT) {
-			bool absent = before == HELD_NOT || before == HELD_UNSURE;
-			long result = absent ? kernel_ctl(record, EPOLL_CTL_ADD, &event) : -EEXIST;
-			if (result == -EEXIST && known && !is_same(&there, &event) &&
-			        kernel_ctl(record, EPOLL_CTL_MOD, &event) == -EINVAL) {
-				kernel_ctl(record, EPOLL_CTL_DEL, &event); /* exclusive */
-				result = kernel_ctl(record, EPOLL_CTL_ADD, &event);
-			}
-			if (result == 0 || known) {
-				there = event;
-				known = true;
-			}
-		}
-		struct epoll_event later = wanted(record, word, leave);
-		if (act_end(record, mine, should) && is_settled(record) &&
-		        (should == HELD_NOT || is_same(&event, &later)))
+		if (!doubtful && is_enough(act_held(mine), aim.goal))
+			return;
+		act_do(record, &aim, act_base(mine), doubtful, &put);
+		if (act_end(record, mine, &aim))
 			return;
 	}
 }
@@ -338,11 +467,10 @@ void interest_settle(void)
 {
 	for (uint32_t i = 0, end = atomic_load(&records_end); i < end; i++) {
 		struct interest *record = &records[i];
-		if (!is_active(record) || is_settled(record))
+		if (!is_active(record) || is_settled(record) || !record_hold(record))
 			continue;
-		atomic_fetch_add(&record->actors, 1);
 		if (is_active(record))
-			settle(record, NULL);
+			settle(record, false, NULL);
 		record_release(record);
 	}
 }
@@ -400,7 +528,7 @@ static int ctl_add_first(int epoll, int fd, struct epoll_event *event, int liste
 	if (sleeps)
 		gate_mark_waiting(listener);
 	if ((!sleeps || gate_is_open(word_of(record))) && !is_settled(record))
-		settle(record, &mine);
+		settle(record, true, &mine);
 	record_release(record);
 	return result;
 }
@@ -410,7 +538,8 @@ static int ctl_add_again(struct epoll_event *event, int listener, struct interes
 {
 	static const struct epoll_event unlike_any;
 	int saved = errno;
-	uint32_t before, is_held, mine = act_begin(record, &before);
+	uint64_t before, mine = act_request(record, &before);
+	uint32_t is_held;
 	struct epoll_event first = asked(event, word_of(record), &is_held);
 	const struct epoll_event *put = &first;
 	int result = real.epoll_ctl(
@@ -419,7 +548,7 @@ static int ctl_add_again(struct epoll_event *event, int listener, struct interes
 		/* What a settling of ours has just put there is no other registration. */
 		if (errno != EEXIST || atomic_load(&record->actors) < 2 ||
 		        atomic_load(&record->wanted)) {
-			act_end(record, mine, before); /* if not, another is at it and decides */
+			act_refuse(record, mine, before);
 			return result;
 		}
 		errno = saved;
@@ -428,8 +557,10 @@ static int ctl_add_again(struct epoll_event *event, int listener, struct interes
 	atomic_store(&record->listener, listener);
 	atomic_store(&record->owner, member_pid());
 	record_want(record, event->events, event->data.u64);
-	if (!act_end(record, mine, is_held) || result < 0 || !is_settled(record))
-		settle(record, put);
+	if (!act_answer(record, mine, is_held))
+		put = &unlike_any; /* by one who did not know of this request yet */
+	if (put == &unlike_any || !is_settled(record))
+		settle(record, true, put);
 	return 0;
 }
 
@@ -453,25 +584,25 @@ static int ctl_mod(int epoll, int fd, struct epoll_event *event, struct interest
 	atomic_store(&record->events, event->events);
 	atomic_store(&record->data, event->data.u64);
 	int saved = errno;
-	uint32_t before, mine = act_begin(record, &before);
+	uint64_t before, mine = act_request(record, &before);
+	uint32_t is_held = act_held(before);
 	int result = 0;
-	uint32_t word = word_of(record);
-	bool leave = is_left(record, word);
-	uint32_t should = right(record, word, leave);
-	struct epoll_event now = wanted(record, word, leave);
-	bool has = should != HELD_NOT && before != HELD_NOT;
+	struct aim aim = aim_of(record);
+	bool has = aim.goal != HELD_NOT && is_held != HELD_NOT;
 	if (has) {
-		result = real.epoll_ctl(epoll, EPOLL_CTL_MOD, fd, &now);
+		result = real.epoll_ctl(epoll, EPOLL_CTL_MOD, fd, &aim.event);
 		if (result < 0 && errno == ENOENT &&
-		        (before == HELD_UNSURE || !may_watch(word_of(record)))) {
+		        (is_held == HELD_UNSURE || !may_watch(word_of(record)))) {
 			errno = saved; /* a settling has it out, or not yet in */
 			result = 0;
 			has = false;
 		}
 	}
 	bool put = has && result == 0;
-	if (!act_end(record, mine, put ? should : before) || !is_settled(record))
-		settle(record, put ? &now : NULL);
+	if (result < 0)
+		act_refuse(record, mine, before);
+	else if (!put || !act_answer(record, mine, aim.goal) || !is_settled(record))
+		settle(record, true, put ? &aim.event : NULL);
 	return result;
 }
 
@@ -479,14 +610,15 @@ static int ctl_del(int epoll, int fd, struct epoll_event *event, struct interest
 {
 	int saved = errno;
 	atomic_store(&record->wanted, 0);
-	uint32_t before, mine = act_begin(record, &before);
+	uint64_t before, mine = act_request(record, &before);
 	int result = real.epoll_ctl(epoll, EPOLL_CTL_DEL, fd, event);
 	if (result < 0 && errno == ENOENT) { /* it was out already, for a closed gate */
 		errno = saved;
 		result = 0;
 	}
-	if (!act_end(record, mine, HELD_NOT))
-		settle(record, NULL);
+	/* Another thread may have asked for it again meanwhile. */
+	if (!act_answer(record, mine, HELD_NOT) || !is_settled(record))
+		settle(record, true, NULL);
 	return result;
 }
 
@@ -500,8 +632,12 @@ int interest_ctl(int epoll, int operation, int fd, struct epoll_event *event, in
 		result = ctl_mod(epoll, fd, event, record);
 	else if (record && is_wanted(record) && operation == EPOLL_CTL_DEL)
 		result = ctl_del(epoll, fd, event, record);
-	else
+	else {
 		result = real.epoll_ctl(epoll, operation, fd, event);
+		/* Another thread may have asked for it meanwhile. */
+		if (record && result == 0)
+			settle(record, true, operation == EPOLL_CTL_MOD ? event : NULL);
+	}
 	if (record)
 		record_release(record);
 	return result;
@@ -522,13 +658,12 @@ void interest_drop(int fd)
 {
 	for (uint32_t i = 0, end = atomic_load(&records_end); i < end; i++) {
 		struct interest *record = &records[i];
-		if (!is_active(record) || atomic_load(&record->fd) != fd)
+		if (!is_active(record) || atomic_load(&record->fd) != fd || !record_hold(record))
 			continue;
-		atomic_fetch_add(&record->actors, 1);
 		if (is_active(record) && atomic_load(&record->fd) == fd) {
 			if (atomic_load(&record->owner) == member_pid()) {
 				atomic_store(&record->wanted, 0);
-				settle(record, NULL);
+				settle(record, true, NULL);
 				wait_for_actors(record, 1);
 			}
 			atomic_store(&record->state, FREE);
@@ -541,10 +676,14 @@ void interest_drop_epoll(int epoll)
 {
 	for (uint32_t i = 0, end = atomic_load(&records_end); i < end; i++) {
 		struct interest *record = &records[i];
-		if (!is_active(record) || atomic_load(&record->epoll) != epoll)
+		if (!is_active(record) || atomic_load(&record->epoll) != epoll ||
+		        !record_hold(record))
 			continue;
-		atomic_store(&record->state, FREE);
-		wait_for_actors(record, 0);
+		if (is_active(record) && atomic_load(&record->epoll) == epoll) {
+			atomic_store(&record->state, FREE);
+			wait_for_actors(record, 1);
+		}
+		record_release(record);
 	}
 }
 
@@ -576,18 +715,29 @@ static bool field(const char *line, const char *label, unsigned base, uint64_t *
 	return false;
 }
 
-static void discover_line(const char *line, int epoll, int fd, int listener, int fresh)
+/* What is looked for among the registrations of an epoll. */
+struct search {
+	int fd; /* -1: whatever the table calls a listener */
+	int listener;
+	bool fresh;
+};
+
+static void discover_line(const char *line, int epoll, const struct search *search)
 {
 	uint64_t target, events, data;
-	if (!field(line, "tfd:", 10, &target) || (int)target != fd ||
+	if (!field(line, "tfd:", 10, &target) || target >= FD_TABLE ||
 	        !field(line, "events:", 16, &events) || !field(line, "data:", 16, &data))
+		return;
+	int fd = (int)target;
+	int listener = search->fd < 0 ? fd_listener(fd) : search->listener;
+	if ((search->fd >= 0 && fd != search->fd) || listener < 0)
 		return;
 	struct interest *record = record_find(epoll, fd);
 	if (record && is_wanted(record)) {
 		record_release(record);
 		return;
 	}
-	if (fresh) {
+	if (search->fresh) {
 		struct epoll_event none = {0};
 		raw(SYS_epoll_ctl, epoll, EPOLL_CTL_DEL, fd, &none);
 	}
@@ -595,19 +745,22 @@ static void discover_line(const char *line, int epoll, int fd, int listener, int
 		atomic_store(&record->listener, listener);
 		record_want(record, (uint32_t)events, data);
 	} else
-		record = record_add(
-		        epoll, fd, listener, (uint32_t)events, data, fresh ? HELD_NOT : HELD);
+		record = record_add(epoll, fd, listener, (uint32_t)events, data,
+		        search->fresh ? HELD_NOT : HELD);
 	if (!record)
 		return;
-	if (!fresh)
-		settle(record, NULL);
+	if (!search->fresh)
+		settle(record, true, NULL);
 	record_release(record);
 }
 
-static void discover_epoll(
-        long directory, const char *name, int epoll, int fd, int listener, int fresh)
+/* A line of fdinfo has some 120 characters.  Small, for the stack may be a signal handler's. */
+enum { TEXT = 192, LIST = 128, NUMBER = 12 };
+
+/* In `directory`, the process's in /proc or one of those in it; `name` begins from there. */
+static void discover_epoll(long directory, const char *name, int epoll, const struct search *search)
 {
-	char text[4096];
+	char text[TEXT];
 	long file = raw(SYS_openat, directory, name, O_RDONLY | O_CLOEXEC);
 	if (file < 0)
 		return;
@@ -618,14 +771,41 @@ static void discover_epoll(
 		text[end] = '\0';
 		for (size_t i = 0; i < end; i++)
 			if (text[i] == '\n') {
-				discover_line(text + start, epoll, fd, listener, fresh);
+				discover_line(text + start, epoll, search);
 				start = i + 1;
 			}
-		kept = end - start < sizeof(text) / 2 ? end - start : 0;
+		kept = end - start < sizeof(text) - 1 ? end - start : 0;
 		for (size_t i = 0; i < kept; i++)
 			text[i] = text[start + i];
 	}
 	raw(SYS_close, file);
+}
+
+/* `start`, and the number behind it, into `room`. */
+static const char *name_of(const char *start, int number, char *room)
+{
+	char digits[NUMBER];
+	size_t length = 0, count = 0;
+	for (; start[length]; length++)
+		room[length] = start[length];
+	do
+		digits[count++] = (char)('0' + number % 10);
+	while (number /= 10);
+	while (count)
+		room[length++] = digits[--count];
+	room[length] = '\0';
+	return room;
+}
+
+void interest_rediscover(void)
+{
+	static const char start[] = "/proc/self/fdinfo/";
+	const struct search all = {.fd = -1};
+	for (int fd = 0, end = atomic_load(&fd_table_end); fd < end; fd++) {
+		char name[sizeof(start) + NUMBER];
+		if (fd_kind(fd) == FD_EPOLL)
+			discover_epoll(AT_FDCWD, name_of(start, fd, name), fd, &all);
+	}
 }
 
 struct entry { /* of getdents64 */
@@ -636,23 +816,41 @@ struct entry { /* of getdents64 */
 	char name[];
 };
 
+/* By its link in /proc/self/fd; where that may not be read it may be one. */
+static bool may_be_epoll(long directory, const char *name)
+{
+	static const char epoll[] = "anon_inode:[eventpoll]";
+	char link[sizeof(epoll)];
+	long length = raw(SYS_readlinkat, directory, name, link, sizeof(link));
+	if (length < 0)
+		return length == -EPERM;
+	for (size_t i = 0; i < sizeof(epoll) - 1; i++)
+		if (length != sizeof(epoll) - 1 || link[i] != epoll[i])
+			return false;
+	return true;
+}
+
 void interest_discover(int fd, int listener, int fresh)
 {
+	static const char start[] = "../fdinfo/";
+	const struct search search = {fd, listener, fresh};
 	if (!atomic_load(&interest_possible))
 		return;
-	alignas(struct entry) char list[4096];
+	alignas(struct entry) char list[LIST];
 	long directory =
-	        raw(SYS_openat, AT_FDCWD, "/proc/self/fdinfo", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	        raw(SYS_openat, AT_FDCWD, "/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (directory < 0)
 		return;
 	long count;
 	while ((count = raw(SYS_getdents64, directory, list, sizeof(list))) > 0)
 		for (long at = 0; at < count;) {
 			const struct entry *entry = (const void *)(list + at);
+			char name[sizeof(start) + NUMBER];
 			uint64_t epoll = 0;
-			if (entry->name[0] != '.' && field(entry->name, "", 10, &epoll))
-				discover_epoll(
-				        directory, entry->name, (int)epoll, fd, listener, fresh);
+			if (field(entry->name, "", 10, &epoll) && entry->name[0] != '.' &&
+			        may_be_epoll(directory, entry->name))
+				discover_epoll(directory, name_of(start, (int)epoll, name),
+				        (int)epoll, &search);
 			at += entry->length;
 		}
 	raw(SYS_close, directory);

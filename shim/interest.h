@@ -43,6 +43,9 @@ void interest_drop_epoll(int epoll);
  */
 void interest_discover(int fd, int listener, int fresh);
 
+/* The same for all listeners, in the epolls that are known to watch one: an epoll was closed. */
+void interest_rediscover(void);
+
 /*
  * A thread goes to sleep in a native epoll_wait(), and is back.  Should a listener whose gate is
  * closed be added meanwhile, nobody tells it: the entry then stays in the kernel until it, or

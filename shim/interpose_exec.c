@@ -2,7 +2,8 @@
 /*
  * exec, posix_spawn, system and popen: the variables go back where environment_follows() says so.
  *
- * May run in a vfork child, on its parent's stack and memory: alloca, and nothing else is written.
+ * May run in a vfork child, on its parent's stack and memory: a small environment is made on the
+ * stack, a larger one in what the thread keeps for that (shim/scratch.h), and nothing else is written.
  */
 #include <alloca.h>
 #include <errno.h>
@@ -15,28 +16,46 @@
 #include "shim/interpose.h"
 #include "shim/member.h"
 #include "shim/real.h"
+#include "shim/scratch.h"
 
-#define EXTENDED(environment) \
-	environment_extend(alloca(environment_room(environment)), (environment))
-#define MEMBER(environment) (environment_follows() ? EXTENDED(environment) : (environment))
-#define SPAWNED(environment, actions) \
-	(environment_follows_spawn(actions) ? EXTENDED(environment) : (environment))
+/* Given back when the function returns, which it does when there was nothing executed. */
+#define SCRATCH struct scratch scratch __attribute__((cleanup(scratch_give))) = SCRATCH_NONE
+
+static char *const *extended(struct scratch *scratch, char *const environment[])
+{
+	void *room = scratch_take(scratch, environment_room(environment));
+	return room ? environment_extend(room, environment) : environment;
+}
+
+static char *const *member(struct scratch *scratch, char *const environment[])
+{
+	return environment_follows() ? extended(scratch, environment) : environment;
+}
+
+static char *const *spawned(struct scratch *scratch, char *const environment[],
+        const posix_spawn_file_actions_t *actions)
+{
+	return environment_follows_spawn(actions) ? extended(scratch, environment) : environment;
+}
 
 INTERPOSE(int, execve, const char *path, char *const argv[], char *const environment[])
 {
-	return real.execve(path, argv, MEMBER(environment));
+	SCRATCH;
+	return real.execve(path, argv, member(&scratch, environment));
 }
 
 INTERPOSE(int, execv, const char *path, char *const argv[])
 {
-	return real.execve(path, argv, MEMBER(environ));
+	SCRATCH;
+	return real.execve(path, argv, member(&scratch, environ));
 }
 
 INTERPOSE(int, execvpe, const char *file, char *const argv[], char *const environment[])
 {
+	SCRATCH;
 	if (!real.execvpe)
 		real_resolve();
-	return real.execvpe(file, argv, MEMBER(environment));
+	return real.execvpe(file, argv, member(&scratch, environment));
 }
 
 INTERPOSE(int, execvp, const char *file, char *const argv[])
@@ -46,15 +65,17 @@ INTERPOSE(int, execvp, const char *file, char *const argv[])
 
 INTERPOSE(int, fexecve, int fd, char *const argv[], char *const environment[])
 {
+	SCRATCH;
 	if (!real.fexecve)
 		real_resolve();
-	return real.fexecve(fd, argv, MEMBER(environment));
+	return real.fexecve(fd, argv, member(&scratch, environment));
 }
 
 INTERPOSE(int, execveat, int directory, const char *path, char *const argv[],
         char *const environment[], int flags)
 {
-	return real.execveat(directory, path, argv, MEMBER(environment), flags);
+	SCRATCH;
+	return real.execveat(directory, path, argv, member(&scratch, environment), flags);
 }
 
 /* argv of an execl: counts the words after the first, then collects them; the list stays open. */
@@ -107,20 +128,22 @@ INTERPOSE(int, posix_spawn, pid_t *ret_pid, const char *path,
         const posix_spawn_file_actions_t *actions, const posix_spawnattr_t *attributes,
         char *const argv[], char *const environment[])
 {
+	SCRATCH;
 	if (!real.posix_spawn)
 		real_resolve();
 	return real.posix_spawn(
-	        ret_pid, path, actions, attributes, argv, SPAWNED(environment, actions));
+	        ret_pid, path, actions, attributes, argv, spawned(&scratch, environment, actions));
 }
 
 INTERPOSE(int, posix_spawnp, pid_t *ret_pid, const char *file,
         const posix_spawn_file_actions_t *actions, const posix_spawnattr_t *attributes,
         char *const argv[], char *const environment[])
 {
+	SCRATCH;
 	if (!real.posix_spawnp)
 		real_resolve();
 	return real.posix_spawnp(
-	        ret_pid, file, actions, attributes, argv, SPAWNED(environment, actions));
+	        ret_pid, file, actions, attributes, argv, spawned(&scratch, environment, actions));
 }
 
 /* ---- a shell, which libc starts by itself ---- */

@@ -55,17 +55,10 @@ static bool forget_range(unsigned first, unsigned last)
 }
 
 /* After the close: finds what such an epoll still watches, under the number that is left of it. */
-static void rediscover(void)
-{
-	for (int fd = 0, end = atomic_load(&fd_table_end); fd < end; fd++)
-		if (fd_listener(fd) >= 0)
-			interest_discover(fd, fd_listener(fd), 0);
-}
-
 static int closed(int result, bool moved)
 {
 	if (moved)
-		rediscover();
+		interest_rediscover();
 	return result;
 }
 
@@ -148,20 +141,11 @@ INTERPOSE(FILE *, freopen64, const char *path, const char *mode, FILE *stream)
 
 /* ---- dup ---- */
 
-static void duplicated(int from, int to)
-{
-	unsigned kind = fd_kind(from);
-	if (kind == FD_EPOLL && !member_is_borrowed())
-		fd_set_kind(to, FD_EPOLL);
-	else if (kind != FD_UNKNOWN)
-		listener_duplicated(from, to);
-}
-
 INTERPOSE(int, dup, int fd)
 {
 	int result = real.dup(fd);
 	if (result >= 0)
-		duplicated(fd, result);
+		listener_duplicated(fd, result);
 	return result;
 }
 
@@ -176,7 +160,7 @@ INTERPOSE(int, dup2, int fd, int to)
 	bool moved = replaces(fd, to) && forget(to);
 	int result = real.dup2(fd, to);
 	if (result >= 0 && fd != to)
-		duplicated(fd, to);
+		listener_duplicated(fd, to);
 	return closed(result, moved);
 }
 
@@ -185,19 +169,21 @@ INTERPOSE(int, dup3, int fd, int to, int flags)
 	bool moved = !(flags & ~O_CLOEXEC) && replaces(fd, to) && forget(to);
 	int result = real.dup3(fd, to, flags);
 	if (result >= 0)
-		duplicated(fd, to);
+		listener_duplicated(fd, to);
 	return closed(result, moved);
 }
 
 static int control(int fd, int command, long argument)
 {
-	int listener = command == F_GETFL || command == F_SETFL ? listener_of(fd) : -1;
+	int listener = command == F_SETFL                               ? listener_here(fd)
+	               : command == F_GETFL && listener_if_new(fd) >= 0 ? listener_here(fd)
+	                                                                : -1;
 	if (listener >= 0)
 		return command == F_GETFL ? listener_get_flags(listener, fd)
 		                          : listener_set_flags(listener, fd, argument);
 	int result = real.fcntl(fd, command, argument);
 	if ((command == F_DUPFD || command == F_DUPFD_CLOEXEC) && result >= 0)
-		duplicated(fd, result);
+		listener_duplicated(fd, result);
 	return result;
 }
 
@@ -225,7 +211,7 @@ INTERPOSE(int, ioctl, int fd, unsigned long request, ...)
 	va_start(arguments, request);
 	void *argument = va_arg(arguments, void *);
 	va_end(arguments);
-	int listener = request == FIONBIO ? listener_of(fd) : -1;
+	int listener = request == FIONBIO ? listener_here(fd) : -1;
 	return listener < 0 ? real.ioctl(fd, request, argument)
 	                    : listener_set_nonblock(listener, fd, request, argument);
 }

@@ -5,6 +5,7 @@
  *
  * For everything else each costs one look at a table.
  */
+#include <errno.h>
 #include <stddef.h>
 #include <sys/uio.h>
 
@@ -27,10 +28,27 @@ static ssize_t receive(int listener, int fd, void *data, size_t size, int flags)
 	return datagram_receive_into(listener, fd, data, size, flags, NULL, NULL);
 }
 
+/*
+ * What the table calls a service is no socket: a vfork child has put another file under that number,
+ * or it was closed behind our back.
+ */
+static bool is_mistaken(int fd, ssize_t result, int saved)
+{
+	if (result >= 0 || errno != ENOTSOCK)
+		return false;
+	errno = saved;
+	fd_set_kind(fd, FD_UNKNOWN);
+	return true;
+}
+
 INTERPOSE(ssize_t, read, int fd, void *data, size_t size)
 {
 	int listener = service_of(fd);
-	return listener < 0 ? real.read(fd, data, size) : receive(listener, fd, data, size, 0);
+	if (listener < 0)
+		return real.read(fd, data, size);
+	int saved = errno;
+	ssize_t result = receive(listener, fd, data, size, 0);
+	return is_mistaken(fd, result, saved) ? real.read(fd, data, size) : result;
 }
 
 INTERPOSE(ssize_t, readv, int fd, const struct iovec *parts, int count)
@@ -40,7 +58,9 @@ INTERPOSE(ssize_t, readv, int fd, const struct iovec *parts, int count)
 		return real.readv(fd, parts, count);
 	struct msghdr message = {
 	        .msg_iov = (struct iovec *)(void *)parts, .msg_iovlen = (size_t)count};
-	return datagram_receive(listener, fd, &message, 0);
+	int saved = errno;
+	ssize_t result = datagram_receive(listener, fd, &message, 0);
+	return is_mistaken(fd, result, saved) ? real.readv(fd, parts, count) : result;
 }
 
 INTERPOSE(ssize_t, recv, int fd, void *data, size_t size, int flags)

@@ -13,18 +13,23 @@
 
 INTERPOSE(int, bind, int fd, const struct sockaddr *address, socklen_t length)
 {
-	return member_board ? adopt_bind(fd, address, length) : real.bind(fd, address, length);
+	if (!member_board)
+		return real.bind(fd, address, length);
+	if (fd_kind(fd) >= FD_FOREIGN) /* it becomes another thing */
+		fd_set_kind(fd, FD_UNKNOWN);
+	return adopt_bind(fd, address, length);
 }
 
 INTERPOSE(int, listen, int fd, int backlog)
 {
-	return member_board ? adopt_listen(fd, backlog) : real.listen(fd, backlog);
+	return member_board && !member_is_borrowed() ? adopt_listen(fd, backlog)
+	                                            : real.listen(fd, backlog);
 }
 
 /* The listener that `fd` is and that can be accepted from, or -1. */
 static int stream_of(int fd)
 {
-	int listener = listener_of(fd);
+	int listener = listener_to_accept(fd);
 	return listener >= 0 && !gate_is_datagram(listener) ? listener : -1;
 }
 
@@ -44,7 +49,7 @@ INTERPOSE(int, accept4, int fd, struct sockaddr *address, socklen_t *length, int
 
 INTERPOSE(int, shutdown, int fd, int how)
 {
-	int listener = listener_of(fd);
+	int listener = listener_here(fd);
 	if (listener < 0 || how == SHUT_WR)
 		return real.shutdown(fd, how);
 	return listener_shutdown(listener, fd, how);
@@ -66,14 +71,14 @@ INTERPOSE(int, connect, int fd, const struct sockaddr *address, socklen_t length
 
 INTERPOSE(int, setsockopt, int fd, int level, int name, const void *value, socklen_t length)
 {
-	int listener = fd_listener(fd);
+	int listener = fd_listener(fd) < 0 ? -1 : listener_here(fd);
 	return listener < 0 ? real.setsockopt(fd, level, name, value, length)
 	                    : adopt_set_option(listener, fd, level, name, value, length);
 }
 
 INTERPOSE(int, getsockopt, int fd, int level, int name, void *value, socklen_t *length)
 {
-	int listener = fd_listener(fd);
+	int listener = fd_listener(fd) < 0 ? -1 : listener_here(fd);
 	return listener < 0 ? real.getsockopt(fd, level, name, value, length)
 	                    : adopt_get_option(listener, fd, level, name, value, length);
 }

@@ -146,9 +146,11 @@ static long poll_in_turn(const struct arguments *call)
 		began = clock_now();
 	} else if ((int)call->c >= 0) {
 		t = (struct timespec){(int)call->c / 1000, (int)call->c % 1000 * 1000000L};
-		return wait_poll((void *)call->a, (nfds_t)call->b, &t, NULL);
+		return wait_poll(
+		        (void *)call->a, (nfds_t)call->b, wait_deadline(wait_limit(&t)), NULL);
 	}
-	int result = wait_poll((void *)call->a, (nfds_t)call->b, timeout, mask);
+	int result = wait_poll(
+	        (void *)call->a, (nfds_t)call->b, wait_deadline(wait_limit(timeout)), mask);
 	write_back(timeout, &began);
 	return result;
 }
@@ -166,8 +168,8 @@ static long select_in_turn(const struct arguments *call)
 		if (!wait_time_is_right(timeout) ||
 		        (pack && !is_mask_right((long)pack->mask, (long)pack->size)))
 			return kernel(call);
-		int result = wait_select((int)call->a, sets[0], sets[1], sets[2], timeout,
-		        pack ? pack->mask : NULL, &left);
+		int result = wait_select((int)call->a, sets[0], sets[1], sets[2],
+		        wait_deadline(wait_limit(timeout)), pack ? pack->mask : NULL, &left);
 		if (timeout)
 			*timeout = left;
 		return result;
@@ -180,7 +182,8 @@ static long select_in_turn(const struct arguments *call)
 		        given->tv_sec + given->tv_usec / 1000000, given->tv_usec % 1000000 * 1000};
 		timeout = &t;
 	}
-	int result = wait_select((int)call->a, sets[0], sets[1], sets[2], timeout, NULL, &left);
+	int result = wait_select((int)call->a, sets[0], sets[1], sets[2],
+	        wait_deadline(wait_limit(timeout)), NULL, &left);
 	if (given)
 		*given = (struct timeval){left.tv_sec, left.tv_nsec / 1000};
 	return result;
@@ -196,19 +199,22 @@ static long waited(const struct arguments *call)
 static long wait_by_number(const struct arguments *call)
 {
 	long result;
+	nanoseconds unused; /* with a limit of 0 nothing is read from the clock for it */
 	switch (call->number) {
 #ifdef SYS_poll
 	case SYS_poll:
 #endif
 	case SYS_ppoll:
-		return wait_poll_is_plain((void *)call->a, (nfds_t)call->b) ? waited(call)
-		                                                            : poll_in_turn(call);
+		return wait_poll_is_plain((void *)call->a, (nfds_t)call->b, 0, &unused)
+		               ? waited(call)
+		               : poll_in_turn(call);
 #ifdef SYS_select
 	case SYS_select:
 #endif
 	case SYS_pselect6:
-		return wait_select_is_plain((int)call->a, (void *)call->b) ? waited(call)
-		                                                           : select_in_turn(call);
+		return wait_select_is_plain((int)call->a, (void *)call->b, 0, &unused)
+		               ? waited(call)
+		               : select_in_turn(call);
 	default:
 		if (!wait_epoll_is_plain((int)call->a))
 			return epoll_in_turn(call);

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <stddef.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
@@ -36,33 +37,124 @@ bool listener_known(void)
 
 void listener_learn(int fd, int listener)
 {
+	if (member_is_borrowed())
+		return;
 	fd_set_kind(fd, FD_LISTENER + (unsigned)listener);
 	atomic_store(&known, true);
 	gate_resettle();
 }
 
-int listener_of(int fd)
+/* ---- recognised ---- */
+
+static int option(int fd, int name)
 {
-	unsigned kind = fd_kind(fd);
-	if (kind >= FD_LISTENER)
-		return (int)(kind - FD_LISTENER);
-	if (kind != FD_UNKNOWN || !member_board || (unsigned)fd >= FD_TABLE)
-		return -1;
+	int value = 0;
+	socklen_t size = sizeof(value);
+	long result = raw(SYS_getsockopt, fd, SOL_SOCKET, name, &value, &size);
+	return result < 0 ? (int)result : value;
+}
+
+/* The port of the socket's own address; 0: none, as a UNIX socket. */
+static uint32_t port_of(int fd)
+{
+	struct sockaddr_storage name = {.ss_family = AF_UNSPEC};
+	socklen_t length = sizeof(name);
+	if (raw(SYS_getsockname, fd, &name, &length) < 0 ||
+	        (name.ss_family != AF_INET && name.ss_family != AF_INET6))
+		return 0;
+	/* The port is at the same place in both families. */
+	return ntohs(((const struct sockaddr_in *)(const void *)&name)->sin_port);
+}
+
+/*
+ * The numbers of inodes have 32 bits and come round: what has a listener's may be another socket, a
+ * connection perhaps.  It has to be of the same kind and port, and without a peer.  What a filter
+ * forbids to ask is taken for a yes.
+ */
+static bool is_like(int fd, int listener)
+{
+	uint32_t kind = atomic_load(&gate_of(listener)->kind);
+	int type = option(fd, SO_TYPE);
+	if (type == -EPERM)
+		return true;
+	if ((type == SOCK_DGRAM) != gate_is_datagram(listener))
+		return false;
+	/* One that is to listen at the switch only does not say so yet. */
+	if (option(fd, SO_ACCEPTCONN) != 1) {
+		struct sockaddr_storage peer;
+		socklen_t length = sizeof(peer);
+		long result = raw(SYS_getpeername, fd, &peer, &length);
+		if (result != -ENOTCONN && result != -EPERM)
+			return false;
+	}
+	return !(kind >> MOULT_PORT_SHIFT) || port_of(fd) == kind >> MOULT_PORT_SHIFT;
+}
+
+int listener_look(int fd)
+{
 	const struct moult_board *board = member_board;
 	uint32_t count = atomic_load(&board->listeners);
-	if (!count)
-		return -1;
 	struct stat status;
-	if (raw(SYS_fstat, fd, &status) < 0 || !S_ISSOCK(status.st_mode))
+	if (!count || raw(SYS_fstat, fd, &status) < 0 || !S_ISSOCK(status.st_mode))
 		return -1;
 	for (uint32_t i = 0; i < count && i < MOULT_LISTENERS; i++)
 		if (atomic_load(&board->gate[i].inode) == status.st_ino &&
-		        gate_state((int)i) != MOULT_GATE_NONE) {
-			listener_learn(fd, (int)i);
-			interest_discover(fd, (int)i, 0);
+		        gate_state((int)i) != MOULT_GATE_NONE && is_like(fd, (int)i))
 			return (int)i;
-		}
 	return -1;
+}
+
+/* What stands in the table for a descriptor that is none of the listeners there are now. */
+static unsigned foreign_now(void)
+{
+	uint32_t edition = atomic_load_explicit(&member_board->sequence, memory_order_acquire) +
+	                   atomic_load_explicit(&member_board->listeners, memory_order_relaxed);
+	return FD_FOREIGN + edition % FD_EDITIONS;
+}
+
+int listener_of(int fd)
+{
+	unsigned kind = fd_kind(fd);
+	if (fd_kind_listener(kind) >= 0)
+		return fd_kind_listener(kind);
+	if ((kind != FD_UNKNOWN && kind < FD_FOREIGN) || !member_board || (unsigned)fd >= FD_TABLE)
+		return -1;
+	unsigned foreign = foreign_now(); /* before the look */
+	int listener = listener_look(fd);
+	if (listener < 0) {
+		if (atomic_load_explicit(&member_board->listeners, memory_order_relaxed))
+			fd_set_kind(fd, foreign);
+		return -1;
+	}
+	if (!member_is_borrowed()) {
+		listener_learn(fd, listener);
+		interest_discover(fd, listener, 0);
+	}
+	return listener;
+}
+
+int listener_if_new(int fd)
+{
+	unsigned kind = fd_kind(fd);
+	return kind >= FD_FOREIGN && kind == foreign_now() ? -1 : listener_of(fd);
+}
+
+int listener_to_accept(int fd)
+{
+	if (fd_kind(fd) == FD_CONNECTION) /* nobody accepts from one */
+		fd_set_kind(fd, FD_UNKNOWN);
+	return listener_of(fd);
+}
+
+int listener_here(int fd)
+{
+	int listener = listener_of(fd);
+	return listener >= 0 && member_is_borrowed() ? listener_look(fd) : listener;
+}
+
+bool listener_is_mistaken(int listener, int fd)
+{
+	return member_is_borrowed() && listener_look(fd) != listener;
 }
 
 void listener_received(int fd)
@@ -74,6 +166,8 @@ void listener_received(int fd)
 
 void listener_own(int listener)
 {
+	if (member_is_borrowed())
+		return;
 	atomic_store(&local[listener].owner, (uint32_t)member_pid());
 	member_serves();
 }
@@ -117,7 +211,7 @@ bool listener_is_watched(int listener)
 bool listener_was_announced(int listener)
 {
 	uint32_t wait = atomic_load(&waits);
-	return listener_is_watched(listener) &&
+	return listener_is_watched(listener) && !member_is_borrowed() &&
 	       atomic_exchange(&local[listener].declined_at, wait) != wait;
 }
 
@@ -178,6 +272,9 @@ int listener_accept(int listener, int fd, struct sockaddr *address, socklen_t *l
 				continue;
 		}
 		gate_withdraw(); /* of what gate_leave() has given back there is none left */
+		if (listener_is_mistaken(listener, fd))
+			return flags < 0 ? real.accept(fd, address, length)
+			                 : real.accept4(fd, address, length, flags);
 		if (state == MOULT_GATE_SHUT)
 			return fail(EINVAL);
 		if (nonblock)
@@ -238,7 +335,8 @@ int listener_set_nonblock(int listener, int fd, unsigned long request, int *argu
 
 void listener_watched(int listener)
 {
-	if (!atomic_load_explicit(&local[listener].watched, memory_order_relaxed))
+	if (!atomic_load_explicit(&local[listener].watched, memory_order_relaxed) &&
+	        !member_is_borrowed())
 		atomic_store_explicit(&local[listener].watched, 1, memory_order_relaxed);
 	gate_mark_waiting(listener);
 }
@@ -253,20 +351,22 @@ void listener_wait_begun(void)
 void listener_closing(int fd)
 {
 	unsigned kind = fd_kind(fd);
-	if (kind ==
-	        FD_CONNECTION) { /* a hint: not worth a getpid() for the sake of vfork children */
-		connection_closing(fd);
+	if (kind == FD_CONNECTION || kind >= FD_FOREIGN) { /* not worth a getpid() (fdtable.h) */
+		if (kind == FD_CONNECTION)
+			connection_closing(fd);
+		else
+			fd_set_kind(fd, FD_UNKNOWN);
 		return;
 	}
 	if (member_is_borrowed())
 		return;
 	if (kind == FD_EPOLL)
 		interest_drop_epoll(fd);
-	if (kind < FD_LISTENER) {
+	int listener = fd_kind_listener(kind);
+	if (listener < 0) {
 		fd_set_kind(fd, FD_UNKNOWN);
 		return;
 	}
-	int listener = (int)(kind - FD_LISTENER);
 	interest_drop(fd);
 	fd_set_kind(fd, FD_UNKNOWN);
 	gate_resettle();
@@ -281,8 +381,9 @@ void listener_closing(int fd)
 void listener_duplicated(int from, int to)
 {
 	unsigned kind = fd_kind(from);
-	if (kind >= FD_LISTENER && !member_is_borrowed())
-		fd_set_kind(to, kind);
+	bool copied = kind == FD_EPOLL || fd_kind_listener(kind) >= 0;
+	/* Else what is known of `to` is from before, closed behind our back. */
+	fd_set_kind(to, copied ? kind : (unsigned)FD_UNKNOWN);
 }
 
 /* Descriptors are handed out from the lowest: who inherits a listener has it below this number. */
@@ -299,7 +400,7 @@ void listener_inherit(void)
 bool listener_survives_exec(void)
 {
 	for (int fd = 0, end = atomic_load(&fd_table_end); fd < end; fd++) {
-		if (fd_kind(fd) < FD_LISTENER)
+		if (fd_listener(fd) < 0)
 			continue;
 		long flags = raw(SYS_fcntl, fd, F_GETFD);
 		if (flags >= 0 && !(flags & FD_CLOEXEC))

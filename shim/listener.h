@@ -13,8 +13,29 @@
 #include <sys/socket.h>
 #include <sys/types.h>
 
-/* The listener that `fd` is, or -1. A descriptor never seen before is recognised by its inode. */
+/*
+ * The listener that `fd` is, or -1.  A descriptor that the table knows nothing of is looked at: it
+ * is recognised by its inode, and remembered, also if it is none.
+ *
+ * What is remembered as none is looked at again, with two exceptions: epoll_ctl() and F_GETFL, which
+ * change nothing of the socket, believe it (listener_if_new) while the launcher has changed no gate
+ * and no list.  Should a number be closed and a listener arrive under it, both in ways that we do
+ * not see, nothing is lost: the first accept() looks, and finds what epoll_ctl() has registered.
+ */
 int listener_of(int fd);
+int listener_if_new(int fd);
+
+/* For accept(): looks at whatever is not known to be a listener. */
+int listener_to_accept(int fd);
+
+/* For the rare calls that change or show the socket: right in a vfork child, too. */
+int listener_here(int fd);
+
+/* By what the kernel says of the descriptor alone; nothing is remembered. */
+int listener_look(int fd);
+
+/* In a vfork child: is `fd` there not what the table says?  Costs a getpid. */
+bool listener_is_mistaken(int listener, int fd);
 
 /* Has this process, or one it was forked from, ever had a listener of ours? */
 bool listener_known(void);
@@ -62,7 +83,7 @@ void listener_wait_begun(void);
 /* `fd` (any kind but unknown) is about to be closed or replaced. */
 void listener_closing(int fd);
 
-/* `to` has just become a duplicate of `from`. */
+/* `to` has just become a duplicate of `from`, whatever those are. */
 void listener_duplicated(int from, int to);
 
 /* Recognises the listeners among the descriptors this process has inherited over exec. */

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/kcmp.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/mman.h>
@@ -289,6 +290,7 @@ void member_join(const char *variable)
 		return;
 	}
 	member_tally = tally;
+	(void)member_pid();
 	member_board = board;
 }
 
@@ -299,6 +301,10 @@ pid_t member_pid(void)
 		long answer = raw(SYS_getpid);
 		if (answer < 0) /* forbidden */
 			return 0;
+		/* Asked first by a vfork child, whose memory is its parent's. */
+		long parent = raw(SYS_getppid);
+		if (parent > 0 && raw(SYS_kcmp, answer, parent, KCMP_VM, 0, 0) == 0)
+			answer = parent;
 		pid = (uint32_t)answer;
 		atomic_store_explicit(&own->pid, pid, memory_order_relaxed);
 	}
@@ -313,7 +319,8 @@ bool member_is_borrowed(void)
 
 void member_serves(void)
 {
-	atomic_store_explicit(&own->serves, 1, memory_order_relaxed);
+	if (!member_is_borrowed())
+		atomic_store_explicit(&own->serves, 1, memory_order_relaxed);
 }
 
 bool member_has_served(void)

@@ -13,13 +13,17 @@
 
 #include "shim/member.h"
 #include "shim/raw.h"
+#include "shim/scratch.h"
 
 #ifndef SYS_faccessat2
 #define SYS_faccessat2 439
 #endif
 
-/* The directory part of `path` into `room`; returns the last component, or NULL. */
-static const char *split(const char *path, char room[PATH_MAX])
+/*
+ * The directory part of `path`; returns the last component, or NULL: then there is nothing to give
+ * back.
+ */
+static const char *split(const char *path, struct scratch *ret_directory)
 {
 	size_t length = 0, slash = 0;
 	bool any = false;
@@ -30,6 +34,9 @@ static const char *split(const char *path, char room[PATH_MAX])
 		}
 	const char *name = any ? path + slash + 1 : path;
 	if (!*name || length >= PATH_MAX)
+		return NULL;
+	char *room = scratch_take(ret_directory, length + 2);
+	if (!room)
 		return NULL;
 	size_t end = 0;
 	if (any)
@@ -43,18 +50,19 @@ static const char *split(const char *path, char room[PATH_MAX])
 
 int place_open_as(int at, const char *path, char *name, size_t size)
 {
-	char directory[PATH_MAX];
-	const char *last = split(path, directory);
+	struct scratch directory;
+	const char *last = split(path, &directory);
 	size_t length = 0;
+	long result = -ENAMETOOLONG;
 	if (!last)
 		return -EINVAL;
-	for (; last[length]; length++) {
-		if (length == size - 1)
-			return -ENAMETOOLONG;
+	for (; last[length] && length < size - 1; length++)
 		name[length] = last[length];
-	}
 	name[length] = '\0';
-	return (int)raw(SYS_openat, at, directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (!last[length])
+		result = raw(SYS_openat, at, directory.memory, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	scratch_give(&directory);
+	return (int)result;
 }
 
 int place_open(int at, const char *path, struct moult_request *request)
@@ -155,10 +163,11 @@ int place_listener_at(const struct sockaddr *address, socklen_t length)
 
 bool place_is_writable(int at, const char *path)
 {
-	char directory[PATH_MAX];
-	if (!split(path, directory))
+	struct scratch directory;
+	if (!split(path, &directory))
 		return false;
-	long result = raw(SYS_faccessat2, at, directory, W_OK | X_OK, AT_EACCESS);
+	long result = raw(SYS_faccessat2, at, directory.memory, W_OK | X_OK, AT_EACCESS);
+	scratch_give(&directory);
 	return result >= 0 || result == -ENOSYS;
 }
 
@@ -191,9 +200,12 @@ static bool is_held_back(int at, const char *directory, const struct stat *file)
 
 static bool is_removable(int at, const char *path, const struct stat *file)
 {
-	char directory[PATH_MAX];
-	return split(path, directory) && !is_held_back(at, directory, file) &&
-	       place_is_writable(at, path);
+	struct scratch directory;
+	if (!split(path, &directory))
+		return false;
+	bool held_back = is_held_back(at, directory.memory, file);
+	scratch_give(&directory);
+	return !held_back && place_is_writable(at, path);
 }
 
 enum place_file place_file(int at, const char *path, bool remove)

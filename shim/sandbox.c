@@ -45,12 +45,14 @@ static bool is_denied(long number)
 /* Where one filter denies the question, whoever is not known to be outside of it is inside. */
 static bool is_inside(void)
 {
-	if (thread == UNASKED)
-		thread = is_denied(SYS_prctl) ||
-		                         raw_kernel(SYS_prctl, PR_GET_SECCOMP, 0, 0, 0, 0, 0) > 0
-		                 ? INSIDE
-		                 : OUTSIDE;
-	return thread == INSIDE;
+	if (thread != UNASKED)
+		return thread == INSIDE;
+	bool inside =
+	        is_denied(SYS_prctl) || raw_kernel(SYS_prctl, PR_GET_SECCOMP, 0, 0, 0, 0, 0) > 0;
+	thread = INSIDE; /* until it is known who we are */
+	bool borrowed = inside && member_is_borrowed();
+	thread = borrowed ? UNASKED : inside ? INSIDE : OUTSIDE;
+	return inside;
 }
 
 bool sandbox_denies(long number)

@@ -7,7 +7,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <sys/mman.h>
 
 #include "shim/fdtable.h"
 #include "shim/gate.h"
@@ -17,9 +16,9 @@
 #include "shim/raw.h"
 #include "shim/real.h"
 #include "shim/sandbox.h"
+#include "shim/scratch.h"
 
-typedef int64_t nanoseconds;
-#define FOREVER     INT64_MAX
+#define FOREVER     WAIT_FOREVER
 #define MILLISECOND INT64_C(1000000)
 #define SHORTEST    (MILLISECOND / 4)
 #define SECOND      INT64_C(1000000000)
@@ -48,6 +47,12 @@ static nanoseconds clock_now(void)
 	struct timespec t = {0};
 	real.clock_gettime(CLOCK_MONOTONIC, &t); /* without the kernel: it may be forbidden */
 	return t.tv_sec * SECOND + t.tv_nsec;
+}
+
+/* Only a limit that is neither 0 nor none needs the clock. */
+nanoseconds wait_deadline(nanoseconds limit)
+{
+	return limit == FOREVER || !limit ? limit : clock_now() + limit;
 }
 
 static uint32_t state_now(void)
@@ -84,9 +89,12 @@ static bool is_closed(int listener)
 	return !gate_is_open(atomic_load(&gate_of(listener)->word));
 }
 
-static void settle(uint32_t now)
+/* Returns what was found.  A vfork child finds it for itself each time. */
+static unsigned settle(uint32_t now)
 {
-	interest_settle();
+	bool borrowed = member_is_borrowed();
+	if (!borrowed)
+		interest_settle();
 	bool any_closed = false, any_warming = false;
 	uint32_t count = atomic_load(&member_board->listeners);
 	for (uint32_t i = 0; i < count && i < MOULT_LISTENERS; i++) {
@@ -95,12 +103,15 @@ static void settle(uint32_t now)
 		any_closed = true;
 		any_warming |= gate_state((int)i) == MOULT_GATE_WARMING;
 	}
+	unsigned found = (any_closed ? CLOSED : 0) | (any_warming ? WARMING : 0);
+	if (borrowed)
+		return found;
 	if (any_closed) {
 		atomic_store(&closed_at, clock_now());
 		look_at_handlers();
 	}
-	atomic_store(&settled,
-	        (uint64_t)now << 2 | (any_closed ? CLOSED : 0) | (any_warming ? WARMING : 0));
+	atomic_store(&settled, (uint64_t)now << 2 | found);
+	return found;
 }
 
 /* What is so now; settles first if something may have changed. */
@@ -111,7 +122,9 @@ static unsigned findings(void)
 		uint64_t seen = atomic_load_explicit(&settled, memory_order_acquire);
 		if (seen >> 2 == now)
 			return seen & FINDING;
-		settle(now);
+		unsigned found = settle(now);
+		if (now == state_now())
+			return found;
 	}
 }
 
@@ -146,7 +159,8 @@ int wait_epoll_is_plain(int epoll)
 		interest_sleep_ends(epoll);
 	if (member_board && listener_known()) {
 		uint32_t now = state_now();
-		if (atomic_load_explicit(&marked, memory_order_relaxed) != now) {
+		if (atomic_load_explicit(&marked, memory_order_relaxed) != now &&
+		        !member_is_borrowed()) {
 			interest_mark_waiting();
 			atomic_store_explicit(&marked, now, memory_order_relaxed);
 		}
@@ -155,22 +169,38 @@ int wait_epoll_is_plain(int epoll)
 }
 
 /* One descriptor of a poll or select: a listener, or an epoll that watches some. */
-static void note_waited_for(int fd)
+static bool note_waited_for(int fd)
 {
 	unsigned kind = fd_kind(fd);
-	if (kind >= FD_LISTENER)
-		listener_watched((int)(kind - FD_LISTENER));
+	if (fd_kind_listener(kind) >= 0)
+		listener_watched(fd_kind_listener(kind));
 	else if (kind == FD_EPOLL)
 		interest_mark_waiting();
+	return fd_kind_listener(kind) >= 0;
 }
 
-int wait_poll_is_plain(const struct pollfd *fds, nfds_t count)
+/*
+ * A plain wait may come back with a connection that is another generation's, and goes on then for
+ * what is left of its limit (wait_poll_hide).  Only if a listener is waited for: all others do not
+ * read the clock.
+ */
+static nanoseconds deadline_of(nanoseconds limit, bool plain, bool has_listener)
+{
+	if (plain && !has_listener && limit && limit != FOREVER)
+		return WAIT_NEVER_TAKEN;
+	return wait_deadline(limit);
+}
+
+int wait_poll_is_plain(
+        const struct pollfd *fds, nfds_t count, nanoseconds limit, nanoseconds *ret_deadline)
 {
 	int plain = wait_is_plain();
+	bool any = false;
 	if (member_board && listener_known())
 		for (nfds_t i = 0; i < count; i++)
-			if (fds[i].fd >= 0 && (fds[i].events & POLLIN))
-				note_waited_for(fds[i].fd);
+			if (fds[i].fd >= 0 && (fds[i].events & (POLLIN | POLLRDNORM)))
+				any |= note_waited_for(fds[i].fd);
+	*ret_deadline = deadline_of(limit, plain, any);
 	return plain;
 }
 
@@ -183,18 +213,19 @@ static size_t set_words(int count)
 	return ((size_t)count + WORD_BITS - 1) / WORD_BITS;
 }
 
-int wait_select_is_plain(int count, const fd_set *readable)
+int wait_select_is_plain(
+        int count, const fd_set *readable, nanoseconds limit, nanoseconds *ret_deadline)
 {
 	int plain = wait_is_plain();
-	if (!member_board || !listener_known() || !readable || count <= 0)
-		return plain;
+	bool any = false, none = !member_board || !listener_known() || !readable || count <= 0;
 	const set_word *words = (const void *)readable;
-	for (size_t w = 0; w < set_words(count); w++)
+	for (size_t w = 0; !none && w < set_words(count); w++)
 		for (set_word bits = words[w]; bits; bits &= bits - 1) {
 			int fd = (int)(w * WORD_BITS) + __builtin_ctzl(bits);
 			if (fd < count)
-				note_waited_for(fd);
+				any |= note_waited_for(fd);
 		}
+	*ret_deadline = deadline_of(limit, plain, any);
 	return plain;
 }
 
@@ -209,14 +240,15 @@ static bool is_anothers(int fd)
 	return listener >= 0 && is_closed(listener);
 }
 
-static bool may_hide(int result)
+static bool may_hide(int result, nanoseconds deadline)
 {
-	return result > 0 && member_board && listener_known() && (findings() & CLOSED);
+	return result > 0 && deadline != WAIT_NEVER_TAKEN && member_board && listener_known() &&
+	       (findings() & CLOSED);
 }
 
-int wait_poll_hide(struct pollfd *fds, nfds_t count, int result)
+int wait_poll_hide(struct pollfd *fds, nfds_t count, int result, nanoseconds deadline)
 {
-	if (!may_hide(result))
+	if (!may_hide(result, deadline))
 		return result;
 	for (nfds_t i = 0; i < count; i++) {
 		if (!fds[i].revents || fds[i].fd < 0 || !is_anothers(fds[i].fd))
@@ -227,9 +259,9 @@ int wait_poll_hide(struct pollfd *fds, nfds_t count, int result)
 	return result;
 }
 
-int wait_select_hide(int count, fd_set *readable, int result)
+int wait_select_hide(int count, fd_set *readable, int result, nanoseconds deadline)
 {
-	if (!readable || count <= 0 || !may_hide(result))
+	if (!readable || count <= 0 || !may_hide(result, deadline))
 		return result;
 	set_word *words = (void *)readable;
 	for (size_t w = 0; w < set_words(count); w++)
@@ -262,33 +294,6 @@ void wait_select_restore(int count, fd_set *const sets[3], const struct wait_set
 }
 
 /* ---- sliced waits ---- */
-
-/* Memory for a copy of what is waited for: on our stack, or mapped for the very large. */
-struct scratch {
-	alignas(max_align_t) char room[8192];
-	void *memory;
-	size_t mapped;
-};
-
-static void *scratch_get(struct scratch *scratch, size_t size)
-{
-	scratch->memory = scratch->room;
-	scratch->mapped = 0;
-	if (size <= sizeof(scratch->room))
-		return scratch->memory;
-	long memory = raw(
-	        SYS_mmap, NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (memory < 0 && memory > -4096)
-		return NULL;
-	scratch->mapped = size;
-	return scratch->memory = (void *)memory;
-}
-
-static void scratch_release(struct scratch *scratch)
-{
-	if (scratch->mapped)
-		raw(SYS_munmap, scratch->memory, scratch->mapped);
-}
 
 /*
  * Between two slices no signal is delivered: its handler is to interrupt the wait, which it would
@@ -326,13 +331,6 @@ static int milliseconds(const struct timespec *timeout)
 	return (int)(timeout->tv_sec * 1000 + (timeout->tv_nsec + MILLISECOND - 1) / MILLISECOND);
 }
 
-static nanoseconds deadline_of(const struct timespec *timeout)
-{
-	if (!timeout || timeout->tv_sec > INT64_MAX / SECOND / 2)
-		return FOREVER;
-	return clock_now() + timeout->tv_sec * SECOND + timeout->tv_nsec;
-}
-
 /*
  * The next slice: a sixteenth of the time the gate has been closed for, so that a switch that
  * follows soon is seen soon and an idle drain costs nothing.  `found`: what this round goes by; not
@@ -357,6 +355,13 @@ static struct timespec slice(nanoseconds deadline, unsigned found, bool *ret_las
 	if (length == FOREVER)
 		length = 3600 * SECOND;
 	return (struct timespec){length / SECOND, length % SECOND};
+}
+
+/* The listener that `fd` is and that may not be accepted from now, or -1. */
+static int closed_listener(int fd, bool borrowed)
+{
+	int listener = fd < 0 ? -1 : borrowed ? listener_look(fd) : fd_listener(fd);
+	return listener >= 0 && is_closed(listener) ? listener : -1;
 }
 
 /* Without epoll_pwait2 (Linux 5.11), or where only what the daemon itself calls is allowed. */
@@ -386,7 +391,7 @@ static int poll_for(
 int wait_epoll(int epoll, struct epoll_event *events, int count, const struct timespec *timeout,
         const sigset_t *mask)
 {
-	nanoseconds deadline = deadline_of(timeout);
+	nanoseconds deadline = wait_deadline(wait_limit(timeout));
 	struct held_signals held;
 	mask = signals_hold(&held, mask, SYS_epoll_pwait);
 	for (;;) {
@@ -402,24 +407,22 @@ int wait_epoll(int epoll, struct epoll_event *events, int count, const struct ti
 	}
 }
 
-int wait_poll(
-        struct pollfd *fds, nfds_t count, const struct timespec *timeout, const sigset_t *mask)
+int wait_poll(struct pollfd *fds, nfds_t count, nanoseconds deadline, const sigset_t *mask)
 {
 	struct scratch scratch;
-	struct pollfd *copy = scratch_get(&scratch, count * sizeof(*fds));
+	struct pollfd *copy = scratch_take(&scratch, count * sizeof(*fds));
 	if (!copy)
 		return errno = ENOMEM, -1;
-	nanoseconds deadline = deadline_of(timeout);
 	struct held_signals held;
 	mask = signals_hold(&held, mask, SYS_ppoll);
 	int result;
-	bool last;
+	bool last, borrowed = member_is_borrowed();
 	do {
 		unsigned found = findings(); /* a gate may have changed since the last slice */
 		for (nfds_t i = 0; i < count; i++) {
 			copy[i] = fds[i];
-			int listener = fds[i].fd < 0 ? -1 : fd_listener(fds[i].fd);
-			if (listener < 0 || !is_closed(listener))
+			int listener = closed_listener(fds[i].fd, borrowed);
+			if (listener < 0)
 				continue;
 			/* A datagram socket may still be sent from. */
 			copy[i].events &= POLLOUT;
@@ -433,18 +436,18 @@ int wait_poll(
 	signals_release(&held);
 	for (nfds_t i = 0; result >= 0 && i < count; i++)
 		fds[i].revents = copy[i].revents;
-	scratch_release(&scratch);
+	scratch_give(&scratch);
 	return result;
 }
 
 /* The listeners in a set that may not be accepted from are taken out of it. Were there any? */
-static bool set_hide_closed(set_word *words, int count)
+static bool set_hide_closed(set_word *words, int count, bool borrowed)
 {
 	bool any = false;
 	for (size_t w = 0; w < set_words(count); w++)
 		for (set_word bits = words[w]; bits; bits &= bits - 1) {
 			int fd = (int)(w * WORD_BITS) + __builtin_ctzl(bits);
-			if (fd >= count || fd_listener(fd) < 0 || !is_closed(fd_listener(fd)))
+			if (fd >= count || closed_listener(fd, borrowed) < 0)
 				continue;
 			words[w] &= ~(bits & -bits);
 			any = true;
@@ -459,29 +462,28 @@ static void set_copy(void *to, const void *from, int count)
 }
 
 int wait_select(int count, fd_set *readable, fd_set *writable, fd_set *exceptional,
-        const struct timespec *timeout, const sigset_t *mask, struct timespec *ret_left)
+        nanoseconds deadline, const sigset_t *mask, struct timespec *ret_left)
 {
 	fd_set *given[3] = {readable, writable, exceptional};
 	fd_set *copy[3] = {NULL, NULL, NULL};
 	struct scratch scratch;
 	size_t words = count > 0 ? set_words(count) : 0;
-	set_word *memory = scratch_get(&scratch, 3 * words * sizeof(set_word));
+	set_word *memory = scratch_take(&scratch, 3 * words * sizeof(set_word));
 	if (!memory)
 		return errno = ENOMEM, -1;
 	for (int i = 0; i < 3; i++)
 		if (given[i])
 			copy[i] = (fd_set *)(void *)(memory + (size_t)i * words);
-	nanoseconds deadline = deadline_of(timeout);
 	struct held_signals held;
 	mask = signals_hold(&held, mask, SYS_pselect6);
 	int result;
-	bool last;
+	bool last, borrowed = member_is_borrowed();
 	do {
 		unsigned found = findings(); /* a gate may have changed since the last slice */
 		for (int i = 0; i < 3; i++)
 			if (copy[i])
 				set_copy(copy[i], given[i], count > 0 ? count : 0);
-		if (copy[0] && count > 0 && set_hide_closed((void *)copy[0], count))
+		if (copy[0] && count > 0 && set_hide_closed((void *)copy[0], count, borrowed))
 			found |= CLOSED;
 		struct timespec part = slice(deadline, found, &last);
 		result = real.pselect(count, copy[0], copy[1], copy[2], &part, mask);
@@ -490,7 +492,7 @@ int wait_select(int count, fd_set *readable, fd_set *writable, fd_set *exception
 	for (int i = 0; result >= 0 && i < 3; i++)
 		if (copy[i])
 			set_copy(given[i], copy[i], count > 0 ? count : 0);
-	scratch_release(&scratch);
+	scratch_give(&scratch);
 	nanoseconds left = deadline == FOREVER ? 0 : deadline - clock_now();
 	if (left < 0)
 		left = 0;

@@ -16,17 +16,34 @@
 #pragma once
 
 #include <poll.h>
+#include <stdint.h>
 #include <sys/epoll.h>
 #include <sys/select.h>
 #include <time.h>
 
+/*
+ * How long a wait lasts, as a limit, and when it ends, by CLOCK_MONOTONIC.  The deadline is found
+ * once, when the daemon calls; whatever the wait is made of has what is left.
+ */
+typedef int64_t nanoseconds;
+#define WAIT_FOREVER     INT64_MAX
+#define WAIT_NEVER_TAKEN INT64_MIN /* as a deadline: nothing may come for which it were needed */
+
+static inline nanoseconds wait_limit(const struct timespec *t)
+{
+	const nanoseconds second = 1000000000;
+	return !t || t->tv_sec > INT64_MAX / second / 4 ? WAIT_FOREVER
+	                                                : t->tv_sec * second + t->tv_nsec;
+}
+
+nanoseconds wait_deadline(nanoseconds limit);
+
 /* Each as its namesake; the spelling with the most general timeout and a signal mask (or NULL). */
 int wait_epoll(int epoll, struct epoll_event *events, int count, const struct timespec *timeout,
         const sigset_t *mask);
-int wait_poll(
-        struct pollfd *fds, nfds_t count, const struct timespec *timeout, const sigset_t *mask);
+int wait_poll(struct pollfd *fds, nfds_t count, nanoseconds deadline, const sigset_t *mask);
 int wait_select(int count, fd_set *readable, fd_set *writable, fd_set *exceptional,
-        const struct timespec *timeout, const sigset_t *mask, struct timespec *ret_left);
+        nanoseconds deadline, const sigset_t *mask, struct timespec *ret_left);
 
 /* What the kernel would refuse with EINVAL goes to it as it is. */
 static inline int wait_time_is_right(const struct timespec *t)
@@ -39,15 +56,17 @@ int wait_is_plain(void);
 
 /* The same, and notes which listeners are waited for. */
 int wait_epoll_is_plain(int epoll); /* if so wait_epoll_done() follows the wait */
-int wait_poll_is_plain(const struct pollfd *fds, nfds_t count);
-int wait_select_is_plain(int count, const fd_set *readable);
+int wait_poll_is_plain(
+        const struct pollfd *fds, nfds_t count, nanoseconds limit, nanoseconds *ret_deadline);
+int wait_select_is_plain(
+        int count, const fd_set *readable, nanoseconds limit, nanoseconds *ret_deadline);
 
 /*
  * After a native wait that was told of a connection or datagram which is another generation's by now:
  * takes that out of what is ready.  0: there was nothing else, to be waited on.
  */
-int wait_poll_hide(struct pollfd *fds, nfds_t count, int result);
-int wait_select_hide(int count, fd_set *readable, int result);
+int wait_poll_hide(struct pollfd *fds, nfds_t count, int result, nanoseconds deadline);
+int wait_select_hide(int count, fd_set *readable, int result, nanoseconds deadline);
 
 /* What a native select() overwrites, for one that has to be waited on; false: no need, or too large. */
 struct wait_sets {

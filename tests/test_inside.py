@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: MIT
+"""The library as a guest: what it costs the program that it lives in, and what it must not break."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+
+import pytest
+
+from harness.build import program
+from harness.network import ask
+from harness.waiting import wait_until
+
+
+@pytest.fixture
+def hold():
+    """hold(PORT): a connection that keeps the generation that answers from ending."""
+    held = []
+
+    def connect(port):
+        held.append(socket.create_connection(("127.0.0.1", port), timeout=10))
+        assert held[-1].recv(100).startswith(b"GEN ")
+        return held[-1]
+    yield connect
+    for connection in held:
+        connection.close()
+
+
+def settler(*arguments):
+    result = subprocess.run([program("settler"), *map(str, arguments)], capture_output=True,
+                            text=True, timeout=120)
+    assert (result.returncode, result.stdout) == (0, "settled\n"), result.stderr
+
+
+# ---- epoll entries are put in order by many threads at once, without a lock ----
+
+@pytest.mark.parametrize("seed", [1, 100001])
+def test_every_schedule_of_threads_ends_and_ends_right(seed):
+    """Random schedules of 2 to 64 threads that ask, settle, and open and close the gate.
+
+    Nobody makes more calls than the changes that came meanwhile account for, and in the end the
+    kernel has what was asked for last.
+    """
+    settler("model", seed, 3000)
+
+
+@pytest.mark.parametrize("count", [2, 64])
+def test_threads_that_take_turns_do_not_disturb_each_other(count):
+    """Each makes one step, then the next one does; all have finished after a few rounds."""
+    settler("lockstep", count)
+
+
+def test_64_real_threads_settle_while_gates_change():
+    settler("threads", 64, 1000)
+
+
+# ---- a vfork child shares our memory, and has descriptors of its own ----
+
+def told(log, text, start=0):
+    wait_until(lambda: f": {text}" in log()[start:], reason=lambda: f"no {text!r}:\n{log()}")
+
+
+def said(log):
+    return re.findall(r"guest \w+: (.*)", log)
+
+
+def children_of(log, pid):
+    """What the program says of itself and its vfork children, when it is asked."""
+    start = len(log())
+    os.kill(pid, signal.SIGUSR1)
+    told(log, "done", start)
+    return said(log()[start:])
+
+
+def test_a_vfork_child_that_moves_descriptors_changes_nothing_here(moult, plain, port, hold):
+    """The kernel is the oracle: without moult the program says the same, about itself and its children.
+
+    Asked at an open gate and, of the generation before, at a closed one; the services go on.
+    """
+    def guest(tag):
+        return [program("guest"), "vfork", "--tag", tag, str(port)]
+
+    alone = plain(guest("g0"))
+    told(lambda: alone.written(alone.err), "waits")
+    expected = children_of(lambda: alone.written(alone.err), alone.process.pid)
+    alone.end(signal.SIGKILL)
+    assert "the parent's 0: 0 " in expected and len(expected) == 10
+
+    instance = moult().run(command=guest("g1"))
+    pid = instance.tagged("g1")[0].pid
+    assert children_of(instance.log, pid) == expected
+    held = hold(port)
+    instance.upgrade("--drain-timeout=100s", command=guest("g2"))
+    assert children_of(instance.log, pid) == expected
+    assert ask(port).split()[:2] == ["GEN", "g2"]
+    assert children_of(instance.log, instance.tagged("g2")[0].pid) == expected
+    assert ask(port).split()[:2] == ["GEN", "g2"]
+    held.close()
+    instance.wait_gone(1)
+    instance.stop()
+
+
+# ---- little stack ----
+
+def test_hooks_work_on_the_smallest_stacks(moult, port, hold):
+    """An alternate stack with 2 KB for the handler, and a coroutine of 4 KB, at any state of the gate."""
+    def guest(tag):
+        return [program("guest"), "stack", "--tag", tag, str(port)]
+
+    def run_in(tag):
+        start = len(instance.log())
+        os.kill(instance.tagged(tag)[0].pid, signal.SIGUSR2)
+        told(instance.log, "done", start)
+        assert said(instance.log()[start:])[-3:] == [
+            "the handler has had room", "the coroutine has had room", "done"]
+
+    instance = moult().run(command=guest("g1"))
+    run_in("g1")
+    held = hold(port)
+    instance.upgrade("--drain-timeout=100s", command=guest("g2"))
+    run_in("g1")
+    run_in("g2")
+    assert ask(port).split()[:2] == ["GEN", "g2"]
+    held.close()
+    instance.wait_gone(1)
+    instance.stop()
+
+
+# ---- a limit is the daemon's, however many parts a wait is made of ----
+
+@pytest.mark.parametrize("call", ["poll", "ppoll", "select", "pselect"])
+def test_a_wait_does_not_begin_again_with_its_whole_limit(moult, port, call, hold):
+    """Woken after two of its three seconds by a connection that is the next generation's already."""
+    def guest(tag):
+        return [program("guest"), call, "--tag", tag, str(port)]
+
+    def told_g1(text):
+        wait_until(lambda: f"guest g1: {text}" in instance.log()[start:], reason=instance.log)
+
+    instance = moult().run(command=guest("g1"))
+    held = hold(port)
+    pid = instance.tagged("g1")[0].pid
+    wait_until(lambda: "guest g1: begins" in instance.log(), reason="no wait")
+    start = len(instance.log())
+    wait_until(lambda: "guest g1: ends" in instance.log()[start:], reason="no end")
+    start = instance.log().rindex("guest g1: ends") + len("guest g1: ends")
+    instance.upgrade("--drain-timeout=100s", command=guest("g2"))
+    told_g1("2 seconds are over")
+    assert ask(port).split()[:2] == ["GEN", "g2"]
+    told_g1("ends")
+    ends = re.findall(r"guest g1: (ends .*)", instance.log()[start:])
+    assert ends[0] == "ends in time", instance.log()
+    assert instance.tagged("g1")[0].pid == pid
+    held.close()
+    instance.wait_gone(1)
+    instance.stop()
