@@ -275,7 +275,7 @@ static void tell_again(void *context)
 	struct generation *generation = context;
 	if (now() >= generation->kill_at) {
 		struct pid_set left = {0};
-		tree_list(generation->keeper, &left);
+		(void)tree_list_some(generation->keeper, &left);
 		if (left.count)
 			log_notice(
 			        "generation %u: %zu processes still there after the stop signal, "

@@ -1,0 +1,29 @@
+# SPDX-License-Identifier: MIT
+"""A compromised process makes itself dear to look at: the launcher goes on, and answers."""
+
+from harness.build import program
+from harness.waiting import wait_until
+
+
+def waiter(tag, port):
+    return [program("waiter"), "--tag", tag, "--wait=epoll", "--nonblocking", "--port", str(port)]
+
+
+def beside(directory, habit, processes, daemon=()):
+    """The command of a daemon with a hoarder in its process tree, and the file that this makes."""
+    flag = directory / "hoarded"
+    hoarder = [program("hoarder"), habit, str(processes), str(flag)]
+    if not daemon:
+        return hoarder, flag
+    # Without the library: it would not help us either
+    script = 'h=$1 n=$2 c=$3 f=$4; shift 4; env -i "$h" "$n" "$c" "$f" & exec "$@"'
+    return ["sh", "-c", script, "sh", *map(str, [*hoarder, *daemon])], flag
+
+
+def test_a_deep_tree_is_ended(moult, port, directory):
+    """Each process is the child of the one before, deeper than parents are followed upwards."""
+    command, flag = beside(directory, "chain", 200, waiter("g1", port))
+    instance = moult().run("--kill-after=100ms", command=command)
+    wait_until(flag.exists, 20, instance.log)
+    assert instance.generation(1)["processes"] == 201
+    instance.stop()
