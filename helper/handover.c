@@ -13,6 +13,7 @@
 #include "helper/log.h"
 #include "helper/publish.h"
 #include "helper/socket_options.h"
+#include "helper/survey.h"
 #include "helper/switch.h"
 
 static struct instance *the_instance;
@@ -120,7 +121,7 @@ static bool is_due(struct generation *generation, uint32_t i, int fd)
 		return false;
 	return (generation->holds[i] == HOLDS_SHARED && reuseport) ||
 	       (listener->directory >= 0 && listener->unlinked == generation->id) ||
-	       !instance_holds(the_instance, generation, i);
+	       !survey_holds(generation, i);
 }
 
 /* Another process of the group binds its socket just now, and will be the first of it. */
