@@ -4,13 +4,13 @@
  *
  * What a look costs is the daemon's to say: a process can have a million descriptors, and an epoll
  * instance a million entries.  Some looks need never end: /proc/PID/fdinfo of an epoll instance waits
- * for its lock, and /proc/PID/environ for a page, which a file system of the daemon's own (FUSE) may
- * hold back.  So the launcher's loop does not look itself.  fork() gives the child a copy of all that
- * the launcher knows; the child sends back an answer of a fixed size and ends.
+ * for its lock, which a process keeps while it has no memory for an event (userfaultfd, FUSE), and
+ * /proc/PID/root leads into file systems of the daemon's own.  So the launcher's loop does not look
+ * itself.  fork() gives the child a copy of all that the launcher knows; the child sends back an answer
+ * of a fixed size and ends.
  *
  * The child has no descriptor but the one for its answer, and may write no memory that is shared.
- * Its last second comes by itself (alarm), so that nobody has to kill it by a pid that may have
- * become another's.
+ * An alarm ends it in time, so that nobody has to kill it by a pid that may have become another's.
  */
 #pragma once
 

@@ -37,6 +37,7 @@ struct instance {
 
 	char channel_address[64]; /* for the shim: an abstract UNIX address, without its NUL */
 	struct timer crowd;       /* see helper/crowd.h */
+	struct errand crowd_look;
 	nanoseconds crowd_delay;
 	unsigned crowd_rounds;
 

@@ -12,12 +12,10 @@ def waiter(tag, port):
     return [program("waiter"), "--tag", tag, "--wait=epoll", "--nonblocking", "--port", str(port)]
 
 
-def beside(directory, habit, processes, daemon=()):
+def beside(directory, habit, processes, daemon):
     """The command of a daemon with a hoarder in its process tree, and the file that this makes."""
     flag = directory / "hoarded"
     hoarder = [program("hoarder"), habit, str(processes), str(flag)]
-    if not daemon:
-        return hoarder, flag
     # Without the library: it would not help us either
     script = 'h=$1 n=$2 c=$3 f=$4; shift 4; env -i "$h" "$n" "$c" "$f" & exec "$@"'
     return ["sh", "-c", script, "sh", *map(str, [*hoarder, *daemon])], flag
@@ -25,6 +23,8 @@ def beside(directory, habit, processes, daemon=()):
 
 @pytest.mark.parametrize("habit, processes", [
     ("duplicates", 120),  # two million descriptors: a count takes ten seconds
+    ("entries", 4),       # eighty million lines in /proc/PID/fdinfo
+    ("lock", 1),          # one that is never ended, in /proc/PID/fdinfo
 ])
 def test_a_generation_that_is_dear_to_look_at(moult, port, directory, habit, processes):
     """

@@ -3,12 +3,11 @@
  * hoarder HABIT PROCESSES FILE: a compromised process, which makes it dear to look at.  Makes FILE when
  * all is ready, and lives on until SIGKILL.
  *
- *   duplicates   as many descriptors of one socket as are allowed, in each process
- *   entries      the same of an epoll instance that watches a thousand sockets
- *   lock         an epoll instance whose lock is never free: a thread is to put an event where no
- *                memory comes (userfaultfd, in place of a file system of its own)
- *   environment  the variable FILLING, of several pages, cannot be read for the same reason
- *   chain        each process is the child of the one before it
+ *   duplicates  as many descriptors of one socket as are allowed, in each process
+ *   entries     the same of an epoll instance that watches a thousand sockets
+ *   lock        an epoll instance whose lock is never free: a thread is to put an event where no
+ *               memory comes (userfaultfd)
+ *   chain       each process is the child of the one before it
  */
 #include <fcntl.h>
 #include <linux/userfaultfd.h>
@@ -68,15 +67,14 @@ static void multiply(int fd)
 static int faults;
 static size_t size; /* of a page */
 
-/* A page, there if `at` is not NULL, that whoever touches it waits for, for ever. */
-static void *page_new(void *at)
+/* A page that whoever touches it waits for, for ever. */
+static void *page_new(void)
 {
 	struct uffdio_api api = {.api = UFFD_API};
 	faults = (int)syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
 	check("userfaultfd", faults);
 	check("UFFDIO_API", ioctl(faults, UFFDIO_API, &api));
-	void *page = mmap(at, size, PROT_READ | PROT_WRITE,
-	        MAP_PRIVATE | MAP_ANONYMOUS | (at ? MAP_FIXED : 0), -1, 0);
+	void *page = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	struct uffdio_register range = {
 	        .range = {.start = (uintptr_t)page, .len = size},
 	        .mode = UFFDIO_REGISTER_MODE_MISSING,
@@ -98,18 +96,10 @@ static void lock_epoll(void)
 	pthread_t thread;
 	locked = epoll_create1(0);
 	check("epoll_ctl", epoll_ctl(locked, EPOLL_CTL_ADD, eventfd(1, 0), &event));
-	pthread_create(&thread, NULL, lock, page_new(NULL));
+	pthread_create(&thread, NULL, lock, page_new());
 	/* Until it waits for the page. */
 	struct pollfd fault = {.fd = faults, .events = POLLIN};
 	check("poll", poll(&fault, 1, -1));
-}
-
-static void hide_environment(void)
-{
-	const char *filling = getenv("FILLING");
-	if (!filling || strlen(filling) < 2 * size)
-		check("FILLING", -1);
-	page_new((void *)(((uintptr_t)filling + size) & ~(size - 1)));
 }
 
 static void multiply_processes(int count, int chain)
@@ -137,8 +127,6 @@ int main(int argc, char **argv)
 		multiply(epoll_new(ENTRIES));
 	else if (!strcmp(habit, "lock"))
 		lock_epoll();
-	else if (!strcmp(habit, "environment"))
-		hide_environment();
 	else if (!chain)
 		return 2;
 	multiply_processes(atoi(argv[2]), chain);
