@@ -24,6 +24,9 @@
 #define STATE(state)     (1u << (state))
 #define STATES_CONNECTED (0xfffu & ~(STATE(TCP_TIME_WAIT) | STATE(TCP_LISTEN) | STATE(TCP_CLOSE)))
 
+/* The launcher's loop waits for them. */
+static const nanoseconds HANDSHAKES_PATIENCE = 100 * MILLISECOND;
+
 /* ---- sets of inodes ---- */
 
 void inode_set_deinit(struct inode_set *set)
@@ -94,7 +97,7 @@ int audit_connections(const struct audit_port *ports, size_t count, struct inode
 
 	for (size_t i = 0; i < count; i++)
 		port_set_add(&wanted, ports[i].port);
-	r = count > 0 ? diag_tcp(STATES_CONNECTED, &wanted, &rows) : 0;
+	r = count > 0 ? diag_tcp(STATES_CONNECTED, &wanted, NEVER, &rows) : 0;
 	for (size_t i = 0; i < rows.count && r == 0; i++)
 		if (rows.rows[i].inode != 0)
 			r = inode_set_add(&set, rows.rows[i].inode);
@@ -164,7 +167,7 @@ int audit_listeners(struct audit_listener **ret_rows, size_t *ret_count)
 {
 	CLEANUP(diag_rows_deinit) struct diag_rows rows = {0};
 	struct audit_listener *listeners;
-	int r = diag_tcp(STATE(TCP_LISTEN), NULL, &rows);
+	int r = diag_tcp(STATE(TCP_LISTEN), NULL, NEVER, &rows);
 
 	if (r < 0)
 		return r;
@@ -185,7 +188,7 @@ int audit_listeners(struct audit_listener **ret_rows, size_t *ret_count)
 int audit_handshakes(struct port_set *ret_ports)
 {
 	CLEANUP(diag_rows_deinit) struct diag_rows rows = {0};
-	int r = diag_tcp(STATE(TCP_SYN_RECV), NULL, &rows);
+	int r = diag_tcp(STATE(TCP_SYN_RECV), NULL, after(HANDSHAKES_PATIENCE), &rows);
 
 	*ret_ports = (struct port_set){0};
 	/* With an inode it was accepted already (TCP fast open) */

@@ -5,6 +5,9 @@
  *
  * Counters kept inside the daemon cannot say it: fclose(), raw system calls, descriptors passed
  * over sockets, fork and SIGKILL make each of them wrong.
+ *
+ * For children of the launcher alone (helper/errand.h), but for audit_handshakes(): how long a look
+ * takes, and whether it ends, is up to the processes.
  */
 #pragma once
 

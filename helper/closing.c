@@ -4,6 +4,7 @@
 
 #include "helper/log.h"
 #include "helper/publish.h"
+#include "helper/survey.h"
 
 enum { CLOSINGS = 64, CLOSE_LOOKS = 10 };
 static const nanoseconds CLOSE_PATIENCE = SECOND;
@@ -81,7 +82,7 @@ static void look_at_closings(void *context)
 		                                 ->late)) ||
 		        !generation->holds[closing->listener])
 			continue;
-		if (!instance_holds(the_instance, generation, closing->listener))
+		if (!survey_holds(generation, closing->listener))
 			let_go(generation, closing->listener);
 		else if (++closing->looks < CLOSE_LOOKS) {
 			closing->generation = generation;

@@ -27,6 +27,7 @@ struct control_client {
 	struct watch watch;
 	nanoseconds since;
 	bool used, attached, wait;
+	bool kept, json; /* silently, until there is an answer */
 	enum verb verb;
 	enum log_level most;
 };
@@ -55,7 +56,7 @@ static void forget(struct control_client *client)
 {
 	loop_unwatch(&client->watch);
 	fd_close(&client->watch.fd);
-	client->used = client->attached = false;
+	client->used = client->attached = client->kept = false;
 }
 
 void control_text(struct control_client *client, const char *text, size_t length)
@@ -100,6 +101,38 @@ void control_finish(enum verb verb, bool wait, int exit_status)
 		if (clients[i].used && clients[i].attached && clients[i].verb == verb &&
 		        clients[i].wait == wait)
 			control_reply(&clients[i], exit_status, NULL);
+}
+
+void control_keep(struct control_client *client, enum verb verb, bool json)
+{
+	client->kept = true;
+	client->verb = verb;
+	client->json = json;
+}
+
+static bool is_kept(const struct control_client *client, enum verb verb, bool json)
+{
+	return client->used && client->kept && client->verb == verb && client->json == json;
+}
+
+bool control_has_kept(enum verb verb, bool json)
+{
+	bool any = false;
+	for (size_t i = 0; i < CLIENTS; i++)
+		any |= is_kept(&clients[i], verb, json);
+	return any;
+}
+
+void control_finish_text(enum verb verb, bool json, const char *text)
+{
+	for (size_t i = 0; i < CLIENTS; i++) {
+		if (!is_kept(&clients[i], verb, json))
+			continue;
+		if (text)
+			control_text(&clients[i], text, strlen(text));
+		control_reply(&clients[i], text ? EXIT_DONE : EXIT_FAILED,
+		        text ? NULL : "moult: out of memory");
+	}
 }
 
 void control_progress(const char *format, ...)
@@ -161,7 +194,8 @@ static void readable(void *context)
 	ssize_t length = recv(client->watch.fd, text, sizeof(text), MSG_DONTWAIT | MSG_TRUNC);
 	if (length < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
-	if (length <= 0 || client->attached) { /* gone, or talking while it is to listen */
+	if (length <= 0 || client->attached ||
+	        client->kept) { /* gone, or talking while it is to listen */
 		forget(client);
 		return;
 	}

@@ -27,6 +27,13 @@ void control_reply(struct control_client *client, int exit_status, const char *c
 /* The client stays and sees the log, up to `most`, until control_finish() of its verb. */
 void control_attach(struct control_client *client, enum verb verb, bool wait, enum log_level most);
 
+/* The client stays, and hears nothing until control_finish_text(). */
+void control_keep(struct control_client *client, enum verb verb, bool json);
+
+/* Is there one? And ends all of them with that text; NULL: there is no memory for it. */
+bool control_has_kept(enum verb verb, bool json);
+void control_finish_text(enum verb verb, bool json, const char *text);
+
 /* Ends all attached requests of that verb (and, for upgrade, with or without --wait). */
 void control_finish(enum verb verb, bool wait, int exit_status);
 

@@ -4,6 +4,7 @@
 
 #include "helper/audit.h"
 #include "helper/poke.h"
+#include "helper/tree.h"
 
 /* Entries that a poke or two per round does not shake off belong to a stopped process. */
 enum { POKING_ROUNDS = 40, POKES_A_ROUND = 16 };
@@ -38,37 +39,6 @@ static void poke_exclusive(
 			poke_send(instance_listener(instance, i), instance->newest);
 }
 
-/* True while a listener that `acceptor` accepts from stays crowded. */
-static bool check(struct instance *instance, struct generation *acceptor)
-{
-	struct pid_set others = {0};
-	uint32_t count = 0;
-	bool crowded = true;
-	struct audit_registration *rows = calloc(instance->store.count + 1, sizeof(*rows));
-	for (uint32_t i = 0; i < instance->store.count && rows; i++)
-		if (acceptor->holds[i] && is_crowded(acceptor, i))
-			rows[count++].inode = instance_listener(instance, i)->inode;
-	if (rows && others_list(instance, acceptor, &others) == 0 &&
-	        audit_registrations(&others, rows, count) == 0) {
-		crowded = false;
-		for (uint32_t n = 0; n < count; n++) {
-			int i = fdstore_find_inode(&instance->store, rows[n].inode);
-			if (i < 0)
-				continue;
-			crowded |= rows[n].count > 0;
-			if (rows[n].count > 0)
-				poke_exclusive(instance, acceptor, (uint32_t)i, rows[n].exclusive);
-			else /* The daemon's own accepts read the word only: a plain store loses
-			        nothing. */
-				gate_set(acceptor, (uint32_t)i, MOULT_GATE_OPEN);
-		}
-		generation_tell(acceptor);
-	}
-	pid_set_deinit(&others);
-	free(rows);
-	return crowded;
-}
-
 static bool has_crowded(struct instance *instance, const struct generation *generation)
 {
 	for (uint32_t i = 0; i < instance->store.count; i++)
@@ -78,19 +48,70 @@ static bool has_crowded(struct instance *instance, const struct generation *gene
 	return false;
 }
 
-static void look(void *context)
+/* What the child has found for each listener. */
+enum { NOT_SEEN, NOBODY, SOMEBODY }; /* SOMEBODY + N: N of them exclusive */
+
+struct found {
+	uint8_t at[MOULT_LISTENERS];
+};
+
+static void look_for(
+        struct instance *instance, const struct generation *acceptor, struct found *found)
 {
-	struct instance *instance = context;
-	nanoseconds began = now();
-	bool crowded = false;
+	struct pid_set others = {0};
+	uint32_t count = 0;
+	struct audit_registration *rows = calloc(instance->store.count + 1, sizeof(*rows));
+	for (uint32_t i = 0; i < instance->store.count && rows; i++)
+		if (acceptor->holds[i] && is_crowded(acceptor, i))
+			rows[count++].inode = instance_listener(instance, i)->inode;
+	if (!rows || others_list(instance, acceptor, &others) < 0 ||
+	        audit_registrations(&others, rows, count) < 0)
+		return; /* what has been allocated ends with the child */
+	for (uint32_t n = 0; n < count; n++) {
+		int i = fdstore_find_inode(&instance->store, rows[n].inode);
+		size_t exclusive = rows[n].exclusive;
+		if (i >= 0)
+			found->at[i] =
+			        !rows[n].count
+			                ? NOBODY
+			                : (uint8_t)(SOMEBODY + (exclusive < POKES_A_ROUND
+			                                                       ? exclusive
+			                                                       : POKES_A_ROUND));
+	}
+}
+
+/* In the child. */
+static int look_at_all(const void *context, void *answer)
+{
+	struct instance *instance = *(struct instance *const *)context;
 	for (struct generation *g = instance->newest; g; g = g->older)
 		if (has_crowded(instance, g))
-			crowded |= check(instance, g);
-	crowded |= poke_reap(instance->newest);
-	if (!crowded)
-		return;
-	/* Reading the lists of an epoll with many entries costs: 5 % of a core at most. */
-	nanoseconds cost = now() - began;
+			look_for(instance, g, answer);
+	return 0;
+}
+
+/* The answer is of the switch that it was asked for, or a later one has begun to look again. */
+static bool apply(struct instance *instance, struct generation *acceptor, const struct found *found)
+{
+	bool crowded = false;
+	for (uint32_t i = 0; i < instance->store.count; i++) {
+		if (!acceptor->holds[i] || !is_crowded(acceptor, i) ||
+		        gate_get(acceptor, i) != MOULT_GATE_OPEN)
+			continue;
+		crowded |= found->at[i] != NOBODY;
+		if (found->at[i] >= SOMEBODY)
+			poke_exclusive(instance, acceptor, i, found->at[i] - (size_t)SOMEBODY);
+		/* The daemon's own accepts read the word only: a plain store loses nothing. */
+		if (found->at[i] == NOBODY)
+			gate_set(acceptor, i, MOULT_GATE_OPEN);
+	}
+	generation_tell(acceptor);
+	return crowded;
+}
+
+/* Reading the lists of an epoll with many entries costs: 5 % of a core at most. */
+static void look_later(struct instance *instance, nanoseconds cost)
+{
 	instance->crowd_rounds++;
 	instance->crowd_delay = instance->crowd_delay * 3 / 2;
 	if (instance->crowd_delay > SECOND)
@@ -98,6 +119,34 @@ static void look(void *context)
 	if (instance->crowd_delay < 20 * cost)
 		instance->crowd_delay = 20 * cost;
 	loop_after(&instance->crowd, instance->crowd_delay);
+}
+
+static void looked(void *context, const void *answer)
+{
+	static const struct found nothing;
+	struct instance *instance = context;
+	bool crowded = false;
+	if (instance->crowd.armed) /* by another switch, meanwhile */
+		return;
+	for (struct generation *g = instance->newest; g; g = g->older)
+		if (has_crowded(instance, g))
+			crowded |= apply(instance, g, answer ? answer : &nothing);
+	crowded |= poke_reap(instance->newest);
+	if (crowded)
+		look_later(instance, now() - instance->crowd_look.began);
+}
+
+static void look(void *context)
+{
+	struct instance *instance = context;
+	bool crowded = false;
+	for (struct generation *g = instance->newest; g; g = g->older)
+		crowded |= has_crowded(instance, g);
+	if (crowded && errand_begin(&instance->crowd_look, look_at_all, &instance,
+	                       sizeof(struct found), looked, instance) == 0)
+		return;
+	if (poke_reap(instance->newest) || crowded)
+		look_later(instance, 0);
 }
 
 void crowd_begin(struct instance *instance)

@@ -207,7 +207,8 @@ static int parse_datagram(const uint8_t *data, size_t size, struct diag_rows *ro
 	return 1;
 }
 
-static int dump_once(const union request *request, uint8_t *buffer, struct diag_rows *rows)
+static int dump_once(
+        const union request *request, nanoseconds deadline, uint8_t *buffer, struct diag_rows *rows)
 {
 	CLEANUP(fd_close)
 	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
@@ -226,6 +227,8 @@ static int dump_once(const union request *request, uint8_t *buffer, struct diag_
 		ssize_t n = recvfrom(
 		        fd, buffer, DUMP_BUFFER, MSG_TRUNC, (struct sockaddr *)&from, &length);
 
+		if (now() >= deadline)
+			return -ETIMEDOUT;
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
@@ -240,7 +243,7 @@ static int dump_once(const union request *request, uint8_t *buffer, struct diag_
 }
 
 /* Adds the rows of a dump. 0 or -errno; -EAGAIN: never complete in several attempts. */
-static int dump(const union request *request, struct diag_rows *rows)
+static int dump(const union request *request, nanoseconds deadline, struct diag_rows *rows)
 {
 	size_t before = rows->count;
 	uint8_t *buffer = malloc(DUMP_BUFFER);
@@ -250,14 +253,15 @@ static int dump(const union request *request, struct diag_rows *rows)
 		return -ENOMEM;
 	for (int i = 0; i < DUMP_ATTEMPTS && r == -EAGAIN; i++) {
 		rows->count = before;
-		r = dump_once(request, buffer, rows);
+		r = dump_once(request, deadline, buffer, rows);
 	}
 	free(buffer);
 	return r;
 }
 
 /* TCP rows of both families in these states, on these ports (NULL: any). */
-int diag_tcp(unsigned states, const struct port_set *ports, struct diag_rows *rows)
+int diag_tcp(
+        unsigned states, const struct port_set *ports, nanoseconds deadline, struct diag_rows *rows)
 {
 	static const uint8_t families[] = {AF_INET, AF_INET6};
 	uint16_t list[FILTER_PORTS];
@@ -282,7 +286,7 @@ int diag_tcp(unsigned states, const struct port_set *ports, struct diag_rows *ro
 		request_init(&request, &body, sizeof body);
 		if (count > 0 && count <= FILTER_PORTS)
 			request_filter(&request, list, count);
-		r = dump(&request, rows);
+		r = dump(&request, deadline, rows);
 		/* A kernel without IPv6 has no such sockets */
 		if (r < 0 && !(families[i] == AF_INET6 && r == -ENOENT))
 			return r;
@@ -309,7 +313,7 @@ int diag_udp_connected(struct diag_rows *rows)
 		int r;
 
 		request_init(&request, &body, sizeof body);
-		r = dump(&request, rows);
+		r = dump(&request, NEVER, rows);
 		if (r < 0 && r != -ENOENT)
 			return r;
 	}
@@ -334,7 +338,7 @@ int diag_unix(struct diag_rows *rows)
 	union request request;
 
 	request_init_unix(&request, 0);
-	return dump(&request, rows);
+	return dump(&request, NEVER, rows);
 }
 
 int diag_unix_one(uint64_t inode, struct diag_row *ret_row)
@@ -346,7 +350,7 @@ int diag_unix_one(uint64_t inode, struct diag_row *ret_row)
 	request_init_unix(&request, (uint32_t)inode);
 	/* One socket instead of all: a single answer, and no end of a dump behind it */
 	request.header.nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK;
-	r = dump(&request, &rows);
+	r = dump(&request, NEVER, &rows);
 	if (r < 0)
 		return r;
 	if (rows.count != 1 || rows.rows[0].inode != inode)

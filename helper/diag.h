@@ -6,6 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "helper/util.h"
+
 /* What we keep of a row of any kind. */
 struct diag_row {
 	uint64_t inode;
@@ -52,9 +54,11 @@ int diag_rows_add(struct diag_rows *rows, const struct diag_row *row);
 
 /*
  * TCP rows of both families of this network namespace, in these states (bits, 1 << TCP_LISTEN), on
- * these local ports (NULL: any).  Appended; 0 or -errno.
+ * these local ports (NULL: any).  Appended; 0 or -errno.  How many there are is up to everybody on the
+ * machine: -ETIMEDOUT at `deadline`.
  */
-int diag_tcp(unsigned states, const struct port_set *ports, struct diag_rows *rows);
+int diag_tcp(unsigned states, const struct port_set *ports, nanoseconds deadline,
+        struct diag_rows *rows);
 
 /* UDP sockets of both families that have a peer. Appended; 0 or -errno. */
 int diag_udp_connected(struct diag_rows *rows);

@@ -7,65 +7,13 @@
 #include <stdio.h>
 #include <sys/wait.h>
 
-#include "helper/audit.h"
 #include "helper/control_server.h"
 #include "helper/diag.h"
 #include "helper/glance.h"
 #include "helper/log.h"
 #include "helper/publish.h"
-
-/* Sockets of all other generations' processes: what nobody else holds may be this one's. */
-static void exclude_others(struct instance *instance, const struct generation *generation,
-        const struct inode_set *rows, size_t *count)
-{
-	for (struct generation *g = instance->newest; g; g = g->older) {
-		struct pid_set processes = {0};
-		struct inode_set sockets = {0};
-		size_t unreadable, in_flight;
-		if (g != generation && tree_list(g->keeper, &processes) == 0 &&
-		        audit_sockets(&processes, &sockets, &unreadable, &in_flight) == 0) {
-			size_t theirs = audit_join(rows, &sockets);
-			*count -= theirs < *count ? theirs : *count;
-		}
-		inode_set_deinit(&sockets);
-		pid_set_deinit(&processes);
-	}
-}
-
-/*
- * The connections on its listeners, whoever holds them.  `peers`: also all UDP sockets with a peer,
- * if it serves datagrams; to be joined with what is known to be its own.
- */
-static int list_connections(struct instance *instance, const struct generation *generation,
-        const struct inode_set *own, bool peers, struct inode_set *ret_rows, bool *ret_internal)
-{
-	size_t ports = 0, listeners = 0;
-	bool datagrams = false;
-	uint32_t count = instance->store.count;
-	struct audit_port *port = calloc(count + 1, sizeof(*port));
-	uint64_t *inodes = calloc(count + 1, sizeof(*inodes));
-	int result = port && inodes ? 0 : -ENOMEM;
-	for (uint32_t i = 0; i < count && result == 0; i++) {
-		const struct listener *listener = instance_listener(instance, i);
-		if (!generation->holds[i])
-			continue;
-		if (identity_is_datagram(&listener->identity))
-			datagrams |= identity_is_inet(&listener->identity);
-		else if (identity_is_inet(&listener->identity))
-			port[ports++] = listener_port(listener);
-		else
-			inodes[listeners++] = listener->inode;
-	}
-	if (result == 0 && ports)
-		result = audit_connections(port, ports, ret_rows);
-	if (result == 0 && listeners)
-		result = audit_unix_connections(inodes, listeners, own, ret_rows, ret_internal);
-	if (result == 0 && datagrams && peers)
-		result = audit_datagram_peers(ret_rows);
-	free(port);
-	free(inodes);
-	return result;
-}
+#include "helper/survey.h"
+#include "helper/tree.h"
 
 /*
  * What has been read from a datagram socket and not been answered yet the kernel does not know.  A
@@ -76,6 +24,9 @@ static const nanoseconds DATAGRAM_PATIENCE = 5 * SECOND;
 /* While all others wait, whose datagrams the socket's buffer has little room for. */
 static const nanoseconds DATAGRAM_PATIENCE_YIELDING = 200 * MILLISECOND;
 
+/* A count that takes longer has failed, and has said so. */
+static const nanoseconds COUNT_PATIENCE = 10 * SECOND;
+
 static bool may_answer_later(const struct generation *generation)
 {
 	nanoseconds patience = generation->yields ? DATAGRAM_PATIENCE_YIELDING : DATAGRAM_PATIENCE;
@@ -83,57 +34,23 @@ static bool may_answer_later(const struct generation *generation)
 	       generation_datagrams(generation) > 0;
 }
 
-/* `eager`: somebody waits for the number; else what is old may stand for a while. */
-static int count(
-        struct instance *instance, struct generation *generation, bool eager, bool *ret_quiet)
+/*
+ * 0: it has been counted.  -EINPROGRESS: drain_counted() will be called.  Other -errno: it cannot be
+ * counted now.
+ */
+static int count(struct generation *generation, bool *ret_quiet)
 {
-	struct pid_set processes = {0};
-	struct inode_set rows = {0}, sockets = {0};
-	size_t unreadable = 0, in_flight = 0;
-	bool internal = false;
-	nanoseconds began = now();
-	int result = tree_list(generation->keeper, &processes);
-	struct glance glance = glance_at(generation, &processes);
-	if (result == 0 && (glance_holds(generation, &glance) ||
-	                           (!eager && !glance_is_due(generation, &glance)))) {
-		*ret_quiet = false;
-		pid_set_deinit(&processes);
-		return 0;
-	}
-	/*
-	 * Processes first, then their sockets, then the connections: one that is accepted, or
-	 * passed on, in between is seen in the next round; empty counts only twice in a row.
-	 */
-	if (result == 0)
-		result = audit_sockets(&processes, &sockets, &unreadable, &in_flight);
-	if (result == 0)
-		result = list_connections(
-		        instance, generation, &sockets, !unreadable, &rows, &internal);
-	if (result == 0) {
-		size_t count = audit_join(&rows, &sockets);
-		if (unreadable) { /* what nobody else is seen to hold may be theirs */
-			count = rows.count;
-			exclude_others(instance, generation, &rows, &count);
-		}
-		generation->connections = count;
-		generation->audited = true;
-		generation->talks_to_itself |= internal;
-		glance_counted(generation, &glance, now() - began);
+	bool empty;
+	*ret_quiet = false;
+	if (!survey_take(generation, generation->drain_began, &empty)) {
+		int result = survey_begin(generation, false);
+		return result < 0 ? result : -EINPROGRESS;
 	}
 	/* Who sleeps in accept() at a listener that is kept open for the services does so for ever. */
 	bool may_sleep = generation->talks_to_itself && !generation->deserted;
-	*ret_quiet = result == 0 && !generation->connections && !in_flight &&
-	             (may_sleep || !generation_inflight(generation)) &&
+	*ret_quiet = empty && (may_sleep || !generation_inflight(generation)) &&
 	             !may_answer_later(generation);
-	inode_set_deinit(&rows);
-	inode_set_deinit(&sockets);
-	pid_set_deinit(&processes);
-	return result;
-}
-
-int drain_count(struct instance *instance, struct generation *generation, bool *ret_quiet)
-{
-	return count(instance, generation, true, ret_quiet);
+	return generation->count_is_old ? -ETIMEDOUT : 0;
 }
 
 /* ---- listeners that no later generation wants ---- */
@@ -165,7 +82,8 @@ void drain_refuse(struct generation *generation, uint32_t i)
 bool drain_needs(const struct generation *generation, uint32_t i)
 {
 	const struct listener *listener = instance_listener(generation->instance, i);
-	return generation->holds[i] && generation->talks_to_itself && !generation->deserted &&
+	bool may_talk = generation->talks_to_itself || survey_is_uncertain(generation);
+	return generation->holds[i] && may_talk && !generation->deserted &&
 	       !identity_is_inet(&listener->identity);
 }
 
@@ -175,7 +93,8 @@ bool drain_needs(const struct generation *generation, uint32_t i)
  */
 static bool is_for_a_client(const struct generation *generation, const struct listener *listener)
 {
-	return listener->late && generation->connections > 0 && !generation->deserted;
+	bool may_have = generation->connections > 0 || survey_is_uncertain(generation);
+	return listener->late && may_have && !generation->deserted;
 }
 
 /* A datagram socket is not among them: it is read to the end, and refuses when it is closed. */
@@ -275,7 +194,7 @@ static void tell_again(void *context)
 	struct generation *generation = context;
 	if (now() >= generation->kill_at) {
 		struct pid_set left = {0};
-		tree_list(generation->keeper, &left);
+		(void)tree_list_some(generation->keeper, &left);
 		if (left.count)
 			log_notice(
 			        "generation %u: %zu processes still there after the stop signal, "
@@ -338,8 +257,13 @@ static void look(void *context)
 	if (now() >= generation->drain_deadline)
 		generation->deserted = true;
 	bool retired = retire_left_behind(instance, generation);
-	nanoseconds began = now();
-	int result = count(instance, generation, false, &quiet);
+	int result = count(generation, &quiet);
+	if (result == -EINPROGRESS && now() < generation->drain_deadline) {
+		nanoseconds left = generation->drain_deadline - now();
+		nanoseconds pause = retired ? COUNT_PATIENCE : 20 * MILLISECOND;
+		loop_after(&generation->drain, left < pause ? left : pause);
+		return;
+	}
 	if (result < 0)
 		log_debug("generation %u: cannot count its connections (%d), trying again",
 		        generation->id, result);
@@ -363,7 +287,7 @@ static void look(void *context)
 	 * Soon while it seems nearly over, and never more than 5 % of a core; but the second look
 	 * at an empty generation comes at once.
 	 */
-	nanoseconds cost = now() - began;
+	nanoseconds cost = generation->count_is_old ? 0 : generation->survey.cost;
 	bool soon =
 	        generation_open_hint(generation) == 0 || now() - generation->drain_began < SECOND;
 	nanoseconds pause = (soon ? 20 : 200) * MILLISECOND;
@@ -378,16 +302,21 @@ static void look(void *context)
 	loop_after(&generation->drain, pause);
 }
 
+void drain_counted(struct generation *generation)
+{
+	if (generation->state == GENERATION_DRAINING && generation->drain.armed)
+		loop_after(&generation->drain, 0);
+}
+
 static void begin(struct instance *instance, struct generation *generation, nanoseconds timeout)
 {
-	bool quiet;
 	generation->state = GENERATION_DRAINING;
 	generation->drain_began = now();
 	generation->drain_deadline = after(timeout);
 	generation->empty_in_a_row = 0;
 	generation->drain.fire = look;
 	generation->drain.context = generation;
-	drain_count(instance, generation, &quiet);
+	survey_hurry(generation);
 	refuse_left_behind(instance, generation);
 	if (generation->yields) {
 		char time[32] = "as long as it takes";
@@ -396,7 +325,10 @@ static void begin(struct instance *instance, struct generation *generation, nano
 		log_notice("generation %u: draining, %zu connections (%s); new ones wait in the "
 		           "queue",
 		        generation->id, generation->connections, time);
-	} else
+	} else if (survey_is_uncertain(generation))
+		log_notice("generation %u: draining, its connections are still being counted",
+		        generation->id);
+	else
 		log_notice("generation %u: draining, %zu connections", generation->id,
 		        generation->connections);
 	if (generation->settings.drain_signal)

@@ -40,5 +40,5 @@ void drain_kill(struct generation *generation);
  */
 void drain_await_kill(const struct generation *generation, nanoseconds patience);
 
-/* Counts once, now: ->connections. 0 or -errno. *ret_quiet: also nothing is in flight or queued. */
-int drain_count(struct instance *instance, struct generation *generation, bool *ret_quiet);
+/* A count of its connections has ended (helper/survey.h). */
+void drain_counted(struct generation *generation);

@@ -90,6 +90,8 @@ void generation_free(struct generation *generation)
 		return;
 	loop_cancel(&generation->drain);
 	loop_cancel(&generation->aftermath);
+	errand_cancel(&generation->survey.counting);
+	errand_cancel(&generation->survey.holding);
 	loop_unwatch(&generation->reports);
 	fd_close(&generation->reports.fd);
 	if (generation->board)

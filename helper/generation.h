@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
+#include "helper/errand.h"
 #include "helper/fdstore.h"
 #include "helper/loop.h"
 #include "helper/options.h"
@@ -29,6 +30,20 @@ enum generation_state {
 enum holding { HOLDS_NOT, HOLDS_ALONE, HOLDS_SHARED };
 
 struct instance;
+
+/* What is on its way about it: helper/survey.h */
+struct survey {
+	struct errand counting, holding;
+	bool has_ended, is_empty; /* a count has ended, and of what */
+	bool is_wanted;           /* by somebody who waits */
+	nanoseconds cost;         /* of the last count */
+	nanoseconds rests_until;
+
+	uint8_t abandoned[MOULT_LISTENERS / 8]; /* listeners that no process held */
+	nanoseconds looked_at;
+
+	nanoseconds waited, waited_at; /* how long the loop has stood still for it, lately */
+};
 
 struct generation {
 	struct generation *older;
@@ -75,7 +90,9 @@ struct generation {
 	bool yields; /* to a successor who starts when it has ended, and to whom its queues belong */
 	struct timer drain;
 	nanoseconds drain_began, drain_deadline, kill_at;
-	size_t connections;                              /* as of the last audit */
+	struct survey survey;
+	size_t processes, connections;                   /* as of the last audit */
+	bool count_is_old;                               /* another has been tried since */
 	bool audited;                                    /* it has been counted at all */
 	uint64_t counted_signature, counted_descriptors; /* at that audit: helper/glance.h */
 	nanoseconds counted_at, count_cost;

@@ -22,10 +22,14 @@ static uint64_t mix(uint64_t hash, uint64_t value)
 	return hash ^ hash >> 29;
 }
 
-struct glance glance_at(struct generation *generation, const struct pid_set *processes)
+uint64_t glance_counters(struct generation *generation)
 {
-	struct glance glance = {.signature = mix(0, generation_accepted(generation))};
-	glance.signature = mix(glance.signature, generation_open_hint(generation));
+	return mix(mix(0, generation_accepted(generation)), generation_open_hint(generation));
+}
+
+struct glance glance_at(uint64_t counters, const struct pid_set *processes)
+{
+	struct glance glance = {.signature = counters};
 	for (size_t i = 0; i < processes->count; i++) {
 		char path[32];
 		struct stat status = {0};

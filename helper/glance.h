@@ -18,7 +18,10 @@ struct glance {
 	uint64_t descriptors; /* open in all of them; 0: the kernel does not tell */
 };
 
-struct glance glance_at(struct generation *generation, const struct pid_set *processes);
+/* What the shim's counters come to.  Not in a child: slots are taken back on the way. */
+uint64_t glance_counters(struct generation *generation);
+
+struct glance glance_at(uint64_t counters, const struct pid_set *processes);
 
 /* Notes that the connections were counted after `glance`, which took that long. */
 void glance_counted(struct generation *generation, const struct glance *glance, nanoseconds cost);

@@ -14,6 +14,7 @@
 #include "helper/publish.h"
 #include "helper/rights.h"
 #include "helper/socket_options.h"
+#include "helper/survey.h"
 #include "helper/switch.h"
 
 static struct instance *the_instance;
@@ -142,7 +143,7 @@ static bool is_due(struct generation *generation, uint32_t i, const struct reque
 		return false;
 	return (generation->holds[i] == HOLDS_SHARED && request->reuseport) ||
 	       (listener->directory >= 0 && listener->unlinked == generation->id) ||
-	       !instance_holds(the_instance, generation, i);
+	       !survey_holds(generation, i);
 }
 
 /* Another process of the group binds its socket just now, and will be the first of it. */

@@ -8,8 +8,10 @@
 #include <sys/auxv.h>
 
 #include "helper/audit.h"
+#include "helper/errand.h"
 #include "helper/log.h"
 #include "helper/preload.h"
+#include "helper/tree.h"
 #include "helper/unseen.h"
 
 /* Was it executed with other privileges than its caller's, so that the loader ignores LD_PRELOAD? */
@@ -43,29 +45,87 @@ static bool is_held_securely(const struct pid_set *processes, uint64_t inode)
 }
 
 /* A socket that the generation listens on without having told us: it makes its own system calls. */
-static bool find_unseen_listener(const struct instance *instance,
-        const struct generation *generation, char *address, size_t size, bool *ret_secure)
+static bool find_unseen_listener(const struct instance *instance, const struct pid_set *processes,
+        char *address, size_t size, bool *ret_secure)
 {
-	struct pid_set processes = {0};
 	struct inode_set sockets = {0};
 	struct audit_listener *rows = NULL;
 	size_t count = 0, unreadable, in_flight;
 	bool found = false;
-	if (tree_list(generation->keeper, &processes) == 0 &&
-	        audit_sockets(&processes, &sockets, &unreadable, &in_flight) == 0 &&
+	if (audit_sockets(processes, &sockets, &unreadable, &in_flight) == 0 &&
 	        audit_listeners(&rows, &count) == 0)
 		for (size_t i = 0; i < count && !found; i++)
 			if (inode_set_has(&sockets, rows[i].inode) &&
 			        fdstore_find_inode(&instance->store, rows[i].inode) < 0) {
 				snprintf(address, size, ":%u", rows[i].port);
-				*ret_secure = is_held_securely(&processes, rows[i].inode);
+				*ret_secure = is_held_securely(processes, rows[i].inode);
 				found = true;
 			}
 	free(rows);
 	inode_set_deinit(&sockets);
-	pid_set_deinit(&processes);
 	return found;
 }
+
+/* ---- in a child: a process's root directory may be on a file system that never answers ---- */
+
+struct hint {
+	bool listens, secure, explained, uses_io_uring;
+	char address[32], text[PATH_MAX + 512];
+};
+
+static int look(const void *question, void *answer)
+{
+	const struct generation *generation = *(const struct generation *const *)question;
+	struct hint *hint = answer;
+	char library[PATH_MAX];
+	struct pid_set processes = {0};
+	int result = tree_list(generation->keeper, &processes);
+	if (result < 0)
+		return result;
+	if (generation->held) {
+		hint->uses_io_uring = audit_uses_io_uring(&processes);
+		return 0;
+	}
+	hint->listens = find_unseen_listener(generation->instance, &processes, hint->address,
+	        sizeof(hint->address), &hint->secure);
+	/* The wrapper that started it may have put it where we are not. */
+	hint->explained = !hint->secure && preload_library(library, sizeof(library)) == 0 &&
+	                  unseen_explain(&processes, library, hint->text, sizeof(hint->text));
+	return 0;
+}
+
+/* Nobody waits longer: there is no hint then, or a later look has it. */
+static const nanoseconds PATIENCE = 150 * MILLISECOND;
+static struct errand errand;
+static struct hint found;
+static bool has_answered;
+static uint32_t asked_for; /* the generation */
+
+static void looked(void *context, const void *answer)
+{
+	(void)context;
+	has_answered = answer != NULL;
+	if (!answer)
+		return;
+	found = *(const struct hint *)answer;
+	found.address[sizeof(found.address) - 1] = found.text[sizeof(found.text) - 1] = '\0';
+}
+
+static bool ask(const struct generation *generation)
+{
+	if (asked_for != generation->id || (!has_answered && !errand.running)) {
+		has_answered = false;
+		if (errand_begin(&errand, look, &generation, sizeof(struct hint), looked, NULL) < 0)
+			return false;
+		asked_for = generation->id;
+	}
+	errand_wait(&errand, PATIENCE);
+	bool answered = has_answered;
+	has_answered = false;
+	return answered;
+}
+
+/* ---- and said ---- */
 
 static const char *program_of(const struct generation *generation)
 {
@@ -73,57 +133,39 @@ static const char *program_of(const struct generation *generation)
 	return slash ? slash + 1 : generation->settings.command[0];
 }
 
-/* The wrapper that started it has put it where we are not. */
-static bool hint_not_loaded(const struct generation *generation)
-{
-	char library[PATH_MAX], text[PATH_MAX + 512];
-	struct pid_set processes = {0};
-	bool found = preload_library(library, sizeof(library)) == 0 &&
-	             tree_list(generation->keeper, &processes) == 0 &&
-	             unseen_explain(&processes, library, text, sizeof(text));
-	if (found)
-		log_error("generation %u: %s", generation->id, text);
-	pid_set_deinit(&processes);
-	return found;
-}
-
 bool hint_unseen(struct instance *instance, const struct generation *generation)
 {
-	char address[32];
-	bool secure = false;
-	if (generation->held)
+	if (generation->held || !ask(generation))
 		return false;
-	bool listens =
-	        find_unseen_listener(instance, generation, address, sizeof(address), &secure);
-	if (secure) {
+	if (found.secure) {
 		instance->verdict = INSPECT_SECURE;
 		snprintf(instance->verdict_reason, sizeof(instance->verdict_reason),
 		        "%s listens on %s in a process that it has executed with changed "
 		        "privileges (AT_SECURE), into which no library can be loaded; it runs, but "
 		        "upgrades need it to listen in the process that it starts as",
-		        program_of(generation), address);
+		        program_of(generation), found.address);
 		log_error("%s", instance->verdict_reason);
 		return true;
 	}
-	if (hint_not_loaded(generation))
+	if (found.explained) {
+		log_error("generation %u: %s", generation->id, found.text);
 		return true;
-	if (!listens)
+	}
+	if (!found.listens)
 		return false;
 	log_error("%s listens on %s but none of its calls reached moult: a Go or static program "
 	          "makes its own system calls; it runs, but upgrades need a dynamically linked "
 	          "program that uses libc",
-	        program_of(generation), address);
+	        program_of(generation), found.address);
 	return true;
 }
 
 void hint_io_uring(const struct generation *generation)
 {
-	struct pid_set processes = {0};
-	if (tree_list(generation->keeper, &processes) == 0 && audit_uses_io_uring(&processes))
+	if (ask(generation) && found.uses_io_uring)
 		log_error(
 		        "generation %u: %s has an io_uring and waits for connections nowhere else: "
 		        "what is accepted through io_uring moult can neither see nor hold back; "
 		        "upgrades need a program that accepts by libc's functions",
 		        generation->id, program_of(generation));
-	pid_set_deinit(&processes);
 }

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Why a generation may never be ready, where more time will not help: said early, for people. */
+/*
+ * Why a generation may never be ready, where more time will not help: said early, for people.  A child
+ * looks (helper/errand.h); when it does not answer at once, a later call may have its answer.
+ */
 #pragma once
 
 #include "helper/instance.h"

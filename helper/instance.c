@@ -37,34 +37,3 @@ bool instance_drop(struct instance *instance, struct generation *generation, uin
 		alone &= !g->holds[listener];
 	return alone && instance_listener(instance, listener)->state != LISTENER_GONE;
 }
-
-static bool holds_one_of(struct instance *instance, const struct generation *generation,
-        uint32_t first, uint32_t end)
-{
-	struct pid_set processes = {0};
-	struct inode_set sockets = {0};
-	size_t unreadable = 0, in_flight = 0;
-	bool found = false;
-	if (tree_list(generation->keeper, &processes) < 0 ||
-	        audit_sockets(&processes, &sockets, &unreadable, &in_flight) < 0)
-		unreadable = 1;
-	for (uint32_t i = first; i < end && i < instance->store.count; i++)
-		if (generation->holds[i])
-			found |= inode_set_has(&sockets, instance->store.listeners[i].inode);
-	/* Where we may not look, or a descriptor is on its way, assume that it is held. */
-	found |= unreadable || in_flight;
-	inode_set_deinit(&sockets);
-	pid_set_deinit(&processes);
-	return found;
-}
-
-bool instance_holds(
-        struct instance *instance, const struct generation *generation, uint32_t listener)
-{
-	return holds_one_of(instance, generation, listener, listener + 1);
-}
-
-bool instance_holds_any(struct instance *instance, const struct generation *generation)
-{
-	return holds_one_of(instance, generation, 0, instance->store.count);
-}

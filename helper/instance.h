@@ -37,8 +37,12 @@ struct instance {
 
 	char channel_address[64]; /* for the shim: an abstract UNIX address, without its NUL */
 	struct timer crowd;       /* see helper/crowd.h */
+	struct errand crowd_look;
 	nanoseconds crowd_delay;
 	unsigned crowd_rounds;
+
+	void (*surveyed)(
+	        struct generation *generation); /* a count of it has ended: helper/survey.h */
 
 	enum inspect_verdict verdict; /* of the program as it was started */
 	char verdict_reason[512];
@@ -61,10 +65,3 @@ bool instance_is_holder(
 
 /* It is none of the generation's listeners any more. True: nor of any other's, and still open. */
 bool instance_drop(struct instance *instance, struct generation *generation, uint32_t listener);
-
-/* Does a process of that generation hold the listening socket? */
-bool instance_holds(
-        struct instance *instance, const struct generation *generation, uint32_t listener);
-
-/* ... any of those it has taken up? */
-bool instance_holds_any(struct instance *instance, const struct generation *generation);

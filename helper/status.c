@@ -7,10 +7,9 @@
 #include <string.h>
 #include <time.h>
 
-#include "helper/drain.h"
 #include "helper/json.h"
 #include "helper/printable.h"
-#include "helper/tree.h"
+#include "helper/survey.h"
 
 static const char *state_name(enum instance_state state)
 {
@@ -42,24 +41,22 @@ static const char *time_print(time_t at, char *text, size_t size)
 	return text;
 }
 
-static size_t process_count(const struct generation *generation)
+/* Of the numbers of processes and connections: 0: of now; NEVER: there are none yet. */
+static nanoseconds count_age(const struct generation *g)
 {
-	struct pid_set processes = {0};
-	tree_list(generation->keeper, &processes);
-	size_t count = processes.count;
-	pid_set_deinit(&processes);
-	return count;
+	if (!survey_is_uncertain(g))
+		return 0;
+	return g->audited ? now() - g->counted_at : NEVER;
 }
 
-static void json_generation(FILE *out, struct instance *instance, struct generation *g)
+static void json_generation(FILE *out, struct generation *g)
 {
 	char started[32];
-	bool quiet;
-	(void)drain_count(instance, g, &quiet); /* else the last count stands */
+	nanoseconds age = count_age(g);
 	fprintf(out,
 	        "{\"id\":%u,\"pid\":%d,\"state\":\"%s\",\"processes\":%zu,\"connections\":%zu,"
 	        "\"accepted\":%llu,\"datagrams\":%llu,\"started\":\"%s\",\"ready_ms\":",
-	        g->id, g->main, generation_state_name(g->state), process_count(g), g->connections,
+	        g->id, g->main, generation_state_name(g->state), g->processes, g->connections,
 	        (unsigned long long)generation_accepted(g),
 	        (unsigned long long)generation_datagrams(g),
 	        time_print(g->started_wall, started, sizeof(started)));
@@ -67,6 +64,10 @@ static void json_generation(FILE *out, struct instance *instance, struct generat
 		fprintf(out, "%lld", (long long)((g->ready - g->started) / MILLISECOND));
 	else
 		fputs("null", out);
+	if (age == NEVER)
+		fputs(",\"count_age_ms\":null", out);
+	else
+		fprintf(out, ",\"count_age_ms\":%lld", (long long)(age / MILLISECOND));
 	fputs(",\"command\":[", out);
 	for (char **word = g->settings.command; *word; word++) {
 		if (word != g->settings.command)
@@ -102,7 +103,7 @@ char *status_json(struct instance *instance)
 	for (struct generation *g = instance->newest; g; g = g->older) {
 		if (g != instance->newest)
 			fputc(',', out);
-		json_generation(out, instance, g);
+		json_generation(out, g);
 	}
 	fputs("],\"listeners\":[", out);
 	bool first = true;
@@ -139,14 +140,18 @@ static void text_command(FILE *out, const struct generation *g)
 	}
 }
 
-static void text_generation(FILE *out, struct instance *instance, struct generation *g)
+static void text_generation(FILE *out, struct generation *g)
 {
-	char time[32];
-	bool quiet;
-	(void)drain_count(instance, g, &quiet);
-	fprintf(out, "  generation %u: %s, pid %d, %zu processes, %zu connections, %llu accepted",
-	        g->id, generation_state_name(g->state), g->main, process_count(g), g->connections,
-	        (unsigned long long)generation_accepted(g));
+	char time[32], counted[64] = "";
+	nanoseconds age = count_age(g);
+	duration_print(age, time, sizeof(time));
+	if (age == NEVER)
+		snprintf(counted, sizeof(counted), " (not counted yet)");
+	else if (age)
+		snprintf(counted, sizeof(counted), " (counted %s ago)", time);
+	fprintf(out, "  generation %u: %s, pid %d, %zu processes, %zu connections%s, %llu accepted",
+	        g->id, generation_state_name(g->state), g->main, g->processes, g->connections,
+	        counted, (unsigned long long)generation_accepted(g));
 	if (generation_datagrams(g))
 		fprintf(out, ", %llu datagrams", (unsigned long long)generation_datagrams(g));
 	if (g->is_ready) {
@@ -169,7 +174,7 @@ char *status_text(struct instance *instance)
 	        state_name(instance->state), getpid(),
 	        time_print(instance->since, time, sizeof(time)));
 	for (struct generation *g = instance->newest; g; g = g->older)
-		text_generation(out, instance, g);
+		text_generation(out, g);
 	for (uint32_t i = 0; i < instance->store.count; i++) {
 		const struct listener *listener = instance_listener(instance, i);
 		char name[LISTENER_TEXT];

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What `moult status` and `moult list` say. */
+/* What `moult status` and `moult list` say. The numbers are those of the last count: helper/survey.h */
 #pragma once
 
 #include "helper/instance.h"

@@ -30,6 +30,7 @@
 #include "helper/publish.h"
 #include "helper/status.h"
 #include "helper/superseded.h"
+#include "helper/survey.h"
 #include "helper/switch.h"
 #include "helper/tree.h"
 #include "helper/upgrade.h"
@@ -154,9 +155,8 @@ static void stop_with_drain(void)
 	loop_cancel(&restart_timer);
 	abandon_upgrade();
 	instance_set_state(&instance, INSTANCE_DRAINING);
-	bool quiet;
 	if (instance.current)
-		(void)drain_count(&instance, instance.current, &quiet);
+		survey_hurry(instance.current);
 	for (uint32_t i = 0; i < instance.store.count; i++) {
 		struct generation *acceptor = instance_acceptor(&instance, i);
 		if (is_needed(i))
@@ -262,7 +262,11 @@ static void look_at_aftermath(void *context)
 		loop_after(&generation->aftermath, 200 * MILLISECOND);
 		return;
 	}
-	bool holds = instance_holds_any(&instance, generation);
+	bool holds = survey_holds_any(generation);
+	if (holds && survey_is_looking(generation)) { /* not known yet */
+		loop_after(&generation->aftermath, 200 * MILLISECOND);
+		return;
+	}
 	bool young = !generation->is_ready || now() - generation->ready < BACKGROUND_PATIENCE;
 	if (holds && !failed && young)
 		return;
@@ -533,6 +537,64 @@ static void reply_text(struct control_client *client, char *text)
 	free(text);
 }
 
+/* The status waits so long for its numbers; then the last ones have to do. */
+static const nanoseconds STATUS_PATIENCE = 2 * SECOND;
+static struct timer status_timer;
+static bool status_to_log;
+
+static void log_status(void)
+{
+	char *text = status_text(&instance), *rest = text, *line;
+	while (rest && (line = strsep(&rest, "\n")))
+		if (*line)
+			log_notice("%s", line + strspn(line, " "));
+	free(text);
+}
+
+static void finish_status(void *context)
+{
+	(void)context;
+	bool to_log = status_to_log;
+	loop_cancel(&status_timer);
+	status_to_log = false;
+	if (to_log)
+		log_status();
+	for (int json = 0; json <= 1; json++) {
+		if (!control_has_kept(VERB_STATUS, json))
+			continue;
+		char *text = json ? status_json(&instance) : status_text(&instance);
+		control_finish_text(VERB_STATUS, json, text);
+		free(text);
+	}
+}
+
+/* As soon as nothing is being counted. */
+static void look_at_status(void)
+{
+	for (struct generation *g = instance.newest; g; g = g->older)
+		if (g->survey.counting.running && !g->survey.counting.overdue)
+			return;
+	finish_status(NULL);
+}
+
+static void begin_status(void)
+{
+	for (struct generation *g = instance.newest; g; g = g->older)
+		(void)survey_begin(g, true); /* else the last count stands */
+	if (!status_timer.armed) {
+		status_timer.fire = finish_status;
+		loop_after(&status_timer, STATUS_PATIENCE);
+	}
+	look_at_status();
+}
+
+static void surveyed(struct generation *generation)
+{
+	drain_counted(generation);
+	if (status_timer.armed)
+		look_at_status();
+}
+
 static void request_status(struct control_client *client, int count, char **words)
 {
 	struct options options;
@@ -540,8 +602,10 @@ static void request_status(struct control_client *client, int count, char **word
 	options_default(&options);
 	if (options_parse(&options, VERB_STATUS, count, words, text, sizeof(text)) < 0)
 		control_reply(client, EXIT_USAGE, text);
-	else
-		reply_text(client, options.json ? status_json(&instance) : status_text(&instance));
+	else {
+		control_keep(client, VERB_STATUS, options.json);
+		begin_status();
+	}
 	options_deinit(&options);
 }
 
@@ -582,15 +646,6 @@ static void handle_request(void *context, struct control_client *client, int cou
 		control_reply(client, EXIT_USAGE, "moult: the launcher does not know this request");
 }
 
-static void log_status(void)
-{
-	char *text = status_text(&instance), *rest = text, *line;
-	while (rest && (line = strsep(&rest, "\n")))
-		if (*line)
-			log_notice("%s", line + strspn(line, " "));
-	free(text);
-}
-
 static void signalled(void *context)
 {
 	(void)context;
@@ -609,7 +664,10 @@ static void signalled(void *context)
 		break;
 	case SIGINT:
 	case SIGQUIT: stop_now(); break;
-	case SIGUSR1: log_status(); break;
+	case SIGUSR1:
+		status_to_log = true;
+		begin_status();
+		break;
 	}
 }
 
@@ -727,6 +785,7 @@ int supervisor_run(const struct options *options)
 	}
 	close_to_own_user();
 	instance.options = options;
+	instance.surveyed = surveyed;
 	instance.since = time(NULL);
 	restart_delay = RESTART_FIRST;
 	if (settings_copy(&instance.settings, &options->settings) < 0)

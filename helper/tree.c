@@ -19,10 +19,16 @@
 
 enum {
 	WALKS = 3,
-	/* A path upwards that is longer, or that changes this often under our eyes, is in doubt */
-	DEPTH_MAX = 4096,
+	/*
+	 * A path upwards that is longer, or that changes this often under our eyes, is in doubt.  No
+	 * daemon's is; each step costs two looks, and every request to the launcher such a path.
+	 */
+	DEPTH_MAX = 64,
 	ATTEMPTS = 3,
 };
+
+/* A walk for a signal, and the signals after it, take so long each. */
+static const nanoseconds MOMENT = 50 * MILLISECOND;
 
 void pid_set_deinit(struct pid_set *set)
 {
@@ -127,6 +133,7 @@ int tree_stat(pid_t pid, char *ret_state, pid_t *ret_parent)
  * (a process may be listed twice when it changes its parent while we read).
  */
 struct walk {
+	nanoseconds deadline; /* what has been found by then is all there is; NEVER */
 	struct pid_set queue;
 	struct pid_set seen;
 };
@@ -186,7 +193,7 @@ static int walk_children(struct walk *walk, pid_t pid)
 	tasks = opendir(path);
 	if (!tasks)
 		return is_gone(-errno) ? 0 : -errno;
-	while (r == 0 && (entry = readdir(tasks))) {
+	while (r == 0 && now() < walk->deadline && (entry = readdir(tasks))) {
 		pid_t task = parse_pid(entry->d_name);
 		int fd;
 
@@ -209,7 +216,7 @@ static int walk_down(struct walk *walk, pid_t root, bool whole)
 {
 	int r = walk_meet(walk, root);
 
-	for (size_t i = 0; r == 0 && i < walk->queue.count; i++) {
+	for (size_t i = 0; r == 0 && i < walk->queue.count && now() < walk->deadline; i++) {
 		r = walk_children(walk, walk->queue.pids[i]);
 		if (!whole)
 			break;
@@ -231,7 +238,7 @@ static int walk_everything(struct walk *walk, pid_t root, bool whole)
 	do {
 		before = walk->queue.count;
 		rewinddir(processes);
-		while (r == 0 && (entry = readdir(processes))) {
+		while (r == 0 && now() < walk->deadline && (entry = readdir(processes))) {
 			pid_t pid = parse_pid(entry->d_name), parent;
 			char state;
 
@@ -245,7 +252,7 @@ static int walk_everything(struct walk *walk, pid_t root, bool whole)
 			if (parent == root || (whole && pid_set_has(&walk->seen, parent)))
 				r = walk_meet(walk, pid);
 		}
-	} while (r == 0 && whole && walk->queue.count > before);
+	} while (r == 0 && whole && walk->queue.count > before && now() < walk->deadline);
 	closedir(processes);
 	return r;
 }
@@ -259,12 +266,12 @@ static bool has_children_files(void)
 	return answer;
 }
 
-static int list(pid_t root, bool whole, struct pid_set *set)
+static int list(pid_t root, bool whole, nanoseconds deadline, struct pid_set *set)
 {
 	int r = 0;
 
 	for (int i = 0; i < WALKS && r == 0; i++) {
-		CLEANUP(walk_deinit) struct walk walk = {0};
+		CLEANUP(walk_deinit) struct walk walk = {.deadline = deadline};
 
 		r = has_children_files() ? walk_down(&walk, root, whole)
 		                         : walk_everything(&walk, root, whole);
@@ -277,7 +284,12 @@ static int list(pid_t root, bool whole, struct pid_set *set)
 
 int tree_list(pid_t root, struct pid_set *set)
 {
-	return root > 0 ? list(root, true, set) : 0;
+	return root > 0 ? list(root, true, NEVER, set) : 0;
+}
+
+int tree_list_some(pid_t root, struct pid_set *set)
+{
+	return root > 0 ? list(root, true, after(MOMENT), set) : 0;
 }
 
 /* 1 yes, 0 no, -EAGAIN when somebody on the way ended meanwhile. */
@@ -329,13 +341,15 @@ static bool is_child(pid_t root, pid_t pid)
 static int signal_all(pid_t root, int signal, bool whole, struct pid_set *told)
 {
 	CLEANUP(pid_set_deinit) struct pid_set set = {0};
+	nanoseconds deadline;
 	int signalled = 0;
 
 	if (root <= 0)
 		return 0;
-	/* Without memory for all of them, those that were found */
-	(void)list(root, whole, &set);
-	for (size_t i = 0; i < set.count; i++) {
+	/* Without memory or time for all of them, those that were found */
+	(void)list(root, whole, after(MOMENT), &set);
+	deadline = after(MOMENT);
+	for (size_t i = 0; i < set.count && now() < deadline; i++) {
 		pid_t pid = set.pids[i];
 		int fd;
 

@@ -22,6 +22,7 @@
 #include "helper/spawn.h"
 #include "helper/succession.h"
 #include "helper/superseded.h"
+#include "helper/survey.h"
 #include "helper/switch.h"
 #include "helper/yield.h"
 
@@ -562,7 +563,7 @@ static void main_ended(struct generation *generation)
 	int status = generation->main_status;
 	/* The parent of a daemon that puts itself into the background says 0. */
 	if (WIFEXITED(status) && WEXITSTATUS(status) == 0 &&
-	        (state.phase == WARMING || instance_holds_any(state.instance, generation)))
+	        (state.phase == WARMING || survey_holds_any(generation)))
 		return;
 	status_print(status, how, sizeof(how));
 	if (state.phase == WARMING) {

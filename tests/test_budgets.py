@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: MIT
+"""A compromised process makes itself dear to look at: the launcher goes on, and answers."""
+
+import pytest
+
+from harness.build import program
+from harness.network import ask
+from harness.waiting import wait_until
+
+
+def waiter(tag, port):
+    return [program("waiter"), "--tag", tag, "--wait=epoll", "--nonblocking", "--port", str(port)]
+
+
+def beside(directory, habit, processes, daemon):
+    """The command of a daemon with a hoarder in its process tree, and the file that this makes."""
+    flag = directory / "hoarded"
+    hoarder = [program("hoarder"), habit, str(processes), str(flag)]
+    # Without the library: it would not help us either
+    script = 'h=$1 n=$2 c=$3 f=$4; shift 4; env -i "$h" "$n" "$c" "$f" & exec "$@"'
+    return ["sh", "-c", script, "sh", *map(str, [*hoarder, *daemon])], flag
+
+
+@pytest.mark.parametrize("habit, processes", [
+    ("duplicates", 120),  # two million descriptors: a count takes ten seconds
+    ("entries", 4),       # eighty million lines in /proc/PID/fdinfo
+    ("lock", 1),          # one that is never ended, in /proc/PID/fdinfo
+])
+def test_a_generation_that_is_dear_to_look_at(moult, port, directory, habit, processes):
+    """
+    It is asked for its status, upgraded, drained to the deadline and ended; all the time the launcher
+    answers, or its commands would say that it does not.
+    """
+    command, flag = beside(directory, habit, processes, waiter("g1", port))
+    instance = moult().run("--drain-timeout=3s", "--kill-after=100ms", command=command)
+    wait_until(flag.exists, 20, instance.log)
+    old = instance.generation(1)
+    assert old["state"] == "current" and "count_age_ms" in old
+    instance.upgrade(command=waiter("g2", port))
+    assert ask(port).split()[:2] == ["GEN", "g2"]
+    assert instance.generation(2)["state"] == "current"
+    instance.command("list")
+    instance.wait_gone(1, 40)
+    assert instance.generation(2)["count_age_ms"] == 0
+    instance.stop()
+
+
+def test_a_deep_tree_is_ended(moult, port, directory):
+    """Each process is the child of the one before, deeper than parents are followed upwards."""
+    command, flag = beside(directory, "chain", 200, waiter("g1", port))
+    instance = moult().run("--kill-after=100ms", command=command)
+    wait_until(flag.exists, 20, instance.log)
+    assert instance.generation(1)["processes"] == 201
+    instance.stop()
