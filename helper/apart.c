@@ -68,7 +68,7 @@ static void close_all_but(int a, int b)
 	close_from_to(high + 1, INT_MAX);
 }
 
-static void limit(__rlimit_resource_t resource, rlim_t most)
+static void limit(int resource, rlim_t most)
 {
 	struct rlimit both = {most, most}, now_is;
 

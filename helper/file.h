@@ -30,5 +30,5 @@ int file_open_pinned(struct file *file, int pinned);
 
 void file_close(struct file *file);
 
-/* All of it or nothing; false also when too much of it has been read. */
+/* All of it or nothing; false also when it has been read too often. */
 bool file_read(struct file *file, uint64_t offset, void *data, size_t size);

@@ -14,7 +14,7 @@
 #include "helper/file.h"
 #include "helper/scan.h"
 
-enum { LIBRARIES_MAX = 64, LIBRARIES_BYTES_MAX = 1024 * 1024 * 1024 };
+enum { LIBRARIES_MAX = 64, LIBRARIES_BYTES_MAX = 256 * 1024 * 1024 };
 
 struct finding *findings_add(
         struct findings *findings, enum severity severity, const char *id, const char *format, ...)

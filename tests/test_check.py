@@ -440,6 +440,36 @@ def sparse(path, head=b"", size=1 << 43):
     return path
 
 
+def elf(loader, needed=(), size=4096):
+    """A program of one segment, of that size, with that loader and those libraries."""
+    strings = b"\0" + b"".join(name.encode() + b"\0" for name in needed)
+    at = 64 + 3 * 56
+    interpreter, at = at, at + len(loader) + 1
+    names, at = at, at + len(strings)
+    entries = [(5, names), (10, len(strings)), (0x6ffffffb, 0x08000000)]
+    entries += [(1, strings.index(b"\0" + name.encode() + b"\0") + 1) for name in needed] + [(0, 0)]
+    dynamic = (at + 7) & ~7
+    machine = pathlib.Path(program("waiter")).read_bytes()[:64]
+    head = machine[:16] + struct.pack("<H", 3) + machine[18:24] + struct.pack(
+        "<QQQIHHHHHH", 0, 64, 0, 0, 64, 56, 3, 64, 0, 0)
+    for kind, flags, offset, length in ((1, 5, 0, size), (3, 4, interpreter, len(loader) + 1),
+                                        (2, 4, dynamic, 16 * len(entries))):
+        head += struct.pack("<IIQQQQQQ", kind, flags, offset, offset, offset, length, length, 8)
+    body = head + loader.encode() + b"\0" + strings
+    return body.ljust(dynamic, b"\0") + b"".join(struct.pack("<QQ", *entry) for entry in entries)
+
+
+def test_libraries_without_end(directory):
+    """Sixty of them, each with code as large as is looked at: so not all of them are."""
+    names = [f"lib{number}.so" for number in range(60)]
+    loader = sparse(directory / "ld-linux.so", elf("/x"))
+    for name in names:
+        sparse(directory / name, elf("/x", size=1 << 40), 1 << 40)
+    path = sparse(directory / "program", elf(str(loader), names), 8192)
+    answer = check(path)
+    assert answer["result"] == "yes" and "libc" in ids(answer)
+
+
 def endless_segments(head):
     """The header of a program whose every segment is as large as a file can be."""
     segment = struct.pack("<IIQQQQQQ", 1, 5, 0, 0, 0, 1 << 62, 1 << 62, 4096)
