@@ -279,6 +279,7 @@ def test_memory_that_is_too_short_ends_no_program(stranger, plain):
         assert result.returncode == 0 and result.stdout == "listens\n", result
 
 
+@pytest.mark.timeout(120)
 def test_a_process_that_holds_the_token_and_does_everything(hostile, load):
     """Thousands of requests of each verb with numbers, names, descriptors and lengths of all kinds, and
     a tally full of nonsense: the launcher lives, upgrades pass, clients are served, nothing of root's
@@ -287,7 +288,7 @@ def test_a_process_that_holds_the_token_and_does_everything(hostile, load):
     victim.write_text("secret")
     victim.chmod(0o600)
     instance = hostile.run("everything.py", "--inherits", "12", victim,
-                           options=["--drain-timeout=40s", "--kill-after=1s"])
+                           options=["--drain-timeout=40s", "--kill-after=20s"])
     before = descriptors(instance)
     hostile.wait("^begins")
     hostile.upgrade("g2")
@@ -298,7 +299,7 @@ def test_a_process_that_holds_the_token_and_does_everything(hostile, load):
     hostile.upgrade("g3", options=["--max-draining=1"])
     client.wait_answers(20, "g3")
     assert_nothing_lost(client.stop())
-    instance.wait_alone()
+    instance.wait_alone(deadline=30)
     status = victim.stat()
     assert victim.read_text() == "secret" and status.st_mode & 0o7777 == 0o600 and not status.st_uid
     control = (hostile.directory / "control" / "socket").stat()
