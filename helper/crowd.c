@@ -21,7 +21,7 @@ static int others_list(
 
 static bool is_crowded(const struct generation *acceptor, uint32_t i)
 {
-	return (atomic_load(&acceptor->page->gate[i].word) & MOULT_GATE_CROWDED);
+	return gate_word(acceptor, i) & MOULT_GATE_CROWDED;
 }
 
 /*
@@ -32,7 +32,7 @@ static bool is_crowded(const struct generation *acceptor, uint32_t i)
 static void poke_exclusive(
         struct instance *instance, const struct generation *acceptor, uint32_t i, size_t exclusive)
 {
-	bool blocks = !atomic_load(&acceptor->page->gate[i].nonblock);
+	bool blocks = !generation_nonblock(acceptor, i);
 	for (size_t n = 0; blocks && n < exclusive && n < POKES_A_ROUND; n++)
 		if (instance->crowd_rounds < POKING_ROUNDS)
 			poke_send(instance_listener(instance, i), instance->newest);

@@ -99,6 +99,8 @@ void generation_take(struct generation *generation, uint32_t listener, enum hold
 {
 	struct moult_gate *gate = &generation->page->gate[listener];
 	generation->held += !generation->holds[listener];
+	generation->trusted[listener] &= generation->holds[listener] != HOLDS_NOT;
+	generation->trusted[listener] |= (word & MOULT_GATE_STATE) == MOULT_GATE_OPEN;
 	generation->holds[listener] = (uint8_t)holding;
 	atomic_store(&gate->nonblock, nonblock);
 	atomic_store(&gate->inode, inode);
@@ -149,7 +151,7 @@ unsigned generation_inflight(const struct generation *generation)
 bool generation_waits(const struct generation *generation)
 {
 	for (uint32_t i = 0; i < MOULT_LISTENERS; i++)
-		if (generation->holds[i] && atomic_load(&generation->page->gate[i].waiting))
+		if (generation_waits_on(generation, i))
 			return true;
 	return false;
 }

@@ -52,7 +52,12 @@ struct generation {
 	char token[MOULT_TOKEN_DIGITS + 1];
 	uint8_t holds[MOULT_LISTENERS]; /* enum holding: has bound, or announced, that listener */
 	uint32_t held;                  /* how many */
-	uint64_t accepted_before;       /* by processes whose slot has been taken back */
+	/*
+	 * Needs no look at its waits before that listener is switched to it: it has accepted there
+	 * before, or it has said that it is ready while it held the listener (notify, fd=N).
+	 */
+	bool trusted[MOULT_LISTENERS];
+	uint64_t accepted_before; /* by processes whose slot has been taken back */
 
 	nanoseconds started, ready, last_bind;
 	time_t started_wall;
@@ -74,7 +79,9 @@ struct generation {
 	bool deserted;        /* and there is no client left whom they may serve together */
 	struct pid_set told;  /* processes that got the stop signal */
 	bool by_deadline;
-	char ending[64]; /* "drained after 4.2 s, " */
+	bool stayed; /* at the last look it still had a listener to serve: helper/moves.h */
+	bool drain_signal_due; /* it gets its drain signal when it has none any more */
+	char ending[64];       /* "drained after 4.2 s, " */
 };
 
 /* A generation that does not run yet. NULL with errno. */
@@ -88,6 +95,25 @@ void generation_variable(
 static inline uint32_t gate_get(const struct generation *generation, uint32_t listener)
 {
 	return atomic_load(&generation->page->gate[listener].word) & MOULT_GATE_STATE;
+}
+
+/* The whole word, with its flags. */
+static inline uint32_t gate_word(const struct generation *generation, uint32_t listener)
+{
+	return atomic_load(&generation->page->gate[listener].word);
+}
+
+/* O_NONBLOCK as the generation believes the listener has it: the word of a daemon's process. */
+static inline bool generation_nonblock(const struct generation *generation, uint32_t listener)
+{
+	return atomic_load(&generation->page->gate[listener].nonblock) != 0;
+}
+
+/* Has a process of it ever waited for connections there? A daemon's word, too. */
+static inline bool generation_waits_on(const struct generation *generation, uint32_t listener)
+{
+	return generation->holds[listener] &&
+	       atomic_load(&generation->page->gate[listener].waiting);
 }
 
 /* Writes the word and wakes blocked accepts; a wait notices after generation_tell(). */

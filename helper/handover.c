@@ -11,12 +11,12 @@
 #include "helper/closing.h"
 #include "helper/crowd.h"
 #include "helper/log.h"
+#include "helper/moves.h"
 #include "helper/publish.h"
 #include "helper/socket_options.h"
 #include "helper/switch.h"
 
 static struct instance *the_instance;
-static struct timer late_switch;
 
 void handover_init(struct instance *instance)
 {
@@ -34,15 +34,6 @@ static bool is_held(const struct generation *generation, int listener)
 }
 
 /* ---- bind and listen ---- */
-
-/* A listener that the current generation takes up late is switched to it when it has been answered.
- */
-static void switch_late(void *context)
-{
-	(void)context;
-	if (the_instance->current)
-		switch_to(the_instance, the_instance->current);
-}
 
 static void take(struct generation *generation, uint32_t i, bool nonblock, bool shared)
 {
@@ -63,10 +54,8 @@ static void take(struct generation *generation, uint32_t i, bool nonblock, bool 
 	        nonblock, word);
 	if (word & MOULT_GATE_CROWDED)
 		crowd_begin(the_instance);
-	if (word == MOULT_GATE_WARMING && generation->state == GENERATION_CURRENT) {
-		late_switch.fire = switch_late;
-		loop_after(&late_switch, 0);
-	}
+	if (word == MOULT_GATE_WARMING && generation->state == GENERATION_CURRENT)
+		moves_expect(the_instance);
 }
 
 /* The store's socket is to take the place of `fd` (consumed), which becomes its template. */
@@ -394,7 +383,7 @@ struct answer handover_listen(
 	struct listener *listener = instance_listener(the_instance, (uint32_t)i);
 	listener->backlog = backlog_of(generation, (uint32_t)i, request->backlog);
 	if (gate_get(generation, (uint32_t)i) == MOULT_GATE_SHUT)
-		take(generation, (uint32_t)i, atomic_load(&generation->page->gate[i].nonblock) != 0,
+		take(generation, (uint32_t)i, generation_nonblock(generation, (uint32_t)i),
 		        generation->holds[i] == HOLDS_SHARED);
 	return (struct answer){
 	        {.listener = listener->deferred ? -1 : i,
@@ -465,7 +454,7 @@ struct answer handover_replace(
 		return say(-EINVAL, -1, -1);
 	if (is_held(generation, from)) {
 		struct listener *listener = &store->listeners[from];
-		bool nonblock = atomic_load(&generation->page->gate[from].nonblock);
+		bool nonblock = generation_nonblock(generation, (uint32_t)from);
 		struct listener *kept = &store->listeners[to];
 		kept->adopted |= !generation->holds[to];
 		listener_set_template_consume(kept, fcntl(listener->fd, F_DUPFD_CLOEXEC, 3));
