@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Each listener moves by itself: when the next generation waits for connections there."""
 
+import os
 import signal
 
 import pytest
@@ -454,3 +455,42 @@ def test_an_old_one_that_has_died_leaves_its_queue(moult, places):
     second.step("bind", "g2")
     assert ask(int(second.where)).startswith("GEN g2 ")
     instance.stop()
+
+
+# ---- two races ----
+
+def test_a_flag_that_is_set_during_the_switch(moult):
+    """O_NONBLOCK of each listener is set between the launcher's look at what is wanted and its
+    opening of the gate, if a program can hit that moment: it holds."""
+    ports, count = 31000, 300
+
+    def command(tag):
+        return [program("flipper"), "--tag", tag, str(ports), str(count)]
+    instance = moult().run(command=command("g1"))
+    for tag in ("g1", "g2", "g3", "g4", "g5", "g6"):
+        if tag != "g1":
+            instance.upgrade(command=command(tag))
+        (process,) = instance.tagged(tag)
+        wait_until(lambda pid=process.pid: len(os.listdir(f"/proc/{pid}/task")) == 1, 10, instance.log)
+        os.kill(process.pid, signal.SIGUSR1)
+        assert instance.wait_log(rf"flipper {tag}: (\d+) wrong")[1] == "0", instance.log()
+    instance.wait_alone()
+    instance.stop()
+
+
+def test_a_connection_that_changes_hands_is_not_lost_to_sight(moult, load, port):
+    """A count that begins with the one process and ends with the other may see it with neither: a
+    generation is empty when it has been seen so twice in a row."""
+    def command(tag):
+        return [program("potato"), "--tag", tag, f"--port={port}"]
+    instance = moult().run(command=command("g1"))
+    client = load(f"127.0.0.1:{port}", rate=0, persistent=1, persistent_every=20)
+    client.wait(lambda report: report["persistent"]["answered"] >= 5)
+    instance.upgrade(command=command("g2"))
+    instance.wait_generation(1, lambda old: old and old["state"] == "draining")
+    client.wait(lambda report: report["persistent"]["answered"] >= 205, deadline=30)
+    assert instance.generation(1)["state"] == "draining"
+    client.close_persistent()
+    result = client.stop()
+    assert not result.losses, result.explain()
+    instance.stop("--now")
