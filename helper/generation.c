@@ -131,6 +131,8 @@ void generation_take(struct generation *generation, uint32_t listener, enum hold
         uint64_t inode, bool nonblock, uint32_t word)
 {
 	generation->held += !generation->holds[listener];
+	generation->trusted[listener] &= generation->holds[listener] != HOLDS_NOT;
+	generation->trusted[listener] |= (word & MOULT_GATE_STATE) == MOULT_GATE_OPEN;
 	generation->holds[listener] = (uint8_t)holding;
 	atomic_store(&generation->tally->view[listener].nonblock, nonblock);
 	atomic_store(&generation->board->gate[listener].inode, inode);
@@ -147,7 +149,7 @@ bool generation_waits_on(const struct generation *generation, uint32_t listener)
 	       atomic_load(&generation->tally->view[listener].waiting);
 }
 
-bool generation_is_nonblock(const struct generation *generation, uint32_t listener)
+bool generation_nonblock(const struct generation *generation, uint32_t listener)
 {
 	return atomic_load(&generation->tally->view[listener].nonblock);
 }

@@ -71,6 +71,11 @@ struct generation {
 	char token[MOULT_TOKEN_DIGITS + 1];
 	uint8_t holds[MOULT_LISTENERS]; /* enum holding: has bound, or announced, that listener */
 	uint32_t held;                  /* how many */
+	/*
+	 * Needs no look at its waits before that listener is switched to it: it has accepted there
+	 * before, or it has said that it is ready while it held the listener (notify, fd=N).
+	 */
+	bool trusted[MOULT_LISTENERS];
 
 	nanoseconds started, ready, last_bind;
 	time_t started_wall;
@@ -101,7 +106,9 @@ struct generation {
 	bool deserted;        /* and there is no client left whom they may serve together */
 	struct pid_set told;  /* processes that got the stop signal */
 	bool by_deadline;
-	char ending[64]; /* "drained after 4.2 s, " */
+	bool stayed; /* at the last look it still had a listener to serve: helper/moves.h */
+	bool drain_signal_due; /* it gets its drain signal when it has none any more */
+	char ending[64];       /* "drained after 4.2 s, " */
 };
 
 /* A generation that does not run yet. NULL with errno. */
@@ -136,7 +143,7 @@ unsigned generation_inflight(const struct generation *generation);
 
 /* What its processes say: does one of them wait for connections there; O_NONBLOCK. */
 bool generation_waits_on(const struct generation *generation, uint32_t listener);
-bool generation_is_nonblock(const struct generation *generation, uint32_t listener);
+bool generation_nonblock(const struct generation *generation, uint32_t listener);
 
 /* Is some process waiting for connections on a listener it holds? */
 bool generation_waits(const struct generation *generation);

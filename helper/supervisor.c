@@ -26,6 +26,7 @@
 #include "helper/inspection.h"
 #include "helper/instance.h"
 #include "helper/log.h"
+#include "helper/moves.h"
 #include "helper/pidfile.h"
 #include "helper/publish.h"
 #include "helper/status.h"
@@ -44,7 +45,7 @@ static const nanoseconds QUEUE_PATIENCE = 5 * SECOND;
 
 static struct instance instance;
 static struct watch signals = {.fd = -1};
-static struct timer restart_timer, stop_timer;
+static struct timer restart_timer, stop_timer, unheld_timer;
 static nanoseconds restart_delay, queue_deadline;
 static int exit_status;
 
@@ -222,7 +223,8 @@ static bool predecessor_steps_in(void)
 	log_notice("generation %u: serves again", g->id);
 	drain_cancel(g);
 	instance.current = g;
-	switch_to(&instance, g);
+	switch_back(&instance, NULL);
+	moves_begin(&instance, settings_retire_after(&g->settings));
 	return true;
 }
 
@@ -299,19 +301,26 @@ static void main_ended(struct generation *generation)
 	loop_after(&generation->aftermath, 50 * MILLISECOND);
 }
 
-/* A queue that no generation will ever accept from again only makes clients wait. */
-static void close_unheld(void)
+/*
+ * A queue that no generation will ever accept from again only makes clients wait.  One that the
+ * current generation may take up late is kept for as long as if somebody served there.
+ */
+static void close_unheld(void *context)
 {
+	bool awaited = false;
+	(void)context;
 	if (!instance.current || upgrade_is_running())
 		return;
-	for (uint32_t i = 0; i < instance.store.count; i++) {
-		bool held = instance_listener(&instance, i)->state == LISTENER_GONE;
-		for (struct generation *g = instance.newest; g; g = g->older)
-			held |= g->holds[i];
-		if (!held)
+	for (uint32_t i = 0; i < instance.store.count; i++)
+		if (moves_are_awaited(&instance, i))
+			awaited = true;
+		else if (instance_is_unheld(&instance, i))
 			listener_close(instance_listener(&instance, i));
-	}
 	publish_addresses(&instance);
+	if (awaited && instance.retire_at != NEVER) {
+		unheld_timer.fire = close_unheld;
+		loop_after(&unheld_timer, instance.retire_at - now());
+	}
 }
 
 static void remove_generation(struct generation *generation)
@@ -357,7 +366,7 @@ static void generation_gone(struct generation *generation)
 		after_the_end(failed);
 	}
 	upgrade_go_on();
-	close_unheld();
+	close_unheld(NULL);
 	if (is_stopping() && !instance.newest)
 		end(exit_status);
 	if (!upgrade_is_running() && instance.newest && !instance.newest->older)
@@ -402,7 +411,7 @@ static void start_done(int status)
 
 static void upgrade_over(enum upgrade_kind kind, int status)
 {
-	close_unheld();
+	close_unheld(NULL);
 	if (status == EXIT_DONE && kind == UPGRADE_REQUESTED)
 		restart_delay = RESTART_FIRST;
 	if (kind == UPGRADE_START)
