@@ -92,7 +92,7 @@ static void close_listeners(bool all)
 		for (uint32_t i = 0; i < instance.store.count; i++)
 			if (g->holds[i] && gate_get(g, i) == MOULT_GATE_OPEN &&
 			        (all || !is_needed(i)))
-				gate_set(g, i, MOULT_GATE_DRAINING);
+				gate_end(g, i);
 		generation_tell(g);
 	}
 	for (uint32_t i = 0; i < instance.store.count; i++)
@@ -116,6 +116,7 @@ static void stop_now(void)
 {
 	loop_cancel(&restart_timer);
 	loop_cancel(&stop_timer);
+	ledger_announce_end();
 	abandon_upgrade();
 	instance_set_state(&instance, INSTANCE_STOPPING);
 	close_listeners(true);
@@ -152,6 +153,7 @@ static void stop_look(void *context)
 static void stop_with_drain(void)
 {
 	loop_cancel(&restart_timer);
+	ledger_announce_end();
 	abandon_upgrade();
 	instance_set_state(&instance, INSTANCE_DRAINING);
 	bool quiet;
@@ -320,6 +322,7 @@ static void remove_generation(struct generation *generation)
 	closing_cancel(generation, -1);
 	fdstore_expect_no_more(&instance.store, generation->id);
 	channel_strike_off(generation);
+	ledger_strike_off(generation->entry);
 	generation_free(generation);
 }
 
@@ -375,6 +378,7 @@ static void reap(void)
 			continue;
 		}
 		g->keeper = 0; /* the pid may be anybody's from now on */
+		ledger_keeper_ended(g->entry);
 		upgrade_read_reports(g);
 		generation_gone(g);
 	}
@@ -670,6 +674,8 @@ static int set_up(const struct options *options)
 	if (result == 0)
 		result = watch_signals();
 	if (result == 0)
+		result = ledger_open();
+	if (result == 0)
 		result = channel_start(&instance);
 	if (result < 0) {
 		log_error("cannot start: %s", strerror(-result));
@@ -693,6 +699,12 @@ static int set_up(const struct options *options)
 		return EXIT_FAILED;
 	}
 	return options->pid_file ? write_pid_file(options->pid_file) : 0;
+}
+
+/* Keepers may have opened gates while this process was stopped: before anything else is decided. */
+static void look_at_ledger(void)
+{
+	switch_assert(&instance);
 }
 
 int supervisor_run(const struct options *options)
@@ -719,7 +731,7 @@ int supervisor_run(const struct options *options)
 			        strerror(-result));
 			status = EXIT_FAILED;
 		} else {
-			loop_run();
+			loop_run(look_at_ledger);
 			status = exit_status;
 		}
 	}
