@@ -258,7 +258,12 @@ static void look_at_aftermath(void *context)
 	struct generation *generation = context;
 	char how[64];
 	bool failed = has_failed(generation);
+	siginfo_t keeper = {0};
 	if (generation != instance.current || is_stopping())
+		return;
+	/* This process may have been stopped for a while, and SIGCHLD waits behind this timer. */
+	if (waitid(P_PID, (id_t)generation->keeper, &keeper, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+	        keeper.si_pid)
 		return;
 	if (upgrade_is_running()) { /* which may make the question idle */
 		loop_after(&generation->aftermath, 200 * MILLISECOND);
