@@ -12,7 +12,7 @@ import socket
 
 import pytest
 
-from harness import processes
+from harness import build, processes
 from harness.build import program
 from harness.network import ask, new_port
 from harness.stopper import Stopper
@@ -138,6 +138,103 @@ def assert_goes_on(s):
     for port in s.ports:
         assert ask(port).startswith("GEN g3 ")
     s.instance.stop()
+
+
+# ---- one moment each ----
+
+def ask_udp(port):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        client.settimeout(1)
+        client.connect(("127.0.0.1", port))
+        with contextlib.suppress(OSError):
+            client.send("hello 1 {}:{}\n".format(*client.getsockname()).encode())
+            return client.recv(100).decode()
+    return ""
+
+
+def ask_tcp(port):
+    return ask(port) if is_served(port) else ""
+
+
+DATAGRAMS = ("datagram", "--wait=epoll", "--receive=recvfrom", "--nonblocking")
+READERS = ("datagram", "--wait=block", "--receive=recvmsg")
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
+@pytest.mark.parametrize("words, next_words, asks", [
+    (EPOLL, POOL, ask_tcp), (POOL, EPOLL, ask_tcp), (DATAGRAMS, READERS, ask_udp),
+    (READERS, DATAGRAMS, ask_udp)])
+def test_the_old_one_ends_while_the_next_one_warms_up(moult, port, directory, how, words,
+                                                      next_words, asks):
+    """The next one has taken the listener up and waits for its turn; nobody is left to say when."""
+    instance = moult().run(command=daemon("g1", [port], words))
+    flag = directory / "flag"
+    upgrade = instance.start_command("upgrade", instance.name, f"--ready=exec=test -e {flag}",
+                                     "--", *daemon("g2", [port], next_words))
+    wait_until(lambda: any(row["adopted"] for row in instance.status()["listeners"]), 10,
+               instance.log)
+    instance.signal(how)
+    if how == signal.SIGKILL:
+        instance.wait_ended()
+        upgrade.communicate()
+    # A process that has never accepted asks the launcher for its slot, and waits for an answer.
+    wait_until(lambda: asks(port).startswith("GEN g1 "), 10, instance.log)
+    processes.kill([process.pid for process in instance.tagged("g1")])
+    wait_until(lambda: asks(port).startswith("GEN g2 "), 10, instance.log)
+    if how == signal.SIGKILL:
+        processes.end_all()
+        return
+    instance.signal(signal.SIGCONT)
+    flag.touch()
+    assert upgrade.wait(20) in (0, 1), instance.log()
+    upgrade.communicate()
+    wait_until(lambda: asks(port).startswith("GEN g2 "), 10, instance.log)
+    instance.stop("--now")
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
+def test_no_call_of_the_daemons_waits_for_a_launcher(moult, port, directory, how):
+    """Each call that asks the launcher is over in the time in which an answer would come."""
+    where = directory / "at"
+    where.mkdir()
+    instance = moult().run(command=["/usr/bin/python3", build.DAEMONS / "asker.py", "g1", port,
+                                    where])
+    pid = instance.status()["generations"][0]["pid"]
+    instance.signal(how)
+    os.kill(pid, signal.SIGUSR1)
+    for name in ("bind", "listen", "shutdown", "close", "bind unix", "listen unix", "rename",
+                 "unlink", "bind udp", "connect udp", "connect", "exec", "fork"):
+        instance.wait_log(f"g1: done: {name}\n", 11)  # twice MOULT_REPLY_SECONDS: bind() may yield
+    assert "Error" not in instance.log()
+    await_service(instance, [port])
+    if how == signal.SIGKILL:
+        instance.wait_ended()
+        processes.end_all()
+    else:
+        instance.signal(signal.SIGCONT)
+        instance.stop("--now")
+
+
+def sleeps(pid):
+    """How often that process has gone to sleep."""
+    with open(f"/proc/{pid}/status") as file:
+        return next(int(line.split()[1]) for line in file
+                    if line.startswith("voluntary_ctxt_switches"))
+
+
+def test_keepers_sleep(moult, load, port):
+    """A generation that serves and one that drains: their keepers have nothing to look at."""
+    instance = moult().run(command=daemon("g1", [port], EPOLL))
+    client = load(f"127.0.0.1:{port}", rate=50, persistent=1)
+    client.wait_answers(5)
+    instance.upgrade(command=daemon("g2", [port], EPOLL))
+    client.wait_answers(5, "g2")
+    keepers = {processes.parent(instance.tagged(tag)[0].pid) for tag in ("g1", "g2")}
+    before = {pid: sleeps(pid) for pid in keepers}
+    client.wait_answers(80)
+    assert {pid: sleeps(pid) for pid in keepers} == before
+    client.stop()
+    instance.stop()
 
 
 # ---- an upgrade ----
