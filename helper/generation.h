@@ -53,7 +53,7 @@ struct generation {
 	struct moult_tally *tally;
 	int board_fd, tally_fd;
 	uint32_t words[MOULT_LISTENERS]; /* what the gates are at */
-	struct ledger_entry *entry; /* for its keeper; NULL before it is started */
+	struct ledger_entry *entry;      /* for its keeper; NULL before it is started */
 	struct slots slots;
 	char token[MOULT_TOKEN_DIGITS + 1];
 	uint8_t holds[MOULT_LISTENERS]; /* enum holding: has bound, or announced, that listener */

@@ -26,6 +26,7 @@ static struct {
 	struct pid_set told; /* processes that got the stop signal */
 	nanoseconds stopped_since;
 	unsigned stopped_looks; /* in a row that found the launcher stopped */
+	bool told_all;          /* after the launcher's death */
 } state;
 
 int keeper_begin(struct ledger_entry *entry)
@@ -72,12 +73,18 @@ static bool is_open(uint32_t word)
 	return gate == MOULT_GATE_OPEN || gate == MOULT_GATE_SHUT; /* the daemon's own decision */
 }
 
-static void set(uint32_t listener, uint32_t word)
+/* Those who sleep at the gate, and those who compare the sequence after a wait. */
+static void tell(uint32_t listener)
 {
-	_Atomic uint32_t *at = &state.keeper->board->gate[listener].word;
-	ledger_correct(state.keeper->entry, listener, word);
-	atomic_store(at, word);
-	syscall(SYS_futex, at, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+	struct moult_board *board = state.keeper->board;
+	syscall(SYS_futex, &board->gate[listener].word, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+	atomic_fetch_add(&board->sequence, 1);
+}
+
+static void tell_all(void)
+{
+	for (uint32_t i = 0, end = listeners(); i < end; i++)
+		tell(i);
 }
 
 /*
@@ -88,22 +95,22 @@ static void open_gates(void)
 {
 	uint32_t crowded = ledger_has_others() ? MOULT_GATE_CROWDED : 0;
 	uint32_t wanted = MOULT_GATE_OPEN | MOULT_GATE_ORPHANED | crowded;
-	bool any = false;
 	for (uint32_t i = 0, end = listeners(); i < end; i++) {
 		uint32_t word = word_of(i);
 		ledger_correct(state.keeper->entry, i, word);
 		bool mine = (word & MOULT_GATE_ORPHANED) && word != wanted;
 		if (!mine && (is_open(word) || !ledger_is_heir(state.keeper->entry, i)))
 			continue;
-		set(i, wanted);
-		any = true;
+		ledger_correct(state.keeper->entry, i, wanted);
+		atomic_store(&state.keeper->board->gate[i].word, wanted);
+		tell(i);
 	}
-	if (any)
-		atomic_fetch_add(&state.keeper->board->sequence, 1);
 }
 
 static bool is_vacant(void)
 {
+	if (ledger_is_begun())
+		return true;
 	for (uint32_t i = 0, end = listeners(); i < end; i++)
 		if (ledger_is_heir(state.keeper->entry, i) && !is_open(word_of(i)))
 			return true;
@@ -127,6 +134,9 @@ static nanoseconds look_after_death(void)
 	finish_end();
 	if (!ledger_lock(state.keeper->entry))
 		return DEATH_PAUSE;
+	if (!state.told_all)
+		tell_all();
+	state.told_all = true;
 	open_gates();
 	bool others = ledger_has_others();
 	ledger_unlock();
@@ -138,6 +148,7 @@ static void act_for_stopped(void)
 {
 	ledger_use();
 	if (launcher_is_stopped()) {
+		tell_all();
 		open_gates();
 		ledger_use();
 	}

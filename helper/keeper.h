@@ -12,10 +12,12 @@
  *   which its generation is the heir (ledger_is_heir()), and looks again as long as there are other
  *   generations, which may end.
  *
- *   The launcher is stopped (SIGSTOP, a debugger).  Whoever closes a gate tells the keepers first,
- *   and so does a keeper that ends.  As long as nobody serves a listener of which its generation is
- *   the heir, a keeper looks at the launcher's state four times a second; after two seconds of
- *   "stopped" it does as if the launcher were dead.
+ *   The launcher is stopped (SIGSTOP, a debugger).  Whoever changes a gate tells the keepers first,
+ *   and so does a keeper that ends.  As long as the change is under way, or nobody serves a listener
+ *   of which its generation is the heir, a keeper looks at the launcher's state four times a second;
+ *   after two seconds of "stopped" it does as if the launcher were dead.
+ *
+ * In both cases it first wakes everybody: the launcher may have opened a gate and not said so.
  *
  * A stopped launcher may be continued at any time.  The launcher has the last word then:
  *

@@ -22,6 +22,7 @@ struct ledger_entry {
 
 struct ledger {
 	int32_t launcher;
+	_Atomic uint32_t begun;  /* gates change.  The launcher writes. */
 	_Atomic uint32_t used;   /* keepers have opened gates */
 	_Atomic uint32_t ending; /* the operator has asked for the end */
 	_Atomic uint32_t end;    /* entries in use are below */
@@ -142,15 +143,23 @@ void ledger_announce_end(void)
 	atomic_store(&ledger->ending, 1);
 }
 
-/* One signal, until the keeper says that it looks no more: a thousand gates close at one time. */
-void ledger_alert(void)
+/* One signal, until the keeper says that it looks no more: a thousand gates change at one time. */
+void ledger_begin(void)
 {
-	for (size_t i = 0; ledger && i < count(); i++) {
+	if (!ledger || atomic_exchange(&ledger->begun, 1))
+		return;
+	for (size_t i = 0; i < count(); i++) {
 		struct ledger_entry *entry = &ledger->entries[i];
 		pid_t keeper = atomic_load(&entry->keeper);
 		if (keeper && !atomic_exchange(&entry->alert, 1))
 			(void)kill(keeper, SIGUSR1); /* a child that has not been waited for */
 	}
+}
+
+void ledger_end(void)
+{
+	if (ledger)
+		atomic_store(&ledger->begun, 0);
 }
 
 void ledger_keeper_ended(struct ledger_entry *entry)
@@ -252,6 +261,11 @@ bool ledger_is_heir(const struct ledger_entry *entry, uint32_t listener)
 			heir = other;
 	}
 	return heir == entry;
+}
+
+bool ledger_is_begun(void)
+{
+	return atomic_load(&ledger->begun);
 }
 
 void ledger_correct(struct ledger_entry *entry, uint32_t listener, uint32_t word)

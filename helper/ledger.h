@@ -46,8 +46,13 @@ void ledger_is_stopping(struct ledger_entry *entry);
 /* The operator wants the instance to end: keepers tell the daemon so if the launcher cannot. */
 void ledger_announce_end(void);
 
-/* A gate has been closed: each keeper looks whether somebody serves, until somebody does. */
-void ledger_alert(void);
+/*
+ * Gates are about to change, and have been changed and told to those who wait: gate_set() and
+ * generation_tell().  From the first on each keeper looks from time to time, until all is told and
+ * somebody serves.
+ */
+void ledger_begin(void);
+void ledger_end(void);
 
 /* Its pid may be another process's from now on. */
 void ledger_keeper_ended(struct ledger_entry *entry);
@@ -85,11 +90,14 @@ bool ledger_has_others(void);
  */
 bool ledger_is_heir(const struct ledger_entry *entry, uint32_t listener);
 
+/* Are there changes that have not been told? */
+bool ledger_is_begun(void);
+
 /* What the board of `entry` says, which is right. */
 void ledger_correct(struct ledger_entry *entry, uint32_t listener, uint32_t word);
 
 /* Tells a launcher that lives that keepers open gates, before and after they do. */
 void ledger_use(void);
 
-/* The beginning and end of "looks from time to time", for ledger_alert(). */
+/* The beginning and end of "looks from time to time", for ledger_begin(). */
 void ledger_set_alert(struct ledger_entry *entry, bool looks);

@@ -30,7 +30,7 @@ struct report {
 };
 
 struct spawn {
-	_Atomic int32_t *keeper; /* shared memory: the keeper writes its pid before all else */
+	_Atomic int32_t *keeper;    /* shared memory: the keeper writes its pid before all else */
 	struct ledger_entry *entry; /* the generation's, for the keeper, and so are the next two */
 	struct moult_board *board;
 	int stop_signal;

@@ -7,7 +7,8 @@
  * true of recvmsg() as well.  Three words decide, all read and written seq_cst:
  *
  *   gate.word       per generation and listener; written by the launcher (gate_set()), read by the
- *                   shim of that generation before every accept
+ *                   shim of that generation before every accept.  While the launcher is dead or
+ *                   stopped, the keepers write it (helper/keeper.h)
  *   slot.inflight   per process; written by the shim around "read the gate, accept", read here
  *   board.sequence  per generation; written after any change of words, read by the shim before and
  *                   after every wait

@@ -36,7 +36,8 @@ static bool only_looks(unsigned long long call)
 	static const int looks[] = {SYS_epoll_pwait, SYS_epoll_pwait2, SYS_read, SYS_pread64,
 	        SYS_openat, SYS_close, SYS_fstat, SYS_newfstatat, SYS_statx, SYS_getdents64,
 	        SYS_readlinkat, SYS_lseek, SYS_getpid, SYS_getppid, SYS_clock_gettime, SYS_brk,
-	        SYS_getsockopt, SYS_sched_yield, SYS_faccessat, SYS_recvfrom, SYS_prlimit64, SYS_dup,
+	        SYS_getsockopt, SYS_sched_yield, SYS_faccessat, SYS_recvfrom, SYS_prlimit64,
+	        SYS_dup,
 #ifdef SYS_readlink
 	        SYS_readlink, SYS_open, SYS_stat, SYS_lstat, SYS_access, SYS_epoll_wait,
 #endif
