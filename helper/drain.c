@@ -151,7 +151,7 @@ static bool retire_left_behind(struct instance *instance, struct generation *gen
 		char name[LISTENER_TEXT];
 		listener_print(listener, name, sizeof(name));
 		log_notice("generation %u: %s retired", generation->id, name);
-		gate_set(generation, i, MOULT_GATE_DRAINING);
+		gate_end(generation, i);
 		generation_tell(generation);
 		listener_close(listener);
 	}
@@ -174,6 +174,7 @@ static void kill_again(void *context)
 void drain_kill(struct generation *generation)
 {
 	generation->state = GENERATION_STOPPING;
+	ledger_is_stopping(generation->entry);
 	generation->drain.fire = kill_again;
 	generation->drain.context = generation;
 	kill_again(generation);
@@ -226,6 +227,7 @@ void drain_stop(struct generation *generation, nanoseconds patience)
 	generation->drain.fire = tell_again;
 	generation->drain.context = generation;
 	tell_again(generation);
+	ledger_is_stopping(generation->entry);
 }
 
 /* ---- draining ---- */

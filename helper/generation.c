@@ -117,14 +117,27 @@ void generation_variable(
 void gate_set(struct generation *generation, uint32_t listener, uint32_t word)
 {
 	_Atomic uint32_t *at = &generation->board->gate[listener].word;
+	bool opens = (word & MOULT_GATE_STATE) == MOULT_GATE_OPEN;
 	generation->words[listener] = word;
+	ledger_begin();
+	if (opens)
+		ledger_note(generation->entry, listener, word);
 	atomic_store(at, word);
+	if (!opens)
+		ledger_note(generation->entry, listener, word);
 	syscall(SYS_futex, at, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+}
+
+void gate_end(struct generation *generation, uint32_t listener)
+{
+	gate_set(generation, listener, MOULT_GATE_DRAINING);
+	ledger_forget(generation->entry, listener);
 }
 
 void generation_tell(struct generation *generation)
 {
 	atomic_fetch_add(&generation->board->sequence, 1);
+	ledger_end();
 }
 
 void generation_take(struct generation *generation, uint32_t listener, enum holding holding,

@@ -7,6 +7,7 @@
 
 #include "helper/errand.h"
 #include "helper/fdstore.h"
+#include "helper/ledger.h"
 #include "helper/loop.h"
 #include "helper/options.h"
 #include "helper/slots.h"
@@ -67,6 +68,7 @@ struct generation {
 	struct moult_tally *tally;
 	int board_fd, tally_fd;
 	uint32_t words[MOULT_LISTENERS]; /* what the gates are at */
+	struct ledger_entry *entry;      /* for its keeper; NULL before it is started */
 	struct slots slots;
 	char token[MOULT_TOKEN_DIGITS + 1];
 	uint8_t holds[MOULT_LISTENERS]; /* enum holding: has bound, or announced, that listener */
@@ -133,6 +135,9 @@ static inline uint32_t gate_get(const struct generation *generation, uint32_t li
 /* Writes the word and wakes blocked accepts; a wait notices after generation_tell(). */
 void gate_set(struct generation *generation, uint32_t listener, uint32_t word);
 void generation_tell(struct generation *generation);
+
+/* Closes the gate of a listener that is about to end. */
+void gate_end(struct generation *generation, uint32_t listener);
 
 /* Puts a listener on its board. */
 void generation_take(struct generation *generation, uint32_t listener, enum holding holding,

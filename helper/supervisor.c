@@ -94,7 +94,7 @@ static void close_listeners(bool all)
 		for (uint32_t i = 0; i < instance.store.count; i++)
 			if (g->holds[i] && gate_get(g, i) == MOULT_GATE_OPEN &&
 			        (all || !is_needed(i)))
-				gate_set(g, i, MOULT_GATE_DRAINING);
+				gate_end(g, i);
 		generation_tell(g);
 	}
 	for (uint32_t i = 0; i < instance.store.count; i++)
@@ -118,6 +118,7 @@ static void stop_now(void)
 {
 	loop_cancel(&restart_timer);
 	loop_cancel(&stop_timer);
+	ledger_announce_end();
 	abandon_upgrade();
 	instance_set_state(&instance, INSTANCE_STOPPING);
 	close_listeners(true);
@@ -154,6 +155,7 @@ static void stop_look(void *context)
 static void stop_with_drain(void)
 {
 	loop_cancel(&restart_timer);
+	ledger_announce_end();
 	abandon_upgrade();
 	instance_set_state(&instance, INSTANCE_DRAINING);
 	if (instance.current)
@@ -258,7 +260,12 @@ static void look_at_aftermath(void *context)
 	struct generation *generation = context;
 	char how[64];
 	bool failed = has_failed(generation);
+	siginfo_t keeper = {0};
 	if (generation != instance.current || is_stopping())
+		return;
+	/* This process may have been stopped for a while, and SIGCHLD waits behind this timer. */
+	if (waitid(P_PID, (id_t)generation->keeper, &keeper, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+	        keeper.si_pid)
 		return;
 	if (upgrade_is_running()) { /* which may make the question idle */
 		loop_after(&generation->aftermath, 200 * MILLISECOND);
@@ -333,6 +340,7 @@ static void remove_generation(struct generation *generation)
 	closing_cancel(generation, -1);
 	fdstore_expect_no_more(&instance.store, generation->id);
 	channel_strike_off(generation);
+	ledger_strike_off(generation->entry);
 	generation_free(generation);
 }
 
@@ -388,6 +396,7 @@ static void reap(void)
 			continue;
 		}
 		g->keeper = 0; /* the pid may be anybody's from now on */
+		ledger_keeper_ended(g->entry);
 		upgrade_read_reports(g);
 		generation_gone(g);
 	}
@@ -746,6 +755,8 @@ static int set_up(const struct options *options)
 	if (result == 0)
 		result = watch_signals();
 	if (result == 0)
+		result = ledger_open();
+	if (result == 0)
 		result = channel_start(&instance);
 	if (result < 0) {
 		log_error("cannot start: %s", strerror(-result));
@@ -779,6 +790,12 @@ static void close_to_own_user(void)
 #ifndef __SANITIZE_ADDRESS__ /* its leak check traces the process */
 	(void)prctl(PR_SET_DUMPABLE, 0);
 #endif
+}
+
+/* Keepers may have opened gates while this process was stopped: before anything else is decided. */
+static void look_at_ledger(void)
+{
+	switch_assert(&instance);
 }
 
 int supervisor_run(const struct options *options)
@@ -815,7 +832,7 @@ int supervisor_run(const struct options *options)
 			                         : "");
 			status = EXIT_FAILED;
 		} else {
-			loop_run();
+			loop_run(look_at_ledger);
 			status = exit_status;
 		}
 	}

@@ -13,7 +13,8 @@
  * true of recvmsg() as well.  Three words decide, all read and written seq_cst:
  *
  *   gate.word       per generation and listener; written by the launcher (gate_set() and
- *                   generation_take()), read by the shim of that generation before every accept
+ *                   generation_take()), read by the shim of that generation before every accept.
+ *                   While the launcher is dead or stopped, the keepers write it (helper/keeper.h)
  *   slot.inflight   per process; written by the shim around "read the gate, accept", read here
  *   board.sequence  per generation; written after any change of words, read by the shim before and
  *                   after every wait
@@ -105,7 +106,9 @@ static nanoseconds wait_for_inflight(struct instance *instance, struct generatio
 			continue;
 		}
 		for (uint32_t i = 0; i < instance->store.count; i++) {
-			if (!from->holds[i] || gate_get(from, i) != MOULT_GATE_DRAINING ||
+			uint32_t state = gate_get(from, i);
+			if (!from->holds[i] ||
+			        (state != MOULT_GATE_DRAINING && state != MOULT_GATE_WARMING) ||
 			        socket_is_nonblock(instance_listener(instance, i)->fd))
 				continue;
 			for (unsigned n = 0; n < left && n < 64; n++)
@@ -147,6 +150,43 @@ static bool has_some_of(struct instance *instance, const struct generation *from
 	return false;
 }
 
+/* Keepers had it open, and the launcher has it closed. */
+static bool is_taken_back(const struct generation *generation, uint32_t i)
+{
+	uint32_t word = atomic_load(&generation->board->gate[i].word);
+	return generation->holds[i] && (word & MOULT_GATE_ORPHANED) &&
+	       gate_get(generation, i) != MOULT_GATE_OPEN;
+}
+
+/* As of (1) and (2); then O_NONBLOCK as the one that accepts wants it. */
+static void assert_once(struct instance *instance)
+{
+	for (struct generation *g = instance->newest; g; g = g->older) {
+		bool taken_back = false;
+		for (uint32_t i = 0; i < instance->store.count; i++) {
+			taken_back |= is_taken_back(g, i);
+			if (g->holds[i])
+				gate_set(g, i, gate_word(g, i));
+		}
+		generation_tell(g);
+		if (taken_back)
+			(void)wait_for_inflight(instance, g);
+	}
+	for (uint32_t i = 0; i < instance->store.count; i++) {
+		const struct listener *listener = instance_listener(instance, i);
+		const struct generation *acceptor = instance_acceptor(instance, i);
+		if (acceptor && listener->state != LISTENER_GONE)
+			socket_set_nonblock(listener->fd, generation_nonblock(acceptor, i));
+	}
+	crowd_begin(instance); /* looks after the pokes */
+}
+
+void switch_assert(struct instance *instance)
+{
+	while (ledger_was_used())
+		assert_once(instance);
+}
+
 /* (1) and (2), and the gates of what stays. */
 static nanoseconds take_from(struct instance *instance, struct generation *from, const bool *moves)
 {
@@ -176,6 +216,7 @@ static void settle_nonblock(
 /* (3) and (4). */
 static void give_to(struct instance *instance, struct generation *to, const bool *moves)
 {
+	switch_assert(instance);
 	bool crowded = is_crowded(instance, to);
 	for (uint32_t i = 0; i < instance->store.count; i++) {
 		struct listener *listener = instance_listener(instance, i);

@@ -40,3 +40,6 @@ nanoseconds switch_release(struct instance *instance, struct generation *from);
 /* What a listener's gate must be at when `generation` takes it up now. */
 uint32_t switch_first_word(
         struct instance *instance, const struct generation *generation, uint32_t listener);
+
+/* Sets all gates as the launcher has decided, if keepers have opened some (helper/keeper.h). */
+void switch_assert(struct instance *instance);

@@ -422,11 +422,15 @@ static int start(struct generation *generation)
 	generation->program =
 	        succession_program(&state.succession, generation->settings.command[0], &replaced);
 	struct roster_entry *entry = channel_enroll(generation);
-	if (!entry) {
+	generation->entry = ledger_enroll(generation->id);
+	if (!entry || !generation->entry) {
 		free(environment);
 		return -ENOSPC;
 	}
 	struct spawn spawn = {.keeper = &entry->keeper,
+	        .entry = generation->entry,
+	        .board = generation->board,
+	        .stop_signal = generation->settings.stop_signal,
 	        .command = generation->settings.command,
 	        .program = replaced ? generation->program : -1,
 	        .environment = environment,
@@ -486,6 +490,7 @@ static int begin(const struct settings *settings)
 		superseded_publish(instance, false);
 		readiness_deinit(&state.readiness);
 		channel_strike_off(generation);
+		ledger_strike_off(generation->entry);
 		generation_free(generation);
 		return result;
 	}
