@@ -15,6 +15,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+#include "helper/discard.h"
 #include "helper/log.h"
 #include "helper/printable.h"
 
@@ -84,10 +85,24 @@ struct generation *generation_new(uint32_t id, const struct settings *settings)
 	return generation;
 }
 
+void generation_starts(struct generation *generation)
+{
+	generation->is_starting = true;
+	discard_hold();
+}
+
+void generation_started(struct generation *generation)
+{
+	if (generation->is_starting)
+		discard_release();
+	generation->is_starting = false;
+}
+
 void generation_free(struct generation *generation)
 {
 	if (!generation)
 		return;
+	generation_started(generation);
 	loop_cancel(&generation->drain);
 	loop_cancel(&generation->aftermath);
 	errand_cancel(&generation->survey.counting);

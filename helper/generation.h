@@ -58,6 +58,7 @@ struct generation {
 	pid_t main;  /* the first process; 0 until it has been reported */
 	int program; /* O_PATH: the file that it executes, or a script; -1: not known */
 	bool executed, main_exited;
+	bool is_starting; /* its keeper has not reported yet: discard_hold() */
 	int main_status;
 	int execute_error;
 	struct watch reports;
@@ -116,6 +117,10 @@ struct generation {
 /* A generation that does not run yet. NULL with errno. */
 struct generation *generation_new(uint32_t id, const struct settings *settings);
 void generation_free(struct generation *generation);
+
+/* Its keeper is forked, and has reported that the daemon was executed, or was not. */
+void generation_starts(struct generation *generation);
+void generation_started(struct generation *generation);
 
 /* The value of MOULT for it. */
 void generation_variable(

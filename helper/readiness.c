@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
+#include "helper/discard.h"
 #include "helper/inherited.h"
 #include "helper/tree.h"
 
@@ -309,6 +310,7 @@ static void start_probe(struct readiness *readiness)
 	if (pid > 0) {
 		setpgid(pid, pid);
 		readiness->probe = pid;
+		discard_hold();
 	}
 }
 
@@ -317,6 +319,7 @@ bool readiness_reaped(struct readiness *readiness, pid_t pid, int status)
 	if (!pid || readiness->probe != pid)
 		return false;
 	readiness->probe = 0;
+	discard_release();
 	if (status == 0)
 		heard(readiness);
 	return true;
@@ -345,7 +348,9 @@ void readiness_deinit(struct readiness *readiness)
 	loop_unwatch(&readiness->input);
 	fd_close(&readiness->input.fd);
 	fd_close(&readiness->pipe);
-	if (readiness->probe)
+	if (readiness->probe) {
 		kill(-readiness->probe, SIGKILL); /* reaped by the supervisor, unnoticed */
+		discard_release();
+	}
 	*readiness = (struct readiness){.input.fd = -1, .pipe = -1};
 }

@@ -150,14 +150,13 @@ static _Noreturn void keep(const struct spawn *spawn, int reports)
 	}
 	close(failure[1]);
 	int error = 0;
-	if (read(failure[0], &error, sizeof(error)) == sizeof(error))
-		send_report(reports, REPORT_NOT_EXECUTED, error, daemon);
-	else
-		send_report(reports, REPORT_EXECUTED, 0, daemon);
+	bool executed = read(failure[0], &error, sizeof(error)) != sizeof(error);
+	/* Before the report: until that comes the launcher lets none of these end (discard_hold()). */
 	close_all_but(reports, ledger_descriptor());
+	send_report(reports, executed ? REPORT_EXECUTED : REPORT_NOT_EXECUTED, error, daemon);
 	(void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 	/* It may end processes of its generation, and wake other keepers, whatever their user. */
-	(void)confine_capabilities(1U << CAP_KILL | 1U << CAP_SYS_PTRACE);
+	(void)confine_capabilities(1U << CAP_KILL);
 	const struct keeper keeper = {.entry = spawn->entry,
 	        .board = spawn->board,
 	        .stop_signal = spawn->stop_signal,

@@ -11,10 +11,12 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
 
+#include "helper/apart.h"
 #include "helper/aside.h"
 #include "helper/background.h"
 #include "helper/channel.h"
@@ -792,6 +794,15 @@ static void close_to_own_user(void)
 #endif
 }
 
+/* What the launcher says to its generations nobody else may say. */
+static void unmap_boards(void)
+{
+	for (struct generation *g = instance.newest; g; g = g->older) {
+		(void)munmap(g->board, sizeof(*g->board));
+		(void)munmap(g->tally, sizeof(*g->tally));
+	}
+}
+
 /* Keepers may have opened gates while this process was stopped: before anything else is decided. */
 static void look_at_ledger(void)
 {
@@ -810,6 +821,7 @@ int supervisor_run(const struct options *options)
 		return EXIT_FAILED;
 	}
 	close_to_own_user();
+	apart_also(unmap_boards);
 	instance.options = options;
 	instance.surveyed = surveyed;
 	instance.since = time(NULL);

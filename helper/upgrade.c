@@ -364,6 +364,7 @@ static void main_ended(struct generation *generation);
 
 static void reported(struct generation *generation, const struct report *report)
 {
+	generation_started(generation);
 	switch (report->kind) {
 	case REPORT_EXECUTED:
 		generation->main = report->pid;
@@ -440,6 +441,7 @@ static int start(struct generation *generation)
 	        .background = instance->options->background};
 	generation->started = now();
 	generation->started_wall = time(NULL);
+	generation_starts(generation);
 	result = spawn_generation(&spawn, &generation->keeper, &generation->reports.fd);
 	free(environment);
 	if (result < 0)
