@@ -225,15 +225,19 @@ def test_a_dropped_one_is_waited_for_by_nobody(moult, load, directory, kind):
 
 def test_it_moves_in_the_end_though_nobody_waits(moult, load, places):
     """It has been taken up, and the old one's time is over: its clients wait for the new one, they
-    are not refused."""
+    are not refused, nor accepted by one that may be told to stop at any moment."""
     first, second = places
     instance = moult().run("--retire-after=700ms", command=stages(
         "g1", first.word(), second.word()))
+    held = load(first.target, rate=0, persistent=1)
+    held.wait(lambda report: report["persistent"]["answered"] >= 1)
     client = load(second.target, rate=50)
     client.wait_answers(20)
     instance.upgrade(command=stages("g2", first.word(), second.word("bind serve", "g2")))
     second.step("bind", "g2")
     second.wait_with(instance, 2)
+    assert instance.generation(1)["state"] == "draining"
+    held.close_persistent()
     instance.wait_gone(1)
     second.step("serve", "g2")
     client.wait_answers(50, "g2")
