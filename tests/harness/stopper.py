@@ -10,8 +10,8 @@ from harness.build import program
 class Stopper:
     """Traces the process with that pid from now on; see programs/stopper.c."""
 
-    def __init__(self, pid, number, how):
-        self.process = subprocess.Popen([program("stopper"), str(pid), str(number), how],
+    def __init__(self, pid, number, how, *only):
+        self.process = subprocess.Popen([program("stopper"), str(pid), str(number), how, *only],
                                         stdout=subprocess.PIPE, text=True)
         assert self.process.stdout.readline() == "seized\n"
 

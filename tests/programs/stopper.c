@@ -2,12 +2,13 @@
 /*
  * Stops a process for good, or for a while, right before one of its system calls.
  *
- *   stopper PID NUMBER kill|stop|count
+ *   stopper PID NUMBER kill|stop|count [futex]
  *
  * Of the calls that it makes from now on, only those are counted that may change something: what
- * looks at files, or waits, is not.  At number NUMBER (from 1) the process gets SIGKILL and does not
- * make the call, or SIGSTOP and makes it first.  "seized" is written at the start, and "hit CALL" at
- * the end; "count" goes on until SIGTERM and then writes "made COUNT".
+ * looks at files, or waits, is not; with "futex" only futex(), one for each change of a gate.  At
+ * number NUMBER (from 1) the process gets SIGKILL and does not make the call, or SIGSTOP and makes it
+ * first.  "seized" is written at the start, and "hit CALL" at the end; "count" goes on until SIGTERM
+ * and then writes "made COUNT".
  */
 #include <errno.h>
 #include <signal.h>
@@ -48,6 +49,11 @@ static bool only_looks(unsigned long long call)
 	return false;
 }
 
+static bool counts(unsigned long long call, bool futex)
+{
+	return futex ? call == SYS_futex : !only_looks(call);
+}
+
 static void die(const char *what)
 {
 	fprintf(stderr, "stopper: %s: %s\n", what, strerror(errno));
@@ -56,7 +62,7 @@ static void die(const char *what)
 
 int main(int argc, char **argv)
 {
-	if (argc != 4)
+	if (argc != 4 && argc != 5)
 		return 2;
 	pid_t pid = (pid_t)atol(argv[1]);
 	long wanted = atol(argv[2]), made = 0;
@@ -84,7 +90,7 @@ int main(int argc, char **argv)
 			number = WSTOPSIG(status); /* a signal of its own */
 		struct ptrace_syscall_info info = {0};
 		if (call && ptrace(PTRACE_GET_SYSCALL_INFO, pid, sizeof(info), &info) > 0 &&
-		        info.op == PTRACE_SYSCALL_INFO_ENTRY && !only_looks(info.entry.nr) &&
+		        info.op == PTRACE_SYSCALL_INFO_ENTRY && counts(info.entry.nr, argc == 5) &&
 		        ++made == wanted && (kills || stops)) {
 			kill(pid, kills ? SIGKILL : SIGSTOP);
 			if (stops)
