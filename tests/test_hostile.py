@@ -75,6 +75,7 @@ def stranger(hostile):
 
     def start(script, *words):
         process = subprocess.Popen([PYTHON, "-u", str(HOSTILE / script), *map(str, words)],
+                                   env={**os.environ, "PYTHONPATH": str(HOSTILE.parent)},
                                    stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         running.append(process)
         return process

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: MIT
-"""The contract (shim/contract.h), spoken by an attacker: requests as a process could send them."""
+"""The contract (shim/contract.h) as an attacker speaks it: any message that a process could send.
+
+This is the only place of the tests that knows what the messages and the shared memory look like.
+"""
 
 import array
-import ctypes
 import os
 import re
 import socket
 import struct
-
-LIBC = ctypes.CDLL(None, use_errno=True)
 
 CONTRACT = 4
 (HELLO, BIND, LISTEN, CLOSED, SHUT, TEMPLATE, YIELD, UNLINKED, MOVED, REPLACE, CONNECTED, REMOVED,
@@ -17,7 +17,10 @@ ASK_AGAIN = -4096
 
 # The board: where the words are that the daemon is to read only.
 BOARD_SEQUENCE, BOARD_SERVING, BOARD_SUPERSEDED = 12, 28, 32
-LISTENERS, SLOTS, SLOT_SIZE, GATE_SIZE = 4096, 65536, 64, 64
+# The tally: a view of each listener, then the slots, which begin with the threads in accept().
+LISTENERS, VIEW_SIZE = 4096, 8
+SLOTS, SLOT_SIZE = 65536, 64
+SLOTS_AT = LISTENERS * VIEW_SIZE
 
 
 def find_variable():
@@ -39,8 +42,7 @@ def find_variable():
 
 
 def unix_address(name):
-    name = name.encode() if isinstance(name, str) else name
-    return struct.pack("<H", socket.AF_UNIX) + name + b"\0"
+    return struct.pack("<H", socket.AF_UNIX) + os.fsencode(name) + b"\0"
 
 
 def inet_address(host, port):
@@ -78,6 +80,19 @@ class Launcher:
         received = receive(channel)
         channel.close()
         return received
+
+    def announce(self, sock, directory, name):
+        """A UNIX socket that is bound there, and listens or is a datagram socket: its number."""
+        self.ask(BIND, fds=[sock.fileno(), directory], address=unix_address(name))
+        return self.ask(LISTEN, fds=[sock.fileno()], backlog=4)[1]
+
+    def claim_inflight(self, count):
+        """Says that so many threads of this process are in accept()."""
+        slot = self.ask(SLOT)[1]
+        board, tally = self.ask(HELLO)[3]
+        os.pwrite(tally, struct.pack("<I", count), SLOTS_AT + SLOT_SIZE * slot)
+        os.close(board)
+        os.close(tally)
 
 
 def send(channel, message, fds=()):

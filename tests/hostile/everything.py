@@ -14,8 +14,8 @@ import struct
 import sys
 import time
 
-import contract
-from contract import HELLO, Launcher, SLOTS, inet_address, send, unix_address
+from harness import contract
+from harness.contract import HELLO, Launcher, SLOTS, inet_address, send, unix_address
 
 launcher, port, base = Launcher(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
 listener, seconds, victim = int(sys.argv[4]), float(sys.argv[5]), sys.argv[6]

@@ -9,7 +9,7 @@ import struct
 import sys
 import time
 
-from contract import HELLO, SLOT, TEMPLATE, Launcher, SLOTS
+from harness.contract import HELLO, SLOT, TEMPLATE, Launcher, SLOTS
 
 launcher, tcp = Launcher(sys.argv[1]), int(sys.argv[4])
 board, tally = launcher.ask(HELLO)[3]

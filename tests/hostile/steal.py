@@ -7,8 +7,8 @@ import socket
 import sys
 import time
 
-from contract import BIND, CONNECTED, LISTEN, MOVED, REPLACE, SHUT, TEMPLATE, UNLINKED, CLOSED
-from contract import Launcher, inet_address, pin, unix_address
+from harness.contract import BIND, CONNECTED, LISTEN, MOVED, REPLACE, SHUT, TEMPLATE, UNLINKED, CLOSED
+from harness.contract import Launcher, inet_address, pin, unix_address
 
 launcher, port, base = Launcher(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
 
