@@ -8,8 +8,6 @@ import pathlib
 import re
 import signal
 import subprocess
-import sys
-import time
 
 import pytest
 
@@ -132,7 +130,7 @@ REFUSED = {
     # Not a process of the daemon: another user's, and one of root's.
     "stranger": {verb: "gone" for verb in EVERY_VERB},
     "outsider": {verb: "gone" for verb in EVERY_VERB},
-    # A process of the daemon that does not know the token, or says that it is of another generation.
+    # A process of the daemon that does not know the token, or names another generation.
     "ignorant": {verb: -errno.EPERM for verb in EVERY_VERB},
     "false": {verb: -errno.EPERM for verb in EVERY_VERB},
     # Has every right but the listener's socket.

@@ -9,17 +9,15 @@ import ctypes
 import errno
 import fcntl
 import os
-import pathlib
 import re
 import socket
 import stat
 import struct
-import sys
 import threading
 
 import pytest
 
-from harness import build, network
+from harness import build
 from harness.build import program
 from harness.network import ask
 from harness.waiting import wait_until
@@ -153,8 +151,8 @@ def test_only_what_the_binder_can_remove_is_removed(moult, place, hostile, owner
 
 
 def test_names_that_lead_elsewhere(moult, place, directory, hostile):
-    """A place is a directory and one name in it; anything else is refused, by each verb.  And a place
-    that is none of the listener's is not taken for its own."""
+    """A place is a directory and one name in it; anything else is refused, by each verb.  And a
+    place that is none of the listener's is not taken for its own."""
     with socket.socket(socket.AF_UNIX) as victim:
         victim.bind(str(directory / "victim"))
         instance = moult().run(command=hostile("g1", "names_with_slashes", directory / "victim"))
@@ -162,7 +160,7 @@ def test_names_that_lead_elsewhere(moult, place, directory, hostile):
         answers = re.findall(r"hostile: (slash|name|link) (\w+) (-?\d+)\n", instance.log())
         for verb in "moved", "unlinked", "replace", "other":
             assert answers.count(("slash", verb, f"-{errno.EBADMSG}")) == 5
-            assert all(int(error) < 0 for how, what, error in answers if (how, what) == ("name", verb))
+            assert all(int(error) < 0 for *what, error in answers if what == ["name", verb])
         assert len(answers) == 5 * 4 + 2 * 4 + 2
         for verb in "moved", "unlinked":
             assert ("link", verb, f"-{errno.EBADMSG}") in answers

@@ -15,11 +15,11 @@ CONTRACT = 4
  CALLING, SLOT) = range(1, 15)
 ASK_AGAIN = -4096
 
-# The board: where the words are that the daemon is to read only.
-BOARD_SEQUENCE, BOARD_SERVING, BOARD_SUPERSEDED = 12, 28, 32
+# The board: where a word is that the daemon is to read only.
+BOARD_SUPERSEDED = 32
 # The tally: a view of each listener, then the slots, which begin with the threads in accept().
 LISTENERS, VIEW_SIZE = 4096, 8
-SLOTS, SLOT_SIZE = 65536, 64
+SLOT_SIZE = 64
 SLOTS_AT = LISTENERS * VIEW_SIZE
 
 

@@ -172,8 +172,7 @@ def long_addresses(launcher):
                                                    **more)[:2])
     # All of `other`, without an end.
     for length in (107, 108):
-        say("other", length, launcher.ask(contract.REPLACE, number, [place, place], other=b"A" * length,
-                                          address=contract.unix_address("socket"))[0])
+        say("other", length, replace(launcher, number, (place, "socket"), (place, "A" * length)))
     say("tried")
     wait("done")
 

@@ -2,7 +2,6 @@
 """A worker without a listener asks for those of root: the control socket, by its path, and the TCP
 service, by a socket of its own that is "renamed" over it.  Prints each answer."""
 
-import os
 import socket
 import sys
 import time
