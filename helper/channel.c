@@ -261,8 +261,8 @@ static void confine_broker(void)
 {
 	static const unsigned short calls[] = {SYS_read, SYS_close, SYS_accept4, SYS_recvmsg,
 	        SYS_sendmsg, SYS_getsockopt, SYS_getsockname, SYS_getpeername, SYS_fstat,
-	        SYS_newfstatat, SYS_fcntl, SYS_ppoll, SYS_clock_gettime, SYS_pipe2, SYS_clone,
-	        SYS_set_robust_list, SYS_rseq, SYS_gettid, SYS_getpid, SYS_prlimit64,
+	        SYS_newfstatat, SYS_statx, SYS_fcntl, SYS_ppoll, SYS_clock_gettime, SYS_pipe2,
+	        SYS_clone, SYS_set_robust_list, SYS_rseq, SYS_gettid, SYS_getpid, SYS_prlimit64,
 	        SYS_rt_sigprocmask, SYS_rt_sigreturn, SYS_restart_syscall, SYS_exit, SYS_exit_group,
 #ifdef SYS_poll /* the calls of older architectures */
 	        SYS_poll, SYS_fork

@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 
-from contract import send
+from harness.contract import send
 
 os.setgroups([])
 os.setgid(65534)
