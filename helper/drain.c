@@ -76,8 +76,10 @@ void drain_refuse(struct generation *generation, uint32_t i)
 {
 	struct listener *listener = instance_listener(generation->instance, i);
 	/* The gate first: from now on the shim knows what EINVAL means here. */
-	if (gate_get(generation, i) == MOULT_GATE_OPEN)
+	if (gate_get(generation, i) == MOULT_GATE_OPEN) {
 		gate_set(generation, i, MOULT_GATE_OPEN | MOULT_GATE_ENDING);
+		generation_tell(generation);
+	}
 	listener_refuse(listener);
 }
 

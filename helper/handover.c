@@ -428,8 +428,10 @@ struct answer handover_listen_again(struct generation *generation, const struct 
 {
 	uint32_t i = (uint32_t)request->listener;
 	if (!may_bind(generation)) { /* the queue is its successor's */
-		if (gate_get(generation, i) == MOULT_GATE_SHUT)
+		if (gate_get(generation, i) == MOULT_GATE_SHUT) {
 			gate_set(generation, i, MOULT_GATE_DRAINING);
+			generation_tell(generation);
+		}
 		return say(0, -1, -1);
 	}
 	struct listener *listener = instance_listener(the_instance, i);

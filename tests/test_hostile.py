@@ -156,7 +156,7 @@ def test_what_each_verb_refuses(hostile, stranger, who):
     elif who == "old":
         instance = hostile.run("rights.py", "--root", who, other, options=["--kill-after=20s"])
         hostile.wait("^announced")
-        hostile.upgrade("g2", port=other)
+        hostile.upgrade("g2", port=other, options=["--retire-after=0s"])
         (hostile.directory / "worker" / "old").touch()
     elif who in ("stranger", "outsider"):
         instance = hostile.run("tell.py")
@@ -183,7 +183,7 @@ def test_an_old_generation_gets_nothing_of_a_newer_one(hostile, port):
     from harness.network import new_port
     other = new_port()
     instance = hostile.run("old.py", other, options=["--kill-after=20s"])
-    hostile.upgrade("g2", port=other)
+    hostile.upgrade("g2", port=other, options=["--retire-after=0s"])
     hostile.wait("^given", deadline=40)
     assert re.search(r"^given 0 of 200$", hostile.out(), re.M), hostile.out()
     assert int(hostile.lines()["listen"].split()[0]) < 0, hostile.out()
