@@ -130,7 +130,8 @@ REFUSED = {
     # Not a process of the daemon: another user's, and one of root's.
     "stranger": {verb: "gone" for verb in EVERY_VERB},
     "outsider": {verb: "gone" for verb in EVERY_VERB},
-    # A process of the daemon that does not know the token, or names another generation.
+    # A process of the daemon that does not know the token; one of an older generation
+    # that says it is of the newer one.
     "ignorant": {verb: -errno.EPERM for verb in EVERY_VERB},
     "false": {verb: -errno.EPERM for verb in EVERY_VERB},
     # Has every right but the listener's socket.
@@ -153,7 +154,7 @@ def test_what_each_verb_refuses(hostile, stranger, who):
         instance = hostile.run()
         hostile.upgrade("g2", "rights.py", who, hostile.port, port=other,
                         options=[f"--ready=exec=test -e {asked}"])
-    elif who == "old":
+    elif who in ("old", "false"):
         instance = hostile.run("rights.py", "--root", who, other, options=["--kill-after=20s"])
         hostile.wait("^announced")
         hostile.upgrade("g2", port=other, options=["--retire-after=0s"])
@@ -172,7 +173,7 @@ def test_what_each_verb_refuses(hostile, stranger, who):
         assert answers[verb] == f"{expected} without", f"{verb}\n{hostile.out()}"
     addresses = {listener["address"] for listener in instance.status()["listeners"]}
     assert f"unix:{hostile.directory}/control/socket" in addresses
-    if who in ("dropped", "old"):
+    if who in ("dropped", "old", "false"):
         hostile.port = other
     assert ask(hostile.port).startswith("GEN ")
     instance.stop()
