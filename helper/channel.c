@@ -241,8 +241,8 @@ static void broker_speaks(void *context)
 	struct answer answer = answer_to(&request, &received);
 	send_answer(&answer);
 	fd_discard(&received.socket);
-	fd_close(&request.directory_fd);
-	fd_close(&request.other_fd);
+	fd_discard(&request.directory_fd);
+	fd_discard(&request.other_fd);
 }
 
 /* ---- the broker's life ---- */

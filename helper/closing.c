@@ -48,9 +48,10 @@ static void let_go(struct generation *generation, uint32_t i)
 	/* Clients wait there for whoever will serve; this one may be about to fail. */
 	if (generation->awaits_turn && listener->born != generation->id)
 		return;
+	static struct log_limit limit = {.burst = LOG_BURST};
 	char name[LISTENER_TEXT];
 	listener_print(listener, name, sizeof(name));
-	log_notice("generation %u: closed %s", generation->id, name);
+	log_limited(&limit, LOG_LEVEL_NOTICE, "generation %u: closed %s", generation->id, name);
 	listener_close(listener);
 	publish_addresses(the_instance);
 }

@@ -150,9 +150,11 @@ static bool retire_left_behind(struct instance *instance, struct generation *gen
 			done = false;
 			continue;
 		}
+		static struct log_limit limit = {.burst = LOG_BURST};
 		char name[LISTENER_TEXT];
 		listener_print(listener, name, sizeof(name));
-		log_notice("generation %u: %s retired", generation->id, name);
+		log_limited(&limit, LOG_LEVEL_NOTICE, "generation %u: %s retired", generation->id,
+		        name);
 		gate_end(generation, i);
 		generation_tell(generation);
 		listener_close(listener);

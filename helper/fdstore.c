@@ -30,7 +30,7 @@ void fdstore_deinit(struct fdstore *store)
 	for (uint32_t i = 0; i < store->count; i++)
 		listener_deinit(&store->listeners[i]);
 	for (size_t i = 0; i < store->pending_count; i++)
-		fd_close(&store->pending[i].directory);
+		fd_discard(&store->pending[i].directory);
 	free(store->listeners);
 	free(store->pending);
 	*store = (struct fdstore){0};
@@ -104,7 +104,7 @@ int fdstore_find_file(const struct fdstore *store, struct file_id file)
 
 static void pending_remove(struct fdstore *store, size_t i)
 {
-	fd_close(&store->pending[i].directory);
+	fd_discard(&store->pending[i].directory);
 	memmove(&store->pending[i], &store->pending[i + 1],
 	        (--store->pending_count - i) * sizeof(*store->pending));
 }
@@ -359,7 +359,7 @@ int listener_begin(struct listener *listener)
 {
 	if (listener->deferred && listen(listener->fd, listener->backlog) < 0)
 		return -errno;
-	/* It was bound beside another one by that (helper/channel.c), and is alone from now on. */
+	/* It was bound beside another one by that (helper/handover.c), and is alone from now on. */
 	if (listener->deferred)
 		socket_set_reuseport(listener->fd, listener->shared);
 	listener->deferred = false;

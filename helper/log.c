@@ -198,7 +198,10 @@ void log_limited(struct log_limit *limit, enum log_level level, const char *form
 	int saved = errno;
 	va_list arguments;
 
-	if (now() < limit->next) {
+	if (now() >= limit->next) {
+		limit->said = 0;
+		limit->next = after(SECOND);
+	} else if (limit->said >= (limit->burst ? limit->burst : 1)) {
 		limit->left_out++;
 		return;
 	}
@@ -208,7 +211,8 @@ void log_limited(struct log_limit *limit, enum log_level level, const char *form
 	if (limit->left_out && length > 0 && (size_t)length < sizeof line)
 		(void)snprintf(line + length, sizeof line - (size_t)length, " (and %u more before)",
 		        limit->left_out);
-	*limit = (struct log_limit){.next = after(SECOND)};
+	limit->left_out = 0;
+	limit->said++;
 	say(level, line);
 	errno = saved;
 }

@@ -26,12 +26,14 @@ void log_line(enum log_level level, const char *format, ...) PRINTF(2, 3);
 #define log_debug(...)  log_line(LOG_LEVEL_DEBUG, __VA_ARGS__)
 
 /*
- * For a line that a program or another user can cause at will: at most one a second for each
- * log_limit (static, zero at first). The next one says how many were left out.
+ * For a line that a program or another user can cause at will: at most `burst` (0: one) in a second
+ * for each log_limit (static). The next one says how many were left out.
  */
+enum { LOG_BURST = 64 }; /* listeners that one program may well have */
 struct log_limit {
+	unsigned burst;
+	unsigned said, left_out;
 	nanoseconds next;
-	unsigned left_out;
 };
 void log_limited(struct log_limit *limit, enum log_level level, const char *format, ...)
         PRINTF(3, 4);

@@ -139,8 +139,7 @@ static void stop_look(void *context)
 {
 	(void)context;
 	struct port_set handshakes;
-	bool empty = true;
-	(void)audit_handshakes(&handshakes);
+	bool empty = audit_handshakes(&handshakes) == 0;
 	for (uint32_t i = 0; i < instance.store.count; i++)
 		empty &= is_needed(i) || instance_listener(&instance, i)->state == LISTENER_GONE ||
 		         listener_is_empty(instance_listener(&instance, i), &handshakes);
