@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <poll.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -273,8 +274,8 @@ static void confine_broker(void)
 {
 	static const unsigned short calls[] = {SYS_read, SYS_close, SYS_accept4, SYS_recvmsg,
 	        SYS_sendmsg, SYS_getsockopt, SYS_getsockname, SYS_getpeername, SYS_fstat,
-	        SYS_newfstatat, SYS_fcntl, SYS_ppoll, SYS_clock_gettime, SYS_pipe2, SYS_clone,
-	        SYS_set_robust_list, SYS_rseq, SYS_gettid, SYS_getpid, SYS_prlimit64,
+	        SYS_newfstatat, SYS_statx, SYS_fcntl, SYS_ppoll, SYS_clock_gettime, SYS_pipe2,
+	        SYS_clone, SYS_set_robust_list, SYS_rseq, SYS_gettid, SYS_getpid, SYS_prlimit64,
 	        SYS_rt_sigprocmask, SYS_rt_sigreturn, SYS_restart_syscall, SYS_exit, SYS_exit_group,
 #ifdef SYS_poll /* the calls of older architectures */
 	        SYS_poll, SYS_fork
@@ -307,18 +308,27 @@ static _Noreturn void enter_broker(int listening, int link)
 		dup3(null, fd, O_CLOEXEC);
 	dup3(high, LISTENING, O_CLOEXEC);
 	dup3(link, LINK, O_CLOEXEC);
-	close_from(LINK + 1);
+	close_from(LINK + 1); /* `begun` among them: the launcher sees its end */
 	confine_broker();
 	broker_run(LISTENING, LINK, roster);
 }
 
+/* Until the broker has closed all that it has inherited: none of these closes was the last one. */
+static void await_closes(int begun)
+{
+	struct pollfd wait = {.fd = begun, .events = POLLIN};
+	(void)poll(&wait, 1, 1000);
+}
+
 static void start_broker(void)
 {
-	int ends[2];
+	int ends[2], begun[2];
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0) {
 		loop_after(&revival, BROKER_PAUSE);
 		return;
 	}
+	if (pipe2(begun, O_CLOEXEC) < 0)
+		begun[0] = begun[1] = -1;
 	pid_t launcher = getpid();
 	pid_t pid = fork();
 	if (pid == 0) {
@@ -330,6 +340,10 @@ static void start_broker(void)
 		enter_broker(server.fd, ends[1]);
 	}
 	close(ends[1]);
+	fd_close(&begun[1]);
+	if (pid > 0)
+		await_closes(begun[0]);
+	fd_close(&begun[0]);
 	if (pid < 0) {
 		close(ends[0]);
 		loop_after(&revival, BROKER_PAUSE);

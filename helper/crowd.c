@@ -33,7 +33,7 @@ static bool is_crowded(const struct generation *acceptor, uint32_t i)
 static void poke_exclusive(
         struct instance *instance, const struct generation *acceptor, uint32_t i, size_t exclusive)
 {
-	bool blocks = !generation_is_nonblock(acceptor, i);
+	bool blocks = !generation_nonblock(acceptor, i);
 	for (size_t n = 0; blocks && n < exclusive && n < POKES_A_ROUND; n++)
 		if (instance->crowd_rounds < POKING_ROUNDS)
 			poke_send(instance_listener(instance, i), instance->newest);

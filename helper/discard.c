@@ -23,6 +23,7 @@ static const nanoseconds RETRY = SECOND;
 static int *list;
 static size_t count, allocated;
 static struct timer timer;
+static unsigned held;
 
 /* Holds all of them until the other end of the pipe is closed. The supervisor reaps it, unnoticed. */
 static _Noreturn void hold(const int *pipe)
@@ -57,6 +58,8 @@ static bool close_all(void)
 static void discard(void *context)
 {
 	(void)context;
+	if (held)
+		return;
 	if (close_all())
 		count = 0;
 	else
@@ -74,4 +77,16 @@ void fd_discard(int *fd)
 			loop_after(&timer, 0);
 	} /* else it stays open: better than to wait */
 	*fd = -1;
+}
+
+void discard_hold(void)
+{
+	held++;
+}
+
+void discard_release(void)
+{
+	held--;
+	if (!held && count && !timer.armed)
+		loop_after(&timer, 0);
 }

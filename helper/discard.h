@@ -13,3 +13,11 @@
  * next idle.  What is not closed by then is closed by the launcher's end.
  */
 void fd_discard(int *fd);
+
+/*
+ * A child has been forked that will close what it has inherited, or execute a program, which does
+ * the same: until it has, nothing is closed here, so that no close of the child is the last one.
+ * Calls may nest.
+ */
+void discard_hold(void);
+void discard_release(void);

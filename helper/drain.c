@@ -11,6 +11,7 @@
 #include "helper/diag.h"
 #include "helper/glance.h"
 #include "helper/log.h"
+#include "helper/moves.h"
 #include "helper/publish.h"
 #include "helper/survey.h"
 #include "helper/tree.h"
@@ -55,13 +56,18 @@ static int count(struct generation *generation, bool *ret_quiet)
 
 /* ---- listeners that no later generation wants ---- */
 
+/*
+ * An older generation that drains, too, and holds it, makes no difference: it does not get it back.
+ * Of several that hold it the one that accepts there retires it.
+ */
 static bool is_left_behind(
         struct instance *instance, const struct generation *generation, uint32_t i)
 {
 	if (!generation->holds[i] || instance_listener(instance, i)->state == LISTENER_GONE)
 		return false;
 	for (struct generation *g = instance->newest; g; g = g->older)
-		if (g != generation && g->holds[i])
+		if (g != generation && g->holds[i] &&
+		        (g->state < GENERATION_DRAINING || gate_get(g, i) == MOULT_GATE_OPEN))
 			return false;
 	return true;
 }
@@ -70,8 +76,10 @@ void drain_refuse(struct generation *generation, uint32_t i)
 {
 	struct listener *listener = instance_listener(generation->instance, i);
 	/* The gate first: from now on the shim knows what EINVAL means here. */
-	if (gate_get(generation, i) == MOULT_GATE_OPEN)
+	if (gate_get(generation, i) == MOULT_GATE_OPEN) {
 		gate_set(generation, i, MOULT_GATE_OPEN | MOULT_GATE_ENDING);
+		generation_tell(generation);
+	}
 	listener_refuse(listener);
 }
 
@@ -107,7 +115,8 @@ static void refuse_left_behind(struct instance *instance, struct generation *gen
 		const struct listener *listener = instance_listener(instance, i);
 		if (listener->state != LISTENER_LIVE || identity_is_datagram(&listener->identity) ||
 		        drain_needs(generation, i) || is_for_a_client(generation, listener) ||
-		        !is_left_behind(instance, generation, i))
+		        !is_left_behind(instance, generation, i) ||
+		        moves_stays(instance, generation, i))
 			continue;
 		drain_refuse(generation, i);
 		any = true;
@@ -144,7 +153,7 @@ static bool retire_left_behind(struct instance *instance, struct generation *gen
 		char name[LISTENER_TEXT];
 		listener_print(listener, name, sizeof(name));
 		log_notice("generation %u: %s retired", generation->id, name);
-		gate_set(generation, i, MOULT_GATE_DRAINING);
+		gate_end(generation, i);
 		generation_tell(generation);
 		listener_close(listener);
 	}
@@ -167,6 +176,7 @@ static void kill_again(void *context)
 void drain_kill(struct generation *generation)
 {
 	generation->state = GENERATION_STOPPING;
+	ledger_is_stopping(generation->entry);
 	generation->drain.fire = kill_again;
 	generation->drain.context = generation;
 	kill_again(generation);
@@ -219,6 +229,7 @@ void drain_stop(struct generation *generation, nanoseconds patience)
 	generation->drain.fire = tell_again;
 	generation->drain.context = generation;
 	tell_again(generation);
+	ledger_is_stopping(generation->entry);
 }
 
 /* ---- draining ---- */
@@ -248,25 +259,65 @@ static void drained(struct generation *generation)
 	drain_stop(generation, generation->settings.kill_after);
 }
 
+/* Who is told may close his listeners at once: not while one of them has to be served still. */
+static void send_drain_signal(struct generation *generation)
+{
+	if (generation->stayed || !generation->drain_signal_due)
+		return;
+	generation->drain_signal_due = false;
+	if (generation->settings.drain_signal)
+		tree_signal_children(generation->keeper, generation->settings.drain_signal);
+}
+
+/*
+ * Whose listeners have stayed with it until now may be beyond its deadline.  What is queued there is
+ * to be accepted all the same; new clients do not get in.
+ */
+static const nanoseconds RETIRING_PATIENCE = SECOND;
+
+static void look_at_stay(struct instance *instance, struct generation *generation)
+{
+	bool stays = moves_any_stays(instance, generation);
+	if (generation->stayed && !stays && generation->drain_deadline < after(RETIRING_PATIENCE))
+		generation->drain_deadline = after(RETIRING_PATIENCE);
+	generation->stayed = stays;
+	send_drain_signal(generation);
+}
+
+static bool is_out_of_time(const struct generation *generation)
+{
+	return now() >= generation->drain_deadline && !generation->stayed;
+}
+
+static nanoseconds shorter(nanoseconds pause, nanoseconds until)
+{
+	nanoseconds left = until - now();
+	return left > 0 && left < pause ? left : pause;
+}
+
 static void look(void *context)
 {
 	struct generation *generation = context;
 	struct instance *instance = generation->instance;
 	bool quiet = false;
 	size_t before = generation->connections;
-	if (now() >= generation->drain_deadline)
+	look_at_stay(instance, generation);
+	if (is_out_of_time(generation))
 		generation->deserted = true;
 	bool retired = retire_left_behind(instance, generation);
 	int result = count(generation, &quiet);
-	if (result == -EINPROGRESS && now() < generation->drain_deadline) {
-		nanoseconds left = generation->drain_deadline - now();
+	if (result == -EINPROGRESS && !is_out_of_time(generation)) {
 		nanoseconds pause = retired ? COUNT_PATIENCE : 20 * MILLISECOND;
-		loop_after(&generation->drain, left < pause ? left : pause);
+		pause = shorter(pause, generation->drain_deadline);
+		if (generation->stayed)
+			pause = shorter(pause, instance->retire_at);
+		loop_after(&generation->drain, pause);
 		return;
 	}
 	if (result < 0)
 		log_debug("generation %u: cannot count its connections (%d), trying again",
 		        generation->id, result);
+	quiet &= !generation->stayed;
 	if (quiet && generation->talks_to_itself && !generation->deserted) {
 		generation->deserted = true; /* what it has kept for itself retires first */
 		quiet = false;
@@ -275,7 +326,7 @@ static void look(void *context)
 	if (generation->connections != before)
 		control_progress("generation %u: draining, %zu connections", generation->id,
 		        generation->connections);
-	if (now() >= generation->drain_deadline)
+	if (is_out_of_time(generation))
 		generation->by_deadline = true;
 	if (generation->empty_in_a_row >= 2 || generation->by_deadline) {
 		if (generation->empty_in_a_row >= 2)
@@ -297,8 +348,9 @@ static void look(void *context)
 		pause = 20 * MILLISECOND;
 	if (generation->empty_in_a_row)
 		pause = 5 * MILLISECOND;
-	if (generation->drain_deadline != NEVER && pause > generation->drain_deadline - now())
-		pause = generation->drain_deadline > now() ? generation->drain_deadline - now() : 0;
+	pause = shorter(pause, generation->drain_deadline);
+	if (generation->stayed)
+		pause = shorter(pause, instance->retire_at);
 	loop_after(&generation->drain, pause);
 }
 
@@ -314,6 +366,8 @@ static void begin(struct instance *instance, struct generation *generation, nano
 	generation->drain_began = now();
 	generation->drain_deadline = after(timeout);
 	generation->empty_in_a_row = 0;
+	generation->stayed = moves_any_stays(instance, generation);
+	generation->drain_signal_due = true;
 	generation->drain.fire = look;
 	generation->drain.context = generation;
 	survey_hurry(generation);
@@ -331,8 +385,7 @@ static void begin(struct instance *instance, struct generation *generation, nano
 	else
 		log_notice("generation %u: draining, %zu connections", generation->id,
 		        generation->connections);
-	if (generation->settings.drain_signal)
-		tree_signal_children(generation->keeper, generation->settings.drain_signal);
+	send_drain_signal(generation);
 	loop_after(&generation->drain, 0);
 }
 

@@ -15,6 +15,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+#include "helper/discard.h"
 #include "helper/log.h"
 #include "helper/printable.h"
 
@@ -84,10 +85,24 @@ struct generation *generation_new(uint32_t id, const struct settings *settings)
 	return generation;
 }
 
+void generation_starts(struct generation *generation)
+{
+	generation->is_starting = true;
+	discard_hold();
+}
+
+void generation_started(struct generation *generation)
+{
+	if (generation->is_starting)
+		discard_release();
+	generation->is_starting = false;
+}
+
 void generation_free(struct generation *generation)
 {
 	if (!generation)
 		return;
+	generation_started(generation);
 	loop_cancel(&generation->drain);
 	loop_cancel(&generation->aftermath);
 	errand_cancel(&generation->survey.counting);
@@ -117,20 +132,35 @@ void generation_variable(
 void gate_set(struct generation *generation, uint32_t listener, uint32_t word)
 {
 	_Atomic uint32_t *at = &generation->board->gate[listener].word;
+	bool opens = (word & MOULT_GATE_STATE) == MOULT_GATE_OPEN;
 	generation->words[listener] = word;
+	ledger_begin();
+	if (opens)
+		ledger_note(generation->entry, listener, word);
 	atomic_store(at, word);
+	if (!opens)
+		ledger_note(generation->entry, listener, word);
 	syscall(SYS_futex, at, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+}
+
+void gate_end(struct generation *generation, uint32_t listener)
+{
+	gate_set(generation, listener, MOULT_GATE_DRAINING);
+	ledger_forget(generation->entry, listener);
 }
 
 void generation_tell(struct generation *generation)
 {
 	atomic_fetch_add(&generation->board->sequence, 1);
+	ledger_end();
 }
 
 void generation_take(struct generation *generation, uint32_t listener, enum holding holding,
         uint64_t inode, bool nonblock, uint32_t word)
 {
 	generation->held += !generation->holds[listener];
+	generation->trusted[listener] &= generation->holds[listener] != HOLDS_NOT;
+	generation->trusted[listener] |= (word & MOULT_GATE_STATE) == MOULT_GATE_OPEN;
 	generation->holds[listener] = (uint8_t)holding;
 	atomic_store(&generation->tally->view[listener].nonblock, nonblock);
 	atomic_store(&generation->board->gate[listener].inode, inode);
@@ -147,7 +177,7 @@ bool generation_waits_on(const struct generation *generation, uint32_t listener)
 	       atomic_load(&generation->tally->view[listener].waiting);
 }
 
-bool generation_is_nonblock(const struct generation *generation, uint32_t listener)
+bool generation_nonblock(const struct generation *generation, uint32_t listener)
 {
 	return atomic_load(&generation->tally->view[listener].nonblock);
 }

@@ -7,6 +7,7 @@
 
 #include "helper/errand.h"
 #include "helper/fdstore.h"
+#include "helper/ledger.h"
 #include "helper/loop.h"
 #include "helper/options.h"
 #include "helper/slots.h"
@@ -57,6 +58,7 @@ struct generation {
 	pid_t main;  /* the first process; 0 until it has been reported */
 	int program; /* O_PATH: the file that it executes, or a script; -1: not known */
 	bool executed, main_exited;
+	bool is_starting; /* its keeper has not reported yet: discard_hold() */
 	int main_status;
 	int execute_error;
 	struct watch reports;
@@ -67,10 +69,16 @@ struct generation {
 	struct moult_tally *tally;
 	int board_fd, tally_fd;
 	uint32_t words[MOULT_LISTENERS]; /* what the gates are at */
+	struct ledger_entry *entry;      /* for its keeper; NULL before it is started */
 	struct slots slots;
 	char token[MOULT_TOKEN_DIGITS + 1];
 	uint8_t holds[MOULT_LISTENERS]; /* enum holding: has bound, or announced, that listener */
 	uint32_t held;                  /* how many */
+	/*
+	 * Needs no look at its waits before that listener is switched to it: it has accepted there
+	 * before, or it has said that it is ready while it held the listener (notify, fd=N).
+	 */
+	bool trusted[MOULT_LISTENERS];
 
 	nanoseconds started, ready, last_bind;
 	time_t started_wall;
@@ -101,12 +109,18 @@ struct generation {
 	bool deserted;        /* and there is no client left whom they may serve together */
 	struct pid_set told;  /* processes that got the stop signal */
 	bool by_deadline;
-	char ending[64]; /* "drained after 4.2 s, " */
+	bool stayed; /* at the last look it still had a listener to serve: helper/moves.h */
+	bool drain_signal_due; /* it gets its drain signal when it has none any more */
+	char ending[64];       /* "drained after 4.2 s, " */
 };
 
 /* A generation that does not run yet. NULL with errno. */
 struct generation *generation_new(uint32_t id, const struct settings *settings);
 void generation_free(struct generation *generation);
+
+/* Its keeper is forked, and has reported that the daemon was executed, or was not. */
+void generation_starts(struct generation *generation);
+void generation_started(struct generation *generation);
 
 /* The value of MOULT for it. */
 void generation_variable(
@@ -127,6 +141,9 @@ static inline uint32_t gate_get(const struct generation *generation, uint32_t li
 void gate_set(struct generation *generation, uint32_t listener, uint32_t word);
 void generation_tell(struct generation *generation);
 
+/* Closes the gate of a listener that is about to end. */
+void gate_end(struct generation *generation, uint32_t listener);
+
 /* Puts a listener on its board. */
 void generation_take(struct generation *generation, uint32_t listener, enum holding holding,
         uint64_t inode, bool nonblock, uint32_t word);
@@ -136,7 +153,7 @@ unsigned generation_inflight(const struct generation *generation);
 
 /* What its processes say: does one of them wait for connections there; O_NONBLOCK. */
 bool generation_waits_on(const struct generation *generation, uint32_t listener);
-bool generation_is_nonblock(const struct generation *generation, uint32_t listener);
+bool generation_nonblock(const struct generation *generation, uint32_t listener);
 
 /* Is some process waiting for connections on a listener it holds? */
 bool generation_waits(const struct generation *generation);

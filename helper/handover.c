@@ -11,6 +11,7 @@
 #include "helper/closing.h"
 #include "helper/crowd.h"
 #include "helper/log.h"
+#include "helper/moves.h"
 #include "helper/publish.h"
 #include "helper/rights.h"
 #include "helper/socket_options.h"
@@ -18,7 +19,6 @@
 #include "helper/switch.h"
 
 static struct instance *the_instance;
-static struct timer late_switch;
 
 void handover_init(struct instance *instance)
 {
@@ -36,15 +36,6 @@ static bool is_held(const struct generation *generation, int listener)
 }
 
 /* ---- bind and listen ---- */
-
-/* A listener that the current generation takes up late is switched to it when it has been answered.
- */
-static void switch_late(void *context)
-{
-	(void)context;
-	if (the_instance->current)
-		switch_to(the_instance, the_instance->current);
-}
 
 static void take(struct generation *generation, uint32_t i, bool nonblock, bool shared, uid_t uid)
 {
@@ -68,10 +59,8 @@ static void take(struct generation *generation, uint32_t i, bool nonblock, bool 
 	        nonblock, word);
 	if (word & MOULT_GATE_CROWDED)
 		crowd_begin(the_instance);
-	if (word == MOULT_GATE_WARMING && generation->state == GENERATION_CURRENT) {
-		late_switch.fire = switch_late;
-		loop_after(&late_switch, 0);
-	}
+	if (word == MOULT_GATE_WARMING && generation->state == GENERATION_CURRENT)
+		moves_expect(the_instance);
 }
 
 /* Nobody can take it off (SO_LOCK_FILTER): the socket keeps it until the last process closes it. */
@@ -445,14 +434,16 @@ struct answer handover_listen_again(struct generation *generation, const struct 
 {
 	uint32_t i = (uint32_t)request->listener;
 	if (!may_bind(generation)) { /* the queue is its successor's */
-		if (gate_get(generation, i) == MOULT_GATE_SHUT)
+		if (gate_get(generation, i) == MOULT_GATE_SHUT) {
 			gate_set(generation, i, MOULT_GATE_DRAINING);
+			generation_tell(generation);
+		}
 		return say(0, -1, -1);
 	}
 	struct listener *listener = instance_listener(the_instance, i);
 	listener->backlog = backlog_of(generation, i, request->backlog);
 	if (gate_get(generation, i) == MOULT_GATE_SHUT)
-		take(generation, i, generation_is_nonblock(generation, i),
+		take(generation, i, generation_nonblock(generation, i),
 		        generation->holds[i] == HOLDS_SHARED, request->asker.uid);
 	return (struct answer){
 	        {.listener = listener->deferred ? -1 : (int)i,
@@ -538,7 +529,7 @@ struct answer handover_replace(struct generation *generation, struct request *re
 		return say(-EINVAL, -1, -1);
 	if (is_held(generation, from)) {
 		struct listener *listener = &store->listeners[from];
-		bool nonblock = generation_is_nonblock(generation, (uint32_t)from);
+		bool nonblock = generation_nonblock(generation, (uint32_t)from);
 		if (listener->identity.type != kept->identity.type ||
 		        !right_to_take(generation, listener, (uint32_t)from, request, &look))
 			return say(-EPERM, -1, -1);

@@ -36,7 +36,11 @@ struct instance {
 	uint32_t last_id;
 
 	char channel_address[64]; /* for the shim: an abstract UNIX address, without its NUL */
-	struct timer crowd;       /* see helper/crowd.h */
+	nanoseconds retire_at;    /* see helper/moves.h */
+	bool on_probation;        /* the current generation: an earlier one may be back soon */
+	struct timer moves;
+	nanoseconds moves_delay;
+	struct timer crowd; /* see helper/crowd.h */
 	struct errand crowd_look;
 	nanoseconds crowd_delay;
 	unsigned crowd_rounds;
@@ -58,6 +62,13 @@ void instance_set_state(struct instance *instance, enum instance_state state);
 
 /* The generation whose gate for this listener is open; never more than one. */
 struct generation *instance_acceptor(struct instance *instance, uint32_t listener);
+
+/* An open queue that is no generation's, living or ending. */
+bool instance_is_unheld(const struct instance *instance, uint32_t listener);
+
+/* "tcp:127.0.0.1:80, unix:/run/x and 3 more": those that are true in `which`. */
+void instance_print_listeners(
+        struct instance *instance, const bool *which, char *text, size_t size);
 
 /* Has the generation taken that listener up? Any number will do. */
 bool instance_is_holder(

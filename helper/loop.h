@@ -42,5 +42,5 @@ int loop_accept(struct watch *watch, struct timer *rest);
 
 /* Runs until loop_end(). A callback may add, remove and free any watch or timer but its own
  * event's. */
-void loop_run(void);
+void loop_run(void (*before)(void)); /* `before` is called before each callback */
 void loop_end(void);

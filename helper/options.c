@@ -50,6 +50,8 @@ const char options_help[] =
         "                             fd=N          it writes a newline to descriptor N\n"
         "                             exec=COMMAND  it serves, and COMMAND exits with 0\n"
         "      --ready-timeout=TIME how long it may take to be ready (default: 60s)\n"
+        "      --retire-after=TIME  how long the old one goes on accepting where the new one does\n"
+        "                             not yet (default: --ready-timeout)\n"
         "      --drain-timeout=TIME how long the old one may finish connections (default: 5m)\n"
         "      --drain-signal=SIG   sent to the old one when its drain begins (default: none)\n"
         "      --stop-signal=SIG    sent when it is drained or out of time (default: TERM)\n"
@@ -86,6 +88,7 @@ enum key {
 	KEY_LOG,
 	KEY_READY,
 	KEY_READY_TIMEOUT,
+	KEY_RETIRE_AFTER,
 	KEY_DRAIN_TIMEOUT,
 	KEY_DRAIN_SIGNAL,
 	KEY_STOP_SIGNAL,
@@ -125,6 +128,7 @@ static const struct known {
         {"log", 0, required_argument, RUN, KEY_LOG},
         {"ready", 0, required_argument, RUN | UPGRADE, KEY_READY},
         {"ready-timeout", 0, required_argument, RUN | UPGRADE, KEY_READY_TIMEOUT},
+        {"retire-after", 0, required_argument, RUN | UPGRADE, KEY_RETIRE_AFTER},
         {"drain-timeout", 0, required_argument, RUN | UPGRADE, KEY_DRAIN_TIMEOUT},
         {"drain-signal", 0, required_argument, RUN | UPGRADE, KEY_DRAIN_SIGNAL},
         {"stop-signal", 0, required_argument, RUN | UPGRADE, KEY_STOP_SIGNAL},
@@ -253,6 +257,11 @@ int settings_copy(struct settings *to, const struct settings *from)
 nanoseconds settings_yield_timeout(const struct settings *settings)
 {
 	return settings->drain_timeout_given ? settings->drain_timeout : 5 * SECOND;
+}
+
+nanoseconds settings_retire_after(const struct settings *settings)
+{
+	return settings->retire_after_given ? settings->retire_after : settings->ready_timeout;
 }
 
 void options_default(struct options *options)
@@ -417,6 +426,9 @@ static int take_option(struct options *options, const struct known *option, cons
 	case KEY_LOG: return take_log(&options->syslog, text, to);
 	case KEY_READY: return take_ready(settings, text, to);
 	case KEY_READY_TIMEOUT: return take_ready_timeout(&settings->ready_timeout, text, to);
+	case KEY_RETIRE_AFTER:
+		settings->retire_after_given = true;
+		return take_time(&settings->retire_after, option->name, text, to);
 	case KEY_DRAIN_TIMEOUT:
 		settings->drain_timeout_given = true;
 		return take_time(&settings->drain_timeout, option->name, text, to);

@@ -28,6 +28,8 @@ struct settings {
 	int ready_fd;        /* READY_FD: the daemon's descriptor number */
 	char *ready_command; /* READY_EXEC: for /bin/sh -c */
 	nanoseconds ready_timeout;
+	nanoseconds retire_after; /* if given; see settings_retire_after() */
+	bool retire_after_given;
 	nanoseconds drain_timeout;
 	bool drain_timeout_given;
 	nanoseconds kill_after;
@@ -71,6 +73,9 @@ void options_deinit(struct options *options);
 
 /* How long the old generation may finish its connections while everybody else waits for the next. */
 nanoseconds settings_yield_timeout(const struct settings *settings);
+
+/* How long after the switch a listener stays open that the new generation has not taken over. */
+nanoseconds settings_retire_after(const struct settings *settings);
 
 /* Deep copy and release of the settings alone. */
 int settings_copy(struct settings *to, const struct settings *from);

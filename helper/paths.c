@@ -21,9 +21,9 @@
 #include <sys/syscall.h>
 #include <sys/vfs.h>
 
+#include "helper/confine.h"
 #include "helper/tree.h"
 #include "helper/util.h"
-#include "helper/confine.h"
 
 #ifndef SO_PEERGROUPS
 #define SO_PEERGROUPS 59
@@ -133,9 +133,9 @@ static bool take_credentials(const struct asker *asker)
 	/* Another process of that user may neither read this one's memory nor use its descriptors. */
 	(void)prctl(PR_SET_DUMPABLE, 0);
 	return confine_capabilities(asker->uid ? 0
-	                                    : 1u << CAP_CHOWN | 1u << CAP_FOWNER |
-	                                              1u << CAP_DAC_OVERRIDE |
-	                                              1u << CAP_DAC_READ_SEARCH) &&
+	                                       : 1u << CAP_CHOWN | 1u << CAP_FOWNER |
+	                                                 1u << CAP_DAC_OVERRIDE |
+	                                                 1u << CAP_DAC_READ_SEARCH) &&
 	       getresuid(&real, &effective, &saved) == 0 && real == asker->uid &&
 	       effective == asker->uid && saved == asker->uid;
 }

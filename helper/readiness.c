@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
+#include "helper/discard.h"
 #include "helper/inherited.h"
 #include "helper/tree.h"
 
@@ -87,20 +88,105 @@ static void is_ready(struct readiness *readiness)
 
 /* ---- listeners ---- */
 
-static bool has_taken_up(const struct readiness *readiness)
+/* A socket that is bound and never served, in a version that needs no more than that. */
+static const nanoseconds UNUSED_PATIENCE = 5 * SECOND;
+/* A version that has none of the addresses there were may be about to bind them. */
+static const nanoseconds STRANGER_PATIENCE = SECOND;
+
+static bool has_not_bound_for(const struct generation *generation, nanoseconds time)
 {
-	const struct generation *generation = readiness->generation;
-	bool missing = false;
-	for (uint32_t i = 0; i < readiness->instance->store.count; i++)
-		missing |= instance_listener(readiness->instance, i)->state != LISTENER_GONE &&
-		           !generation->holds[i];
-	return !missing || (generation->held && now() - generation->last_bind > SECOND);
+	return now() - generation->last_bind > time;
 }
 
+static bool calls_itself_ready(const struct readiness *readiness)
+{
+	enum readiness_kind kind = readiness->generation->settings.ready;
+	return kind == READY_NOTIFY || kind == READY_FD;
+}
+
+/* Does an earlier generation accept there? */
+static bool is_served(const struct readiness *readiness, uint32_t i)
+{
+	const struct generation *acceptor = instance_acceptor(readiness->instance, i);
+	return acceptor && acceptor != readiness->generation && generation_waits_on(acceptor, i);
+}
+
+/* ... or at another address that the next generation cannot have beside this one? */
+static bool replaces_served(const struct readiness *readiness, uint32_t i)
+{
+	struct instance *instance = readiness->instance;
+	const struct identity *identity = &instance_listener(instance, i)->identity;
+	for (uint32_t j = 0; j < instance->store.count; j++)
+		if (identity_overlaps(&instance_listener(instance, j)->identity, identity) &&
+		        is_served(readiness, j))
+			return true;
+	return false;
+}
+
+/* Nobody of it waits there, and that matters. */
+static bool is_without_waiter(const struct readiness *readiness, uint32_t i)
+{
+	const struct generation *generation = readiness->generation;
+	if (!generation->holds[i] || generation_waits_on(generation, i) ||
+	        instance_listener(readiness->instance, i)->state == LISTENER_GONE)
+		return false;
+	bool known = false, served = false;
+	for (const struct generation *g = generation->older; g; g = g->older) {
+		known |= g->holds[i] != HOLDS_NOT;
+		served |= generation_waits_on(g, i);
+	}
+	return known ? served : !has_not_bound_for(generation, UNUSED_PATIENCE);
+}
+
+/* The first of them, or -1. */
+static int find_without_waiter(const struct readiness *readiness)
+{
+	for (uint32_t i = 0; i < readiness->instance->store.count; i++)
+		if (is_without_waiter(readiness, i))
+			return (int)i;
+	return -1;
+}
+
+/*
+ * It takes over what is served now: one listener at least.  The others it may not want any more, or
+ * not yet; they stay where they are (helper/moves.h).
+ */
+static bool is_successor(const struct readiness *readiness)
+{
+	const struct generation *generation = readiness->generation;
+	bool served = false;
+	for (uint32_t i = 0; i < readiness->instance->store.count; i++) {
+		served |= is_served(readiness, i);
+		if (generation->holds[i] &&
+		        (calls_itself_ready(readiness) || generation_waits_on(generation, i)) &&
+		        (is_served(readiness, i) || replaces_served(readiness, i)))
+			return true;
+	}
+	return !served || (generation->held && has_not_bound_for(generation, STRANGER_PATIENCE));
+}
+
+/* Without overlap clients wait for whichever listener it is: each moment counts. */
 static bool is_serving(const struct readiness *readiness)
 {
-	return readiness->generation->held && has_taken_up(readiness) &&
-	       generation_waits(readiness->generation);
+	return generation_waits(readiness->generation) &&
+	       (readiness->generation->awaits_turn ||
+	               (find_without_waiter(readiness) < 0 && is_successor(readiness)));
+}
+
+void readiness_print_obstacle(const struct readiness *readiness, char *text, size_t size)
+{
+	char name[LISTENER_TEXT];
+	int i = find_without_waiter(readiness);
+	if (readiness->generation->settings.ready != READY_SERVING && !readiness->said)
+		snprintf(text, size, "it did not say so");
+	else if (!readiness->generation->held)
+		snprintf(text, size, "it has taken up no listening socket");
+	else if (i >= 0) {
+		listener_print(
+		        instance_listener(readiness->instance, (uint32_t)i), name, sizeof(name));
+		snprintf(text, size, "no process of it waits for connections at %s", name);
+	} else
+		snprintf(text, size, "no process of it waits for connections");
 }
 
 static void start_probe(struct readiness *readiness);
@@ -115,8 +201,8 @@ static bool may_switch(const struct readiness *readiness)
 	enum readiness_kind kind = readiness->generation->settings.ready;
 	if (!readiness->generation->executed)
 		return false;
-	if (kind == READY_NOTIFY || kind == READY_FD)
-		return readiness->said && has_taken_up(readiness);
+	if (calls_itself_ready(readiness))
+		return readiness->said && is_successor(readiness);
 	return is_serving(readiness) && (kind == READY_SERVING || readiness->said);
 }
 
@@ -124,7 +210,7 @@ static void look(void *context)
 {
 	struct readiness *readiness = context;
 	enum readiness_kind kind = readiness->generation->settings.ready;
-	bool calls_itself_ready = kind == READY_NOTIFY || kind == READY_FD;
+	nanoseconds began = now();
 	if (may_switch(readiness)) {
 		is_ready(readiness);
 		return;
@@ -132,15 +218,26 @@ static void look(void *context)
 	if (kind == READY_EXEC && is_serving(readiness) && !readiness->probe &&
 	        now() - readiness->probed_at >= 200 * MILLISECOND)
 		start_probe(readiness);
-	if (calls_itself_ready && !readiness->said)
+	if (calls_itself_ready(readiness) && !readiness->said)
 		return; /* its descriptor wakes us */
 	nanoseconds waited = now() - readiness->generation->started;
-	loop_after(&readiness->look, waited < 5 * SECOND ? MILLISECOND / 4 : 10 * MILLISECOND);
+	nanoseconds pause = waited < 5 * SECOND ? MILLISECOND / 4 : 10 * MILLISECOND;
+	nanoseconds cost = now() - began; /* of thousands of listeners; it has requests, too */
+	loop_after(&readiness->look, pause > 4 * cost ? pause : 4 * cost);
+}
+
+/* It may accept by ways that we do not see, and needs not be seen to wait where it is ready to. */
+static void trust_what_it_holds(struct readiness *readiness)
+{
+	for (uint32_t i = 0; i < readiness->instance->store.count; i++)
+		readiness->generation->trusted[i] |= readiness->generation->holds[i] != HOLDS_NOT;
 }
 
 static void heard(struct readiness *readiness)
 {
 	readiness->said = true;
+	if (calls_itself_ready(readiness))
+		trust_what_it_holds(readiness);
 	look(readiness);
 }
 
@@ -223,6 +320,7 @@ static void start_probe(struct readiness *readiness)
 	if (pid > 0) {
 		setpgid(pid, pid);
 		readiness->probe = pid;
+		discard_hold();
 	}
 }
 
@@ -231,6 +329,7 @@ bool readiness_reaped(struct readiness *readiness, pid_t pid, int status)
 	if (!pid || readiness->probe != pid)
 		return false;
 	readiness->probe = 0;
+	discard_release();
 	if (status == 0)
 		heard(readiness);
 	return true;
@@ -255,7 +354,9 @@ void readiness_deinit(struct readiness *readiness)
 	loop_unwatch(&readiness->input);
 	fd_close(&readiness->input.fd);
 	fd_close(&readiness->pipe);
-	if (readiness->probe)
+	if (readiness->probe) {
 		kill(-readiness->probe, SIGKILL); /* reaped by the supervisor, unnoticed */
+		discard_release();
+	}
 	*readiness = (struct readiness){.input.fd = -1, .pipe = -1};
 }

@@ -45,13 +45,13 @@ static int option(int fd, int level, int name)
 	return getsockopt(fd, level, name, &value, &length) < 0 ? -1 : value;
 }
 
-static bool look_at_socket(struct request *request, int fd, const struct stat *status)
+static bool look_at_socket(struct request *request, int fd, const struct statx *status)
 {
 	struct sockaddr_storage peer;
 	socklen_t length = sizeof(peer);
-	if (!S_ISSOCK(status->st_mode) || !status->st_ino || request->socket)
+	if (!S_ISSOCK(status->stx_mode) || !status->stx_ino || request->socket)
 		return false;
-	request->socket = status->st_ino;
+	request->socket = status->stx_ino;
 	request->socket_fd = fd;
 	request->family = option(fd, SOL_SOCKET, SO_DOMAIN);
 	request->is_known = identity_of(fd, &request->identity) == 0;
@@ -64,10 +64,10 @@ static bool look_at_socket(struct request *request, int fd, const struct stat *s
 }
 
 /* Only what was opened by O_PATH: to look at it, and to close it, never waits for a file system. */
-static bool look_at_file(struct request *request, int fd, const struct stat *status, bool other)
+static bool look_at_file(struct request *request, int fd, const struct statx *status, bool other)
 {
 	int flags = fcntl(fd, F_GETFL);
-	if (flags < 0 || !(flags & O_PATH) || S_ISLNK(status->st_mode))
+	if (flags < 0 || !(flags & O_PATH) || S_ISLNK(status->stx_mode))
 		return false;
 	*(other ? &request->other_fd : &request->directory_fd) = fd;
 	return true;
@@ -75,17 +75,19 @@ static bool look_at_file(struct request *request, int fd, const struct stat *sta
 
 static bool look_at(struct request *request, int fd, enum role role, bool second)
 {
-	struct stat status;
-	if (role == NOTHING || fstat(fd, &status) < 0)
+	struct statx status;
+	/* Only what the kernel knows: a file system of the daemon's own (FUSE) may never answer. */
+	if (role == NOTHING || statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC,
+	                               STATX_TYPE | STATX_INO, &status) < 0)
 		return false;
 	switch (role) {
 	case NOTHING: break;
 	case SOCKET: return look_at_socket(request, fd, &status);
 	case DIRECTORY:
-		return S_ISDIR(status.st_mode) &&
+		return S_ISDIR(status.stx_mode) &&
 		       look_at_file(request, fd, &status, second && request->directory_fd >= 0);
 	case FILE_OR_DIRECTORY:
-		return (S_ISDIR(status.st_mode) || S_ISREG(status.st_mode)) &&
+		return (S_ISDIR(status.stx_mode) || S_ISREG(status.stx_mode)) &&
 		       look_at_file(request, fd, &status, false);
 	}
 	return false;

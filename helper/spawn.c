@@ -12,7 +12,8 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
+
+#include "helper/keeper.h"
 
 #include "helper/confine.h"
 #include "helper/inherited.h"
@@ -103,11 +104,12 @@ void close_from(int first)
 	close_from_to(first, INT_MAX);
 }
 
-/* Everything above stdio but one: the keeper must hold nothing that others wait for the end of. */
-static void close_all_but(int keep)
+/* Everything above stdio but two: the keeper must hold nothing that others wait for the end of. */
+static void close_all_but(int one, int other)
 {
-	close_from_to(3, keep - 1);
-	close_from_to(keep + 1, INT_MAX);
+	close_from_to(3, (one < other ? one : other) - 1);
+	close_from_to((one < other ? one : other) + 1, (one < other ? other : one) - 1);
+	close_from_to((one < other ? other : one) + 1, INT_MAX);
 	for (int fd = 0; fd <= 2; fd++) {
 		int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 		if (null > 2) {
@@ -117,18 +119,26 @@ static void close_all_but(int keep)
 	}
 }
 
+static void daemon_exited(const struct keeper *keeper, int status)
+{
+	send_report(keeper->reports, REPORT_EXITED, status, keeper->daemon);
+}
+
+static void nothing_to_say(const struct keeper *keeper, int status)
+{
+	(void)keeper;
+	(void)status;
+}
+
 static _Noreturn void keep(const struct spawn *spawn, int reports)
 {
-	sigset_t all;
-	sigfillset(&all);
-	sigprocmask(SIG_SETMASK, &all, NULL);
-	prctl(PR_SET_CHILD_SUBREAPER, 1);
-	prctl(PR_SET_NAME, "moult-keeper");
-	atomic_store(spawn->keeper, (int32_t)getpid());
-
 	int failure[2];
-	if (pipe2(failure, O_CLOEXEC) < 0) {
-		send_report(reports, REPORT_NOT_EXECUTED, errno, 0);
+	int result = keeper_begin(spawn->entry);
+	atomic_store(spawn->keeper, (int32_t)getpid());
+	if (result == 0 && pipe2(failure, O_CLOEXEC) < 0)
+		result = -errno;
+	if (result < 0) {
+		send_report(reports, REPORT_NOT_EXECUTED, -result, 0);
 		_exit(1);
 	}
 	pid_t daemon = fork();
@@ -140,23 +150,20 @@ static _Noreturn void keep(const struct spawn *spawn, int reports)
 	}
 	close(failure[1]);
 	int error = 0;
-	if (read(failure[0], &error, sizeof(error)) == sizeof(error))
-		send_report(reports, REPORT_NOT_EXECUTED, error, daemon);
-	else
-		send_report(reports, REPORT_EXECUTED, 0, daemon);
-	close_all_but(reports);
+	bool executed = read(failure[0], &error, sizeof(error)) != sizeof(error);
+	/* Before the report: until that comes the launcher lets none of these end (discard_hold()). */
+	close_all_but(reports, ledger_descriptor());
+	send_report(reports, executed ? REPORT_EXECUTED : REPORT_NOT_EXECUTED, error, daemon);
 	(void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-	/* It only reaps from here on, and may end processes of its generation, whatever their user. */
+	/* It may end processes of its generation, and wake other keepers, whatever their user. */
 	(void)confine_capabilities(1U << CAP_KILL);
-
-	for (;;) {
-		int status;
-		pid_t pid = waitpid(-1, &status, 0);
-		if (pid == daemon && !error)
-			send_report(reports, REPORT_EXITED, status, daemon);
-		if (pid < 0 && errno == ECHILD)
-			_exit(0);
-	}
+	const struct keeper keeper = {.entry = spawn->entry,
+	        .board = spawn->board,
+	        .stop_signal = spawn->stop_signal,
+	        .reports = reports,
+	        .daemon = daemon,
+	        .exited = error ? nothing_to_say : daemon_exited};
+	keeper_run(&keeper);
 }
 
 int spawn_generation(const struct spawn *spawn, pid_t *ret_keeper, int *ret_reports)

@@ -2,11 +2,9 @@
 /*
  * Starting a generation: launcher -> keeper -> the daemon.
  *
- * The keeper is a forked copy of the launcher that does one thing: as a subreaper it stays the
- * ancestor of everything the daemon forks, however that daemonises, and it ends when the last of
- * them has.  So "the processes of a generation" are the keeper's descendants, and "nothing of it is
- * left" is the keeper's exit.  It needs nothing of the launcher: if that is killed, the generation
- * lives on.
+ * "The processes of a generation" are the descendants of its keeper (helper/keeper.h), and "nothing
+ * of it is left" is the keeper's exit.  The keeper needs nothing of the launcher: if the launcher is
+ * killed, the generation lives on.
  */
 #pragma once
 
@@ -15,7 +13,9 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "helper/ledger.h"
 #include "helper/util.h"
+#include "shim/contract.h"
 
 enum report_kind {
 	REPORT_EXECUTED,     /* the program runs */
@@ -30,7 +30,10 @@ struct report {
 };
 
 struct spawn {
-	_Atomic int32_t *keeper; /* shared memory: the keeper writes its pid before all else */
+	_Atomic int32_t *keeper;    /* shared memory: the keeper writes its pid before all else */
+	struct ledger_entry *entry; /* the generation's, for the keeper, and so are the next two */
+	struct moult_board *board;
+	int stop_signal;
 	char **command;
 	int program; /* the file to be executed; -1: what command[0] names. The caller's. */
 	char **environment;

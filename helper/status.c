@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "helper/json.h"
+#include "helper/moves.h"
 #include "helper/printable.h"
 #include "helper/survey.h"
 
@@ -77,16 +78,43 @@ static void json_generation(FILE *out, struct generation *g)
 	fputs("]}", out);
 }
 
-static void json_listener(FILE *out, const struct listener *listener)
+/* With whom it stays for want of a successor, or NULL. */
+static const struct generation *stays_with(struct instance *instance, uint32_t i)
 {
+	for (struct generation *g = instance->newest; g; g = g->older)
+		if (moves_stays(instance, g, i))
+			return g;
+	return NULL;
+}
+
+/* The generation that accepts there; null: it waits for one. And how long it may stay there. */
+static void json_whereabouts(FILE *out, struct instance *instance, uint32_t i)
+{
+	const struct generation *acceptor = instance_acceptor(instance, i);
+	if (acceptor)
+		fprintf(out, ",\"generation\":%u", acceptor->id);
+	else
+		fputs(",\"generation\":null", out);
+	if (stays_with(instance, i) && instance->retire_at != NEVER)
+		fprintf(out, ",\"retires_in_ms\":%lld",
+		        (long long)((instance->retire_at - now()) / MILLISECOND));
+	else
+		fputs(",\"retires_in_ms\":null", out);
+}
+
+static void json_listener(FILE *out, struct instance *instance, uint32_t i)
+{
+	const struct listener *listener = instance_listener(instance, i);
 	char name[LISTENER_TEXT];
 	unsigned queued = 0, backlog = 0;
 	listener_print(listener, name, sizeof(name));
 	(void)listener_queue(listener, &queued, &backlog); /* zeros when it does not listen */
 	fputs("{\"address\":", out);
 	json_string(out, name);
-	fprintf(out, ",\"backlog\":%u,\"queued\":%u,\"adopted\":%s}", backlog, queued,
+	fprintf(out, ",\"backlog\":%u,\"queued\":%u,\"adopted\":%s", backlog, queued,
 	        listener->adopted ? "true" : "false");
+	json_whereabouts(out, instance, i);
+	fputc('}', out);
 }
 
 char *status_json(struct instance *instance)
@@ -113,7 +141,7 @@ char *status_json(struct instance *instance)
 		if (!first)
 			fputc(',', out);
 		first = false;
-		json_listener(out, instance_listener(instance, i));
+		json_listener(out, instance, i);
 	}
 	const struct upgrade_counts *counts = &instance->upgrades;
 	fprintf(out, "],\"upgrades\":{\"completed\":%u,\"failed\":%u,\"last\":", counts->completed,
@@ -128,6 +156,23 @@ char *status_json(struct instance *instance)
 		fputs("null", out);
 	fputs("}}\n", out);
 	return fclose(out) == 0 ? text : NULL;
+}
+
+static void text_listener(FILE *out, struct instance *instance, uint32_t i)
+{
+	const struct listener *listener = instance_listener(instance, i);
+	const struct generation *stays = stays_with(instance, i);
+	char name[LISTENER_TEXT], time[32];
+	unsigned queued = 0, backlog = 0;
+	listener_print(listener, name, sizeof(name));
+	(void)listener_queue(listener, &queued, &backlog);
+	fprintf(out, "  %s: backlog %u, %u queued%s", name, backlog, queued,
+	        listener->state == LISTENER_RETIRING ? ", retiring" : "");
+	if (stays) {
+		duration_print(moves_time_left(instance), time, sizeof(time));
+		fprintf(out, ", with generation %u for up to %s", stays->id, time);
+	}
+	fputc('\n', out);
 }
 
 static void text_command(FILE *out, const struct generation *g)
@@ -175,17 +220,9 @@ char *status_text(struct instance *instance)
 	        time_print(instance->since, time, sizeof(time)));
 	for (struct generation *g = instance->newest; g; g = g->older)
 		text_generation(out, g);
-	for (uint32_t i = 0; i < instance->store.count; i++) {
-		const struct listener *listener = instance_listener(instance, i);
-		char name[LISTENER_TEXT];
-		unsigned queued = 0, backlog = 0;
-		if (listener->state == LISTENER_GONE)
-			continue;
-		listener_print(listener, name, sizeof(name));
-		(void)listener_queue(listener, &queued, &backlog);
-		fprintf(out, "  %s: backlog %u, %u queued%s\n", name, backlog, queued,
-		        listener->state == LISTENER_RETIRING ? ", retiring" : "");
-	}
+	for (uint32_t i = 0; i < instance->store.count; i++)
+		if (instance_listener(instance, i)->state != LISTENER_GONE)
+			text_listener(out, instance, i);
 	const struct upgrade_counts *counts = &instance->upgrades;
 	fprintf(out, "  upgrades: %u completed, %u failed", counts->completed, counts->failed);
 	if (counts->any) {

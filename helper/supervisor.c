@@ -11,10 +11,12 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
 
+#include "helper/apart.h"
 #include "helper/aside.h"
 #include "helper/background.h"
 #include "helper/channel.h"
@@ -26,6 +28,7 @@
 #include "helper/inspection.h"
 #include "helper/instance.h"
 #include "helper/log.h"
+#include "helper/moves.h"
 #include "helper/pidfile.h"
 #include "helper/publish.h"
 #include "helper/status.h"
@@ -44,7 +47,7 @@ static const nanoseconds QUEUE_PATIENCE = 5 * SECOND;
 
 static struct instance instance;
 static struct watch signals = {.fd = -1};
-static struct timer restart_timer, stop_timer, status_timer;
+static struct timer restart_timer, stop_timer, status_timer, unheld_timer;
 static nanoseconds restart_delay, queue_deadline;
 static int exit_status;
 
@@ -93,7 +96,7 @@ static void close_listeners(bool all)
 		for (uint32_t i = 0; i < instance.store.count; i++)
 			if (g->holds[i] && gate_get(g, i) == MOULT_GATE_OPEN &&
 			        (all || !is_needed(i)))
-				gate_set(g, i, MOULT_GATE_DRAINING);
+				gate_end(g, i);
 		generation_tell(g);
 	}
 	for (uint32_t i = 0; i < instance.store.count; i++)
@@ -117,6 +120,7 @@ static void stop_now(void)
 {
 	loop_cancel(&restart_timer);
 	loop_cancel(&stop_timer);
+	ledger_announce_end();
 	abandon_upgrade();
 	instance_set_state(&instance, INSTANCE_STOPPING);
 	close_listeners(true);
@@ -153,6 +157,7 @@ static void stop_look(void *context)
 static void stop_with_drain(void)
 {
 	loop_cancel(&restart_timer);
+	ledger_announce_end();
 	abandon_upgrade();
 	instance_set_state(&instance, INSTANCE_DRAINING);
 	if (instance.current)
@@ -222,7 +227,8 @@ static bool predecessor_steps_in(void)
 	log_notice("generation %u: serves again", g->id);
 	drain_cancel(g);
 	instance.current = g;
-	switch_to(&instance, g);
+	switch_back(&instance, NULL);
+	moves_begin(&instance, settings_retire_after(&g->settings));
 	return true;
 }
 
@@ -256,7 +262,12 @@ static void look_at_aftermath(void *context)
 	struct generation *generation = context;
 	char how[64];
 	bool failed = has_failed(generation);
+	siginfo_t keeper = {0};
 	if (generation != instance.current || is_stopping())
+		return;
+	/* This process may have been stopped for a while, and SIGCHLD waits behind this timer. */
+	if (waitid(P_PID, (id_t)generation->keeper, &keeper, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+	        keeper.si_pid)
 		return;
 	if (upgrade_is_running()) { /* which may make the question idle */
 		loop_after(&generation->aftermath, 200 * MILLISECOND);
@@ -299,19 +310,26 @@ static void main_ended(struct generation *generation)
 	loop_after(&generation->aftermath, 50 * MILLISECOND);
 }
 
-/* A queue that no generation will ever accept from again only makes clients wait. */
-static void close_unheld(void)
+/*
+ * A queue that no generation will ever accept from again only makes clients wait.  One that the
+ * current generation may take up late is kept for as long as if somebody served there.
+ */
+static void close_unheld(void *context)
 {
+	bool awaited = false;
+	(void)context;
 	if (!instance.current || upgrade_is_running())
 		return;
-	for (uint32_t i = 0; i < instance.store.count; i++) {
-		bool held = instance_listener(&instance, i)->state == LISTENER_GONE;
-		for (struct generation *g = instance.newest; g; g = g->older)
-			held |= g->holds[i];
-		if (!held)
+	for (uint32_t i = 0; i < instance.store.count; i++)
+		if (moves_are_awaited(&instance, i))
+			awaited = true;
+		else if (instance_is_unheld(&instance, i))
 			listener_close(instance_listener(&instance, i));
-	}
 	publish_addresses(&instance);
+	if (awaited && instance.retire_at != NEVER) {
+		unheld_timer.fire = close_unheld;
+		loop_after(&unheld_timer, instance.retire_at - now());
+	}
 }
 
 static void look_at_status(void);
@@ -326,6 +344,7 @@ static void remove_generation(struct generation *generation)
 	closing_cancel(generation, -1);
 	fdstore_expect_no_more(&instance.store, generation->id);
 	channel_strike_off(generation);
+	ledger_strike_off(generation->entry);
 	generation_free(generation);
 }
 
@@ -359,9 +378,9 @@ static void generation_gone(struct generation *generation)
 		after_the_end(failed);
 	}
 	upgrade_go_on();
-	close_unheld();
 	if (status_timer.armed) /* it may have been the one that was still counted */
 		look_at_status();
+	close_unheld(NULL);
 	if (is_stopping() && !instance.newest)
 		end(exit_status);
 	if (!upgrade_is_running() && instance.newest && !instance.newest->older)
@@ -385,6 +404,7 @@ static void reap(void)
 			continue;
 		}
 		g->keeper = 0; /* the pid may be anybody's from now on */
+		ledger_keeper_ended(g->entry);
 		upgrade_read_reports(g);
 		generation_gone(g);
 	}
@@ -408,7 +428,7 @@ static void start_done(int status)
 
 static void upgrade_over(enum upgrade_kind kind, int status)
 {
-	close_unheld();
+	close_unheld(NULL);
 	if (status == EXIT_DONE && kind == UPGRADE_REQUESTED)
 		restart_delay = RESTART_FIRST;
 	if (kind == UPGRADE_START)
@@ -742,6 +762,8 @@ static int set_up(const struct options *options)
 	if (result == 0)
 		result = watch_signals();
 	if (result == 0)
+		result = ledger_open();
+	if (result == 0)
 		result = channel_start(&instance);
 	if (result < 0) {
 		log_error("cannot start: %s", strerror(-result));
@@ -777,6 +799,21 @@ static void close_to_own_user(void)
 #endif
 }
 
+/* What the launcher says to its generations nobody else may say. */
+static void unmap_boards(void)
+{
+	for (struct generation *g = instance.newest; g; g = g->older) {
+		(void)munmap(g->board, sizeof(*g->board));
+		(void)munmap(g->tally, sizeof(*g->tally));
+	}
+}
+
+/* Keepers may have opened gates while this process was stopped: before anything else is decided. */
+static void look_at_ledger(void)
+{
+	switch_assert(&instance);
+}
+
 int supervisor_run(const struct options *options)
 {
 	inherited_take_timers();
@@ -789,6 +826,7 @@ int supervisor_run(const struct options *options)
 		return EXIT_FAILED;
 	}
 	close_to_own_user();
+	apart_also(unmap_boards);
 	instance.options = options;
 	instance.surveyed = surveyed;
 	instance.since = time(NULL);
@@ -811,7 +849,7 @@ int supervisor_run(const struct options *options)
 			                         : "");
 			status = EXIT_FAILED;
 		} else {
-			loop_run();
+			loop_run(look_at_ledger);
 			status = exit_status;
 		}
 	}

@@ -5,14 +5,28 @@
 #include "helper/instance.h"
 
 /*
- * Opens every gate of the listeners that `to` holds, after closing them everywhere else.  Forward
- * and back, for the first generation and for a listener bound late, it is the same act.  Takes well
- * under a millisecond; at most SWITCH_PATIENCE when a process of the other generation is stuck in
+ * Is that listener to be opened in `to` by the next switch?  It is when `to` has taken it up, and
+ * waits on it or needs not be seen to (->trusted), or when nobody accepts there: then nothing is
+ * taken from anybody.
+ */
+bool switch_is_due(struct instance *instance, const struct generation *to, uint32_t listener);
+
+/*
+ * Opens the gates of all listeners that are due in `to`, after closing them everywhere else.  For
+ * the first generation, an upgrade and a listener bound late it is the same act.  Takes well under a
+ * millisecond; at most SWITCH_PATIENCE for each other generation with a process that is stuck in
  * accept. Returns the time from the closing of the gates to the last accept of those that had them
  * open.
  */
 #define SWITCH_PATIENCE SECOND
 nanoseconds switch_to(struct instance *instance, struct generation *to);
+
+/*
+ * A roll-back, when ->current is the earlier generation again: every listener that `failed` (NULL: it
+ * has gone already) had taken over is opened in the newest of the others that has had it open; what
+ * nobody has had open, in the current one.  Time and patience as above.
+ */
+nanoseconds switch_back(struct instance *instance, struct generation *failed);
 
 /*
  * Closes every gate of `from`, which had them open, and opens none: who comes waits in the queue.
@@ -26,3 +40,6 @@ nanoseconds switch_release(struct instance *instance, struct generation *from);
 /* What a listener's gate must be at when `generation` takes it up now. */
 uint32_t switch_first_word(
         struct instance *instance, const struct generation *generation, uint32_t listener);
+
+/* Sets all gates as the launcher has decided, if keepers have opened some (helper/keeper.h). */
+void switch_assert(struct instance *instance);

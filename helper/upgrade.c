@@ -14,6 +14,7 @@
 #include "helper/drain.h"
 #include "helper/hints.h"
 #include "helper/log.h"
+#include "helper/moves.h"
 #include "helper/poke.h"
 #include "helper/preload.h"
 #include "helper/publish.h"
@@ -166,7 +167,7 @@ PRINTF(2, 3) static void fail(int exit_status, const char *format, ...)
 		state.succession.vacant_since = now();
 		if (old) {
 			drain_cancel(old);
-			switch_to(instance, old);
+			switch_back(instance, generation);
 			set_settings(&old->settings);
 		} else if (state.succession.former_id) {
 			set_settings(&state.succession.former);
@@ -174,6 +175,8 @@ PRINTF(2, 3) static void fail(int exit_status, const char *format, ...)
 		}
 	}
 	instance->next = NULL;
+	instance->on_probation = false;
+	moves_expect(instance);
 	state.phase = FAILING;
 	if (!state.succession.returns)
 		state.exit_status = exit_status;
@@ -204,6 +207,8 @@ static void begin_drain_of_old(const struct generation *generation)
 			log_notice("generation %u: more than %d generations drain, stopping this, "
 			           "the oldest",
 			        oldest->id, generation->settings.max_draining);
+			/* What it may still serve waits for the current one to take it up. */
+			switch_off(state.instance, oldest);
 			drain_stop(oldest, oldest->settings.kill_after);
 		}
 	}
@@ -215,30 +220,22 @@ static void probation_over(void *context)
 	for (uint32_t i = 0; i < state.instance->store.count; i++)
 		listener_forget_options(instance_listener(state.instance, i));
 	aside_keep();
+	state.instance->on_probation = false;
+	moves_now(state.instance);
 	begin_drain_of_old(state.generation);
+	moves_report(state.instance);
 	state.instance->upgrades.last_generation = state.generation->id;
 	finish(EXIT_DONE);
 }
 
+/* Those that the switch will give it; alone it has all that it listens on already. */
 static void print_listeners(const struct generation *generation, char *text, size_t size)
 {
-	size_t length = 0;
-	unsigned more = 0;
-	text[0] = '\0';
-	for (uint32_t i = 0; i < state.instance->store.count; i++) {
-		char name[LISTENER_TEXT];
-		if (!generation->holds[i])
-			continue;
-		listener_print(instance_listener(state.instance, i), name, sizeof(name));
-		if (length + strlen(name) + 32 > size) {
-			more++;
-			continue;
-		}
-		length += (size_t)snprintf(
-		        text + length, size - length, "%s%s", length ? ", " : "", name);
-	}
-	if (more)
-		snprintf(text + length, size - length, " and %u more", more);
+	static bool which[MOULT_LISTENERS];
+	for (uint32_t i = 0; i < state.instance->store.count; i++)
+		which[i] = switch_is_due(state.instance, generation, i) ||
+		           (generation->holds[i] && gate_get(generation, i) == MOULT_GATE_OPEN);
+	instance_print_listeners(state.instance, which, text, size);
 }
 
 /* What has waited for the switch to listen, beside an address that the current generation serves. */
@@ -275,6 +272,7 @@ static void become_current(struct generation *generation)
 		old->state = GENERATION_DRAINING;
 	instance_set_state(instance, INSTANCE_SERVING);
 	nanoseconds waited = switch_to(instance, generation);
+	moves_begin(instance, settings_retire_after(&generation->settings));
 	if (old)
 		log_debug("generation %u: open, generation %u: last accept after %lld us",
 		        generation->id, old->id, (long long)(waited / 1000));
@@ -288,6 +286,7 @@ static void become_current(struct generation *generation)
 		finish(state.exit_status);
 	else if (old || state.succession.former_id) {
 		state.phase = PROBATION_TIME;
+		instance->on_probation = true;
 		state.probation.fire = probation_over;
 		loop_after(&state.probation, PROBATION);
 	} else {
@@ -343,9 +342,8 @@ static void not_ready_in_time(void *context)
 	struct instance *instance = state.instance;
 	struct generation *generation = state.generation;
 	char time[32];
-	const char *what = generation->settings.ready != READY_SERVING ? "it did not say so"
-	                   : !generation->held ? "it has taken up no listening socket"
-	                                       : "no process of it waits for connections";
+	char what[LISTENER_TEXT + 64];
+	readiness_print_obstacle(&state.readiness, what, sizeof(what));
 	duration_print(generation->settings.ready_timeout, time, sizeof(time));
 	if (state.kind == UPGRADE_START && !instance->options->background) {
 		/* In front of an operator or an init system: it runs as it would without us. */
@@ -366,6 +364,7 @@ static void main_ended(struct generation *generation);
 
 static void reported(struct generation *generation, const struct report *report)
 {
+	generation_started(generation);
 	switch (report->kind) {
 	case REPORT_EXECUTED:
 		generation->main = report->pid;
@@ -424,11 +423,15 @@ static int start(struct generation *generation)
 	generation->program =
 	        succession_program(&state.succession, generation->settings.command[0], &replaced);
 	struct roster_entry *entry = channel_enroll(generation);
-	if (!entry) {
+	generation->entry = ledger_enroll(generation->id);
+	if (!entry || !generation->entry) {
 		free(environment);
 		return -ENOSPC;
 	}
 	struct spawn spawn = {.keeper = &entry->keeper,
+	        .entry = generation->entry,
+	        .board = generation->board,
+	        .stop_signal = generation->settings.stop_signal,
 	        .command = generation->settings.command,
 	        .program = replaced ? generation->program : -1,
 	        .environment = environment,
@@ -438,6 +441,7 @@ static int start(struct generation *generation)
 	        .background = instance->options->background};
 	generation->started = now();
 	generation->started_wall = time(NULL);
+	generation_starts(generation);
 	result = spawn_generation(&spawn, &generation->keeper, &generation->reports.fd);
 	free(environment);
 	if (result < 0)
@@ -488,6 +492,7 @@ static int begin(const struct settings *settings)
 		superseded_publish(instance, false);
 		readiness_deinit(&state.readiness);
 		channel_strike_off(generation);
+		ledger_strike_off(generation->entry);
 		generation_free(generation);
 		return result;
 	}
@@ -653,9 +658,10 @@ void upgrade_abandon(void)
 		if (state.generation->awaits_turn)
 			switch_to(state.instance, state.generation);
 		state.generation->awaits_turn = false;
-	} else if (state.phase == PROBATION_TIME)
+	} else if (state.phase == PROBATION_TIME) {
+		state.instance->on_probation = false;
 		begin_drain_of_old(state.generation);
-	else if (state.phase == YIELDING)
+	} else if (state.phase == YIELDING)
 		yield_abandon(state.instance);
 	succession_deinit(&state.succession);
 	if (state.generation && state.generation->state == GENERATION_STOPPING) {

@@ -3,18 +3,20 @@
 #include "helper/yield.h"
 
 #include "helper/drain.h"
+#include "helper/moves.h"
 #include "helper/switch.h"
 
 /* Queues first: from the moment in which nobody accepts, all that comes has to find room. */
 void yield_begin(struct instance *instance, nanoseconds timeout)
 {
-	struct generation *current = instance->current;
 	for (uint32_t i = 0; i < instance->store.count; i++)
 		listener_raise(instance_listener(instance, i));
 	instance_set_state(instance, INSTANCE_STARTING);
+	/* Those, too, with whom a listener has stayed: it is the next one's. */
+	for (struct generation *g = instance->newest; g; g = g->older)
+		if (g == instance->current || moves_any_stays(instance, g))
+			switch_off(instance, g);
 	instance->current = NULL;
-	if (current)
-		switch_off(instance, current);
 	for (struct generation *g = instance->newest; g; g = g->older)
 		drain_yield(instance, g, timeout);
 }
@@ -31,7 +33,7 @@ void yield_abandon(struct instance *instance)
 		return;
 	drain_cancel(able);
 	instance->current = able;
-	switch_to(instance, able);
+	switch_back(instance, NULL);
 }
 
 void yield_end(struct instance *instance)

@@ -200,7 +200,8 @@ static void request_set_address(
  * The address is taken: by another one of the running generation's, perhaps, that it overlaps and
  * will take the place of.
  */
-static __attribute__((noinline)) int bind_beside(int fd, const struct sockaddr *address, socklen_t length, int saved)
+static __attribute__((noinline)) int bind_beside(
+        int fd, const struct sockaddr *address, socklen_t length, int saved)
 {
 	struct moult_request request = {.verb = MOULT_YIELD, .listener = -1};
 	struct moult_reply reply;

@@ -78,10 +78,16 @@ enum moult_gate_state {
  */
 #define MOULT_GATE_ENDING 0x200u
 
+/*
+ * Set beside OPEN by a keeper that has opened the gate in the launcher's stead.  Nobody has set the
+ * socket's O_NONBLOCK to what this generation wants: the shim does so before it accepts.
+ */
+#define MOULT_GATE_ORPHANED 0x400u
+
 /* On the board. */
 struct moult_gate {
 	/*
-	 * Written by the launcher, read by the shim, both seq_cst: paired with moult_slot.inflight
+	 * Written by the launcher or the keeper, read by the shim, all seq_cst: paired with moult_slot.inflight
 	 * (shim: add, then look; launcher: close, then look).  Also a futex: a blocking accept
 	 * waits here while the gate is closed.
 	 */

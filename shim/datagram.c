@@ -92,6 +92,8 @@ ssize_t datagram_receive(int listener, int fd, struct msghdr *message, int flags
 		        listener_is_mistaken(listener, fd)) {
 			int saved = errno;
 			bool poke;
+			if (__builtin_expect(word & MOULT_GATE_ORPHANED, 0))
+				listener_take_over(listener, fd);
 			ssize_t result = read_one(fd, message, flags, &poke);
 			gate_leave();
 			if (!poke) {
@@ -231,11 +233,13 @@ int datagram_receive_many(int listener, int fd, struct mmsghdr *messages, unsign
 		return receive_each(listener, fd, messages, count, flags, timeout);
 	gate_mark_waiting(listener);
 	gate_enter();
-	if (!gate_is_open(atomic_load(&gate->word)) && !(flags & MSG_ERRQUEUE) &&
-	        !listener_is_mistaken(listener, fd)) {
+	uint32_t word = atomic_load(&gate->word);
+	if (!gate_is_open(word) && !(flags & MSG_ERRQUEUE) && !listener_is_mistaken(listener, fd)) {
 		gate_leave();
 		return fail(EAGAIN);
 	}
+	if (word & MOULT_GATE_ORPHANED)
+		listener_take_over(listener, fd);
 	int saved = errno;
 	int result = real.recvmmsg(fd, messages, count, flags, (struct timespec *)(void *)timeout);
 	gate_leave();

@@ -23,7 +23,7 @@ INTERPOSE(int, bind, int fd, const struct sockaddr *address, socklen_t length)
 INTERPOSE(int, listen, int fd, int backlog)
 {
 	return member_board && !member_is_borrowed() ? adopt_listen(fd, backlog)
-	                                            : real.listen(fd, backlog);
+	                                             : real.listen(fd, backlog);
 }
 
 /* The listener that `fd` is and that can be accepted from, or -1. */

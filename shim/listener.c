@@ -25,6 +25,7 @@ struct local {
 	_Atomic uint32_t watched;     /* has been given to poll or select */
 	_Atomic uint32_t declined_at; /* number of the wait after which an accept was turned away */
 	_Atomic uint32_t owner;       /* pid that bound it or called listen() */
+	_Atomic uint32_t taken_over_at; /* the board's sequence + 1 then */
 };
 static struct local local[MOULT_LISTENERS];
 static _Atomic uint32_t waits; /* poll, select and epoll_wait calls begun */
@@ -235,6 +236,27 @@ static int accept_now(
 	return result;
 }
 
+void listener_take_over(int listener, int fd)
+{
+	uint32_t sequence = atomic_load(&member_board->sequence) + 1;
+	if (atomic_load(&local[listener].taken_over_at) == sequence)
+		return;
+	bool nonblock;
+	do {
+		nonblock = atomic_load(&gate_view(listener)->nonblock);
+		long flags = raw(SYS_fcntl, fd, F_GETFL);
+		if (flags >= 0 && nonblock != !!(flags & O_NONBLOCK))
+			raw(SYS_fcntl, fd, F_SETFL, flags ^ O_NONBLOCK);
+	} while (nonblock != !!atomic_load(&gate_view(listener)->nonblock));
+	int listens = 1;
+	socklen_t length = sizeof(listens);
+	if (!gate_is_datagram(listener) &&
+	        raw(SYS_getsockopt, fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &length) >= 0 &&
+	        !listens)
+		raw(SYS_listen, fd, SOMAXCONN);
+	atomic_store(&local[listener].taken_over_at, sequence);
+}
+
 int listener_accept(int listener, int fd, struct sockaddr *address, socklen_t *length, int flags)
 {
 	const struct moult_gate *gate = gate_of(listener);
@@ -249,6 +271,8 @@ int listener_accept(int listener, int fd, struct sockaddr *address, socklen_t *l
 		if (gate_is_open(word)) {
 			int saved = errno;
 			bool poke = false;
+			if (__builtin_expect(word & MOULT_GATE_ORPHANED, 0))
+				listener_take_over(listener, fd);
 			int result = accept_now(fd, address, length, flags, &poke);
 			gate_leave();
 			if (result >= 0 && !poke) {

@@ -53,6 +53,13 @@ void listener_received(int fd);
 int listener_shutdown(int listener, int fd, int how);
 
 /*
+ * A keeper has opened the gate (MOULT_GATE_ORPHANED), and the launcher has done nothing of what a
+ * switch does: the socket gets the O_NONBLOCK of this generation, and listens if that has been put
+ * off until the switch.  To be called while the gate is held.
+ */
+void listener_take_over(int listener, int fd);
+
+/*
  * accept4() in its generation's turn; `flags` < 0 for accept().  Out of turn: EAGAIN where the
  * daemon set O_NONBLOCK; ECONNABORTED where a poll, select or epoll had announced a connection that
  * now is another generation's (a single-threaded daemon must not hang in a blocking accept then);

@@ -36,6 +36,7 @@ struct own {
 	_Atomic uint32_t slot;       /* 0: none yet */
 	_Atomic uint32_t refused_at; /* the board's sequence + 1 when there was none to be had */
 	_Atomic uint32_t serves;
+	_Atomic int64_t silent_at; /* the last question got no answer, then; 0: it got one */
 };
 static struct own *own;
 
@@ -102,6 +103,24 @@ static long limit(long channel, int64_t deadline)
 	long result = raw(SYS_setsockopt, channel, SOL_SOCKET, SO_RCVTIMEO, &t, sizeof(t));
 	return result < 0 ? result
 	                  : raw(SYS_setsockopt, channel, SOL_SOCKET, SO_SNDTIMEO, &t, sizeof(t));
+}
+
+/*
+ * Until when a question may wait that is asked now.  A launcher that did not answer a short while ago
+ * is stopped, most likely: a daemon that asks several times (bind() and listen()) waits but once.
+ */
+static int64_t deadline_of_question(void)
+{
+	enum { SHORT = 500, MEMORY = 60000 };
+	int64_t now = member_clock(), silent = own ? atomic_load(&own->silent_at) : 0;
+	return now + (silent && now - silent < MEMORY ? SHORT : MOULT_REPLY_SECONDS * 1000);
+}
+
+static int note_answer(int result)
+{
+	if (own)
+		atomic_store(&own->silent_at, result == -ETIMEDOUT ? member_clock() : 0);
+	return result;
 }
 
 /*
@@ -183,7 +202,7 @@ static long send_request(struct moult_request *request, int fd, int other, int64
 static int ask(struct moult_request *request, int fd, int other, struct moult_reply *ret_reply,
         int *ret_fds)
 {
-	int64_t deadline = member_clock() + MOULT_REPLY_SECONDS * 1000;
+	int64_t deadline = deadline_of_question();
 	ret_fds[0] = ret_fds[1] = -1;
 	long channel = send_request(request, fd, other, deadline);
 	if (channel < 0)
@@ -218,7 +237,7 @@ int member_ask(struct moult_request *request, int fd, int other, struct moult_re
         int *ret_fd)
 {
 	int fds[MOULT_DESCRIPTORS];
-	int result = ask(request, fd, other, ret_reply, fds);
+	int result = note_answer(ask(request, fd, other, ret_reply, fds));
 	if (ret_fd)
 		*ret_fd = fds[0];
 	else if (fds[0] >= 0)
@@ -230,8 +249,7 @@ int member_ask(struct moult_request *request, int fd, int other, struct moult_re
 
 void member_tell(struct moult_request *request, int fd)
 {
-	long channel =
-	        send_request(request, fd, -1, member_clock() + MOULT_REPLY_SECONDS * INT64_C(1000));
+	long channel = send_request(request, fd, -1, deadline_of_question());
 	if (channel >= 0)
 		raw(SYS_close, channel);
 }

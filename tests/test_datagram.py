@@ -215,7 +215,7 @@ def test_a_socket_that_is_no_longer_wanted(moult, load, port):
     """Its questions are answered until the old one ends, but for those that come with its end; who
     asks later is refused."""
     other = network.new_port()
-    instance = moult().run(command=server("g1", port, f"--port={other}"))
+    instance = moult().run("--retire-after=0s", command=server("g1", port, f"--port={other}"))
     stays = load(f"udp:127.0.0.1:{port}", rate=300)
     leaves = load(f"udp:127.0.0.1:{other}", rate=300)
     stays.wait_answers(50)

@@ -278,7 +278,7 @@ def test_hup_upgrades_and_usr1_reports(moult, load, port):
 def test_who_is_queued_at_a_retired_port_is_served(moult, port):
     """The old one is busy with one client while its port goes: the others wait, none is reset."""
     old_port = network.new_port()
-    instance = moult().run(command=acceptor("g1", old_port, "single"))
+    instance = moult().run("--retire-after=0s", command=acceptor("g1", old_port, "single"))
     clients = [socket.create_connection(("127.0.0.1", old_port), 10) for _ in range(6)]
     for client in clients[1:]:
         client.sendall(b"hello\n")
@@ -303,7 +303,7 @@ def test_a_port_that_is_no_longer_wanted(moult, load, port, waits):
     def command(tag, other):
         return [program("waiter"), "--tag", tag, *waits, "--port", str(port), "--port", str(other)]
     old_port, new_port = network.new_port(), network.new_port()
-    instance = moult().run(command=command("g1", old_port))
+    instance = moult().run("--retire-after=0s", command=command("g1", old_port))
     stays = load(f"127.0.0.1:{port}", rate=300)
     leaves = load(f"127.0.0.1:{old_port}", rate=300, persistent=3, persistent_every=20)
     stays.wait_answers(50)

@@ -2,13 +2,12 @@
 """Processes that have been broken into, and users who have no part in the daemon: what they say is
 checked, and hurts at most the generation that said it."""
 
+import errno
 import os
 import pathlib
 import re
 import signal
 import subprocess
-import sys
-import time
 
 import pytest
 
@@ -75,6 +74,7 @@ def stranger(hostile):
 
     def start(script, *words):
         process = subprocess.Popen([PYTHON, "-u", str(HOSTILE / script), *map(str, words)],
+                                   env={**os.environ, "PYTHONPATH": str(HOSTILE.parent)},
                                    stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         running.append(process)
         return process
@@ -121,12 +121,70 @@ def test_a_worker_gets_no_listener_that_it_never_had(hostile):
         f"tcp:127.0.0.1:{hostile.port}", f"unix:{hostile.directory}/control/socket"}
 
 
+EVERY_VERB = ("hello", "slot", "bind-port", "bind-path", "yield", "calling", "listen", "moved",
+              "unlinked", "replace", "removed", "again", "template", "connected", "shut")
+OF_ANOTHER = {verb: -errno.EBADF for verb in ("again", "template", "connected", "shut", "moved")}
+
+# What is refused, and how.  BIND that is answered by nothing: as without moult, the kernel decides.
+REFUSED = {
+    # Not a process of the daemon: another user's, and one of root's.
+    "stranger": {verb: "gone" for verb in EVERY_VERB},
+    "outsider": {verb: "gone" for verb in EVERY_VERB},
+    # A process of the daemon that does not know the token; one of an older generation
+    # that says it is of the newer one.
+    "ignorant": {verb: -errno.EPERM for verb in EVERY_VERB},
+    "false": {verb: -errno.EPERM for verb in EVERY_VERB},
+    # Has every right but the listener's socket.
+    "other": OF_ANOTHER,
+    # Has given up root, and asks for what its own generation has not taken up.
+    "dropped": {"bind-port": 0, "bind-path": 0, "yield": -errno.EADDRINUSE,
+                "unlinked": -errno.ENOENT, "replace": -errno.EINVAL, **OF_ANOTHER},
+    # Is root, and has the socket; the port is one that only the newer generation has.
+    "old": {"bind-port": 0, "yield": -errno.EADDRINUSE, "calling": -errno.ENOENT,
+            "listen": -errno.EPERM, "moved": -errno.EPERM, "replace": -errno.EINVAL, "template": 0},
+}
+
+
+@pytest.mark.parametrize("who", REFUSED)
+def test_what_each_verb_refuses(hostile, stranger, who):
+    """The table of rights in shim/contract.h, asked by those that it is there against."""
+    from harness.network import new_port
+    other, asked = new_port(), hostile.directory / "worker" / "asked"
+    if who == "dropped":
+        instance = hostile.run()
+        hostile.upgrade("g2", "rights.py", who, hostile.port, port=other,
+                        options=[f"--ready=exec=test -e {asked}"])
+    elif who in ("old", "false"):
+        instance = hostile.run("rights.py", "--root", who, other, options=["--kill-after=20s"])
+        hostile.wait("^announced")
+        hostile.upgrade("g2", port=other, options=["--retire-after=0s"])
+        (hostile.directory / "worker" / "old").touch()
+    elif who in ("stranger", "outsider"):
+        instance = hostile.run("tell.py")
+        hostile.wait()
+        process = stranger("rights.py", hostile.lines()["variable"], hostile.port,
+                           hostile.directory, who, hostile.port)
+        (hostile.directory / "worker" / "out").write_text(process.stdout.read())
+    else:
+        instance = hostile.run("rights.py", "--root", who, hostile.port)
+    hostile.wait()
+    answers = hostile.lines()
+    for verb, expected in REFUSED[who].items():
+        assert answers[verb] == f"{expected} without", f"{verb}\n{hostile.out()}"
+    addresses = {listener["address"] for listener in instance.status()["listeners"]}
+    assert f"unix:{hostile.directory}/control/socket" in addresses
+    if who in ("dropped", "old", "false"):
+        hostile.port = other
+    assert ask(hostile.port).startswith("GEN ")
+    instance.stop()
+
+
 def test_an_old_generation_gets_nothing_of_a_newer_one(hostile, port):
     """A worker of the draining generation asks for a port that only the new version has."""
     from harness.network import new_port
     other = new_port()
     instance = hostile.run("old.py", other, options=["--kill-after=20s"])
-    hostile.upgrade("g2", port=other)
+    hostile.upgrade("g2", port=other, options=["--retire-after=0s"])
     hostile.wait("^given", deadline=40)
     assert re.search(r"^given 0 of 200$", hostile.out(), re.M), hostile.out()
     assert int(hostile.lines()["listen"].split()[0]) < 0, hostile.out()

@@ -67,7 +67,7 @@ def test_a_hundred_more_and_a_hundred_less(moult, load, port):
     """Ports that come are served at once; those that go are refused after, none is reset."""
     first = ABOVE
     goes = [f"127.0.0.1:{number}" for number in range(first, first + 100)]
-    instance = moult().run(command=epoll("g1", f"--port={port}"))
+    instance = moult().run("--retire-after=0s", command=epoll("g1", f"--port={port}"))
     stays = load(f"127.0.0.1:{port}", rate=300)
     stays.wait_answers(50)
     instance.upgrade(command=epoll("g2", f"--port={port}", f"--ports={first}-{first + 99}"))
@@ -90,7 +90,7 @@ def test_ports_that_move_round(moult, load):
     ports = [network.new_port() for _ in range(5)]
     def command(tag, start):
         return epoll(tag, *(f"--port={port}" for port in ports[start:start + 3]))
-    instance = moult().run(command=command("g1", 0))
+    instance = moult().run("--retire-after=0s", command=command("g1", 0))
     client = load(f"127.0.0.1:{ports[2]}", rate=600, persistent=3)
     client.wait_answers(50)
     switched = []
@@ -227,7 +227,7 @@ def test_the_address_is_changed_and_changed_back(moult, load, port, change, wait
 
 def test_an_address_that_has_nothing_to_do_with_the_old_one(moult, load, port):
     """127.0.0.1 to 127.0.0.2 on one port: the one comes, the other goes."""
-    instance = moult().run(command=epoll("g1", f"--port={port}"))
+    instance = moult().run("--retire-after=0s", command=epoll("g1", f"--port={port}"))
     client = load(f"127.0.0.1:{port}", rate=300, persistent=2)
     client.wait_answers(50)
     instance.upgrade(command=epoll("g2", f"--port={port}", "--host=127.0.0.2"))

@@ -9,16 +9,15 @@ import ctypes
 import errno
 import fcntl
 import os
-import pathlib
+import re
 import socket
 import stat
 import struct
-import sys
 import threading
 
 import pytest
 
-from harness import build, network
+from harness import build
 from harness.build import program
 from harness.network import ask
 from harness.waiting import wait_until
@@ -152,14 +151,24 @@ def test_only_what_the_binder_can_remove_is_removed(moult, place, hostile, owner
 
 
 def test_names_that_lead_elsewhere(moult, place, directory, hostile):
-    """A place is a directory and one name in it; anything else is refused, by each verb."""
+    """A place is a directory and one name in it; anything else is refused, by each verb.  And a
+    place that is none of the listener's is not taken for its own."""
     with socket.socket(socket.AF_UNIX) as victim:
         victim.bind(str(directory / "victim"))
         instance = moult().run(command=hostile("g1", "names_with_slashes", directory / "victim"))
         said(instance, "tried")
-        for verb, error in (("moved", errno.EINVAL), ("unlinked", errno.ENOENT),
-                            ("replace", errno.EINVAL)):
-            assert instance.log().count(f"hostile: {verb} -{error}\n") == 5
+        answers = re.findall(r"hostile: (slash|name|link) (\w+) (-?\d+)\n", instance.log())
+        for verb in "moved", "unlinked", "replace", "other":
+            assert answers.count(("slash", verb, f"-{errno.EBADMSG}")) == 5
+            assert all(int(error) < 0 for *what, error in answers if what == ["name", verb])
+        assert len(answers) == 5 * 4 + 2 * 4 + 2
+        for verb in "moved", "unlinked":
+            assert ("link", verb, f"-{errno.EBADMSG}") in answers
+        addresses = [row["address"] for row in instance.status()["listeners"]]
+        assert f"unix:{place}/socket" in addresses
+        (place / "close").touch()
+        closed(instance)
+        assert not (place / "socket").exists()
         end(instance, place)
     assert stat.S_ISSOCK((directory / "victim").stat().st_mode)
 
@@ -186,9 +195,18 @@ def test_a_socket_with_the_same_inode_on_another_file_system(moult, place, hosti
 
 
 def test_addresses_as_long_as_a_message(moult, place, hostile):
+    """An address of a UNIX socket has 110 bytes, a message has room for more."""
     instance = moult().run(command=hostile("g1", "long_addresses"))
     said(instance, "tried")
-    assert "hostile: taken" not in instance.log()
+    answers = re.findall(r"hostile: (address|place|other) (\d+) (-?\d+)", instance.log())
+    assert len(answers) == 7 * 2 * (9 + 5) + 2
+    for what, length, error in answers:
+        if what == "place" or int(length) > 110:
+            assert int(error) < 0, (what, length, error)
+        if int(length) > 110:
+            assert int(error) == -errno.EBADMSG, (what, length, error)
+    assert ("other", "108", f"-{errno.EBADMSG}") in answers
+    assert len(instance.status()["listeners"]) == 2
     end(instance, place)
 
 
@@ -204,8 +222,9 @@ def test_a_file_that_the_asker_may_not_read(moult, port, place, hostile):
             (place / name).write_text(f"{pid}\n")
             (place / name).chmod(mode)
         (place / "ask").touch()
-        said(instance, f"removed -{errno.ENOENT}")
-        said(instance, "removed 0")
+        for how in "place", "file":
+            said(instance, f"{how} secret -{errno.ENOENT}")
+            said(instance, f"{how} public 0")
     end(instance, place)
 
 

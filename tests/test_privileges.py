@@ -237,6 +237,25 @@ def test_processes_whose_pids_mean_nothing_to_the_launcher(moult, load, port, ou
     instance.stop()
 
 
+def test_a_worker_in_a_pid_namespace_that_is_killed_inside_accept(moult, load, port):
+    """What it had in flight ends with it: the drain of its generation does not wait for its deadline,
+    which is five minutes away."""
+    words = [program("acceptor"), "--tag", "g1", "--model=prefork", "--port", str(port)]
+    instance = moult().run("--kill-after=300ms",
+                           command=["unshare", "--pid", "--fork", "sh", "-c", "exec \"$@\"", "sh", *words])
+    client = load(f"127.0.0.1:{port}", rate=100)
+    client.wait_answers(50)
+    assert_nothing_lost(client.stop())  # and now all of them sleep in accept()
+    members = instance.tagged("g1")
+    parents = {process.parent for process in members}
+    worker = next(process for process in members if process.pid not in parents)
+    processes.kill([worker.pid])
+    instance.upgrade(command=[program("acceptor"), "--tag", "g2", "--model=prefork",
+                              "--port", str(port)])
+    instance.wait_gone(1)
+    instance.stop()
+
+
 # ---- filters of system calls ----
 
 SANDBOXED = [("waiter", f"--wait={style}") for style in (

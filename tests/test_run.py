@@ -274,7 +274,8 @@ def keys(value):
 GENERATION = {"id": "int", "pid": "int", "state": "str", "processes": "int",
               "connections": "int", "accepted": "int", "datagrams": "int", "started": "str", "ready_ms": "int",
               "command": ["str"]}
-LISTENER = {"address": "str", "backlog": "int", "queued": "int", "adopted": "bool"}
+LISTENER = {"address": "str", "backlog": "int", "queued": "int", "adopted": "bool",
+            "generation": "int", "retires_in_ms": "NoneType"}
 STATUS = {"name": "str", "pid": "int", "state": "str", "since": "str",
           "generations": [GENERATION], "listeners": [LISTENER],
           "upgrades": {"completed": "int", "failed": "int",
@@ -293,7 +294,8 @@ def test_status_is_a_contract(moult, load, port):
     assert shape["generations"] == [GENERATION] and shape["listeners"] == [LISTENER]
     assert before["upgrades"]["completed"] == before["upgrades"]["failed"] == 0
     assert before["listeners"] == [{"address": f"tcp:127.0.0.1:{port}", "backlog": 77,
-                                    "queued": 0, "adopted": False}]
+                                    "queued": 0, "adopted": False, "generation": 1,
+                                    "retires_in_ms": None}]
     client = load(f"127.0.0.1:{port}", rate=300, persistent=5)
     client.wait_answers(50)
     instance.upgrade(command=waiter("g2", port, "--backlog=99"))

@@ -355,7 +355,7 @@ def test_a_daemon_that_outlives_its_launcher_removes_its_path(moult, path):
 def test_a_listener_that_is_no_longer_wanted(moult, load, path, kind, abstract):
     """It is retired without a reset: its connections go on, and who comes later is refused."""
     other = f"@{path}-other" if abstract else f"{path}-other"
-    instance = moult().run(command=waiter("g1", path, f"--unix={other}", kind=kind))
+    instance = moult().run("--retire-after=0s", command=waiter("g1", path, f"--unix={other}", kind=kind))
     stays = load(address(path, kind), rate=300)
     leaves = load(address(other, kind), rate=300, persistent=3, persistent_every=20)
     stays.wait_answers(50)

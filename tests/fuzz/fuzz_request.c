@@ -69,8 +69,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		char text[LISTENER_TEXT];
 		FUZZ_CHECK(request.listener >= -1 && request.listener < MOULT_LISTENERS);
 		FUZZ_CHECK(request.verb >= MOULT_HELLO && request.verb <= MOULT_SLOT);
-		check_name(request.name, request.verb == MOULT_UNLINKED ||
-		                                 request.verb == MOULT_MOVED);
+		check_name(request.name,
+		        request.verb == MOULT_UNLINKED || request.verb == MOULT_MOVED);
 		check_name(request.other, request.verb == MOULT_REPLACE);
 		FUZZ_CHECK(request.identity.length <= sizeof(request.identity.address));
 		FUZZ_CHECK(request.socket_fd < 0 || request.socket);

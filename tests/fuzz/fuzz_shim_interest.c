@@ -7,12 +7,14 @@
 
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
-	static struct moult_page page;
+	static struct moult_board board;
+	static struct moult_tally tally;
 	static struct own self;
 
 	(void)argc;
 	(void)argv;
-	member_page = &page;
+	member_board = &board;
+	member_tally = &tally;
 	own = &self;
 	return 0;
 }

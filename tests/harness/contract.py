@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""The contract as somebody speaks it who wants harm: raw messages to the launcher (shim/contract.h).
+"""The contract (shim/contract.h) as an attacker speaks it: any message that a process could send.
 
-This is the only place of the tests that knows what they look like.
+This is the only place of the tests that knows what the messages and the shared memory look like.
 """
 
 import array
@@ -10,66 +10,105 @@ import re
 import socket
 import struct
 
+CONTRACT = 4
 (HELLO, BIND, LISTEN, CLOSED, SHUT, TEMPLATE, YIELD, UNLINKED, MOVED, REPLACE, CONNECTED, REMOVED,
- CALLING) = range(1, 14)
+ CALLING, SLOT) = range(1, 15)
+ASK_AGAIN = -4096
 
-SLOT, SLOTS = 64, 4096  # at the end of the page
-INFLIGHT = 4            # in a slot
+# The board: where a word is that the daemon is to read only.
+BOARD_SUPERSEDED = 32
+# The tally: a view of each listener, then the slots, which begin with the threads in accept().
+LISTENERS, VIEW_SIZE = 4096, 8
+SLOT_SIZE = 64
+SLOTS_AT = LISTENERS * VIEW_SIZE
 
 
 def find_variable():
-    """What MOULT was, out of this process's own memory, as a compromised daemon finds it."""
+    """As a process that was broken into does: out of its own memory."""
     with open("/proc/self/maps") as maps, open("/proc/self/mem", "rb", 0) as memory:
         for line in maps:
-            start, end = (int(n, 16) for n in line.split()[0].split("-"))
+            start, end = (int(number, 16) for number in line.split()[0].split("-"))
             if "rw-p" not in line or end - start > 1 << 24:
                 continue
             try:
                 memory.seek(start)
-                found = re.search(rb"MOULT=(\d+:\d+:[0-9a-f]{32}:moult-[0-9]+-[0-9a-f]{16})\0",
-                                  memory.read(end - start))
+                data = memory.read(end - start)
             except OSError:
                 continue
+            found = re.search(rb"MOULT=(\d+:\d+:[0-9a-f]{32}:\d+:\d+:moult-[0-9a-f-]+)\0", data)
             if found:
                 return found[1].decode()
-    raise AssertionError("no token in this process")
+    return None
 
 
 def unix_address(name):
-    return struct.pack("=H", socket.AF_UNIX) + os.fsencode(name) + b"\0"
+    return struct.pack("<H", socket.AF_UNIX) + os.fsencode(name) + b"\0"
+
+
+def inet_address(host, port):
+    return (struct.pack("<H", socket.AF_INET) + struct.pack(">H", port) + socket.inet_aton(host)
+            + bytes(8))
 
 
 class Launcher:
-    """The other end."""
+    """Asks the launcher that the variable's value names."""
 
     def __init__(self, variable):
-        contract, generation, self.token, self.address = variable.split(":")
-        self.contract, self.generation = int(contract), int(generation)
+        contract, generation, self.token, pid, _uid, self.address = variable.split(":")
+        self.contract, self.generation, self.pid = int(contract), int(generation), int(pid)
 
-    def ask(self, verb, listener=-1, backlog=0, fds=(), address=b"", answer=True):
-        """(error, listener, backlog, descriptor or -1), or None if no answer is waited for."""
-        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as connection:
-            connection.settimeout(20)
-            connection.connect("\0" + self.address)
-            request = struct.pack("=IIIiiI", self.contract, verb, self.generation, listener,
-                                  backlog, len(address))
-            request += self.token.encode() + address.ljust(128, b"\0")
-            rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
-            connection.sendmsg([request], rights)
-            if not answer:
-                return None
-            data, rights, _, _ = connection.recvmsg(64, socket.CMSG_SPACE(4))
-        fd = struct.unpack("i", rights[0][2][:4])[0] if rights else -1
-        return *struct.unpack("=iii", data), fd
+    def connect(self, timeout=10):
+        channel = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        channel.settimeout(timeout)
+        channel.connect("\0" + self.address)
+        return channel
+
+    def message(self, verb, listener=-1, backlog=0, address=b"", other=b"", length=None):
+        return (struct.pack("<IIIiiI", self.contract, verb, self.generation, listener, backlog,
+                            len(address) if length is None else length)
+                + self.token.encode() + address[:128].ljust(128, b"\0")
+                + other[:108].ljust(108, b"\0") + bytes(4))
+
+    def ask(self, verb, listener=-1, fds=(), answer=True, timeout=10, **rest):
+        """(error, listener, backlog, [descriptors]); None without an answer."""
+        channel = self.connect(timeout)
+        message = self.message(verb, listener, **rest)
+        send(channel, message, fds)
+        if not answer:
+            channel.close()
+            return None
+        received = receive(channel)
+        channel.close()
+        return received
 
     def announce(self, sock, directory, name):
-        """A UNIX socket that is bound to that, and listens or is a datagram socket: its number."""
+        """A UNIX socket that is bound there, and listens or is a datagram socket: its number."""
         self.ask(BIND, fds=[sock.fileno(), directory], address=unix_address(name))
-        return self.ask(LISTEN, backlog=4, fds=[sock.fileno()])[1]
+        return self.ask(LISTEN, fds=[sock.fileno()], backlog=4)[1]
 
     def claim_inflight(self, count):
-        """Makes the launcher believe that so many threads are in accept()."""
-        page = self.ask(HELLO)[3]
-        place = os.fstat(page).st_size - SLOT * SLOTS + INFLIGHT
-        os.pwrite(page, struct.pack("=I", count), place)
-        os.close(page)
+        """Says that so many threads of this process are in accept()."""
+        slot = self.ask(SLOT)[1]
+        board, tally = self.ask(HELLO)[3]
+        os.pwrite(tally, struct.pack("<I", count), SLOTS_AT + SLOT_SIZE * slot)
+        os.close(board)
+        os.close(tally)
+
+
+def send(channel, message, fds=()):
+    rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
+    channel.sendmsg([message], rights)
+
+
+def receive(channel):
+    data, ancillary, _flags, _address = channel.recvmsg(64, socket.CMSG_SPACE(16))
+    fds = []
+    for level, kind, content in ancillary:
+        if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+            fds += struct.unpack(f"{len(content) // 4}i", content[:len(content) // 4 * 4])
+    return (*struct.unpack("<iii", data), fds) if len(data) == 12 else (data, None, None, fds)
+
+
+def pin(path):
+    """A directory or a file, by O_PATH."""
+    return os.open(path, os.O_PATH)

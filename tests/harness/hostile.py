@@ -9,7 +9,6 @@ there: see wait().  --fail: the generation listens, and exits when there is a fi
 """
 
 import argparse
-import array
 import ctypes
 import os
 import socket
@@ -40,7 +39,7 @@ def wait(name, deadline=60):
 
 
 def here():
-    return os.open(".", os.O_PATH | os.O_DIRECTORY)
+    return contract.pin(".")
 
 
 def exchange(a, b):
@@ -73,8 +72,29 @@ def fill(client):
 
 
 def send_descriptor(connection, sock):
-    connection.sendmsg([b"x"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS,
-                                 array.array("i", [sock.fileno()]))])
+    contract.send(connection, b"x", [sock.fileno()])
+
+
+def close(launcher, number, sock):
+    """As the library does: it says which one, while it is still open."""
+    launcher.ask(contract.CLOSED, number, [sock.fileno()], answer=False)
+    sock.close()
+
+
+def unlinked(launcher, number, directory, name):
+    return launcher.ask(contract.UNLINKED, number, [directory],
+                        address=contract.unix_address(name))[0]
+
+
+def moved(launcher, number, directory, sock, name):
+    return launcher.ask(contract.MOVED, number, [directory, sock.fileno()],
+                        address=contract.unix_address(name))[0]
+
+
+def replace(launcher, number, place, other):
+    """Each a directory and a name: the socket at the first is renamed over the second."""
+    return launcher.ask(contract.REPLACE, number, [place[0], other[0]],
+                        address=contract.unix_address(place[1]), other=os.fsencode(other[1]))[0]
 
 
 # ---- attacks ----
@@ -98,9 +118,8 @@ def has_a_socket(launcher):
     number = launcher.announce(sock, here(), "socket")
     say("announced", number)
     wait("close")
-    launcher.ask(contract.UNLINKED, listener=number)
-    sock.close()
-    launcher.ask(contract.CLOSED, listener=number, answer=False)
+    say("unlinked", unlinked(launcher, number, here(), "socket"))
+    close(launcher, number, sock)
     wait("done")
 
 
@@ -110,31 +129,50 @@ def names_with_slashes(launcher, victim):
     place = here()
     number = launcher.announce(sock, place, "socket")
     for name in (victim, "../" + victim.rpartition("/")[2], "./socket", "..", "."):
-        address = contract.unix_address(name)
-        say("moved", launcher.ask(contract.MOVED, listener=number, fds=[place],
-                                  address=address)[0])
-        say("unlinked", launcher.ask(contract.UNLINKED, listener=number, fds=[place],
-                                     address=address)[0])
-        say("replace", launcher.ask(contract.REPLACE, listener=0, fds=[place],
-                                    address=address)[0])
+        say("slash moved", moved(launcher, number, place, sock, name))
+        say("slash unlinked", unlinked(launcher, number, place, name))
+        say("slash replace", replace(launcher, number, (place, name), (place, "socket")))
+        say("slash other", replace(launcher, number, (place, "socket"), (place, name)))
+    # A name without one, in the victim's directory, and one that is a link to the victim.
+    directory, _, name = victim.rpartition("/")
+    os.symlink(victim, "link")
+    for elsewhere in (contract.pin(directory), name), (place, "link"):
+        say("name moved", moved(launcher, number, elsewhere[0], sock, elsewhere[1]))
+        say("name unlinked", unlinked(launcher, number, *elsewhere))
+        say("name replace", replace(launcher, number, elsewhere, (place, "socket")))
+        say("name other", replace(launcher, number, (place, "socket"), elsewhere))
+    # A "directory" that is a link to the victim's.
+    os.symlink(directory, "directory")
+    link = os.open("directory", os.O_PATH | os.O_NOFOLLOW)
+    say("link moved", moved(launcher, number, link, sock, name))
+    say("link unlinked", unlinked(launcher, number, link, name))
     say("tried")
+    wait("close")
+    unlinked(launcher, number, place, "socket")
+    close(launcher, number, sock)
     wait("done")
 
 
 def long_addresses(launcher):
-    """As long as a message has room for, in each verb that has one."""
+    """As long as a message has room for, and longer, in each verb that has an address."""
     sock, tcp, place = bound("socket"), socket.socket(), here()
-    for length in (111, 127, 128):
+    number = launcher.announce(sock, place, "socket")
+    for length in (109, 110, 111, 127, 128, 129, 2**32 - 1):
         for first in b"A", b"\0":
-            address = struct.pack("=H", socket.AF_UNIX) + first + b"A" * (length - 3)
+            address = (struct.pack("=H", socket.AF_UNIX) + first).ljust(min(length, 128), b"A")
+            more = {"address": address, "length": length}
             for verb in (contract.BIND, contract.CALLING, contract.YIELD):
-                launcher.ask(verb, fds=[sock.fileno(), place], address=address)
-                launcher.ask(verb, fds=[tcp.fileno(), place], address=address)
-            launcher.ask(contract.LISTEN, backlog=1, fds=[sock.fileno()])
-            for verb in (contract.MOVED, contract.UNLINKED, contract.REPLACE, contract.REMOVED):
-                for number in (-1, 0):
-                    say("refused" if launcher.ask(verb, listener=number, fds=[place],
-                                                  address=address)[0] < 0 else "taken")
+                for fds in ([sock.fileno(), place], [sock.fileno()], [tcp.fileno()]):
+                    say("address", length, *launcher.ask(verb, fds=fds, **more)[:2])
+            for verb, listener, fds in (
+                    (contract.MOVED, -1, [place]), (contract.MOVED, number, [place, sock.fileno()]),
+                    (contract.UNLINKED, number, [place]), (contract.REMOVED, -1, [place]),
+                    (contract.REPLACE, number, [place, place])):
+                say("place", length, *launcher.ask(verb, listener, fds, other=b"A" * 108,
+                                                   **more)[:2])
+    # All of `other`, without an end.
+    for length in (107, 108):
+        say("other", length, replace(launcher, number, (place, "socket"), (place, "A" * length)))
     say("tried")
     wait("done")
 
@@ -149,15 +187,13 @@ def same_inode_elsewhere(launcher, directory, name, inode):
             break
     sock = bound("socket")
     assert os.stat("socket").st_ino == int(inode), os.stat("socket")
-    place = os.open(directory, os.O_PATH | os.O_DIRECTORY)
+    place = contract.pin(directory)
     number = launcher.announce(sock, place, name)
     say("announced", number)
-    say("moved", launcher.ask(contract.MOVED, listener=number, fds=[place],
-                              address=contract.unix_address(name))[0])
+    say("moved", moved(launcher, number, place, sock, name))
     wait("close")
-    launcher.ask(contract.UNLINKED, listener=number)
-    sock.close()
-    launcher.ask(contract.CLOSED, listener=number, answer=False)
+    say("unlinked", unlinked(launcher, number, place, name))
+    close(launcher, number, sock)
     wait("done")
 
 
@@ -169,7 +205,7 @@ def pokes_elsewhere(launcher, victims):
         os.unlink(name)
         os.symlink(f"{victims}/{name}", name)
         launcher.claim_inflight(5)
-        launcher.ask(contract.SHUT, listener=number)
+        say("shut", launcher.ask(contract.SHUT, number, [sock.fileno()])[0])
         launcher.claim_inflight(0)
         sock.setblocking(True)
         sock.settimeout(10)
@@ -188,13 +224,12 @@ def lingers_as_a_listener(launcher):
     far = socket.create_server(("127.0.0.1", 0))
     sock = socket.socket()
     sock.bind(("127.0.0.1", 0))
-    number = launcher.ask(contract.LISTEN, backlog=1, fds=[sock.fileno()])[1]
+    number = launcher.ask(contract.LISTEN, fds=[sock.fileno()], backlog=1)[1]
     assert number >= 0
     assert LIBC.connect(sock.fileno(), struct.pack("=H14x", socket.AF_UNSPEC), 16) == 0
     sock.connect(far.getsockname())
     fill(sock)
-    sock.close()
-    launcher.ask(contract.CLOSED, listener=number, answer=False)
+    close(launcher, number, sock)
     say("closed")
     wait("done")
 
@@ -209,8 +244,7 @@ def lingers_in_a_queue(launcher):
     send_descriptor(client, slow[0])
     slow[0].close()
     client.close()
-    sock.close()
-    launcher.ask(contract.CLOSED, listener=number, answer=False)
+    close(launcher, number, sock)
     say("closed")
     wait("done")
 
@@ -221,7 +255,7 @@ def lingers_in_a_poke(launcher):
     sock = bound("socket")
     number = launcher.announce(sock, here(), "socket")
     launcher.claim_inflight(1)
-    launcher.ask(contract.SHUT, listener=number)
+    say("shut", launcher.ask(contract.SHUT, number, [sock.fileno()])[0])
     launcher.claim_inflight(0)
     poke, _ = sock.accept()
     send_descriptor(poke, slow[0])
@@ -234,15 +268,15 @@ def lingers_in_a_poke(launcher):
 def asks_what_it_cannot_read(launcher):
     """Is that the pid file of the newer generation, which only root may read?"""
     wait("ask")
-    say("removed", launcher.ask(contract.REMOVED, fds=[here()],
-                                address=contract.unix_address("secret"))[0])
-    say("removed", launcher.ask(contract.REMOVED, fds=[here()],
-                                address=contract.unix_address("public"))[0])
+    for name in "secret", "public":
+        say("place", name, launcher.ask(contract.REMOVED, fds=[here()],
+                                        address=contract.unix_address(name))[0])
+        say("file", name, launcher.ask(contract.REMOVED, fds=[contract.pin(name)])[0])
     wait("done")
 
 
 def binds_where_nobody_answers(launcher, directory):
-    place = os.open(directory, os.O_PATH | os.O_DIRECTORY)
+    place = contract.pin(directory)
     for number in range(4):
         sock = socket.socket(socket.AF_UNIX)
         say("bind", number, launcher.ask(contract.BIND, fds=[sock.fileno(), place],

@@ -35,6 +35,10 @@ def alive(pid):
     return process is not None and process.state not in "ZX"
 
 
+def parent(pid):
+    return _read(pid).parent
+
+
 def descendants(root=None):
     """Living descendants of that process (of ours), zombies not counted."""
     processes = [p for p in (_read(int(n)) for n in os.listdir("/proc") if n.isdigit()) if p]

@@ -5,7 +5,7 @@ import socket
 import sys
 import time
 
-from contract import BIND, Launcher, inet_address
+from harness.contract import BIND, Launcher, inet_address
 
 launcher, port = Launcher(sys.argv[1]), int(sys.argv[4])
 print("end", flush=True)

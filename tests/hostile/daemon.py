@@ -14,8 +14,9 @@ import select
 import socket
 import sys
 
-sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-import contract  # noqa: E402
+TESTS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+sys.path.insert(0, TESTS)
+from harness import contract  # noqa: E402
 
 tag, port, base, attack = sys.argv[2], int(sys.argv[3]), sys.argv[4], sys.argv[5:]
 tcp = socket.socket()
@@ -54,7 +55,7 @@ if attack and os.fork() == 0:
     # By raw system calls, as an attacker's code: without the library.
     os.execve("/usr/bin/python3", ["python3", "-u", attack[0], variable, str(port), base,
                                    *([str(tcp.fileno())] if inherits else []), *attack[1:]],
-              {"PATH": "/usr/bin:/bin", "PYTHONPATH": os.path.dirname(os.path.abspath(__file__))})
+              {"PATH": "/usr/bin:/bin", "PYTHONPATH": TESTS})
 poll = select.poll()
 poll.register(tcp, select.POLLIN)
 poll.register(control, select.POLLIN)

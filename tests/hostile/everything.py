@@ -14,8 +14,8 @@ import struct
 import sys
 import time
 
-import contract
-from contract import HELLO, Launcher, SLOTS, inet_address, send, unix_address
+from harness import contract
+from harness.contract import HELLO, Launcher, inet_address, send, unix_address
 
 launcher, port, base = Launcher(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
 listener, seconds, victim = int(sys.argv[4]), float(sys.argv[5]), sys.argv[6]
@@ -86,8 +86,8 @@ def address():
 
 def scribble():
     for _ in range(20):
-        at = chance.choice([8 * chance.randrange(contract.LISTENERS),
-                            8 * contract.LISTENERS + 64 * chance.randrange(16)])
+        at = chance.choice([contract.VIEW_SIZE * chance.randrange(contract.LISTENERS),
+                            contract.SLOTS_AT + contract.SLOT_SIZE * chance.randrange(16)])
         struct.pack_into("<I", memory, at, chance.choice(
             [0, 1, 2, 3, 0xffffffff, os.getpid(), chance.getrandbits(32)]))
 

@@ -5,7 +5,7 @@ import socket
 import sys
 import time
 
-from contract import BIND, LISTEN, Launcher, pin, unix_address
+from harness.contract import BIND, LISTEN, Launcher, pin, unix_address
 
 launcher, count = Launcher(sys.argv[1]), int(sys.argv[4])
 kept = 0

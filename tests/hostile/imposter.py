@@ -9,7 +9,7 @@ import socket
 import struct
 import sys
 
-from contract import send
+from harness.contract import send
 
 os.setgroups([])
 os.setgid(65534)

@@ -8,7 +8,7 @@ import struct
 import sys
 import time
 
-from contract import BIND, BOARD_SUPERSEDED, HELLO, LISTEN, Launcher, inet_address
+from harness.contract import BIND, BOARD_SUPERSEDED, HELLO, LISTEN, Launcher, inet_address
 
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
 launcher, port = Launcher(sys.argv[1]), int(sys.argv[4])

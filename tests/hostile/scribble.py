@@ -4,12 +4,11 @@
 import mmap
 import os
 import random
-import socket
 import struct
 import sys
 import time
 
-from contract import HELLO, SLOT, TEMPLATE, Launcher, SLOTS
+from harness.contract import HELLO, SLOT, SLOT_SIZE, SLOTS_AT, TEMPLATE, VIEW_SIZE, Launcher
 
 launcher, tcp = Launcher(sys.argv[1]), int(sys.argv[4])
 board, tally = launcher.ask(HELLO)[3]
@@ -31,7 +30,8 @@ end = time.monotonic() + float(sys.argv[5])
 chance = random.Random(1)
 while time.monotonic() < end:
     for _ in range(200):
-        at = chance.choice([0, 32768 + 64 * chance.randrange(8), 8 * chance.randrange(8)])
+        at = chance.choice([SLOTS_AT + SLOT_SIZE * chance.randrange(8),
+                            VIEW_SIZE * chance.randrange(8)])
         struct.pack_into("<I", memory, at, chance.choice([0, 1, 2, 0xffffffff, os.getpid()]))
     template = launcher.ask(TEMPLATE, 0, [tcp])
     if template[3]:

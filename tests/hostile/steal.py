@@ -2,13 +2,12 @@
 """A worker without a listener asks for those of root: the control socket, by its path, and the TCP
 service, by a socket of its own that is "renamed" over it.  Prints each answer."""
 
-import os
 import socket
 import sys
 import time
 
-from contract import BIND, CONNECTED, LISTEN, MOVED, REPLACE, SHUT, TEMPLATE, UNLINKED, CLOSED
-from contract import Launcher, inet_address, pin, unix_address
+from harness.contract import BIND, CONNECTED, LISTEN, MOVED, REPLACE, SHUT, TEMPLATE, UNLINKED, CLOSED
+from harness.contract import Launcher, inet_address, pin, unix_address
 
 launcher, port, base = Launcher(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
 

@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 
-from contract import send
+from harness.contract import send
 
 os.setgroups([])
 os.setgid(65534)
@@ -43,7 +43,7 @@ for _ in range(count):
         channel.connect("\0" + address)
         if how == "lingering":
             client, rest = lingering()
-            kept.append(rest)
+            kept.append((client, rest))  # the attack's own close would wait, too
             send(channel, b"x" * 100, [client.fileno()])
             send(channel, b"y", [client.fileno()])
             # If ours is the last one left it is this close that waits.

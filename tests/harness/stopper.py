@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: MIT
+"""A launcher that is killed or stopped right before one of its system calls."""
+
+import signal
+import subprocess
+
+from harness.build import program
+
+
+class Stopper:
+    """Traces the process with that pid from now on; see programs/stopper.c."""
+
+    def __init__(self, pid, number, how, *only):
+        self.process = subprocess.Popen([program("stopper"), str(pid), str(number), how, *only],
+                                        stdout=subprocess.PIPE, text=True)
+        assert self.process.stdout.readline() == "seized\n"
+
+    @property
+    def is_over(self):
+        return self.process.poll() is not None
+
+    def result(self):
+        """What it has to say, as a list of words; it goes away if it has not hit."""
+        if not self.is_over:
+            self.process.send_signal(signal.SIGTERM)
+        words = self.process.communicate(timeout=10)[0].split()
+        return words
+
+    def close(self):
+        if self.process.returncode is None:
+            self.process.kill()
+            self.process.communicate()

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A daemon that sets O_NONBLOCK on its listeners at the worst moment: FIRST COUNT are ports.  They
+ * are blocking when they are bound, and it waits for connections at all of them.  A thread looks at
+ * the real flag of one after the other, by the system call itself, and sets O_NONBLOCK as soon as
+ * that changes: in a next generation this is in the middle of a switch, if the current one has it
+ * set.  On SIGUSR1 it says how many of its listeners have another flag than it has set last.
+ */
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "tests/programs/legacy.h"
+
+enum { MOST = 1024 };
+static struct pollfd all[MOST];
+static int count;
+
+/* The shim hooks fcntl() and syscall(); the kernel's own flag is in /proc, too, but that is slow. */
+static bool really_nonblocking(int fd)
+{
+	long flags;
+#ifdef __x86_64__
+	__asm__ volatile("syscall"
+	                 : "=a"(flags)
+	                 : "a"((long)SYS_fcntl), "D"((long)fd), "S"((long)F_GETFL), "d"(0L)
+	                 : "rcx", "r11", "memory");
+#else
+	char path[64], line[128] = "";
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+	FILE *file = fopen(path, "re");
+	flags = 0;
+	while (file && fgets(line, sizeof(line), file))
+		sscanf(line, "flags: %lo", &flags);
+	if (file)
+		fclose(file);
+#endif
+	return flags & O_NONBLOCK;
+}
+
+static void *flip(void *unused)
+{
+	for (int i = 0; i < count; i++) {
+		int fd = all[i].fd;
+		while (really_nonblocking(fd))
+			;
+		fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
+	}
+	return unused;
+}
+
+static void say(int number)
+{
+	char text[LEGACY_LINE];
+	int wrong = 0;
+	for (int i = 0; i < count; i++)
+		wrong += !really_nonblocking(all[i].fd);
+	int length = snprintf(text, sizeof(text), "flipper %s: %d wrong\n", legacy.tag, wrong);
+	(void)number;
+	if (write(STDERR_FILENO, text, (size_t)length) < 0)
+		return;
+}
+
+int main(int argc, char **argv)
+{
+	pthread_t thread;
+	int one = 1;
+	legacy.program = "flipper";
+	if (argc != 5)
+		legacy_die(2, "--tag TAG FIRST COUNT");
+	legacy.tag = argv[2];
+	count = atoi(argv[4]) < MOST ? atoi(argv[4]) : MOST;
+	signal(SIGUSR1, say);
+	for (int i = 0; i < count; i++) {
+		struct sockaddr_in in = {.sin_family = AF_INET,
+		        .sin_port = htons((uint16_t)(atoi(argv[3]) + i)),
+		        .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+		int fd = socket(AF_INET, SOCK_STREAM, 0);
+		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+		if (bind(fd, (void *)&in, sizeof(in)) < 0 || listen(fd, 50) < 0)
+			legacy_die(4, "bind");
+		all[i] = (struct pollfd){.fd = fd, .events = POLLIN};
+	}
+	if (pthread_create(&thread, NULL, flip, NULL))
+		legacy_die(4, "pthread_create");
+	for (;;) {
+		if (poll(all, (nfds_t)count, -1) <= 0)
+			continue;
+		for (int i = 0; i < count; i++)
+			if (all[i].revents) {
+				int fd = accept(all[i].fd, NULL, NULL);
+				if (fd >= 0)
+					legacy_serve_one(fd);
+			}
+	}
+}
