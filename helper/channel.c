@@ -172,6 +172,12 @@ static struct answer answer_to(struct request *request, struct received *receive
 	return handle(generation, request, received);
 }
 
+static void kill_broker(void)
+{
+	if (broker)
+		(void)kill(broker, SIGKILL);
+}
+
 static void send_answer(const struct answer *answer)
 {
 	struct iovec part = {(void *)(uintptr_t)&answer->reply, sizeof(answer->reply)};
@@ -187,8 +193,14 @@ static void send_answer(const struct answer *answer)
 		header->cmsg_len = CMSG_LEN(count * sizeof(int));
 		memcpy(CMSG_DATA(header), answer->fds, count * sizeof(int));
 	}
-	/* The broker waits for nothing else; if it has died the next one is asked again. */
-	(void)sendmsg(link_to_broker.fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+	if (sendmsg(link_to_broker.fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT) >= 0 ||
+	        errno == EPIPE || errno == ECONNRESET) /* it has died: waitpid() tells */
+		return;
+	/* It would wait for this answer for ever, and all others behind it. */
+	log_error("a daemon's request could not be answered: %s; the daemon goes on as without "
+	          "moult",
+	        strerror(errno));
+	kill_broker();
 }
 
 /* The request's descriptors, in the broker's order. */
@@ -220,10 +232,11 @@ static void broker_speaks(void *context)
 	        .msg_control = space,
 	        .msg_controllen = sizeof(space)};
 	ssize_t length = recvmsg(link_to_broker.fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-	if (length < 0 && (errno == EAGAIN || errno == EINTR))
+	if (length < 0) /* no memory: it is still there, or the end of the broker is */
 		return;
-	if (length != sizeof(request)) { /* it has ended: waitpid() tells */
+	if (length != sizeof(request)) { /* it has ended: waitpid() tells; if not, it shall */
 		loop_unwatch(&link_to_broker);
+		kill_broker();
 		return;
 	}
 	struct cmsghdr *header = CMSG_FIRSTHDR(&message);
@@ -341,7 +354,7 @@ static void start_broker(void)
 	link_to_broker.fd = ends[0];
 	link_to_broker.ready = broker_speaks;
 	if (loop_watch(&link_to_broker) < 0)
-		(void)kill(broker, SIGKILL); /* the next one may have more luck */
+		kill_broker(); /* the next one may have more luck */
 }
 
 bool channel_reaped(pid_t pid)

@@ -265,6 +265,17 @@ static bool may_ask(int fd)
 	       (peer.uid == geteuid() || peer.uid == 0);
 }
 
+/*
+ * Before the request was read: a socket that is closed with something unread is reset, and the client
+ * would not get the answer.
+ */
+static void refuse(struct control_client *client, int exit_status, const char *complaint)
+{
+	char byte;
+	(void)recv(client->watch.fd, &byte, sizeof(byte), MSG_DONTWAIT);
+	control_reply(client, exit_status, complaint);
+}
+
 static void admit_consume(int fd)
 {
 	if (!may_ask(fd)) {
@@ -274,16 +285,22 @@ static void admit_consume(int fd)
 	struct control_client *client = find_place();
 	if (!client) {
 		struct control_client nobody = {.watch.fd = fd};
-		control_reply(&nobody, EXIT_BUSY,
+		refuse(&nobody, EXIT_BUSY,
 		        "moult: too many commands wait for this launcher's answer");
 		return;
 	}
 	*client = (struct control_client){.watch = {.fd = fd, .ready = readable, .context = client},
 	        .since = now(),
 	        .used = true};
-	if (loop_watch(&client->watch) < 0)
-		forget(client);
-	else if (!idle_timer.armed)
+	int result = loop_watch(&client->watch);
+	if (result < 0) {
+		char complaint[128];
+		(void)snprintf(complaint, sizeof(complaint),
+		        "moult: the launcher cannot take the request: %s", strerror(-result));
+		log_limited(&accept_complaint, LOG_LEVEL_ERROR, "control socket: %s",
+		        strerror(-result));
+		refuse(client, EXIT_FAILED, complaint);
+	} else if (!idle_timer.armed)
 		loop_after(&idle_timer, REQUEST_PATIENCE);
 }
 

@@ -365,8 +365,9 @@ static bool is_over_quota(struct generation *generation)
 	if (generation->added < MOULT_LISTENERS / 2 && fd_is_plenty())
 		return false;
 	if (!generation->told_quota)
-		log_error("generation %u: has more listening sockets than can be kept; those that "
-		          "it opens now are not handed over",
+		log_error("generation %u: has more listening sockets than can be kept, or the "
+		          "launcher no descriptors for them; those that it opens now are not "
+		          "handed over",
 		        generation->id);
 	generation->told_quota = true;
 	return true;
@@ -398,8 +399,13 @@ struct answer handover_listen(
 	                generation->state == GENERATION_NEXT &&
 	                (the_instance->current || generation->awaits_turn);
 	if (identity_is_inet(&identity) && !identity_is_datagram(&identity) && !deferred &&
-	        listen(fd, request->backlog) < 0)
-		return say(-errno, -1, -1);
+	        listen(fd, request->backlog) < 0) {
+		int error = errno;
+		if (error != EADDRINUSE) /* which the daemon itself will hear and say */
+			log_error("generation %u: a listening socket cannot be kept: %s",
+			        generation->id, strerror(error));
+		return say(-error, -1, -1);
+	}
 	/* listen() looks for conflicts as bind() does. */
 	bool shared = pending && pending->overlapping ? pending->reuseport : request->reuseport;
 	if (pending && pending->overlapping && !deferred)

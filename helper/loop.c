@@ -60,7 +60,9 @@ void loop_after(struct timer *timer, nanoseconds delay)
 static void end_rest(void *context)
 {
 	struct watch *watch = context;
-	(void)loop_watch(watch); /* -EEXIST: somebody has done so */
+	int result = loop_watch(watch);
+	if (result < 0 && result != -EEXIST) /* -EEXIST: somebody has done so */
+		loop_after(watch->rest, ACCEPT_REST);
 }
 
 int loop_accept(struct watch *watch, struct timer *rest)
@@ -73,6 +75,7 @@ int loop_accept(struct watch *watch, struct timer *rest)
 		loop_unwatch(watch);
 		rest->fire = end_rest;
 		rest->context = watch;
+		watch->rest = rest;
 		loop_after(rest, ACCEPT_REST);
 	}
 	return -error;

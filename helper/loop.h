@@ -12,6 +12,7 @@ struct watch {
 	bool once; /* told once for each arrival, though nothing is read */
 	void (*ready)(void *context);
 	void *context;
+	struct timer *rest; /* of loop_accept() */
 };
 
 struct timer {

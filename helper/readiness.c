@@ -38,21 +38,31 @@ static int notify_open(struct readiness *readiness)
 	return 0;
 }
 
+static void notified(void *context);
+static void pipe_readable(void *context);
+
 int readiness_init(
         struct readiness *readiness, struct instance *instance, struct generation *generation)
 {
 	*readiness = (struct readiness){
 	        .instance = instance, .generation = generation, .input.fd = -1, .pipe = -1};
+	readiness->input.context = readiness;
 	switch (generation->settings.ready) {
-	case READY_NOTIFY: return notify_open(readiness);
+	case READY_NOTIFY: {
+		int result = notify_open(readiness);
+		readiness->input.ready = notified;
+		return result < 0 ? result : loop_watch(&readiness->input);
+	}
 	case READY_FD: {
 		int ends[2];
 		if (pipe2(ends, O_CLOEXEC) < 0)
 			return -errno;
 		readiness->input.fd = ends[0];
+		readiness->input.ready = pipe_readable;
 		readiness->pipe = ends[1];
-		fcntl(ends[0], F_SETFL, O_NONBLOCK);
-		return 0;
+		if (fcntl(ends[0], F_SETFL, O_NONBLOCK) < 0)
+			return -errno;
+		return loop_watch(&readiness->input);
 	}
 	case READY_SERVING:
 	case READY_EXEC: return 0;
@@ -327,16 +337,12 @@ bool readiness_reaped(struct readiness *readiness, pid_t pid, int status)
 
 void readiness_await(struct readiness *readiness, void (*ready)(void *), void *context)
 {
-	enum readiness_kind kind = readiness->generation->settings.ready;
 	readiness->ready = ready;
 	readiness->context = context;
 	readiness->look.fire = look;
-	readiness->look.context = readiness->input.context = readiness;
-	readiness->input.ready = kind == READY_NOTIFY ? notified : pipe_readable;
+	readiness->look.context = readiness;
 	fd_close(&readiness->pipe);
-	if (readiness->input.fd >= 0)
-		(void)loop_watch(&readiness->input); /* if it cannot: the timeout says so */
-	else
+	if (readiness->input.fd < 0)
 		loop_after(&readiness->look, MILLISECOND);
 }
 

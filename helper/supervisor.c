@@ -47,7 +47,7 @@ static const nanoseconds QUEUE_PATIENCE = 5 * SECOND;
 
 static struct instance instance;
 static struct watch signals = {.fd = -1};
-static struct timer restart_timer, stop_timer, unheld_timer;
+static struct timer restart_timer, stop_timer, status_timer, unheld_timer;
 static nanoseconds restart_delay, queue_deadline;
 static int exit_status;
 
@@ -331,6 +331,8 @@ static void close_unheld(void *context)
 	}
 }
 
+static void look_at_status(void);
+
 static void remove_generation(struct generation *generation)
 {
 	struct generation **at = &instance.newest;
@@ -375,6 +377,8 @@ static void generation_gone(struct generation *generation)
 		after_the_end(failed);
 	}
 	upgrade_go_on();
+	if (status_timer.armed) /* it may have been the one that was still counted */
+		look_at_status();
 	close_unheld(NULL);
 	if (is_stopping() && !instance.newest)
 		end(exit_status);
@@ -386,7 +390,9 @@ static void reap(void)
 {
 	int status;
 	pid_t pid;
-	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0 || (pid < 0 && errno == EINTR)) {
+		if (pid < 0)
+			continue;
 		struct generation *g = instance.newest;
 		while (g && g->keeper != pid)
 			g = g->older;
@@ -558,7 +564,6 @@ static void reply_text(struct control_client *client, char *text)
 
 /* The status waits so long for its numbers; then the last ones have to do. */
 static const nanoseconds STATUS_PATIENCE = 2 * SECOND;
-static struct timer status_timer;
 static bool status_to_log;
 
 static void log_status(void)

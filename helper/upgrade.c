@@ -503,6 +503,8 @@ static int begin(const struct settings *settings)
 	loop_after(&state.ready_timeout, settings->ready_timeout);
 	state.hint.fire = hint;
 	loop_after(&state.hint, SECOND);
+	if (result < 0) /* it would never be seen to run */
+		fail(EXIT_FAILED, "its keeper process cannot be watched: %s", strerror(-result));
 	return 0;
 }
 

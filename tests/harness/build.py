@@ -16,6 +16,7 @@ SANITISER = os.environ.get("MOULT_PRELOAD", "")  # the runtime of a sanitised bu
 DAEMONS = ROOT / "tests" / "daemons"
 
 SOURCES = ROOT / "tests" / "programs"
+PRELOAD = ROOT / "tests" / "preload"  # one file each, for LD_PRELOAD
 STATIC = ("waiter", "bare")  # also built without a loader, as NAME-static
 
 
@@ -35,6 +36,8 @@ def build_programs():
         _run(["make", "--silent", f"BUILD={directory}", *names])
         for name in STATIC:
             _build_static(name)
+        for source in PRELOAD.glob("*.c"):
+            _build_preload(source)
 
 
 def _build_static(name):
@@ -44,6 +47,18 @@ def _build_static(name):
         return
     _run([os.environ.get("CC", "cc"), "-std=gnu11", "-D_GNU_SOURCE", "-I.", "-O2", "-static",
           "-o", str(target), str(sources[0])])
+
+
+def preload(name):
+    return str(PROGRAMS / f"{name}.so")
+
+
+def _build_preload(source):
+    target = PROGRAMS / f"{source.stem}.so"
+    if target.exists() and source.stat().st_mtime < target.stat().st_mtime:
+        return
+    _run([os.environ.get("CC", "cc"), "-std=gnu11", "-D_GNU_SOURCE", "-I.", "-O2", "-fPIC", "-shared",
+          "-o", str(target), str(source)])
 
 
 def _run(command):

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: MIT
+"""One system call of a process fails (tests/programs/fault.c), or one allocation (tests/preload)."""
+
+import mmap
+import os
+import struct
+import subprocess
+
+from harness import build
+
+# All calls, one after the other, and not a sample: for an hour.
+ALL = bool(os.environ.get("MOULT_FAULTS"))
+
+
+def numbers(part, parts, stride):
+    """Which calls one of `parts` tests lets fail: each `stride`-th, of which it has its share."""
+    stride = 1 if ALL else stride
+    return range(1 + part * stride, 1 << 20, parts * stride)
+
+
+class Fault:
+    """The N-th call of that process from now on, of those that can fail."""
+
+    def __init__(self, pid, number, variant=0):
+        self.process = subprocess.Popen(
+            [build.program("fault"), str(pid), str(number), str(variant)],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        first = self.process.stdout.readline()
+        assert first.startswith(b"attached"), (first, self.process.stderr.read())
+
+    def end(self):
+        """Lets the process alone; what has failed, or None if it did not come so far."""
+        while self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(0.3)
+            except subprocess.TimeoutExpired:
+                pass
+        said = self.process.stdout.read().decode().strip()
+        self.close()
+        return None if said.startswith("none") else said
+
+    def close(self):
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        self.process.stdout.close()
+        self.process.stderr.close()
+
+
+class Allocations:
+    """Those of a process that was started with `environment`."""
+
+    def __init__(self, path):
+        self.file = open(path, "w+b")
+        self.file.truncate(mmap.PAGESIZE)
+        self.memory = mmap.mmap(self.file.fileno(), mmap.PAGESIZE)
+        self.environment = {"LD_PRELOAD": build.preload("allocation"), "ALLOCATION_FAULT": str(path)}
+
+    def fail(self, pid, number):
+        """The N-th from now on."""
+        self.memory[:24] = struct.pack("qqq", pid, number, 0)
+
+    def end(self):
+        """Whether it has come so far."""
+        _, until, count = struct.unpack("qqq", self.memory[:24])
+        self.memory[:24] = bytes(24)
+        return f"allocation {count}" if not until else None
+
+    def close(self):
+        self.memory.close()
+        self.file.close()

@@ -1,0 +1,287 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Lets one system call of a running process fail: fault PID N VARIANT
+ *
+ * From now on the calls of that process are counted, not those of its children.  The N-th of those
+ * that can fail is not made, and returns an error that fits it; VARIANT chooses between several.
+ * Says "attached", then "CALL ERROR" when that has happened, and lets the process run on alone.
+ * Ended by SIGTERM before that it says "none".
+ *
+ *     fault run N VARIANT COMMAND...     the same of a new process, from where the loader is done
+ */
+#include <elf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ptrace.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <sys/user.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <linux/ptrace.h>
+
+struct fault {
+	long call;
+	int errors[4]; /* 0: the end; none at all: this call cannot fail */
+};
+
+/* What is not in here fails with ENOMEM. */
+static const struct fault faults[] = {
+        {SYS_read, {EINTR, EAGAIN, EIO}},
+        {SYS_pread64, {EINTR, EIO}},
+        {SYS_readv, {EINTR, EAGAIN}},
+        {SYS_write, {EAGAIN, ENOSPC, EINTR}},
+        {SYS_writev, {EAGAIN, ENOSPC, EINTR}},
+        {SYS_sendmsg, {ENOMEM, EAGAIN, EINTR}},
+        {SYS_sendto, {ENOMEM, EAGAIN, EINTR}},
+        {SYS_recvmsg, {ENOMEM, EAGAIN, EINTR}},
+        {SYS_recvfrom, {ENOMEM, EAGAIN, EINTR}},
+        {SYS_openat, {EMFILE, ENFILE, ENOMEM}},
+        {SYS_openat2, {EMFILE, ENFILE, EAGAIN}},
+        {SYS_socket, {EMFILE, ENFILE, ENOMEM}},
+        {SYS_socketpair, {EMFILE, ENFILE, ENOMEM}},
+        {SYS_accept4, {EMFILE, ENFILE, EAGAIN}},
+        {SYS_pipe2, {EMFILE, ENFILE}},
+        {SYS_dup, {EMFILE}},
+        {SYS_dup3, {EBUSY}},
+        {SYS_memfd_create, {EMFILE, ENFILE, ENOMEM}},
+        {SYS_signalfd4, {EMFILE, ENFILE}},
+        {SYS_epoll_create1, {EMFILE, ENFILE}},
+        {SYS_epoll_ctl, {ENOMEM, ENOSPC}},
+        {SYS_epoll_pwait, {0}}, /* EINTR: by our very coming */
+        {SYS_epoll_pwait2, {0}},
+        {SYS_ppoll, {EINTR, ENOMEM}},
+        {SYS_clone, {EAGAIN, ENOMEM}},
+        {SYS_clone3, {EAGAIN, ENOMEM}},
+        {SYS_pidfd_open, {EMFILE, ENFILE}},
+        {SYS_pidfd_getfd, {EMFILE, ENOMEM}},
+        {SYS_ftruncate, {ENOSPC, EINTR}},
+        {SYS_fallocate, {ENOSPC, EINTR}},
+        {SYS_flock, {EINTR, ENOLCK}},
+        {SYS_wait4, {EINTR}},
+        {SYS_waitid, {EINTR}},
+        {SYS_kill, {EAGAIN}},
+        {SYS_fcntl, {EMFILE, ENOMEM}},
+        {SYS_connect, {EAGAIN, EINTR}},
+        {SYS_mkdirat, {ENOSPC, EMFILE}},
+        {SYS_linkat, {ENOSPC}},
+        {SYS_renameat2, {ENOSPC}},
+        {SYS_clock_nanosleep, {EINTR}},
+        {SYS_nanosleep, {EINTR}},
+        {SYS_close, {EINTR}}, /* made nevertheless: the descriptor is gone, as Linux has it */
+        {SYS_brk, {0}},       /* the C library then maps memory */
+#ifdef SYS_epoll_wait         /* the calls of older architectures */
+        {SYS_open, {EMFILE, ENFILE, ENOMEM}},
+        {SYS_epoll_wait, {0}},
+        {SYS_poll, {EINTR, ENOMEM}},
+        {SYS_fork, {EAGAIN, ENOMEM}},
+        {SYS_vfork, {EAGAIN, ENOMEM}},
+        {SYS_mkdir, {ENOSPC, EMFILE}},
+        {SYS_alarm, {0}},
+        {SYS_time, {0}},
+        {SYS_arch_prctl, {0}},
+#endif
+        {SYS_getpid, {0}},
+        {SYS_gettid, {0}},
+        {SYS_getppid, {0}},
+        {SYS_getuid, {0}},
+        {SYS_geteuid, {0}},
+        {SYS_getgid, {0}},
+        {SYS_getegid, {0}},
+        {SYS_exit, {0}},
+        {SYS_exit_group, {0}},
+        {SYS_execve, {0}},
+        {SYS_rt_sigreturn, {0}},
+        {SYS_rt_sigprocmask, {0}},
+        {SYS_rt_sigaction, {0}},
+        {SYS_restart_syscall, {0}},
+        {SYS_set_robust_list, {0}},
+        {SYS_set_tid_address, {0}},
+        {SYS_rseq, {0}},
+        {SYS_umask, {0}},
+        {SYS_futex, {0}}, /* only to wake */
+        {SYS_sched_yield, {0}},
+        {SYS_clock_gettime, {0}},
+        {SYS_prlimit64, {0}},
+        {SYS_uname, {0}},
+        {SYS_getrandom, {0}},
+        {SYS_munmap, {0}},
+};
+
+static volatile sig_atomic_t told_to_end;
+
+static void note_end(int number)
+{
+	(void)number;
+	told_to_end = 1;
+}
+
+/* The error for this call; 0: it cannot fail. */
+static int error_for(long call, unsigned variant)
+{
+	for (size_t i = 0; i < sizeof(faults) / sizeof(*faults); i++) {
+		if (faults[i].call != call)
+			continue;
+		unsigned count = 0;
+		while (count < 4 && faults[i].errors[count])
+			count++;
+		return count ? faults[i].errors[variant % count] : 0;
+	}
+	return ENOMEM;
+}
+
+static void die(const char *what)
+{
+	perror(what);
+	exit(2);
+}
+
+#ifdef __x86_64__
+static void set_call(pid_t pid, long call)
+{
+	if (ptrace(PTRACE_POKEUSER, pid, offsetof(struct user, regs.orig_rax), call) < 0)
+		die("orig_rax");
+}
+
+static void set_result(pid_t pid, long result)
+{
+	if (ptrace(PTRACE_POKEUSER, pid, offsetof(struct user, regs.rax), result) < 0)
+		die("rax");
+}
+#else
+static void set_call(pid_t pid, long call)
+{
+	int number = (int)call;
+	struct iovec part = {&number, sizeof(number)};
+	if (ptrace(PTRACE_SETREGSET, pid, NT_ARM_SYSTEM_CALL, &part) < 0)
+		die("system call");
+}
+
+static void set_result(pid_t pid, long result)
+{
+	struct user_regs_struct registers;
+	struct iovec part = {&registers, sizeof(registers)};
+	if (ptrace(PTRACE_GETREGSET, pid, NT_PRSTATUS, &part) < 0)
+		die("registers");
+	registers.regs[0] = (unsigned long long)result;
+	if (ptrace(PTRACE_SETREGSET, pid, NT_PRSTATUS, &part) < 0)
+		die("registers");
+}
+#endif
+
+/* Waits for the next stop of the process; what was a signal goes on to it. False: it has ended. */
+static bool next_stop(pid_t pid, int *signal, bool *ret_call)
+{
+	int status;
+	*ret_call = false;
+	if (waitpid(pid, &status, __WALL) < 0) {
+		if (errno != EINTR)
+			die("waitpid");
+		/* Told to end: it has to stop for us once more. */
+		ptrace(PTRACE_INTERRUPT, pid, 0, 0);
+		if (waitpid(pid, &status, __WALL) < 0)
+			die("waitpid");
+	}
+	if (!WIFSTOPPED(status))
+		return false;
+	*signal = 0;
+	if (WSTOPSIG(status) == (SIGTRAP | 0x80))
+		*ret_call = true;
+	else if (status >> 16 == 0)
+		*signal = WSTOPSIG(status);
+	return true;
+}
+
+static pid_t run(char **command)
+{
+	pid_t pid = fork();
+	if (pid == 0) {
+		raise(SIGSTOP);
+		execvp(command[0], command);
+		_exit(127);
+	}
+	int status;
+	if (pid < 0 || waitpid(pid, &status, WUNTRACED) < 0)
+		die("fork");
+	return pid;
+}
+
+int main(int argc, char **argv)
+{
+	if (argc < 4)
+		return 2;
+	bool starts = !strcmp(argv[1], "run");
+	pid_t pid = starts ? run(argv + 4) : atoi(argv[1]);
+	unsigned long wanted = strtoul(argv[2], NULL, 10), count = 0;
+	unsigned variant = (unsigned)strtoul(argv[3], NULL, 10);
+	int injected = 0, signal = 0;
+	long last = -1;
+	bool entered = false, counting = !starts, is_call;
+	struct sigaction action = {.sa_handler = note_end};
+	sigaction(SIGTERM, &action, NULL);
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	if (ptrace(PTRACE_SEIZE, pid, 0, PTRACE_O_TRACESYSGOOD) < 0 ||
+	        ptrace(PTRACE_INTERRUPT, pid, 0, 0) < 0)
+		die("ptrace");
+	if (starts)
+		kill(pid, SIGCONT);
+	bool said = false;
+	while (next_stop(pid, &signal, &is_call)) {
+		if (!said)
+			printf("attached %d\n", pid);
+		said = true;
+		if (told_to_end && !(injected && entered)) {
+			printf("none %lu\n", count);
+			ptrace(PTRACE_DETACH, pid, 0, signal);
+			return 0;
+		}
+		struct ptrace_syscall_info info;
+		if (is_call && ptrace(PTRACE_GET_SYSCALL_INFO, pid, sizeof(info), &info) > 0) {
+			if (info.op == PTRACE_SYSCALL_INFO_ENTRY) {
+				long call = (long)info.entry.nr;
+				int error = counting ? error_for(call, variant) : 0;
+				counting |= call == SYS_munmap; /* the loader's last one */
+				/* A look at each possible descriptor counts once. */
+				if (call == SYS_fstat && last == SYS_fstat)
+					error = 0;
+				last = call;
+				entered = true;
+				count += error != 0;
+				if (error && wanted == count) {
+					injected = error;
+					printf("%ld %s %lu %#llx %#llx\n", call,
+					        strerrorname_np(error), count,
+					        (unsigned long long)info.entry.args[0],
+					        (unsigned long long)info.entry.args[1]);
+					if (call != SYS_close)
+						set_call(pid, -1);
+				}
+			} else if (info.op == PTRACE_SYSCALL_INFO_EXIT && entered) {
+				entered = false;
+				if (injected) {
+					set_result(pid, -injected);
+					ptrace(PTRACE_DETACH, pid, 0, 0);
+					break;
+				}
+			}
+		}
+		ptrace(PTRACE_SYSCALL, pid, 0, signal);
+	}
+	if (!injected)
+		printf("none %lu\n", count);
+	if (starts) {
+		int status;
+		while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+			if (told_to_end)
+				return 0;
+		return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+	}
+	return 0;
+}

@@ -1,0 +1,228 @@
+# SPDX-License-Identifier: MIT
+"""
+Each system call of the launcher fails in turn, and each of a daemon at its start, those of the library
+among them: whatever becomes of an upgrade, no client is lost, the launcher goes on, and the next
+upgrade works.  A sample of them; MOULT_FAULTS=1 lets every one fail.
+"""
+
+import os
+import re
+
+import pytest
+
+from harness import build, processes
+from harness.build import program
+from harness.faults import ALL, Allocations, Fault, numbers
+from harness.load import assert_nothing_lost
+from harness.network import ask
+from harness.waiting import wait_until
+
+pytestmark = pytest.mark.timeout(7200 if ALL else 60)
+
+QUICK = ("--ready-timeout=5s", "--drain-timeout=2s", "--kill-after=200ms")
+SET_UP = 150  # calls of a daemon until it serves; more when clients come
+RESERVE = 16  # descriptors that the launcher has now and then
+
+
+class Served:
+    """One instance and its clients, and what must be true after each fault."""
+
+    def __init__(self, moult, load, port, directory, environment=None):
+        self.port, self.directory, self.count = port, directory, 0
+        self.instance = moult()
+        self.instance.environment.update(environment or {})
+        self.instance.run(*QUICK, command=self.daemon("g0"))
+        self.pid = self.instance.process.pid
+        self.load = load(f"127.0.0.1:{port}", rate=100)
+        self.load.wait_answers(10)
+        self.upgrade_well()
+        self.descriptors = self.open()
+
+    def daemon(self, tag, *more):
+        return [program("waiter"), "--tag", tag, "--wait=epoll", "--nonblocking",
+                "--port", str(self.port), *more]
+
+    def open(self):
+        return len(os.listdir(f"/proc/{self.pid}/fd"))
+
+    def command(self, words):
+        """Ends in time whatever fails, and says why if it fails."""
+        start = len(self.instance.log())
+        result = self.instance.command(*words, timeout=30)
+        if result.returncode:
+            assert result.stderr.strip() or self.instance.log()[start:].strip(), "not a word"
+        return result
+
+    def upgrade_well(self):
+        self.count += 1
+        self.instance.upgrade("--ready=serving", command=self.daemon(f"w{self.count}"))
+        assert ask(self.port).split()[1] == f"w{self.count}"
+        self.instance.wait_alone()
+
+    def settled(self):
+        """All but one generation are gone; without a question to the launcher, which has its fault."""
+        keepers = [p for p in processes.descendants(self.pid) if p.parent == self.pid
+                   and _name(p.pid) == "moult-keeper"]
+        return len(keepers) == 1
+
+    def check(self, said, result, tag):
+        assert self.instance.process.poll() is None, f"{said}: the launcher has ended"
+        if result.returncode == 0 and tag:
+            assert ask(self.port).split()[1] == tag, said
+        self.upgrade_well()
+        report = self.load.report()
+        assert not report.losses, f"{said}: {report.explain()}"
+
+    def finish(self):
+        assert self.open() <= self.descriptors + RESERVE, "descriptors are left"
+        assert_nothing_lost(self.load.stop())
+        self.instance.stop("--now")
+
+
+def _name(pid):
+    try:
+        with open(f"/proc/{pid}/comm") as file:
+            return file.read().strip()
+    except OSError:
+        return ""
+
+
+# What the launcher does: the words of the upgrade, what the next generation is, how many parts
+KINDS = {
+    "upgrade": ((), ()),
+    "no-overlap": (("--no-overlap", "--drain-timeout=1s"), ()),
+    "notify": (("--ready=notify",), ("--notify",)),
+    "failing": ((), ("--fail=exit1", "--fail-at=waiting")),
+}
+PARTS = 2
+
+
+def upgrades(served, kind, fault, until):
+    """fault(N) for one upgrade after the other; until there is no N-th thing that could fail."""
+    options, more = KINDS[kind]
+    for number in until:
+        tag = f"n{number}"
+        one = fault(number)
+        result = served.command(["upgrade", "daemon", *options, "--", *served.daemon(tag, *more)])
+        wait_until(served.settled, 10, served.instance.log)
+        said = one.end()
+        served.check(said, result, tag)
+        if said is None:
+            break
+    served.finish()
+
+
+@pytest.mark.parametrize("kind, part", [(kind, part) for kind in KINDS for part in
+                                        range(PARTS if ALL or kind == "upgrade" else 1)])
+def test_a_call_of_the_launcher_at_an_upgrade(moult, load, port, directory, kind, part):
+    served = Served(moult, load, port, directory)
+    upgrades(served, kind, lambda number: Fault(served.pid, number, number),
+             numbers(part, PARTS if ALL or kind == "upgrade" else 1, 37))
+
+
+@pytest.mark.exact
+@pytest.mark.parametrize("kind", ["upgrade", "no-overlap"])
+def test_an_allocation_of_the_launcher_at_an_upgrade(moult, load, port, directory, kind):
+    allocations = Allocations(directory / "allocations")
+    served = Served(moult, load, port, directory, allocations.environment)
+
+    def fault(number):
+        allocations.fail(served.pid, number)
+        return allocations
+    upgrades(served, kind, fault, numbers(0, 1, 13))
+
+
+@pytest.mark.parametrize("words", [("status", "daemon"), ("status", "daemon", "--json"), ("list",)],
+                         ids=" ".join)
+def test_a_call_of_the_launcher_at_a_question(moult, load, port, directory, words):
+    """It is answered, or refused with a reason; the next one is answered."""
+    served = Served(moult, load, port, directory)
+    for number in numbers(0, 1, 17):
+        one = Fault(served.pid, number, number)
+        served.command(words)
+        said = one.end()
+        assert served.instance.command(*words).returncode == 0, said
+        if said is None:
+            break
+    served.finish()
+
+
+@pytest.mark.exact
+def test_an_allocation_of_the_launcher_at_a_question(moult, load, port, directory):
+    allocations = Allocations(directory / "allocations")
+    served = Served(moult, load, port, directory, allocations.environment)
+    for words in (("status", "daemon"), ("status", "daemon", "--json"), ("list",)):
+        for number in numbers(0, 1, 5):
+            allocations.fail(served.pid, number)
+            served.command(words)
+            said = allocations.end()
+            assert served.instance.command(*words).returncode == 0, said
+            if said is None:
+                break
+    served.finish()
+
+
+@pytest.mark.parametrize("part", range(2))
+def test_a_call_of_the_launcher_at_a_stop(moult, port, part):
+    """It stops, or says why not and stops when it is told again."""
+    for number in numbers(part, 2, 31):
+        instance = moult(f"s{number}").run(
+            *QUICK, command=[program("waiter"), "--tag", "g1", "--wait=epoll", "--port", str(port)])
+        one = Fault(instance.process.pid, number, number)
+        result = instance.command("stop", instance.name, timeout=30)
+        if result.returncode:
+            assert result.stderr.strip()
+            if instance.process.poll() is None:
+                instance.command("stop", instance.name)
+        said = one.end()
+        assert instance.wait_ended() in (0, 1), said
+        assert not processes.with_words("--tag", "g1"), said
+        if said is None:
+            break
+
+
+@pytest.mark.parametrize("part", range(2))
+def test_a_call_of_the_launcher_at_its_start(moult, port, part):
+    """It serves and can be upgraded, or it ends with a line that says why, and leaves nothing."""
+    for number in numbers(part, 2, 23):
+        instance = moult(f"r{number}")
+        instance.run(*QUICK, command=[program("waiter"), "--tag", "g1", "--wait=epoll",
+                                      "--port", str(port)],
+                     through=(program("fault"), "run", str(number), str(number)), wait=False)
+
+        def known():
+            return instance.process.poll() is not None or re.search("ready after", instance.log())
+        wait_until(known, 15, instance.log)
+        if instance.process.poll() is None:
+            # The fault may be that the daemon's request was not answered: it runs as without us.
+            upgraded = instance.command("upgrade", instance.name)
+            assert upgraded.returncode == 0 or upgraded.stderr.strip()
+            assert ask(port).startswith("GEN g1 ")
+            assert instance.command("stop", instance.name, "--now").returncode == 0
+            instance.wait_ended()
+        else:
+            assert 0 < instance.process.returncode < 128, instance.log()
+            assert "moult: " in instance.log()
+        wait_until(lambda: not processes.with_words("--tag", "g1"), 5, instance.log)
+        if not re.search(r"^\d+ E\w+ \d+ ", instance.log(), re.MULTILINE):
+            break
+
+
+@pytest.mark.parametrize("part", range(2))
+def test_a_call_of_a_daemon_at_its_start(moult, load, port, directory, part):
+    """
+    Its own or one of the library's: it may fail as it would alone, but it does not crash, and the
+    generation before it serves on.
+    """
+    served = Served(moult, load, port, directory)
+    for number in numbers(part, 2, 13):
+        if number > SET_UP:
+            break
+        tag, start = f"n{number}", len(served.instance.log())
+        command = [program("fault"), "run", str(number), str(number), *served.daemon(tag)]
+        result = served.command(["upgrade", "daemon", "--", *command])
+        wait_until(served.settled, 10, served.instance.log)
+        said = served.instance.log()[start:]
+        assert "was killed by SIGSEGV" not in said and "exited with status 139" not in said
+        served.check(said, result, tag)
+    served.finish()
