@@ -467,11 +467,5 @@ void channel_stop(void)
 	loop_cancel(&vigil);
 	loop_cancel(&revival);
 	server.fd = -1;
-	if (!broker)
-		return;
-	(void)kill(broker, SIGKILL);
-	/* Nothing is left of us when we end, unless the kernel itself keeps the process. */
-	const struct timespec pause = {.tv_nsec = MILLISECOND};
-	for (int i = 0; i < 200 && waitpid(broker, NULL, WNOHANG) == 0; i++)
-		nanosleep(&pause, NULL);
+	kill_broker();
 }

@@ -813,6 +813,18 @@ static void look_at_ledger(void)
 	switch_assert(&instance);
 }
 
+/*
+ * Nothing is left of us when we end: the broker has been killed, and children that close or look at
+ * something are at their end.  A second, should the kernel itself keep one of them.
+ */
+static void await_children(void)
+{
+	const struct timespec pause = {.tv_nsec = MILLISECOND};
+	nanoseconds deadline = after(SECOND);
+	while (waitpid(-1, NULL, WNOHANG) >= 0 && now() < deadline)
+		nanosleep(&pause, NULL);
+}
+
 int supervisor_run(const struct options *options)
 {
 	inherited_take_timers();
@@ -855,6 +867,7 @@ int supervisor_run(const struct options *options)
 	control_finish(VERB_STOP, false, EXIT_DONE);
 	control_stop();
 	channel_stop();
+	await_children();
 	if (options->pid_file)
 		pidfile_remove();
 	background_done(status);

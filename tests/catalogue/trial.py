@@ -176,7 +176,8 @@ class Trial:
         """A keeper is there as long as anything of its generation is, and nothing escapes them."""
         launcher = self.instance.process.pid
         known = len(self.instance.status()["generations"])
-        keepers = [p for p in processes.descendants(launcher) if p.parent == launcher]
+        keepers = [p for p in processes.descendants(launcher)
+                   if p.parent == launcher and processes.name(p.pid) == "moult-keeper"]
         assert len(keepers) <= known, f"{keepers} for {known} generations"
         found = self._processes()
         escaped = {p for p in found - {q.pid for q in processes.descendants(launcher)}

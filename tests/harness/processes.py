@@ -35,6 +35,15 @@ def alive(pid):
     return process is not None and process.state not in "ZX"
 
 
+def name(pid):
+    """What the process calls itself; "" if it has ended."""
+    try:
+        with open(f"/proc/{pid}/comm", encoding="utf-8", errors="replace") as file:
+            return file.read().rstrip("\n")
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
 def parent(pid):
     return _read(pid).parent
 
