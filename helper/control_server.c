@@ -282,6 +282,10 @@ static void admit_consume(int fd)
 		close(fd);
 		return;
 	}
+	/* The status of 2,048 listeners waits there whole, as nobody waits for the client. */
+	const int room = 2 * 1024 * 1024;
+	if (setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &room, sizeof(room)) < 0)
+		(void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &room, sizeof(room));
 	struct control_client *client = find_place();
 	if (!client) {
 		struct control_client nobody = {.watch.fd = fd};

@@ -3,18 +3,21 @@
 #include "helper/errand.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <unistd.h>
 
 enum {
-	/* A million connections are 100 MB of rows */
+	/* More than the launcher has: a million connections are 100 MB of rows */
 	MEMORY = 512 << 20,
 	/* What serves clients comes first, but a busy machine must not starve the look */
 	NICENESS = 5,
@@ -32,10 +35,27 @@ enum {
 #define LIMIT_MEMORY true
 #endif
 
+/*
+ * A library that is loaded into the launcher may have reserved any amount of addresses. Bytes, 0: not
+ * known.
+ */
+static rlim_t address_space(void)
+{
+	char text[64];
+	unsigned long long pages;
+	CLEANUP(fd_close) int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+	ssize_t length = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+	if (length <= 0)
+		return 0;
+	text[length] = '\0';
+	return sscanf(text, "%llu", &pages) == 1 ? pages * (rlim_t)sysconf(_SC_PAGESIZE) : 0;
+}
+
 /* The launcher may be stopped or gone: the child ends all the same. */
 static void limit(pid_t launcher)
 {
-	struct rlimit memory = {MEMORY, MEMORY};
+	rlim_t most = address_space() + MEMORY;
+	struct rlimit memory = {most, most};
 	sigset_t alarms;
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (getppid() != launcher)

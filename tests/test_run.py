@@ -273,7 +273,7 @@ def keys(value):
 
 GENERATION = {"id": "int", "pid": "int", "state": "str", "processes": "int",
               "connections": "int", "accepted": "int", "datagrams": "int", "started": "str", "ready_ms": "int",
-              "command": ["str"]}
+              "count_age_ms": "int", "command": ["str"]}
 LISTENER = {"address": "str", "backlog": "int", "queued": "int", "adopted": "bool",
             "generation": "int", "retires_in_ms": "NoneType"}
 STATUS = {"name": "str", "pid": "int", "state": "str", "since": "str",
