@@ -91,14 +91,18 @@ void moves_begin(struct instance *instance, nanoseconds retire_after)
 		moves_expect(instance);
 }
 
+/* The current generation has another socket there: a wildcard beside, or the path bound anew. */
 static bool is_replaced(struct instance *instance, uint32_t i)
 {
 	const struct generation *current = instance->current;
 	const struct identity *identity = &instance_listener(instance, i)->identity;
-	for (uint32_t j = 0; current && j < instance->store.count; j++)
+	for (uint32_t j = 0; current && j < instance->store.count; j++) {
+		const struct identity *other = &instance_listener(instance, j)->identity;
 		if (current->holds[j] && gate_get(current, j) == MOULT_GATE_OPEN &&
-		        identity_overlaps(&instance_listener(instance, j)->identity, identity))
+		        (identity_overlaps(other, identity) ||
+		                (j != i && identity_equal(other, identity))))
 			return true;
+	}
 	return false;
 }
 

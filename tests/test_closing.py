@@ -14,6 +14,7 @@ import pytest
 
 from harness import network
 from harness.build import program
+from harness.cases import FORKS
 from harness.load import assert_nothing_lost, assert_switches
 from harness.network import ask, listens
 from harness.registrations import ghosts, inode_of, registrations
@@ -46,11 +47,11 @@ def watches(instance, tag, inode):
                for entry in registrations(process.pid))
 
 
-def upgrade_under_load(moult, load, port, command, persistent=2):
+def upgrade_under_load(moult, load, port, command, persistent=2, rate=300):
     """Two upgrades under load; the first finds connections that stay a while."""
     instance = moult().run(command=command("g1"))
     inode = inode_of(port)
-    client = load(f"127.0.0.1:{port}", rate=300, persistent=persistent, persistent_every=20)
+    client = load(f"127.0.0.1:{port}", rate=rate, persistent=persistent, persistent_every=20)
     client.wait(lambda report: report["answered"] >= 30 and
                 report["persistent"]["answered"] >= persistent)
     watched = watches(instance, "g1", inode)
@@ -117,14 +118,16 @@ def test_it_closes_or_moves_its_epoll(moult, load, port, name):
 def test_what_a_child_closes_is_the_childs(moult, load, port, name):
     """It shares the epoll, and after vfork() the memory; the parent must not become deaf."""
     upgrade_under_load(moult, load, port,
-                       lambda tag: closer(tag, f"child-{name}", port, name="parent"))
+                       lambda tag: closer(tag, f"child-{name}", port, name="parent"),
+                       rate=FORKS)
 
 
 @pytest.mark.parametrize("name", INETDS)
 def test_a_listener_given_to_another_program(moult, load, port, name):
     """As descriptor 0, though it is close-on-exec in the parent: that program is a member too."""
     upgrade_under_load(moult, load, port,
-                       lambda tag: closer(tag, f"inetd-{name}", port, name="parent"))
+                       lambda tag: closer(tag, f"inetd-{name}", port, name="parent"),
+                       rate=FORKS)
 
 
 @pytest.mark.parametrize("name", CLOSES)

@@ -214,7 +214,7 @@ def test_listeners_without_end_leave_the_next_generation_its_own(hostile):
     hostile.wait(deadline=50)
     assert int(hostile.lines()["kept"]) <= 2048, hostile.out()
     before = descriptors(instance)
-    hostile.upgrade(options=["--drain-timeout=1s"])
+    hostile.upgrade(options=["--drain-timeout=1s", "--retire-after=0s"])
     assert hostile.who() == "g2"
     instance.wait_gone(1)
     hostile.upgrade("g3")

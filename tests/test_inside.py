@@ -88,7 +88,7 @@ def test_a_vfork_child_that_moves_descriptors_changes_nothing_here(moult, plain,
     alone.end(signal.SIGKILL)
     assert "the parent's 0: 0 " in expected and len(expected) == 10
 
-    instance = moult().run(command=guest("g1"))
+    instance = moult().run("--retire-after=0s", command=guest("g1"))
     pid = instance.tagged("g1")[0].pid
     assert children_of(instance.log, pid) == expected
     held = hold(port)
@@ -116,7 +116,7 @@ def test_hooks_work_on_the_smallest_stacks(moult, port, hold):
         assert said(instance.log()[start:])[-3:] == [
             "the handler has had room", "the coroutine has had room", "done"]
 
-    instance = moult().run(command=guest("g1"))
+    instance = moult().run("--retire-after=0s", command=guest("g1"))
     run_in("g1")
     held = hold(port)
     instance.upgrade("--drain-timeout=100s", command=guest("g2"))
@@ -139,7 +139,7 @@ def test_a_wait_does_not_begin_again_with_its_whole_limit(moult, port, call, hol
     def told_g1(text):
         wait_until(lambda: f"guest g1: {text}" in instance.log()[start:], reason=instance.log)
 
-    instance = moult().run(command=guest("g1"))
+    instance = moult().run("--retire-after=0s", command=guest("g1"))
     held = hold(port)
     pid = instance.tagged("g1")[0].pid
     wait_until(lambda: "guest g1: begins" in instance.log(), reason="no wait")

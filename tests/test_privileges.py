@@ -333,9 +333,12 @@ def test_a_filter_around_the_launcher_too(moult, load, port, style):
     switched = instance.upgrade(command=command("g2")).instant
     client.wait_answers(60, "g2")
     keepers = [process.pid for process in processes.descendants(instance.process.pid)
-               if process.parent == instance.process.pid]
-    for pid in keepers:  # which hold nothing but the way to say that the daemon has ended
-        assert len([fd for fd in os.listdir(f"/proc/{pid}/fd") if int(fd) > 2]) == 1
+               if processes.name(process.pid) == "moult-keeper"]
+    assert keepers
+    for pid in keepers:  # which hold nothing but the way to say that the daemon has ended, and the ledger
+        held = sorted(os.readlink(f"/proc/{pid}/fd/{fd}").partition(":")[0]
+                      for fd in os.listdir(f"/proc/{pid}/fd") if int(fd) > 2)
+        assert held == ["/memfd", "pipe"]
     client.renew()
     instance.wait_gone(1)
     result = client.stop()

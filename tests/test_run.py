@@ -356,7 +356,7 @@ def test_a_backlog_is_not_lowered_while_two_share_it(moult, load, port):
 def test_a_listener_more_and_a_listener_less(moult, load, port):
     """What the next configuration adds is there after the switch; what it drops ends cleanly."""
     other = network.new_port()
-    instance = moult().run(command=waiter("g1", port))
+    instance = moult().run("--retire-after=0s", command=waiter("g1", port))
     client = load(f"127.0.0.1:{port}", rate=300)
     client.wait_answers(20)
     instance.upgrade(command=waiter("g2", port, "--port", str(other)))

@@ -12,6 +12,7 @@ import pytest
 
 from harness import processes
 from harness.build import program
+from harness.cases import FORKS
 from harness.load import assert_nothing_lost, assert_switches
 from harness.network import ask
 
@@ -41,7 +42,7 @@ def test_it_lives_as_long_as_its_connections(moult, load, port, model):
     """Under load; the connections held end one generation after the other."""
     instance = moult().run("--drain-timeout=50s", "--kill-after=20s",
                            command=traveller("g1", port, model))
-    client = load(f"127.0.0.1:{port}", rate=200, persistent=COUNT, persistent_every=20)
+    client = load(f"127.0.0.1:{port}", rate=FORKS // 2, persistent=COUNT, persistent_every=20)
     client.wait(lambda report: report["answered"] >= 30 and
                 report["persistent"]["answered"] >= COUNT)
     switched = []

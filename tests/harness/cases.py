@@ -8,6 +8,9 @@ from harness.build import program
 # Persistent connections a case can hold: those with few workers, one connection each, hold fewer.
 MANY, FEW, NONE = 4, 2, 0
 
+# Connections a second, where each is a process: two processors cannot fork many more, moult or not.
+FORKS = 150
+
 
 @dataclasses.dataclass(frozen=True)
 class Case:
@@ -67,8 +70,8 @@ WAITS = [
     _acceptor("accept-pool", "--model=pool"),
     _acceptor("accept-pool-accept4", "--model=pool", "--accept4"),
     _acceptor("accept-prefork", "--model=prefork", persistent=FEW),
-    _acceptor("accept-fork", "--model=fork"),
-    _acceptor("accept-fork-stdio", "--model=fork", "--stdio"),
+    _acceptor("accept-fork", "--model=fork", rate=FORKS),
+    _acceptor("accept-fork-stdio", "--model=fork", "--stdio", rate=FORKS),
 ]
 
 ADDRESSES = [

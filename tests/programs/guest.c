@@ -252,7 +252,9 @@ static void wait_by_epoll(void (*act)(void), int number)
 	require(epoll_ctl(epoll, EPOLL_CTL_ADD, listener, &event) == 0, "epoll_ctl");
 	say("waits");
 	for (;;) {
+		char datagram[100];
 		epoll_wait(epoll, &event, 1, 100);
+		(void)recv(service, datagram, sizeof(datagram), MSG_DONTWAIT);
 		answer();
 		for (int i = known - 1; i > 0; i--)
 			look_at(i);
