@@ -174,7 +174,7 @@ DAEMONS = [
         command=postgresql,
         prepare=postgresql_prepare,
         load=postgresql_load,
-        rate=30,
+        rate=12,
         persistent=0,
         run=(*NO_OVERLAP, "--stop-signal=INT"),
         sockets=lambda setting: (postgresql_socket(setting),),
