@@ -55,7 +55,7 @@ static void exclude_others(struct instance *instance, const struct generation *g
 	for (struct generation *g = instance->newest; g; g = g->older) {
 		struct pid_set processes = {0};
 		struct inode_set sockets = {0};
-		size_t unreadable, in_flight;
+		size_t unreadable = 0, in_flight = 0;
 		if (g != generation && tree_list(g->keeper, &processes) == 0 &&
 		        audit_sockets(&processes, &sockets, &unreadable, &in_flight) == 0) {
 			size_t theirs = audit_join(rows, &sockets);
@@ -231,7 +231,7 @@ static int look_for_listeners(const void *context, void *answer)
 	struct abandoned *abandoned = answer;
 	struct pid_set processes = {0};
 	struct inode_set sockets = {0};
-	size_t unreadable, in_flight;
+	size_t unreadable = 0, in_flight = 0;
 	int result = tree_list(generation->keeper, &processes);
 	if (result == 0)
 		result = audit_sockets(&processes, &sockets, &unreadable, &in_flight);

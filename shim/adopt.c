@@ -157,25 +157,33 @@ static bool take_place(int fd, int listener, int stored)
 	return true;
 }
 
-/* 0: the launcher keeps the socket, or has one that it is replaced by.  Else -errno. */
-static int announce(int fd, int backlog)
+/* By itself, so that the request is off the stack when the answer is acted upon. */
+static __attribute__((noinline)) int ask_to_keep(
+        int fd, int backlog, int *ret_listener, int *ret_stored)
 {
 	struct moult_request request = {.verb = MOULT_LISTEN, .listener = -1, .backlog = backlog};
 	struct moult_reply reply = {.listener = -1};
-	int stored = -1;
-	int error = member_ask(&request, fd, -1, &reply, &stored);
+	int error = member_ask(&request, fd, -1, &reply, ret_stored);
+	*ret_listener = reply.listener;
+	return error;
+}
+
+/* 0: the launcher keeps the socket, or has one that it is replaced by.  Else -errno. */
+static int announce(int fd, int backlog)
+{
+	int listener = -1, stored = -1;
+	int error = ask_to_keep(fd, backlog, &listener, &stored);
 	if (error < 0)
 		return error;
 	if (stored >= 0)
-		return is_index(reply.listener) && take_place(fd, reply.listener, stored) ? 0
-		                                                                          : -EBUSY;
-	if (!is_index(reply.listener)) /* it listens, but will not be handed over */
+		return is_index(listener) && take_place(fd, listener, stored) ? 0 : -EBUSY;
+	if (!is_index(listener)) /* it listens, but will not be handed over */
 		return 0;
 	if (fd_kind(fd) != FD_UNKNOWN)
 		listener_closing(fd);
-	listener_learn(fd, reply.listener);
-	listener_own(reply.listener);
-	interest_discover(fd, reply.listener, 0);
+	listener_learn(fd, listener);
+	listener_own(listener);
+	interest_discover(fd, listener, 0);
 	return 0;
 }
 

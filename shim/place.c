@@ -56,7 +56,7 @@ int place_open_as(int at, const char *path, char *name, size_t size)
 	long result = -ENAMETOOLONG;
 	if (!last)
 		return -EINVAL;
-	for (; last[length] && length < size - 1; length++)
+	for (; length < size - 1 && last[length]; length++)
 		name[length] = last[length];
 	name[length] = '\0';
 	if (!last[length])
