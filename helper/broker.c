@@ -356,9 +356,11 @@ _Noreturn void broker_run(int server, int link, struct roster *roster)
 	for (;;) {
 		size_t count = look(polled);
 		/* One of each: no generation's requests keep another's waiting. */
-		for (size_t i = 2; i < count; i++)
-			if (polled[i].revents)
-				serve(guest_of(polled[i].fd));
+		for (size_t i = 2; i < count; i++) {
+			struct guest *guest = polled[i].revents ? guest_of(polled[i].fd) : NULL;
+			if (guest)
+				serve(guest);
+		}
 		if (!(polled[0].revents & POLLIN))
 			continue;
 		int fd = accept4(server_fd, NULL, NULL, SOCK_CLOEXEC);

@@ -185,13 +185,13 @@ static void send_answer(const struct answer *answer)
 	struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
 	size_t count = (size_t)(answer->fds[0] >= 0) + (answer->fds[1] >= 0);
 	if (count) {
+		struct cmsghdr *header = (struct cmsghdr *)(void *)space;
+		*header = (struct cmsghdr){.cmsg_level = SOL_SOCKET,
+		        .cmsg_type = SCM_RIGHTS,
+		        .cmsg_len = CMSG_LEN(count * sizeof(int))};
+		memcpy(CMSG_DATA(header), answer->fds, count * sizeof(int));
 		message.msg_control = space;
 		message.msg_controllen = CMSG_SPACE(count * sizeof(int));
-		struct cmsghdr *header = CMSG_FIRSTHDR(&message);
-		header->cmsg_level = SOL_SOCKET;
-		header->cmsg_type = SCM_RIGHTS;
-		header->cmsg_len = CMSG_LEN(count * sizeof(int));
-		memcpy(CMSG_DATA(header), answer->fds, count * sizeof(int));
 	}
 	if (sendmsg(link_to_broker.fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT) >= 0 ||
 	        errno == EPIPE || errno == ECONNRESET) /* it has died: waitpid() tells */

@@ -51,6 +51,8 @@ static int shared_new(struct generation *generation)
 	generation->tally = memory;
 	if (result < 0)
 		return result;
+	if (!generation->board || !generation->tally)
+		return -ENOMEM;
 	generation->board->contract = MOULT_CONTRACT;
 	generation->board->size = (uint32_t)sizeof(*generation->board);
 	generation->board->generation = generation->id;
@@ -60,7 +62,7 @@ static int shared_new(struct generation *generation)
 struct generation *generation_new(uint32_t id, const struct settings *settings)
 {
 	struct generation *generation = calloc(1, sizeof(*generation));
-	unsigned char random[MOULT_TOKEN_DIGITS / 2];
+	unsigned char random[MOULT_TOKEN_DIGITS / 2] = {0};
 	if (!generation)
 		return NULL;
 	generation->id = id;

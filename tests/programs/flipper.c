@@ -57,16 +57,20 @@ static void *flip(void *unused)
 	return unused;
 }
 
-static void say(int number)
+static volatile sig_atomic_t asked;
+
+static void ask(int number)
 {
-	char text[LEGACY_LINE];
+	(void)number;
+	asked = 1;
+}
+
+static void say(void)
+{
 	int wrong = 0;
 	for (int i = 0; i < count; i++)
 		wrong += !really_nonblocking(all[i].fd);
-	int length = snprintf(text, sizeof(text), "flipper %s: %d wrong\n", legacy.tag, wrong);
-	(void)number;
-	if (write(STDERR_FILENO, text, (size_t)length) < 0)
-		return;
+	fprintf(stderr, "flipper %s: %d wrong\n", legacy.tag, wrong);
 }
 
 int main(int argc, char **argv)
@@ -78,7 +82,7 @@ int main(int argc, char **argv)
 		legacy_die(2, "--tag TAG FIRST COUNT");
 	legacy.tag = argv[2];
 	count = atoi(argv[4]) < MOST ? atoi(argv[4]) : MOST;
-	signal(SIGUSR1, say);
+	signal(SIGUSR1, ask);
 	for (int i = 0; i < count; i++) {
 		struct sockaddr_in in = {.sin_family = AF_INET,
 		        .sin_port = htons((uint16_t)(atoi(argv[3]) + i)),
@@ -92,7 +96,11 @@ int main(int argc, char **argv)
 	if (pthread_create(&thread, NULL, flip, NULL))
 		legacy_die(4, "pthread_create");
 	for (;;) {
-		if (poll(all, (nfds_t)count, -1) <= 0)
+		if (asked) {
+			asked = 0;
+			say();
+		}
+		if (poll(all, (nfds_t)count, 100) <= 0)
 			continue;
 		for (int i = 0; i < count; i++)
 			if (all[i].revents) {

@@ -116,8 +116,8 @@ static void in_vfork_children(void)
 	waitpid(pid, NULL, 0);
 	told("the parent's 0", read(0, &byte, 1));
 	told("the parent's other one", read(other, &byte, 1));
-	volatile long results[6];
-	volatile int errors[6];
+	volatile long results[6] = {0};
+	volatile int errors[6] = {0};
 	pid = vfork();
 	if (!pid) { /* other files under the numbers of the services */
 		struct pollfd one = {.fd = service, .events = POLLIN};
