@@ -23,9 +23,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	if (size < 1)
 		return 0;
+	const struct search search = {.fd = data[0], .fresh = data[0] & 1};
 	fuzz_file(data + 1, size - 1);
 	/* Neither of them is a descriptor, so nothing is registered for real */
-	discover_epoll(AT_FDCWD, FUZZ_FILE, 1 << 20, data[0], 0, data[0] & 1);
+	discover_epoll(AT_FDCWD, FUZZ_FILE, 1 << 20, &search);
 	interest_drop_epoll(1 << 20);
 	return 0;
 }
