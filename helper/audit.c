@@ -48,6 +48,16 @@ bool inode_set_has(const struct inode_set *set, uint64_t inode)
 	       bsearch(&inode, set->inodes, set->count, sizeof inode, compare_inodes);
 }
 
+void inode_set_filter(struct inode_set *set, const struct inode_set *other, bool kept)
+{
+	size_t left = 0;
+
+	for (size_t i = 0; i < set->count; i++)
+		if (inode_set_has(other, set->inodes[i]) == kept)
+			set->inodes[left++] = set->inodes[i];
+	set->count = left;
+}
+
 /* At the end, in no order: see inode_set_sort(). */
 static int inode_set_add(struct inode_set *set, uint64_t inode)
 {

@@ -27,6 +27,9 @@ struct inode_set {
 void inode_set_deinit(struct inode_set *set);
 bool inode_set_has(const struct inode_set *set, uint64_t inode);
 
+/* Leaves those of `set` that are in `other`, or (without `kept`) those that are not. */
+void inode_set_filter(struct inode_set *set, const struct inode_set *other, bool kept);
+
 /* The socket a listener is, as the store knows it. */
 struct audit_port {
 	int family;    /* AF_INET, AF_INET6 */

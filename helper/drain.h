@@ -3,7 +3,8 @@
  * The end of a generation: its connections run out, it is told to stop, it is made to.
  *
  * The count is the kernel's (helper/audit.h); a generation is told to stop only when it was empty
- * twice in a row, or when its time is over.  As long as listeners stay with it for a late successor
+ * twice in a row, or when its time is over: what it accepted last may have come too late for the first
+ * count, and the second began when it could accept no more.  As long as listeners stay with it for a late successor
  * (helper/moves.h) it is neither: it accepts there, and to make it end by the deadline of its
  * connections would be to refuse clients whom nobody else serves.  Its deadline counts from the
  * switch all the same, so it may be over as soon as it has none to serve any more.  Its end is the exit of its keeper, which the

@@ -67,7 +67,7 @@ bool glance_is_due(const struct generation *generation, const struct glance *gla
 	                   generation->counted_descriptors + generation->connections / 16;
 	bool are_few = glance->descriptors < FEW ||
 	               glance->descriptors * 2 <= generation->counted_descriptors;
-	/* Empty counts only twice in a row: then the second time is now. */
+	/* The second of the two counts that find it empty (helper/drain.h) is not put off. */
 	return !glance_paces(generation) || !generation->connections || (may_be_over && are_few) ||
 	       now() - generation->counted_at >= 50 * generation->count_cost;
 }

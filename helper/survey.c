@@ -45,33 +45,32 @@ struct count {
 	bool in_flight, internal;
 	size_t processes, connections;
 	struct glance glance;
-	nanoseconds cost;
+	nanoseconds cost, paused; /* the pauses are not part of the cost */
 };
 
-/* Sockets of all other generations' processes: what nobody else holds may be this one's. */
-static void exclude_others(struct instance *instance, const struct generation *generation,
-        const struct inode_set *rows, size_t *count)
+/* Leaves what no process of another generation holds. */
+static void leave_out_others(struct instance *instance, const struct generation *generation,
+        struct inode_set *connections)
 {
 	for (struct generation *g = instance->newest; g; g = g->older) {
 		struct pid_set processes = {0};
 		struct inode_set sockets = {0};
 		size_t unreadable = 0, in_flight = 0;
 		if (g != generation && tree_list(g->keeper, &processes) == 0 &&
-		        audit_sockets(&processes, &sockets, &unreadable, &in_flight) == 0) {
-			size_t theirs = audit_join(rows, &sockets);
-			*count -= theirs < *count ? theirs : *count;
-		}
+		        audit_sockets(&processes, &sockets, &unreadable, &in_flight) == 0)
+			inode_set_filter(connections, &sockets, false);
 		inode_set_deinit(&sockets);
 		pid_set_deinit(&processes);
 	}
 }
 
 /*
- * The connections on its listeners, whoever holds them.  `peers`: also all UDP sockets with a peer,
- * if it serves datagrams; to be joined with what is known to be its own.
+ * The connections on its listeners, whoever holds them.  *ret_peers: if it serves datagrams, all UDP
+ * sockets with a peer; to be joined with what is known to be its own.
  */
 static int list_connections(struct instance *instance, const struct generation *generation,
-        const struct inode_set *own, bool peers, struct inode_set *ret_rows, bool *ret_internal)
+        const struct inode_set *own, struct inode_set *ret_rows, struct inode_set *ret_peers,
+        bool *ret_internal)
 {
 	size_t ports = 0, listeners = 0;
 	bool datagrams = false;
@@ -94,35 +93,66 @@ static int list_connections(struct instance *instance, const struct generation *
 		result = audit_connections(port, ports, ret_rows);
 	if (result == 0 && listeners)
 		result = audit_unix_connections(inodes, listeners, own, ret_rows, ret_internal);
-	if (result == 0 && datagrams && peers)
-		result = audit_datagram_peers(ret_rows);
+	if (result == 0 && datagrams)
+		result = audit_datagram_peers(ret_peers);
 	free(port);
 	free(inodes);
 	return result;
 }
 
 /*
- * Processes first, then their sockets, then the connections: one that is accepted, or passed on, in
- * between is seen in the next round; empty counts only twice in a row.
+ * Processes are looked at one after the other, and a connection that changes hands meanwhile (by
+ * descriptor passing or a fork) may be seen with none of them, any number of times.  But the kernel
+ * lists it all the same, and there is none without a holder: what no generation is seen to hold is
+ * looked for again, at moments that do not keep step with whoever passes it on.  What is with nobody
+ * even then is out of sight: another program's, on the same port of another address, or in another PID
+ * namespace.  So many times, and the pauses between them grow by a millisecond: 0.2 s.
  */
-static int count_connections(
-        const struct count_question *question, const struct pid_set *processes, struct count *count)
+enum { SEARCHES = 20 };
+
+static nanoseconds pause_before(int search)
 {
-	struct inode_set rows = {0}, sockets = {0};
-	size_t unreadable = 0, in_flight = 0;
-	int result = audit_sockets(processes, &sockets, &unreadable, &in_flight);
-	if (result == 0)
-		result = list_connections(question->instance, question->generation, &sockets,
-		        !unreadable, &rows, &count->internal);
-	if (result < 0)
-		return result;
-	count->connections = audit_join(&rows, &sockets);
-	if (unreadable) { /* what nobody else is seen to hold may be theirs */
-		count->connections = rows.count;
-		exclude_others(
-		        question->instance, question->generation, &rows, &count->connections);
+	struct timespec pause = {.tv_nsec = search * MILLISECOND};
+	nanosleep(&pause, NULL);
+	return pause.tv_nsec;
+}
+
+static int count_connections(const struct count_question *question, struct count *count)
+{
+	struct instance *instance = question->instance;
+	const struct generation *generation = question->generation;
+	struct inode_set lost = {0};
+	for (int i = 0;; i++) {
+		struct pid_set processes = {0};
+		struct inode_set rows = {0}, peers = {0}, sockets = {0};
+		size_t unreadable = 0, in_flight = 0;
+		int result = tree_list(generation->keeper, &processes);
+		if (result == 0)
+			result = audit_sockets(&processes, &sockets, &unreadable, &in_flight);
+		if (result == 0)
+			result = list_connections(
+			        instance, generation, &sockets, &rows, &peers, &count->internal);
+		if (result < 0)
+			return result;
+		count->in_flight = in_flight > 0;
+		count->connections = audit_join(&rows, &sockets);
+		if (i == 0)
+			lost = rows;
+		else
+			inode_set_filter(&lost, &rows, true);
+		if (unreadable) { /* what nobody else is seen to hold may be theirs */
+			leave_out_others(instance, generation, &rows);
+			count->connections = rows.count;
+		} else {
+			count->connections += audit_join(&peers, &sockets);
+		}
+		if (count->connections || in_flight || generation->state != GENERATION_DRAINING)
+			break;
+		leave_out_others(instance, generation, &lost);
+		if (!lost.count || i == SEARCHES)
+			break;
+		count->paused += pause_before(i + 1);
 	}
-	count->in_flight = in_flight > 0;
 	count->is_new = true;
 	return 0;
 }
@@ -143,8 +173,8 @@ static int look_and_count(const void *context, void *answer)
 	bool stands = glance_holds(generation, &count->glance);
 	count->is_late = !stands && !question->eager && !glance_is_due(generation, &count->glance);
 	if (!stands && !count->is_late)
-		result = count_connections(question, &processes, count);
-	count->cost = now() - began;
+		result = count_connections(question, count);
+	count->cost = now() - began - count->paused;
 	return result;
 }
 

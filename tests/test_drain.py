@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The end of a generation: not while it has connections, at once when it has none, completely."""
 
+import contextlib
 import os
 import re
 import signal
@@ -89,6 +90,20 @@ def test_what_fclose_ended_has_ended(moult, load, port, model):
     client.close_persistent()
     instance.wait_gone(1)
     assert_nothing_held_lost(client)
+    instance.stop()
+
+
+def test_what_others_have_on_the_same_port_does_not_hold_it(moult, load, port):
+    """The kernel lists it with the port, but it is another program's, at another address."""
+    with contextlib.ExitStack() as stack:
+        other = stack.enter_context(socket.create_server(("127.0.0.2", port)))
+        client = stack.enter_context(socket.create_connection(("127.0.0.2", port)))
+        stack.enter_context(other.accept()[0])
+        instance = moult().run(command=waiter("g1", port))
+        held(load, port).stop()
+        instance.upgrade(command=waiter("g2", port))
+        instance.wait_gone(1, 5)
+        client.sendall(b"it is still there")
     instance.stop()
 
 

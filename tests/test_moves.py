@@ -483,8 +483,8 @@ def test_a_flag_that_is_set_during_the_switch(moult):
 
 
 def test_a_connection_that_changes_hands_is_not_lost_to_sight(moult, load, port):
-    """A count that begins with the one process and ends with the other may see it with neither: a
-    generation is empty when it has been seen so twice in a row."""
+    """A count that begins with the one process and ends with the other may see it with neither, often:
+    but the kernel lists it, so it is looked for again."""
     def command(tag):
         return [program("potato"), "--tag", tag, f"--port={port}"]
     instance = moult().run(command=command("g1"))

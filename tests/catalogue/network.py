@@ -76,7 +76,7 @@ DAEMONS = [
            pid_file=lambda setting: f"{setting.directory}/sshd.pid", fast=True),
     Daemon("vsftpd", ("vsftpd",), "a process in namespaces of its own for each connection", vsftpd,
            place="ftp-server",
-           load=vsftpd_load, rate=80, half=(b"FEA", b"T\r\n"), answer=b"211 End", fast=True),
+           load=vsftpd_load, rate=20, half=(b"FEA", b"T\r\n"), answer=b"211 End", fast=True),
     Daemon("dnsmasq", ("dnsmasq-base",), "one process, a child for each TCP client", dnsmasq(),
            questions=DNS, pid_file=lambda setting: f"{setting.directory}/dnsmasq.pid", fast=True),
     Daemon("dnsmasq, `bind-interfaces`", ("dnsmasq-base",),

@@ -135,8 +135,10 @@ class Trial:
         self.client.wait_answers(self.answers, self.daemon.tag(tag))
         self._finish_held(before)
         if self.persistent:
-            self._old_keeps_what_it_has(before)
+            says_tag = self._old_keeps_what_it_has(before)
             self.client.renew()
+            if says_tag:
+                self._wait_for_idle_ones(self.daemon.tag(tag))
         if self.daemon.questions and tag != "g5":  # which stay for some seconds anyway
             return
         self.instance.wait_alone(20)
@@ -144,17 +146,25 @@ class Trial:
                    lambda: f"processes of the old generation are left: {old & self._processes()}")
         assert self._processes(), "no process of the new generation"
 
+    def _wait_for_idle_ones(self, tag):
+        """On a busy machine some are in the queue still."""
+        self.client.wait(lambda report: report.persistent_tags.get(tag, {"open": 0})["open"] ==
+                         self.persistent, deadline=20,
+                         reason=f"not {self.persistent} idle connections with {tag}")
+
     def _old_keeps_what_it_has(self, tag):
+        """False: this protocol's idle connections are told nothing that has the tag in it."""
         tag = self.daemon.tag(tag)
         had = self.client.report().persistent_tags.get(tag)
-        if not had:  # this protocol's idle connections are told nothing that has the tag in it
-            return
+        if not had:
+            return False
         assert had["open"] == self.persistent, (
             f"of {self.persistent} idle connections {had['open']} are left")
         if not self.daemon.load(self.setting).get("mode") == "banner":
             self.client.wait(lambda report: report.persistent_tags[tag]["answered"] >=
                              had["answered"] + self.persistent,
                              reason="the old generation does not answer on old connections")
+        return True
 
     def _failing(self):
         tag, ours, pid = self.tags[-1], self._processes(), self._pid()

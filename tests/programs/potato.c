@@ -20,7 +20,7 @@
 
 #include "tests/programs/legacy.h"
 
-enum { DESCRIPTORS = 400 };
+enum { DESCRIPTORS = 900 };
 
 /* Who may touch the connection: the other waits. */
 enum { NOBODY_YET, CHILD, PARENT_TAKES, PARENT, CHILD_TAKES };
@@ -59,7 +59,7 @@ static void run_child(int listener, int parent)
 		;
 	close(listener);
 	for (;;) {
-		bool open = serve(fd, &line, 12);
+		bool open = serve(fd, &line, 3);
 		if (!open)
 			_exit(0);
 		atomic_store(&shared->fd, fd);
@@ -104,9 +104,10 @@ int main(int argc, char **argv)
 		atomic_store(&shared->turn, PARENT);
 		wait_turn(CHILD_TAKES);
 		atomic_store(&shared->fd, fd);
-		usleep(4000);
+		usleep(2000);
 		atomic_store(&shared->turn, CHILD);
-		wait_turn(CHILD_TAKES);
+		while (atomic_load(&shared->turn) == CHILD)
+			usleep(100);
 		close(fd);
 	}
 }
