@@ -153,9 +153,9 @@ bool hint_unseen(struct instance *instance, const struct generation *generation)
 	}
 	if (!found.listens)
 		return false;
-	log_error("%s listens on %s but none of its calls reached moult: a Go or static program "
-	          "makes its own system calls; it runs, but upgrades need a dynamically linked "
-	          "program that uses libc",
+	log_error("%s listens on %s but its call of listen() has not reached moult: either the "
+	          "program makes its own system calls, as Go and static programs do, or the request "
+	          "was lost; it runs, but upgrades need a dynamically linked program that uses libc",
 	        program_of(generation), found.address);
 	return true;
 }

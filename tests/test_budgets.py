@@ -3,7 +3,7 @@
 
 import pytest
 
-from harness.build import program
+from harness.build import SANITISER, program
 from harness.network import ask
 from harness.waiting import wait_until
 
@@ -17,8 +17,9 @@ def beside(directory, habit, processes, daemon):
     flag = directory / "hoarded"
     hoarder = [program("hoarder"), habit, str(processes), str(flag)]
     # Without the library: it would not help us either
-    script = 'h=$1 n=$2 c=$3 f=$4; shift 4; env -i "$h" "$n" "$c" "$f" & exec "$@"'
-    return ["sh", "-c", script, "sh", *map(str, [*hoarder, *daemon])], flag
+    runtime = f"LD_PRELOAD={SANITISER}" if SANITISER else "NONE="
+    script = 'r=$1 h=$2 n=$3 c=$4 f=$5; shift 5; env -i "$r" "$h" "$n" "$c" "$f" & exec "$@"'
+    return ["sh", "-c", script, "sh", *map(str, [runtime, *hoarder, *daemon])], flag
 
 
 @pytest.mark.parametrize("habit, processes", [

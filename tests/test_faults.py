@@ -61,9 +61,16 @@ class Served:
 
     def settled(self):
         """All but one generation are gone; without a question to the launcher, which has its fault."""
-        keepers = [p for p in processes.descendants(self.pid) if p.parent == self.pid
-                   and _name(p.pid) == "moult-keeper"]
-        return len(keepers) == 1
+        return len(self.helpers("moult-keeper")) == 1
+
+    def helpers(self, name):
+        return [process.pid for process in processes.descendants(self.pid)
+                if process.parent == self.pid and _name(process.pid) == name]
+
+    def helper(self, name):
+        """A new one may be on its way."""
+        wait_until(lambda: len(self.helpers(name)) == 1, 5, lambda: f"not one {name}")
+        return self.helpers(name)[0]
 
     def check(self, said, result, tag):
         assert self.instance.process.poll() is None, f"{said}: the launcher has ended"
@@ -118,6 +125,14 @@ def test_a_call_of_the_launcher_at_an_upgrade(moult, load, port, directory, kind
     served = Served(moult, load, port, directory)
     upgrades(served, kind, lambda number: Fault(served.pid, number, number),
              numbers(part, PARTS if ALL or kind == "upgrade" else 1, 37))
+
+
+@pytest.mark.parametrize("name, stride", [("moult-broker", 7), ("moult-keeper", 2)])
+def test_a_call_of_its_helpers_at_an_upgrade(moult, load, port, directory, name, stride):
+    """The process that reads the requests, and the keeper of the generation that serves."""
+    served = Served(moult, load, port, directory)
+    upgrades(served, "upgrade", lambda number: Fault(served.helper(name), number, number),
+             numbers(0, 1, stride))
 
 
 @pytest.mark.exact

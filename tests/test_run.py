@@ -634,7 +634,7 @@ def test_a_program_with_its_own_system_calls_is_said_to_be_one(moult, port):
     """A listener is there, and no bind was ever seen: as with every Go program."""
     command = [program("raw"), "--tag", "g1", "--port", port]
     instance = moult().run("--ready-timeout=300ms", wait=False, command=command)
-    instance.wait_log(rf"raw listens on .*{port}.*none of its calls")
+    instance.wait_log(rf"raw listens on .*{port}.*its own system calls")
     assert ask(port).startswith("GEN g1 ")
     instance.stop("--now")
 
