@@ -184,7 +184,7 @@ static void reap(void)
 {
 	int status;
 	pid_t pid;
-	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0 || (pid < 0 && errno == EINTR))
 		if (pid == state.keeper->daemon)
 			state.keeper->exited(state.keeper, status);
 	if (pid < 0 && errno == ECHILD) {
