@@ -48,8 +48,8 @@ SHIM_LIBS = $(shell $(CC) -print-file-name=libdl.so.2) $(shell $(CC) -print-file
             -lgcc
 endif
 
-shim     := $(patsubst %.c,$(BUILD)/%.o,$(wildcard shim/*.c))
-helper   := $(patsubst %.c,$(BUILD)/%.o,$(wildcard helper/*.c))
+shim     := $(patsubst %.c,$(BUILD)/%.o,$(wildcard shim/*.c shim/*/*.c))
+helper   := $(patsubst %.c,$(BUILD)/%.o,$(wildcard helper/*.c helper/*/*.c))
 # Each of these is a program of its own, in one file: build/tests/load, build/tests/programs/NAME ...
 # Never sanitised: they stand for programs that know nothing of us.
 programs := $(patsubst tests/harness/%.c,$(BUILD)/tests/%,$(wildcard tests/harness/*.c)) \
@@ -95,9 +95,8 @@ test: all programs
 FUZZ         = $(BUILD)/fuzz
 FUZZ_COMPILE = clang -std=gnu11 -D_GNU_SOURCE -I. -O1 -g $(WARNINGS) -MMD -MP \
                -fno-omit-frame-pointer -fno-sanitize-recover=undefined
-fuzz_helper := $(patsubst %.c,$(FUZZ)/%.o,$(filter-out helper/main.c,$(wildcard helper/*.c)))
-fuzz_shim   := $(patsubst %.c,$(FUZZ)/%.o,$(filter-out shim/interpose_%.c shim/startup.c, \
-               $(wildcard shim/*.c)))
+fuzz_helper := $(patsubst %.c,$(FUZZ)/%.o,$(wildcard helper/*/*.c))
+fuzz_shim   := $(patsubst %.c,$(FUZZ)/%.o,$(filter-out shim/startup.c,$(wildcard shim/*.c)))
 fuzzers     := $(patsubst tests/fuzz/fuzz_%.c,$(FUZZ)/%,$(wildcard tests/fuzz/fuzz_*.c))
 
 fuzz: $(fuzzers)
@@ -124,7 +123,7 @@ check:
 	scripts/check
 
 format:
-	clang-format -i $(wildcard */*.[ch] tests/*/*.[ch])
+	clang-format -i $$(find shim helper tests scripts -name "*.[ch]")
 
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/moult \

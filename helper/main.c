@@ -3,11 +3,11 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "helper/check.h"
-#include "helper/client.h"
-#include "helper/inherited.h"
-#include "helper/options.h"
-#include "helper/supervisor.h"
+#include "helper/check/check.h"
+#include "helper/cli/client.h"
+#include "helper/cli/options.h"
+#include "helper/lifecycle/supervisor.h"
+#include "helper/process/inherited.h"
 
 #define VERSION "0.1.0"
 

@@ -3,7 +3,7 @@
  * Counting accepted connections in this process's slot.
  *
  * A hint for the launcher and the operator, cheap and often wrong (fclose, raw system calls, fork);
- * whether a generation is empty is decided by helper/audit.h.
+ * whether a generation is empty is decided by helper/kernel/audit.h.
  */
 #pragma once
 

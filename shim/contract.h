@@ -12,7 +12,7 @@
  *
  * The launcher keeps a private copy of every word that it writes, and reads no decision back from
  * shared memory.  A daemon needs nothing of this after its start.  When the launcher dies, the
- * generation's keeper, which shares the board, sees to it that somebody accepts (helper/keeper.h).
+ * generation's keeper, which shares the board, sees to it that somebody accepts (helper/process/keeper.h).
  */
 #pragma once
 
@@ -141,7 +141,8 @@ static inline uint64_t moult_hash(uint64_t hash, const void *bytes, uint64_t len
 struct moult_slot {
 	alignas(64) _Atomic uint32_t inflight; /* threads between "may I accept?" and the return */
 	_Atomic uint64_t accepted;
-	_Atomic uint64_t closed;    /* accepted - closed is a hint; the verdict: helper/audit.h */
+	_Atomic uint64_t
+	        closed; /* accepted - closed is a hint; the verdict: helper/kernel/audit.h */
 	_Atomic uint64_t datagrams; /* read from datagram sockets */
 };
 

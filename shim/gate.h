@@ -6,7 +6,7 @@
  * reads the gate word, both seq_cst; the launcher writes the word, then reads the counts.  So once
  * the launcher has seen DRAINING out and a count of zero, every accept of this generation either
  * had returned or will see DRAINING: none can be late.  The switch itself is argued in
- * helper/switch.c.
+ * helper/switch/switch.c.
  */
 #pragma once
 

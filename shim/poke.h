@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The launcher's own connections and datagrams (helper/poke.h), known by where they come from. */
+/* The launcher's own connections and datagrams (helper/switch/poke.h), known by where they come from. */
 #pragma once
 
 #include <stdbool.h>

@@ -23,7 +23,7 @@
 
 /*
  * Functions with a system call of their own to fall back on: FUNCTION(result, name, parameters).
- * syscall stays first: shim/interpose_syscall.c jumps through the start of the table.
+ * syscall stays first: shim/hook/syscall.c jumps through the start of the table.
  */
 #define REAL_CALLS(FUNCTION)                                                                       \
 	FUNCTION(long, syscall, (long, ...))                                                       \

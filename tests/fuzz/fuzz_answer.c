@@ -10,7 +10,7 @@
 static FILE *sink; /* the fuzzer itself writes to stderr */
 #undef stderr
 #define stderr sink
-#include "helper/client.c"
+#include "helper/cli/client.c"
 
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {

@@ -7,8 +7,8 @@
 
 #include <sys/stat.h>
 
-#include "helper/inspect.h"
-#include "helper/wrapper.c"
+#include "helper/check/inspect.h"
+#include "helper/check/wrapper.c"
 
 static char directory[] = "/tmp/moult-fuzz-XXXXXX";
 

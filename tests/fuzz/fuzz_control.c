@@ -2,8 +2,8 @@
 /* Requests on the control socket, down to the options of each verb. */
 #include "tests/fuzz/fuzz.h"
 
-#include "helper/control_server.c"
-#include "helper/options.h"
+#include "helper/cli/options.h"
+#include "helper/control/server.c"
 
 /* What supervisor.c does with the words of a request before it acts. */
 static void dispatch(int count, char **words)

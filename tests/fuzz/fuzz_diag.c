@@ -2,7 +2,7 @@
 /* Answers to a dump of sockets: the first byte says where the first datagram ends. */
 #include "tests/fuzz/fuzz.h"
 
-#include "helper/diag.c"
+#include "helper/kernel/diag.c"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

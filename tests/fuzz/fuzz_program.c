@@ -5,7 +5,7 @@
  */
 #include "tests/fuzz/fuzz.h"
 
-#include "helper/check.h"
+#include "helper/check/check.h"
 
 static char *lines[][5] = {
         {FUZZ_FILE},

@@ -10,9 +10,9 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
-#include "helper/fdstore.h"
-#include "helper/request.h"
-#include "helper/util.h"
+#include "helper/base/util.h"
+#include "helper/requests/request.h"
+#include "helper/state/fdstore.h"
 
 enum { KINDS = 12 };
 static int kinds[KINDS];

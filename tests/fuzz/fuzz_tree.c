@@ -9,7 +9,7 @@ static int open_input(void)
 	return dup(FUZZ_FD);
 }
 #define open(...) open_input()
-#include "helper/tree.c"
+#include "helper/kernel/tree.c"
 #undef open
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

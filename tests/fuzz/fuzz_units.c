@@ -4,7 +4,7 @@
 
 #include <signal.h>
 
-#include "helper/units.h"
+#include "helper/base/units.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

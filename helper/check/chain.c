@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Following a command line.
+ *
+ * A script becomes its interpreter with the script as argument, as in the kernel; so "env -S" in a
+ * first line and on a command line are the same thing, and so is a shell's script that ends in
+ * "exec PROGRAM" and "sh -c".
+ */
+#include "helper/check/chain.h"
+
+#include <elf.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "helper/base/file.h"
+#include "helper/base/util.h"
+#include "helper/check/wrapper.h"
+
+enum {
+	SCRIPTS_MAX = 4, /* in a row, as in the kernel */
+	HEAD = 256,      /* as much of the first line as the kernel reads */
+	SCRIPT_SIZE_MAX = 64 * 1024,
+};
+
+struct follower {
+	struct chain *chain;
+	struct wrapping wrapping;
+	unsigned scripts; /* in a row */
+	char script[PATH_MAX];
+};
+
+/* ---- scripts ---- */
+
+/*
+ * The first line of a script as words: the interpreter, and the rest as one, as the kernel takes
+ * it.  0: the kernel would not take that line.
+ */
+static size_t read_first_line(
+        struct words *words, const char *head, size_t length, const char *ret_words[2])
+{
+	size_t end = 2, start = 2, name;
+	bool is_cut;
+
+	while (end < length && head[end] != '\n' && head[end] != '\0')
+		end++;
+	is_cut = end == length && length == HEAD;
+	while (end > start && (head[end - 1] == ' ' || head[end - 1] == '\t'))
+		end--;
+	while (start < end && (head[start] == ' ' || head[start] == '\t'))
+		start++;
+	name = start;
+	while (name < end && head[name] != ' ' && head[name] != '\t')
+		name++;
+	/* A path that was cut off; cut arguments do no harm */
+	if (name == start || (is_cut && name == end))
+		return 0;
+	ret_words[0] = words_copy(words, head + start, name - start);
+	while (name < end && (head[name] == ' ' || head[name] == '\t'))
+		name++;
+	ret_words[1] = words_copy(words, head + name, end - name);
+	return !ret_words[0] || !ret_words[1] ? 0 : name < end ? 2 : 1;
+}
+
+/* The last line of a shell's script, with those it continues; NULL: there is none to be told. */
+static const char *last_line(char *text)
+{
+	char *end = text + strlen(text), *line;
+
+	for (;;) {
+		while (end > text && strchr(" \t\n", end[-1]))
+			end--;
+		*end = '\0';
+		line = end;
+		while (line > text && (line[-1] != '\n' || (line - 1 > text && line[-2] == '\\')))
+			line--;
+		if (line == end)
+			return NULL;
+		if (*line != '#')
+			return line;
+		end = line;
+	}
+}
+
+/* Where a second "exec" stands, the last one may not be the one that is reached. */
+static bool has_one_exec(const char *text)
+{
+	unsigned count = 0;
+
+	for (const char *at = strstr(text, "exec "); at; at = strstr(at + 1, "exec ")) {
+		const char *word = at + 5 + strspn(at + 5, " \t0123456789");
+
+		if ((at == text || strchr(" \t\n;&|(", at[-1])) && !strchr("<>&\n", *word))
+			count++;
+	}
+	return count == 1;
+}
+
+/* The shell that runs this script becomes what its last line says.  False: that is not told. */
+static bool follow_script_end(struct follower *follower, const char *path)
+{
+	struct words *words = &follower->chain->words;
+	CLEANUP(file_close) struct file file = {.fd = -1};
+	CLEANUP(string_free) char *text = NULL;
+	const char *line;
+
+	if (file_open(&file, path) < 0 || file.size > SCRIPT_SIZE_MAX)
+		return false;
+	text = malloc(file.size + 1);
+	if (!text || !file_read(&file, 0, text, file.size))
+		return false;
+	text[file.size] = '\0';
+	if (strlen(text) != file.size || !has_one_exec(text) || strstr(text, "PATH="))
+		return false;
+	line = last_line(text);
+	if (!line || strncmp(line, "exec", 4) != 0 ||
+	        words_from_shell(words, line, true) != SHELL_COMMAND)
+		return false;
+	/* A relative one is seen from where the script has gone */
+	return !strchr(words->word[0], '/') || words->word[0][0] == '/';
+}
+
+static bool is_shell(const char *path)
+{
+	static const char *const shells[] = {"sh", "dash", "bash", "ash", "ksh", "mksh", "zsh"};
+	const char *slash = strrchr(path, '/');
+
+	for (size_t i = 0; i < COUNT(shells); i++)
+		if (!strcmp(slash ? slash + 1 : path, shells[i]))
+			return true;
+	return false;
+}
+
+/* ---- the steps ---- */
+
+static void doubt(struct chain *chain, const char *path, const char *what)
+{
+	(void)snprintf(chain->doubt, sizeof chain->doubt, "%.150s %.140s", path, what);
+}
+
+/* 1: a script, and the words are what runs it; 0: no script; -errno. */
+static int follow_script(struct follower *follower, const char *path)
+{
+	struct words *words = &follower->chain->words;
+	CLEANUP(file_close) struct file file = {.fd = -1};
+	const char *line[3] = {0};
+	char head[HEAD];
+	size_t length, count = 0;
+	int r = file_open(&file, path);
+
+	if (r < 0)
+		return r;
+	if (file.fd < 0)
+		return 0;
+	length = file.size < sizeof head ? (size_t)file.size : sizeof head;
+	if (!file_read(&file, 0, head, length))
+		return -EIO;
+	if (length >= SELFMAG && !memcmp(head, ELFMAG, SELFMAG))
+		return 0;
+	if (length > 2 && head[0] == '#' && head[1] == '!')
+		count = read_first_line(words, head, length, line);
+	if (count == 0) {
+		/* The kernel refuses it, and execvp() hands it to the shell */
+		if (memchr(head, '\0', length))
+			return 0;
+		line[count++] = "/bin/sh";
+	}
+	line[count++] = words_copy(words, path, strlen(path));
+	if (!line[count - 1] || !words_replace(words, 1, line, count))
+		return -E2BIG;
+	(void)snprintf(follower->script, sizeof follower->script, "%s", path);
+	return 1;
+}
+
+/* What a script's shell becomes; it is the last step otherwise. */
+static bool follow_shell_script(struct follower *follower, const char *path)
+{
+	struct chain *chain = follower->chain;
+
+	if (!is_shell(chain->words.word[0]))
+		return false;
+	/* "sh FILE" */
+	if (!*follower->script && !*follower->wrapping.lookup.root && chain->words.count > 1 &&
+	        chain->words.word[1][0] != '-')
+		(void)snprintf(
+		        follower->script, sizeof follower->script, "%s", chain->words.word[1]);
+	if (!*follower->script)
+		return false;
+	if (follow_script_end(follower, follower->script)) {
+		follower->wrapping.guesses = true;
+		*follower->script = '\0';
+		return true;
+	}
+	(void)snprintf(chain->doubt, sizeof chain->doubt,
+	        "%.120s is a script for %.60s: what it starts cannot be told", follower->script,
+	        path);
+	return false;
+}
+
+/* 1: there is a next step; 0: this was the last; -errno. */
+static int follow(struct follower *follower)
+{
+	struct chain *chain = follower->chain;
+	struct wrapping *wrapping = &follower->wrapping;
+	struct chain_step *step = &chain->steps[chain->count];
+	char path[PATH_MAX], word[sizeof chain->missing];
+	int r;
+
+	(void)snprintf(word, sizeof word, "%s", chain->words.word[0]);
+	if (wrapping->is_applet) {
+		memcpy(path, chain->steps[chain->count - 1].path, sizeof path);
+		r = 0;
+	} else {
+		r = lookup_program(&wrapping->lookup, chain->words.word[0], path, sizeof path);
+	}
+	if (r < 0 && chain->count > 0 && (r == -ENOSYS || wrapping->guesses)) {
+		doubt(chain, word, "is not found from here: what runs cannot be told");
+		chain->steps[chain->count - 1].kind = CHAIN_PROGRAM;
+		return 0;
+	}
+	if (r < 0) {
+		(void)snprintf(chain->missing, sizeof chain->missing, "%s", word);
+		return r;
+	}
+	if (chain->count == COUNT(chain->steps))
+		return -ELOOP;
+	chain->count++;
+	memcpy(step->path, path, sizeof path);
+	step->kind = CHAIN_WRAPPER;
+
+	switch (wrapper_follow(&chain->words, wrapping)) {
+	case WRAPPER_FOLLOWED:
+		follower->scripts = 0;
+		*follower->script = '\0';
+		step->clears = wrapping->clears;
+		step->once = wrapping->once;
+		return 1;
+	case WRAPPER_UNKNOWN:
+		doubt(chain, path, wrapping->unsure);
+		step->kind = CHAIN_PROGRAM;
+		return 0;
+	case WRAPPER_ELSEWHERE: chain->is_elsewhere = true; return 0;
+	case WRAPPER_NONE: break;
+	}
+	if (follow_shell_script(follower, path)) {
+		follower->scripts = 0;
+		return 1;
+	}
+	r = follow_script(follower, path);
+	if (r < 0)
+		(void)snprintf(chain->missing, sizeof chain->missing, "%s", word);
+	step->kind = r > 0 ? CHAIN_SCRIPT : CHAIN_PROGRAM;
+	if (r > 0 && follower->scripts++ >= SCRIPTS_MAX)
+		return -ELOOP;
+	return r;
+}
+
+struct chain *chain_new(char *const command[], int *ret_error)
+{
+	struct chain *chain = calloc(1, sizeof *chain);
+	struct follower follower = {
+	        .chain = chain, .wrapping.lookup = {.path = getenv("PATH"), .root = ""}};
+	int r;
+
+	if (!chain)
+		return NULL;
+	words_set(&chain->words, command);
+	do
+		r = follow(&follower);
+	while (r > 0);
+	(void)snprintf(chain->root, sizeof chain->root, "%s", follower.wrapping.lookup.root);
+	*ret_error = r;
+	return chain;
+}

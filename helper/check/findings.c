@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * From what a program's file hints at to what the operator may do about it.
+ *
+ * Only a program that has calls of its own and does not import libc's is refused: then nothing of
+ * it passes the library, as the launcher would find out, too.
+ */
+#include "helper/check/findings.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "helper/base/file.h"
+#include "helper/check/scan.h"
+
+enum { LIBRARIES_MAX = 64, LIBRARIES_BYTES_MAX = 256 * 1024 * 1024 };
+
+struct finding *findings_add(
+        struct findings *findings, enum severity severity, const char *id, const char *format, ...)
+{
+	struct finding *finding;
+	va_list arguments;
+
+	if (findings->count == COUNT(findings->list))
+		findings->count--;
+	finding = &findings->list[findings->count++];
+	*finding = (struct finding){.severity = severity, .id = id};
+	va_start(arguments, format);
+	(void)vsnprintf(finding->text, sizeof finding->text, format, arguments);
+	va_end(arguments);
+	return finding;
+}
+
+static void advise(struct finding *finding, const char *format, ...) PRINTF(2, 3);
+
+static void advise(struct finding *finding, const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	(void)vsnprintf(finding->advice, sizeof finding->advice, format, arguments);
+	va_end(arguments);
+}
+
+/* ---- C library ---- */
+
+static void find_libc(const char *path, const struct elf *elf, struct findings *findings)
+{
+	const char *slash = strrchr(elf->loader, '/');
+	const char *loader = slash ? slash + 1 : elf->loader;
+	struct finding *finding;
+
+	if (!strncmp(loader, "ld-linux", 8) || !strncmp(loader, "ld64.so", 7) ||
+	        !strncmp(loader, "ld.so", 5) || !*loader) {
+		(void)findings_add(findings, SEVERITY_OK, "libc",
+		        "%.300s uses glibc: the library works with 2.31 and newer", path);
+	} else if (!strncmp(loader, "ld-musl", 7)) {
+		(void)findings_add(findings, SEVERITY_OK, "libc",
+		        "%.300s uses musl: the library works there, too", path);
+	} else {
+		finding = findings_add(findings, SEVERITY_WARNING, "libc",
+		        "%.200s is loaded by %.200s, a C library that is not known here", path,
+		        elf->loader);
+		advise(finding, "try an upgrade where it does no harm");
+	}
+}
+
+/* ---- libraries ---- */
+
+/* Parts of the C library, which do as they are told. */
+static bool is_of_libc(const char *name)
+{
+	static const char *const names[] = {"libc.so", "libc.musl", "ld-", "ld64.", "linux-vdso",
+	        "libpthread.", "libdl.", "libm.", "librt.", "libresolv.", "libutil.", "libnsl.",
+	        "libgcc_s.", "libstdc++."};
+
+	for (size_t i = 0; i < COUNT(names); i++)
+		if (!strncmp(name, names[i], strlen(names[i])))
+			return true;
+	return false;
+}
+
+/* The places that need no configuration: where the loader is, and the usual ones. */
+static bool open_library(
+        const struct elf *program, const char *name, struct file *file, char *path, size_t size)
+{
+	static const char *const usual[] = {"/usr/local/lib", "/usr/lib", "/lib"};
+	char loader[PATH_MAX];
+	char *slash;
+
+	if (strchr(name, '/') || !realpath(program->loader, loader))
+		return false;
+	slash = strrchr(loader, '/');
+	*slash = '\0';
+	for (size_t i = 0; i <= COUNT(usual); i++) {
+		int n = snprintf(path, size, "%s/%s", i == 0 ? loader : usual[i - 1], name);
+
+		if (n > 0 && (size_t)n < size && file_open(file, path) == 0)
+			return true;
+	}
+	return false;
+}
+
+static bool has_uring(const struct scan *scan)
+{
+	return scan->has_uring || scan->calls_uring || (scan->passes_uring && scan->calls_syscall);
+}
+
+static void find_in_libraries(
+        struct file *file, const struct elf *elf, struct scan *scan, struct findings *findings)
+{
+	char name[256];
+	uint64_t read = 0;
+
+	for (size_t i = 0; i < LIBRARIES_MAX && read < LIBRARIES_BYTES_MAX &&
+	                   elf_needed(file, elf, i, name, sizeof name);
+	        i++) {
+		CLEANUP(file_close) struct file library = {.fd = -1};
+		struct scan found = {0};
+		char path[PATH_MAX];
+		struct elf headers;
+		struct finding *finding;
+
+		if (!strncmp(name, "liburing", 8))
+			scan->calls_uring = true;
+		if (is_of_libc(name) || !open_library(elf, name, &library, path, sizeof path) ||
+		        elf_read(&library, &headers) != ELF_PROGRAM)
+			continue;
+		scan_code(&library, &headers, &found);
+		scan_imports(&library, &headers, &found);
+		read += library.bytes;
+		scan->has_uring = scan->has_uring || has_uring(&found);
+		if (!*found.call)
+			continue;
+		finding = findings_add(findings, SEVERITY_WARNING, "raw-calls",
+		        "%.300s, a library of it, seems to call %s without the C library", path,
+		        found.call);
+		advise(finding, "what it accepts so is not handed over; the launcher says so when "
+		                "it meets it");
+	}
+}
+
+/* ---- what code and strings say ---- */
+
+static void report_calls(const char *path, const struct scan *scan, struct findings *findings)
+{
+	struct finding *finding;
+
+	if (*scan->call && scan->accepts) {
+		finding = findings_add(findings, SEVERITY_WARNING, "raw-calls",
+		        "%.300s seems to call %s also without the C library", path, scan->call);
+		advise(finding, "what it accepts so is not handed over; the launcher says so when "
+		                "it meets it");
+	} else if (*scan->call) {
+		finding = findings_add(findings, SEVERITY_REFUSED, "raw-calls",
+		        "%.300s makes its own system calls (%s): the library does not see them; it "
+		        "runs, but upgrades are not possible",
+		        path, scan->call);
+		advise(finding, "use a build of it that calls the C library");
+	}
+	if (has_uring(scan)) {
+		finding = findings_add(findings, SEVERITY_WARNING, "io-uring",
+		        "%.300s can use io_uring: what is accepted through it is not seen (for "
+		        "files, as most use it, it does no harm)",
+		        path);
+		advise(finding, "if the launcher says that it is not ready though it serves, turn "
+		                "io_uring off in its configuration");
+	}
+}
+
+/* A file that the command line names as one of those that say "I run". */
+static const char *named_pid_file(const struct words *words)
+{
+	for (size_t i = 1; i < words->count; i++) {
+		const char *equals = strchr(words->word[i], '=');
+		const char *name = equals ? equals + 1 : words->word[i];
+		size_t length = strlen(name);
+
+		if (name[0] == '/' && length > 5 &&
+		        (!strcmp(name + length - 4, ".pid") || !strcmp(name + length - 5, ".lock")))
+			return name;
+	}
+	return NULL;
+}
+
+static void report_refusal(
+        const struct chain *chain, const char *path, struct scan *scan, struct findings *findings)
+{
+	const char *named = named_pid_file(&chain->words);
+	char files[3 * SCAN_TEXT_MAX] = "";
+	struct finding *finding;
+	size_t used = 0;
+
+	/* It is no daemon, or has no way to know of another one */
+	if (!(scan->accepts || scan->detaches) || !(scan->locks || scan->kills))
+		return;
+	for (size_t i = 0; i < scan->path_count && used < sizeof files; i++)
+		used += (size_t)snprintf(files + used, sizeof files - used, "%s%s",
+		        i > 0 ? ", " : "", scan->paths[i]);
+	if (*scan->refusal) {
+		for (char *c = scan->refusal; *c; c++)
+			if (*c == '\n' || *c == '\t')
+				*c = ' ';
+		finding = findings_add(findings, SEVERITY_NOTE, "pid-file",
+		        "%.200s may refuse to start beside itself (it knows to say \"%s\")", path,
+		        scan->refusal);
+		advise(finding, "if an upgrade fails so, add --aside=%.200s%s%s%s",
+		        named                   ? named
+		        : scan->path_count == 1 ? scan->paths[0]
+		                                : "PATH",
+		        !named && scan->path_count > 1 ? " (one of " : "",
+		        !named && scan->path_count > 1 ? files : "",
+		        !named && scan->path_count > 1 ? ")" : "");
+	}
+	if (*scan->data_lock && scan->locks && scan->accepts) {
+		finding = findings_add(findings, SEVERITY_NOTE, "data-lock",
+		        "%.200s may lock what it works on (it knows of \"%s\")", path,
+		        scan->data_lock);
+		advise(finding, "if an upgrade fails so, use --no-overlap: the old one ends "
+		                "before the new one starts, and clients wait");
+	}
+}
+
+void findings_search(const struct chain *chain, struct findings *findings)
+{
+	const char *path = chain->steps[chain->count - 1].path;
+	CLEANUP(file_close) struct file file = {.fd = -1};
+	struct scan scan = {0};
+	struct elf elf;
+
+	if (file_open(&file, path) < 0 || file.fd < 0) {
+		(void)findings_add(findings, SEVERITY_NOTE, "unreadable",
+		        "%.300s may not be read: no more can be told", path);
+		return;
+	}
+	if (elf_read(&file, &elf) != ELF_PROGRAM)
+		return;
+	find_libc(path, &elf, findings);
+	scan_code(&file, &elf, &scan);
+	scan_imports(&file, &elf, &scan);
+	scan_strings(&file, &elf, &scan);
+	if (!*chain->root)
+		find_in_libraries(&file, &elf, &scan, findings);
+	report_calls(path, &scan, findings);
+	report_refusal(chain, path, &scan, findings);
+}

@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A program's file, judged by the parts of it that decide whether LD_PRELOAD works; and what stands
+ * before it.
+ *
+ * A wrapper that is preloaded passes the library on, whatever it does to its environment.  One that
+ * cannot be is no obstacle as long as it leaves the environment alone.
+ */
+#include "helper/check/inspect.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/statvfs.h>
+#include <sys/xattr.h>
+
+#include "helper/base/file.h"
+#include "helper/base/util.h"
+#include "helper/check/elf.h"
+#include "helper/process/lookup.h"
+#include "helper/process/preload.h"
+
+/* What a sentence to the operator is about. */
+struct subject {
+	const char *asked; /* what he wants to run */
+	const char *judged;
+	const char *relation; /* of the first to the second */
+	char *reason;
+	size_t size;
+};
+
+static void explain(const struct subject *subject, const char *what)
+{
+	if (strcmp(subject->asked, subject->judged) != 0)
+		(void)snprintf(subject->reason, subject->size, "%s %s %s, which %s", subject->asked,
+		        subject->relation, subject->judged, what);
+	else
+		(void)snprintf(subject->reason, subject->size, "%s %s", subject->judged, what);
+}
+
+/* What runs with no_new_privs gains nothing by a set-uid file; a restricted child always has it. */
+static bool has_no_new_privs, is_prepared;
+
+void inspect_prepare(void)
+{
+	if (!is_prepared)
+		has_no_new_privs = prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1;
+	is_prepared = true;
+}
+
+/* Does running it change who we are?  Then the loader takes no LD_PRELOAD from us. */
+static bool changes_privileges(int fd, const char *path, const struct stat *status)
+{
+	struct statvfs system;
+	bool set_uid = (status->st_mode & S_ISUID) && status->st_uid != getuid();
+	/* Without the group's execute bit it meant mandatory locking */
+	bool set_gid = (status->st_mode & (S_ISGID | S_IXGRP)) == (S_ISGID | S_IXGRP) &&
+	               status->st_gid != getgid();
+	ssize_t capabilities;
+
+	if ((fd >= 0 ? fstatvfs(fd, &system) : statvfs(path, &system)) == 0 &&
+	        (system.f_flag & ST_NOSUID))
+		return false;
+	inspect_prepare();
+	if ((set_uid || set_gid) && !has_no_new_privs)
+		return true;
+	/* root has them all already */
+	if (getuid() == 0)
+		return false;
+	capabilities = fd >= 0 ? fgetxattr(fd, "security.capability", NULL, 0)
+	                       : getxattr(path, "security.capability", NULL, 0);
+	return capabilities > 0;
+}
+
+static const char *judge_elf(struct file *file, enum inspect_verdict *ret_verdict)
+{
+	struct elf elf;
+
+	switch (elf_read(file, &elf)) {
+	case ELF_CUT: *ret_verdict = INSPECT_FOREIGN; return "is cut short: it cannot be executed";
+	case ELF_FOREIGN:
+		*ret_verdict = INSPECT_FOREIGN;
+		return "is built for another kind of processor than the library: upgrades are not "
+		       "possible";
+	case ELF_OTHER: *ret_verdict = INSPECT_FOREIGN; return "is not a program";
+	case ELF_PROGRAM: break;
+	}
+	if (elf.is_go) {
+		*ret_verdict = INSPECT_GO;
+		return "is written in Go, which does without the C library: it runs, but upgrades "
+		       "are not possible";
+	}
+	if (elf.is_static) {
+		*ret_verdict = INSPECT_STATIC;
+		return "is statically linked: the library cannot be loaded into it; it runs, but "
+		       "upgrades are not possible";
+	}
+	*ret_verdict = INSPECT_FINE;
+	return NULL;
+}
+
+/* 0, and what is to be said unless it is fine; -errno. */
+static int judge(const char *path, enum inspect_verdict *ret_verdict, const char **ret_what)
+{
+	CLEANUP(file_close) struct file file = {.fd = -1};
+	char magic[SELFMAG];
+	int r = file_open(&file, path);
+
+	*ret_what = NULL;
+	*ret_verdict = INSPECT_FINE;
+	if (r < 0)
+		return r;
+	/* What may be executed but not read has its privileges only to be judged by */
+	if (file.fd >= 0 && (!file_read(&file, 0, magic, sizeof magic) ||
+	                            memcmp(magic, ELFMAG, SELFMAG) != 0)) {
+		*ret_verdict = INSPECT_FOREIGN;
+		*ret_what = "is not a program this system knows";
+		return 0;
+	}
+	if (changes_privileges(file.fd, path, &file.status)) {
+		*ret_verdict = INSPECT_SECURE;
+		*ret_what = "is set-uid, set-gid or has file capabilities: the loader ignores the "
+		            "library; it runs, but upgrades are not possible";
+	} else if (file.fd >= 0) {
+		*ret_what = judge_elf(&file, ret_verdict);
+	}
+	return 0;
+}
+
+/* The loader that the program names, and our library, are looked for in the root it has by then. */
+static int judge_surroundings(
+        const struct chain *chain, enum inspect_verdict *ret_verdict, const char **ret_what)
+{
+	const struct chain_step *last = &chain->steps[chain->count - 1];
+	struct lookup lookup = {.root = chain->root};
+	CLEANUP(file_close) struct file file = {.fd = -1};
+	char path[PATH_MAX], found[PATH_MAX];
+	struct elf elf;
+
+	if (file_open(&file, last->path) == 0 && file.fd >= 0 &&
+	        elf_read(&file, &elf) == ELF_PROGRAM && *elf.loader &&
+	        lookup_file(&lookup, elf.loader, found, sizeof found) == -ENOENT) {
+		*ret_what = "needs a loader that is not installed";
+		return -ENOENT;
+	}
+	if (*chain->root && preload_library(path, sizeof path) == 0 &&
+	        lookup_file(&lookup, path, found, sizeof found) == -ENOENT) {
+		*ret_verdict = INSPECT_HIDDEN;
+		*ret_what = "is in another root, in which the library is not: upgrades are not "
+		            "possible";
+	}
+	return 0;
+}
+
+int inspect_chain(const struct chain *chain, int error, enum inspect_verdict *ret_verdict,
+        char *reason, size_t size, size_t *ret_step)
+{
+	bool is_script = chain->steps[0].kind == CHAIN_SCRIPT;
+	struct subject subject = {
+	        chain->steps[0].path, NULL, is_script ? "is run by" : "runs", reason, size};
+	const char *what;
+
+	if (size > 0)
+		reason[0] = '\0';
+	*ret_verdict = INSPECT_FINE;
+	*ret_step = chain->count ? chain->count - 1 : 0;
+	if (error < 0) {
+		if (chain->count == 0)
+			(void)snprintf(reason, size, "%s cannot be executed: %s", chain->missing,
+			        strerror(-error));
+		else if (*chain->missing)
+			(void)snprintf(reason, size, "%s %s %s, which cannot be executed: %s",
+			        subject.asked, subject.relation, chain->missing, strerror(-error));
+		else
+			(void)snprintf(reason, size, "%s: %s", subject.asked, strerror(-error));
+		return error;
+	}
+	for (size_t i = 0; i < chain->count; i++) {
+		const struct chain_step *step = &chain->steps[i];
+		bool is_last = i + 1 == chain->count;
+		int r;
+
+		if (step->kind == CHAIN_SCRIPT)
+			continue;
+		subject.judged = step->path;
+		*ret_step = i;
+		r = judge(step->path, ret_verdict, &what);
+		if (r == 0 && is_last && *ret_verdict == INSPECT_FINE)
+			r = judge_surroundings(chain, ret_verdict, &what);
+		if (r == 0 && is_last && chain->is_elsewhere) {
+			*ret_verdict = INSPECT_ELSEWHERE;
+			what = "has the system's manager start the program, out of our reach: "
+			       "upgrades are not possible";
+		}
+		if (!is_last && *ret_verdict != INSPECT_SECURE && !step->clears)
+			continue;
+		if (what)
+			explain(&subject, what);
+		if (r < 0 || *ret_verdict != INSPECT_FINE)
+			return r;
+	}
+	*ret_step = chain->count - 1;
+	return 0;
+}
+
+int inspect_command(
+        char *const command[], enum inspect_verdict *ret_verdict, char *reason, size_t size)
+{
+	int error = 0;
+	size_t step;
+	struct chain *chain = chain_new(command, &error);
+
+	if (!chain)
+		return -ENOMEM;
+	error = inspect_chain(chain, error, ret_verdict, reason, size, &step);
+	free(chain);
+	return error;
+}

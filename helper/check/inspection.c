@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT */
+/* Files of somebody else's, judged apart from the launcher. */
+#include "helper/check/inspection.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "helper/base/printable.h"
+#include "helper/base/util.h"
+#include "helper/process/apart.h"
+
+struct report {
+	int32_t error;    /* 0 or -errno */
+	uint32_t verdict; /* enum inspect_verdict */
+	char reason[400];
+};
+
+static void work(void *context, void *to, int *ret_pinned)
+{
+	struct report *report = to;
+	enum inspect_verdict verdict = INSPECT_UNKNOWN;
+
+	(void)ret_pinned;
+	report->error = inspect_command(context, &verdict, report->reason, sizeof report->reason);
+	report->verdict = verdict;
+}
+
+/* Is it what the work would say if nobody had taken it over, and a judgement? */
+static bool is_judgement(struct report *report)
+{
+	report->reason[sizeof report->reason - 1] = '\0';
+	printable_make(report->reason);
+	if (report->error > 0 || report->error < -4095 || report->error == -ENOMEM)
+		return false;
+	return report->error < 0 || report->verdict < INSPECT_UNKNOWN;
+}
+
+int inspection_run(
+        char *const command[], enum inspect_verdict *ret_verdict, char *reason, size_t size)
+{
+	const struct apart apart = {.work = work,
+	        .context = (void *)(uintptr_t)command,
+	        .size = sizeof(struct report),
+	        .keep = -1};
+	const char *why = "it did not end well";
+	struct report report;
+	int r;
+
+	inspect_prepare();
+	r = apart_run(&apart, &report, NULL);
+	if (r == 0 && is_judgement(&report)) {
+		*ret_verdict = report.verdict;
+		(void)snprintf(reason, size, "%s", report.reason);
+		return report.error;
+	}
+	if (r == -ETIMEDOUT)
+		why = "its files do not answer in time";
+	else if (r < 0 && r != -ECHILD)
+		why = strerror(-r);
+	*ret_verdict = INSPECT_UNKNOWN;
+	(void)snprintf(reason, size, "%.200s could not be inspected (%s); it is tried as it is",
+	        command[0], why);
+	printable_make(reason);
+	return 0;
+}

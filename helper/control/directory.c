@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Where the control sockets are.  Who may write to that directory may put his own socket in an
+ * instance's place, so it must be ours alone.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "helper/base/util.h"
+#include "helper/control/protocol.h"
+
+/* An empty variable is as good as none. */
+static const char *variable(const char *name)
+{
+	const char *value = getenv(name);
+
+	return value && *value ? value : NULL;
+}
+
+static int find(char *path, size_t size)
+{
+	const char *chosen = variable("MOULT_RUNTIME_DIR");
+	const char *user = variable("XDG_RUNTIME_DIR");
+	int length;
+
+	if (chosen) {
+		/* The launcher may change its working directory */
+		if (chosen[0] != '/')
+			return -EINVAL;
+		length = snprintf(path, size, "%s", chosen);
+	} else if (geteuid() == 0) {
+		length = snprintf(path, size, "/run/moult");
+	} else if (user && user[0] == '/') {
+		length = snprintf(path, size, "%s/moult", user);
+	} else {
+		return -ENOENT;
+	}
+	return length < 0 || (size_t)length >= size ? -ENAMETOOLONG : 0;
+}
+
+int control_directory(char *path, size_t size, int create)
+{
+	struct stat status;
+	int r;
+
+	path[0] = '\0';
+	r = find(path, size);
+
+	if (r < 0)
+		return r;
+	if (create && mkdir(path, 0700) < 0 && errno != EEXIST)
+		return -errno;
+	if (lstat(path, &status) < 0) {
+		/* Not made yet: its absence is not the same as not knowing where to look */
+		return create || errno != ENOENT ? -errno : 0;
+	}
+	if (!S_ISDIR(status.st_mode))
+		return -ENOTDIR;
+	if (status.st_uid != geteuid() || (status.st_mode & (S_IWGRP | S_IWOTH)))
+		return -EPERM;
+	return 0;
+}
+
+void control_directory_explain(int error, const char *path, char *text, size_t size)
+{
+	const char *user = variable("XDG_RUNTIME_DIR");
+
+	if (error == -EINVAL)
+		(void)snprintf(text, size, "MOULT_RUNTIME_DIR=%s is not an absolute path",
+		        variable("MOULT_RUNTIME_DIR"));
+	else if (error == -ENOENT && !*path && user)
+		(void)snprintf(text, size,
+		        "XDG_RUNTIME_DIR=%s is not an absolute path, and MOULT_RUNTIME_DIR is not "
+		        "set",
+		        user);
+	else if (error == -ENOENT && !*path)
+		(void)snprintf(text, size,
+		        "no directory for the control socket: neither XDG_RUNTIME_DIR (most often "
+		        "/run/user/%u) nor MOULT_RUNTIME_DIR is set; set one of them to a "
+		        "directory of yours",
+		        (unsigned)geteuid());
+	else if (error == -EPERM)
+		(void)snprintf(text, size,
+		        "control directory %s: must belong to this user, and nobody else may write "
+		        "to it",
+		        path);
+	else
+		(void)snprintf(text, size,
+		        "control directory %s: %s; MOULT_RUNTIME_DIR may name another", path,
+		        strerror(-error));
+}

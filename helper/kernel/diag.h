@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: MIT */
+/* The kernel's list of sockets: NETLINK_SOCK_DIAG dumps (sock_diag(7)). */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "helper/base/util.h"
+
+/* What we keep of a row of any kind. */
+struct diag_row {
+	uint64_t inode;
+	/*
+	 * UNIX: a hash of the name and of the file it was bound to; an accepted socket has both from
+	 * its listener.  0: no name.
+	 */
+	uint64_t name;
+	uint64_t peer;   /* UNIX: inode of the other end; 0: none, or not accepted yet */
+	uint32_t queued; /* UNIX: bytes waiting to be read, connections waiting to be accepted */
+	uint32_t limit;  /* UNIX listener: the backlog */
+	/* UNIX: the file it was bound to: low half of its inode, and its device, MKDEV(); 0: none */
+	uint32_t file, file_device;
+	uint16_t port; /* TCP, UDP: local, host order */
+	uint8_t family;
+	uint8_t state;
+	uint8_t type;        /* UNIX: SOCK_STREAM... */
+	uint8_t address[16]; /* TCP: local, network order */
+};
+
+struct diag_rows {
+	struct diag_row *rows;
+	size_t count;
+	size_t allocated;
+};
+
+/* A set of ports. */
+struct port_set {
+	uint8_t bits[65536 / 8];
+};
+
+static inline bool port_set_has(const struct port_set *ports, uint16_t port)
+{
+	return ports->bits[port / 8] & (1u << (port % 8));
+}
+
+static inline void port_set_add(struct port_set *ports, uint16_t port)
+{
+	ports->bits[port / 8] |= (uint8_t)(1u << (port % 8));
+}
+
+void diag_rows_deinit(struct diag_rows *rows);
+int diag_rows_add(struct diag_rows *rows, const struct diag_row *row);
+
+/*
+ * TCP rows of both families of this network namespace, in these states (bits, 1 << TCP_LISTEN), on
+ * these local ports (NULL: any).  Appended; 0 or -errno.  How many there are is up to everybody on the
+ * machine: -ETIMEDOUT at `deadline`.
+ */
+int diag_tcp(unsigned states, const struct port_set *ports, nanoseconds deadline,
+        struct diag_rows *rows);
+
+/* UDP sockets of both families that have a peer. Appended; 0 or -errno. */
+int diag_udp_connected(struct diag_rows *rows);
+
+/* UNIX sockets. 0 or -errno; -ENOENT on a kernel that cannot tell. */
+int diag_unix(struct diag_rows *rows);
+
+/* One UNIX socket. 0 or -errno. */
+int diag_unix_one(uint64_t inode, struct diag_row *ret_row);

@@ -1,0 +1,387 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Descendants, from /proc/PID/task/TID/children.
+ *
+ * That file is per task: a thread's child is in that thread's file only.  A kernel without it
+ * (CONFIG_PROC_CHILDREN) costs a look at every process of the machine instead.
+ */
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+
+#include "helper/base/util.h"
+#include "helper/kernel/tree.h"
+
+enum {
+	WALKS = 3,
+	/*
+	 * A path upwards that is longer, or that changes this often under our eyes, is in doubt.  No
+	 * daemon's is; each step costs two looks, and every request to the launcher such a path.
+	 */
+	DEPTH_MAX = 64,
+	ATTEMPTS = 3,
+};
+
+/* A walk for a signal, and the signals after it, take so long each. */
+static const nanoseconds MOMENT = 50 * MILLISECOND;
+
+void pid_set_deinit(struct pid_set *set)
+{
+	free(set->pids);
+	*set = (struct pid_set){0};
+}
+
+/* Where `pid` is or would be. */
+static size_t pid_set_position(const struct pid_set *set, pid_t pid)
+{
+	size_t low = 0, high = set->count;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (set->pids[middle] < pid)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+bool pid_set_has(const struct pid_set *set, pid_t pid)
+{
+	size_t position = pid_set_position(set, pid);
+
+	return position < set->count && set->pids[position] == pid;
+}
+
+static int pid_set_insert(struct pid_set *set, size_t position, pid_t pid)
+{
+	if (set->count == set->allocated) {
+		size_t allocated = set->allocated ? 2 * set->allocated : 64;
+		pid_t *pids = reallocarray(set->pids, allocated, sizeof *pids);
+
+		if (!pids)
+			return -ENOMEM;
+		set->pids = pids;
+		set->allocated = allocated;
+	}
+	memmove(set->pids + position + 1, set->pids + position,
+	        (set->count - position) * sizeof *set->pids);
+	set->pids[position] = pid;
+	set->count++;
+	return 0;
+}
+
+/* 1 added, 0 was there, -ENOMEM. */
+static int pid_set_add(struct pid_set *set, pid_t pid)
+{
+	size_t position = pid_set_position(set, pid);
+	int r;
+
+	if (position < set->count && set->pids[position] == pid)
+		return 0;
+	r = pid_set_insert(set, position, pid);
+	return r < 0 ? r : 1;
+}
+
+/* The name of a directory in /proc, or 0 when it is not a number. */
+static pid_t parse_pid(const char *name)
+{
+	char *end;
+	long pid;
+
+	if (!isdigit((unsigned char)name[0]))
+		return 0;
+	pid = strtol(name, &end, 10);
+	return *end || pid <= 0 || pid > INT32_MAX ? 0 : (pid_t)pid;
+}
+
+int tree_stat(pid_t pid, char *ret_state, pid_t *ret_parent)
+{
+	char path[64], text[512], *end;
+	ssize_t length;
+	char state;
+	int fd, parent;
+
+	(void)snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	length = read(fd, text, sizeof text - 1);
+	if (length < 0)
+		length = -errno;
+	close(fd);
+	if (length <= 0)
+		return length < 0 ? (int)length : -ESRCH;
+	text[length] = '\0';
+	/* The program's name may hold anything, ") S 1" too; nothing after it holds a bracket */
+	end = strrchr(text, ')');
+	if (!end || sscanf(end, ") %c %d", &state, &parent) != 2)
+		return -EIO;
+	*ret_state = state;
+	*ret_parent = parent;
+	return 0;
+}
+
+/*
+ * One walk.  `queue` holds the pids in the order they were met, root first; `seen` the same, sorted
+ * (a process may be listed twice when it changes its parent while we read).
+ */
+struct walk {
+	nanoseconds deadline; /* what has been found by then is all there is; NEVER */
+	struct pid_set queue;
+	struct pid_set seen;
+};
+
+static void walk_deinit(struct walk *walk)
+{
+	pid_set_deinit(&walk->queue);
+	pid_set_deinit(&walk->seen);
+}
+
+static int walk_meet(struct walk *walk, pid_t pid)
+{
+	int r = pid_set_add(&walk->seen, pid);
+
+	return r > 0 ? pid_set_insert(&walk->queue, walk->queue.count, pid) : r;
+}
+
+/* "12 34 56 " in pieces of any size. */
+static int read_children(int fd, struct walk *walk)
+{
+	char text[4096];
+	ssize_t length;
+	unsigned long pid = 0;
+	int r = 0;
+
+	while (r == 0 && (length = read(fd, text, sizeof text)) > 0) {
+		for (ssize_t i = 0; i < length && r == 0; i++) {
+			if (isdigit((unsigned char)text[i])) {
+				/* Bounded for the sake of the arithmetic only */
+				pid = (pid * 10 + (unsigned)(text[i] - '0')) & INT32_MAX;
+			} else if (pid > 0) {
+				r = walk_meet(walk, (pid_t)pid);
+				pid = 0;
+			}
+		}
+	}
+	if (r == 0 && pid > 0)
+		r = walk_meet(walk, (pid_t)pid);
+	return r;
+}
+
+/* Ended meanwhile. Anything else that fails must not pass for "no processes left". */
+static bool is_gone(int r)
+{
+	return r == -ENOENT || r == -ESRCH;
+}
+
+/* Children of all threads of `pid`; a process that is gone has none. */
+static int walk_children(struct walk *walk, pid_t pid)
+{
+	char path[64];
+	const struct dirent *entry;
+	DIR *tasks;
+	int r = 0;
+
+	(void)snprintf(path, sizeof path, "/proc/%d/task", (int)pid);
+	tasks = opendir(path);
+	if (!tasks)
+		return is_gone(-errno) ? 0 : -errno;
+	while (r == 0 && now() < walk->deadline && (entry = readdir(tasks))) {
+		pid_t task = parse_pid(entry->d_name);
+		int fd;
+
+		if (task == 0)
+			continue;
+		(void)snprintf(path, sizeof path, "%d/children", (int)task);
+		fd = openat(dirfd(tasks), path, O_RDONLY | O_CLOEXEC);
+		if (fd < 0) {
+			r = is_gone(-errno) ? 0 : -errno;
+			continue;
+		}
+		r = read_children(fd, walk);
+		close(fd);
+	}
+	closedir(tasks);
+	return r;
+}
+
+static int walk_down(struct walk *walk, pid_t root, bool whole)
+{
+	int r = walk_meet(walk, root);
+
+	for (size_t i = 0; r == 0 && i < walk->queue.count && now() < walk->deadline; i++) {
+		r = walk_children(walk, walk->queue.pids[i]);
+		if (!whole)
+			break;
+	}
+	return r;
+}
+
+/* Without "children": any process whose parent is in the walk, until none is added. */
+static int walk_everything(struct walk *walk, pid_t root, bool whole)
+{
+	const struct dirent *entry;
+	size_t before;
+	DIR *processes = opendir("/proc");
+	int r;
+
+	if (!processes)
+		return -errno;
+	r = walk_meet(walk, root);
+	do {
+		before = walk->queue.count;
+		rewinddir(processes);
+		while (r == 0 && now() < walk->deadline && (entry = readdir(processes))) {
+			pid_t pid = parse_pid(entry->d_name), parent;
+			char state;
+
+			if (pid == 0)
+				continue;
+			r = tree_stat(pid, &state, &parent);
+			if (r < 0) {
+				r = is_gone(r) ? 0 : r;
+				continue;
+			}
+			if (parent == root || (whole && pid_set_has(&walk->seen, parent)))
+				r = walk_meet(walk, pid);
+		}
+	} while (r == 0 && whole && walk->queue.count > before && now() < walk->deadline);
+	closedir(processes);
+	return r;
+}
+
+static bool has_children_files(void)
+{
+	static int answer = -1;
+
+	if (answer < 0)
+		answer = access("/proc/thread-self/children", R_OK) == 0;
+	return answer;
+}
+
+static int list(pid_t root, bool whole, nanoseconds deadline, struct pid_set *set)
+{
+	int r = 0;
+
+	for (int i = 0; i < WALKS && r == 0; i++) {
+		CLEANUP(walk_deinit) struct walk walk = {.deadline = deadline};
+
+		r = has_children_files() ? walk_down(&walk, root, whole)
+		                         : walk_everything(&walk, root, whole);
+		for (size_t k = 1; k < walk.queue.count && r == 0; k++)
+			if (pid_set_add(set, walk.queue.pids[k]) < 0)
+				r = -ENOMEM;
+	}
+	return r;
+}
+
+int tree_list(pid_t root, struct pid_set *set)
+{
+	return root > 0 ? list(root, true, NEVER, set) : 0;
+}
+
+int tree_list_some(pid_t root, struct pid_set *set)
+{
+	return root > 0 ? list(root, true, after(MOMENT), set) : 0;
+}
+
+/* 1 yes, 0 no, -EAGAIN when somebody on the way ended meanwhile. */
+static int climb(pid_t root, pid_t pid)
+{
+	pid_t parent, above, again;
+	char state;
+
+	if (tree_stat(pid, &state, &parent) < 0)
+		return 0;
+	for (int depth = 0; depth < DEPTH_MAX; depth++) {
+		if (parent == root)
+			return 1;
+		if (parent <= 1)
+			return 0;
+		if (tree_stat(parent, &state, &above) < 0)
+			return -EAGAIN;
+		/* Still its parent: then `parent` was not another process with a used pid */
+		if (tree_stat(pid, &state, &again) < 0 || again != parent)
+			return -EAGAIN;
+		pid = parent;
+		parent = above;
+	}
+	return 0;
+}
+
+bool tree_has(pid_t root, pid_t pid)
+{
+	int r = -EAGAIN;
+
+	if (root <= 0 || pid <= 0)
+		return false;
+	if (pid == root)
+		return true;
+	for (int i = 0; i < ATTEMPTS && r == -EAGAIN; i++)
+		r = climb(root, pid);
+	return r == 1;
+}
+
+static bool is_child(pid_t root, pid_t pid)
+{
+	pid_t parent;
+	char state;
+
+	return tree_stat(pid, &state, &parent) == 0 && parent == root;
+}
+
+/* `told`: those that are left out, and where the signalled ones are added; NULL: everybody. */
+static int signal_all(pid_t root, int signal, bool whole, struct pid_set *told)
+{
+	CLEANUP(pid_set_deinit) struct pid_set set = {0};
+	nanoseconds deadline;
+	int signalled = 0;
+
+	if (root <= 0)
+		return 0;
+	/* Without memory or time for all of them, those that were found */
+	(void)list(root, whole, after(MOMENT), &set);
+	deadline = after(MOMENT);
+	for (size_t i = 0; i < set.count && now() < deadline; i++) {
+		pid_t pid = set.pids[i];
+		int fd;
+
+		if (told && pid_set_has(told, pid))
+			continue;
+		fd = (int)syscall(SYS_pidfd_open, pid, 0);
+		if (fd < 0)
+			continue;
+		/* What the pidfd refers to cannot change any more, so look now */
+		if ((whole ? tree_has(root, pid) : is_child(root, pid)) &&
+		        syscall(SYS_pidfd_send_signal, fd, signal, NULL, 0) == 0) {
+			signalled++;
+			/* Without memory to remember it, it may be told again */
+			if (told)
+				(void)pid_set_add(told, pid);
+		}
+		close(fd);
+	}
+	return signalled;
+}
+
+int tree_signal(pid_t root, int signal)
+{
+	return signal_all(root, signal, true, NULL);
+}
+
+int tree_signal_children(pid_t root, int signal)
+{
+	return signal_all(root, signal, false, NULL);
+}
+
+int tree_signal_children_once(pid_t root, int signal, struct pid_set *told)
+{
+	return signal_all(root, signal, false, told);
+}

@@ -1,0 +1,362 @@
+/* SPDX-License-Identifier: MIT */
+/* When is a generation ready? */
+#include "helper/lifecycle/readiness.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include "helper/kernel/tree.h"
+#include "helper/process/discard.h"
+#include "helper/process/inherited.h"
+
+static int notify_open(struct readiness *readiness)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	/* Not guessable, but no secret either: the sender is checked. */
+	snprintf(readiness->notify_address, sizeof(readiness->notify_address), "moult-notify-%.16s",
+	        readiness->generation->token + MOULT_TOKEN_DIGITS / 2);
+	size_t length = strlen(readiness->notify_address);
+	memcpy(address.sun_path + 1, readiness->notify_address, length);
+	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	int on = 1;
+	if (fd < 0)
+		return -errno;
+	if (setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)) < 0 ||
+	        bind(fd, (struct sockaddr *)&address,
+	                (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + length)) < 0) {
+		int error = errno;
+		close(fd);
+		return -error;
+	}
+	readiness->input.fd = fd;
+	return 0;
+}
+
+static void notified(void *context);
+static void pipe_readable(void *context);
+
+int readiness_init(
+        struct readiness *readiness, struct instance *instance, struct generation *generation)
+{
+	*readiness = (struct readiness){
+	        .instance = instance, .generation = generation, .input.fd = -1, .pipe = -1};
+	readiness->input.context = readiness;
+	switch (generation->settings.ready) {
+	case READY_NOTIFY: {
+		int result = notify_open(readiness);
+		readiness->input.ready = notified;
+		return result < 0 ? result : loop_watch(&readiness->input);
+	}
+	case READY_FD: {
+		int ends[2];
+		if (pipe2(ends, O_CLOEXEC) < 0)
+			return -errno;
+		readiness->input.fd = ends[0];
+		readiness->input.ready = pipe_readable;
+		readiness->pipe = ends[1];
+		if (fcntl(ends[0], F_SETFL, O_NONBLOCK) < 0)
+			return -errno;
+		return loop_watch(&readiness->input);
+	}
+	case READY_SERVING:
+	case READY_EXEC: return 0;
+	}
+	return -EINVAL;
+}
+
+void readiness_variable(const struct readiness *readiness, char *text, size_t size)
+{
+	if (readiness->notify_address[0])
+		snprintf(text, size, "NOTIFY_SOCKET=@%s", readiness->notify_address);
+	else
+		text[0] = '\0';
+}
+
+static void is_ready(struct readiness *readiness)
+{
+	void (*ready)(void *) = readiness->ready;
+	void *context = readiness->context;
+	readiness_deinit(readiness);
+	ready(context);
+}
+
+/* ---- listeners ---- */
+
+/* A socket that is bound and never served, in a version that needs no more than that. */
+static const nanoseconds UNUSED_PATIENCE = 5 * SECOND;
+/* A version that has none of the addresses there were may be about to bind them. */
+static const nanoseconds STRANGER_PATIENCE = SECOND;
+
+static bool has_not_bound_for(const struct generation *generation, nanoseconds time)
+{
+	return now() - generation->last_bind > time;
+}
+
+static bool calls_itself_ready(const struct readiness *readiness)
+{
+	enum readiness_kind kind = readiness->generation->settings.ready;
+	return kind == READY_NOTIFY || kind == READY_FD;
+}
+
+/* Does an earlier generation accept there? */
+static bool is_served(const struct readiness *readiness, uint32_t i)
+{
+	const struct generation *acceptor = instance_acceptor(readiness->instance, i);
+	return acceptor && acceptor != readiness->generation && generation_waits_on(acceptor, i);
+}
+
+/* ... or at another address that the next generation cannot have beside this one? */
+static bool replaces_served(const struct readiness *readiness, uint32_t i)
+{
+	struct instance *instance = readiness->instance;
+	const struct identity *identity = &instance_listener(instance, i)->identity;
+	for (uint32_t j = 0; j < instance->store.count; j++)
+		if (identity_overlaps(&instance_listener(instance, j)->identity, identity) &&
+		        is_served(readiness, j))
+			return true;
+	return false;
+}
+
+/* Nobody of it waits there, and that matters. */
+static bool is_without_waiter(const struct readiness *readiness, uint32_t i)
+{
+	const struct generation *generation = readiness->generation;
+	if (!generation->holds[i] || generation_waits_on(generation, i) ||
+	        instance_listener(readiness->instance, i)->state == LISTENER_GONE)
+		return false;
+	bool known = false, served = false;
+	for (const struct generation *g = generation->older; g; g = g->older) {
+		known |= g->holds[i] != HOLDS_NOT;
+		served |= generation_waits_on(g, i);
+	}
+	return known ? served : !has_not_bound_for(generation, UNUSED_PATIENCE);
+}
+
+/* The first of them, or -1. */
+static int find_without_waiter(const struct readiness *readiness)
+{
+	for (uint32_t i = 0; i < readiness->instance->store.count; i++)
+		if (is_without_waiter(readiness, i))
+			return (int)i;
+	return -1;
+}
+
+/*
+ * It takes over what is served now: one listener at least.  The others it may not want any more, or
+ * not yet; they stay where they are (helper/switch/moves.h).
+ */
+static bool is_successor(const struct readiness *readiness)
+{
+	const struct generation *generation = readiness->generation;
+	bool served = false;
+	for (uint32_t i = 0; i < readiness->instance->store.count; i++) {
+		served |= is_served(readiness, i);
+		if (generation->holds[i] &&
+		        (calls_itself_ready(readiness) || generation_waits_on(generation, i)) &&
+		        (is_served(readiness, i) || replaces_served(readiness, i)))
+			return true;
+	}
+	return !served || (generation->held && has_not_bound_for(generation, STRANGER_PATIENCE));
+}
+
+/* Without overlap clients wait for whichever listener it is: each moment counts. */
+static bool is_serving(const struct readiness *readiness)
+{
+	return generation_waits(readiness->generation) &&
+	       (readiness->generation->awaits_turn ||
+	               (find_without_waiter(readiness) < 0 && is_successor(readiness)));
+}
+
+void readiness_print_obstacle(const struct readiness *readiness, char *text, size_t size)
+{
+	char name[LISTENER_TEXT];
+	int i = find_without_waiter(readiness);
+	if (readiness->generation->settings.ready != READY_SERVING && !readiness->said)
+		snprintf(text, size, "it did not say so");
+	else if (!readiness->generation->held)
+		snprintf(text, size, "it has taken up no listening socket");
+	else if (i >= 0) {
+		listener_print(
+		        instance_listener(readiness->instance, (uint32_t)i), name, sizeof(name));
+		snprintf(text, size, "no process of it waits for connections at %s", name);
+	} else
+		snprintf(text, size, "no process of it waits for connections");
+}
+
+static void start_probe(struct readiness *readiness);
+
+/*
+ * On a busy machine the daemon may serve before its keeper gets to say that it runs.  Nothing is
+ * gained by being faster: the operator would read that it took over, or nothing but that, before
+ * that it was started, and the status would not know its pid.
+ */
+static bool may_switch(const struct readiness *readiness)
+{
+	enum readiness_kind kind = readiness->generation->settings.ready;
+	if (!readiness->generation->executed)
+		return false;
+	if (calls_itself_ready(readiness))
+		return readiness->said && is_successor(readiness);
+	return is_serving(readiness) && (kind == READY_SERVING || readiness->said);
+}
+
+static void look(void *context)
+{
+	struct readiness *readiness = context;
+	enum readiness_kind kind = readiness->generation->settings.ready;
+	nanoseconds began = now();
+	if (may_switch(readiness)) {
+		is_ready(readiness);
+		return;
+	}
+	if (kind == READY_EXEC && is_serving(readiness) && !readiness->probe &&
+	        now() - readiness->probed_at >= 200 * MILLISECOND)
+		start_probe(readiness);
+	if (calls_itself_ready(readiness) && !readiness->said)
+		return; /* its descriptor wakes us */
+	nanoseconds waited = now() - readiness->generation->started;
+	nanoseconds pause = waited < 5 * SECOND ? MILLISECOND / 4 : 10 * MILLISECOND;
+	nanoseconds cost = now() - began; /* of thousands of listeners; it has requests, too */
+	loop_after(&readiness->look, pause > 4 * cost ? pause : 4 * cost);
+}
+
+/* It may accept by ways that we do not see, and needs not be seen to wait where it is ready to. */
+static void trust_what_it_holds(struct readiness *readiness)
+{
+	for (uint32_t i = 0; i < readiness->instance->store.count; i++)
+		readiness->generation->trusted[i] |= readiness->generation->holds[i] != HOLDS_NOT;
+}
+
+static void heard(struct readiness *readiness)
+{
+	readiness->said = true;
+	if (calls_itself_ready(readiness))
+		trust_what_it_holds(readiness);
+	look(readiness);
+}
+
+/* ---- notify ---- */
+
+static bool has_line(const char *text, const char *line)
+{
+	size_t length = strlen(line);
+	for (; text; text = strchr(text, '\n'), text = text ? text + 1 : NULL)
+		if (!strncmp(text, line, length) && (text[length] == '\n' || !text[length]))
+			return true;
+	return false;
+}
+
+/* Descriptors that came along (FDSTORE=1) are not for us. */
+static void close_received(struct msghdr *message)
+{
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(message); c; c = CMSG_NXTHDR(message, c))
+		if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS)
+			for (size_t n = 0; n < (c->cmsg_len - CMSG_LEN(0)) / sizeof(int); n++)
+				close(((int *)(void *)CMSG_DATA(c))[n]);
+}
+
+static pid_t sender_of(struct msghdr *message)
+{
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(message); c; c = CMSG_NXTHDR(message, c))
+		if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_CREDENTIALS &&
+		        c->cmsg_len == CMSG_LEN(sizeof(struct ucred)))
+			return ((struct ucred *)(void *)CMSG_DATA(c))->pid;
+	return 0;
+}
+
+static void notified(void *context)
+{
+	struct readiness *readiness = context;
+	char text[4096];
+	_Alignas(struct cmsghdr) char space[CMSG_SPACE(sizeof(struct ucred)) + CMSG_SPACE(1024)];
+	struct iovec part = {text, sizeof(text) - 1};
+	struct msghdr message = {.msg_iov = &part,
+	        .msg_iovlen = 1,
+	        .msg_control = space,
+	        .msg_controllen = sizeof(space)};
+	ssize_t length = recvmsg(readiness->input.fd, &message, MSG_CMSG_CLOEXEC);
+	if (length < 0)
+		return;
+	close_received(&message);
+	text[length] = '\0';
+	pid_t sender = sender_of(&message);
+	if (sender > 0 && tree_has(readiness->generation->keeper, sender) &&
+	        has_line(text, "READY=1"))
+		heard(readiness);
+}
+
+/* ---- fd=N ---- */
+
+static void pipe_readable(void *context)
+{
+	struct readiness *readiness = context;
+	char text[256];
+	ssize_t length = read(readiness->input.fd, text, sizeof(text));
+	if (length > 0 && memchr(text, '\n', (size_t)length))
+		heard(readiness);
+	else if (length == 0)
+		loop_unwatch(&readiness->input); /* closed unwritten: the timeout will say so */
+}
+
+/* ---- exec=CMD ---- */
+
+static void start_probe(struct readiness *readiness)
+{
+	readiness->probed_at = now();
+	pid_t pid = fork();
+	if (pid == 0) {
+		setpgid(0, 0);
+		inherited_give();
+		execl("/bin/sh", "sh", "-c", readiness->generation->settings.ready_command,
+		        (char *)NULL);
+		_exit(127);
+	}
+	if (pid > 0) {
+		setpgid(pid, pid);
+		readiness->probe = pid;
+		discard_hold();
+	}
+}
+
+bool readiness_reaped(struct readiness *readiness, pid_t pid, int status)
+{
+	if (!pid || readiness->probe != pid)
+		return false;
+	readiness->probe = 0;
+	discard_release();
+	if (status == 0)
+		heard(readiness);
+	return true;
+}
+
+void readiness_await(struct readiness *readiness, void (*ready)(void *), void *context)
+{
+	readiness->ready = ready;
+	readiness->context = context;
+	readiness->look.fire = look;
+	readiness->look.context = readiness;
+	fd_close(&readiness->pipe);
+	if (readiness->input.fd < 0)
+		loop_after(&readiness->look, MILLISECOND);
+}
+
+void readiness_deinit(struct readiness *readiness)
+{
+	if (!readiness->instance)
+		return;
+	loop_cancel(&readiness->look);
+	loop_unwatch(&readiness->input);
+	fd_close(&readiness->input.fd);
+	fd_close(&readiness->pipe);
+	if (readiness->probe) {
+		kill(-readiness->probe, SIGKILL); /* reaped by the supervisor, unnoticed */
+		discard_release();
+	}
+	*readiness = (struct readiness){.input.fd = -1, .pipe = -1};
+}

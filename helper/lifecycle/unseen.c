@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Why the library is not in the processes of a generation, though their program could have it.
+ *
+ * A wrapper may have put the daemon where the library's file is not (another root directory), where
+ * its uid may not read it, or where our socket is not (abstract names belong to a network).
+ */
+#include "helper/lifecycle/unseen.h"
+
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "helper/base/printable.h"
+#include "helper/base/util.h"
+
+/* The library takes its path out of the environment it was loaded from: it was not, if that stays. */
+static bool was_not_loaded(pid_t pid, const char *library)
+{
+	char path[64], text[1 << 16];
+	snprintf(path, sizeof(path), "/proc/%d/environ", pid);
+	CLEANUP(fd_close) int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t length = fd < 0 ? -1 : read(fd, text, sizeof(text));
+	return length > 0 && memmem(text, (size_t)length, library, strlen(library));
+}
+
+static bool is_elsewhere(pid_t pid, const char *what)
+{
+	char path[64];
+	struct stat theirs, ours;
+	snprintf(path, sizeof(path), "/proc/%d/%s", pid, what);
+	if (stat(path, &theirs) < 0)
+		return false; /* it has ended, or is not ours to look at */
+	snprintf(path, sizeof(path), "/proc/self/%s", what);
+	return stat(path, &ours) == 0 &&
+	       (ours.st_ino != theirs.st_ino || ours.st_dev != theirs.st_dev);
+}
+
+static bool is_there(pid_t pid, const char *library)
+{
+	char path[PATH_MAX + 64];
+	snprintf(path, sizeof(path), "/proc/%d/root%s", pid, library);
+	return access(path, F_OK) == 0;
+}
+
+static bool is_allowed(const struct stat *status, const struct stat *process, mode_t what)
+{
+	if (status->st_uid == process->st_uid)
+		return status->st_mode & (what << 6);
+	if (status->st_gid == process->st_gid)
+		return status->st_mode & (what << 3);
+	return status->st_mode & what;
+}
+
+/* By the modes, as its effective uid and first group: a guess that only chooses words. */
+static bool may_read(const struct stat *process, const char *library)
+{
+	char path[PATH_MAX];
+	struct stat status;
+	if (!process->st_uid)
+		return true;
+	for (const char *slash = library; (slash = strchr(slash + 1, '/'));) {
+		snprintf(path, sizeof(path), "%.*s", (int)(slash - library), library);
+		if (stat(path, &status) == 0 && !is_allowed(&status, process, S_IXOTH))
+			return false;
+	}
+	return stat(library, &status) < 0 || is_allowed(&status, process, S_IROTH);
+}
+
+static void name_of(pid_t pid, char *name, size_t size)
+{
+	char path[64];
+	snprintf(path, sizeof(path), "/proc/%d/comm", pid);
+	CLEANUP(fd_close) int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t length = fd < 0 ? -1 : read(fd, name, size - 1);
+	name[length > 0 ? length : 0] = '\0';
+	name[strcspn(name, "\n")] = '\0';
+	printable_make(name); /* the process has chosen it */
+}
+
+static bool explain(pid_t pid, const char *library, char *text, size_t size)
+{
+	char path[64], name[32];
+	struct stat process;
+	snprintf(path, sizeof(path), "/proc/%d", pid);
+	if (stat(path, &process) < 0)
+		return false;
+	name_of(pid, name, sizeof(name));
+	if (is_elsewhere(pid, "ns/net")) {
+		snprintf(text, size,
+		        "%s, pid %d, is in another network namespace than the launcher, which "
+		        "cannot be reached from there; it runs, but upgrades need moult itself to "
+		        "be started in that one",
+		        name, pid);
+		return true;
+	}
+	if (!was_not_loaded(pid, library))
+		return false;
+	if (is_elsewhere(pid, "root") && !is_there(pid, library)) {
+		snprintf(text, size,
+		        "%s, pid %d, has a root directory in which there is no %s; it runs, but "
+		        "upgrades need a copy of it there, under that name",
+		        name, pid, library);
+		return true;
+	}
+	if (!may_read(&process, library)) {
+		snprintf(text, size,
+		        "%s, pid %d, may not read %s as uid %u; it runs, but upgrades need that",
+		        name, pid, library, process.st_uid);
+		return true;
+	}
+	return false;
+}
+
+bool unseen_explain(const struct pid_set *processes, const char *library, char *text, size_t size)
+{
+	for (size_t i = 0; i < processes->count; i++)
+		if (explain(processes->pids[i], library, text, size))
+			return true;
+	return false;
+}

@@ -1,0 +1,285 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A process for one piece of work.
+ *
+ * It is a copy of the launcher, so it begins by giving up whatever the launcher has: descriptors
+ * first, because a child that hangs in the kernel keeps them open for good.  Each further step is
+ * one more fence; where a kernel does not have it, or a container's filter forbids it, the others
+ * stand.
+ */
+#include "helper/process/apart.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/capability.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
+
+#if __has_include(<linux/landlock.h>)
+#include <linux/landlock.h>
+#endif
+
+#include "helper/process/confine.h"
+
+/* A sanitiser's runtime needs more memory and more system calls than the program. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+enum { IS_SANITISED = true };
+#else
+enum { IS_SANITISED = false };
+#endif
+
+enum {
+	MEMORY_MAX = 256 * 1024 * 1024,
+	CPU_SECONDS = 5,
+	/* From its report to its end a child has nothing to do */
+	END_MS = 100,
+};
+
+/* ---- the child's fences ---- */
+
+static void close_from_to(int first, int last)
+{
+	struct rlimit limit;
+
+	if (first > last || syscall(SYS_close_range, first, last, 0) == 0)
+		return;
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur > 1 << 20)
+		limit.rlim_cur = 1 << 20;
+	for (int fd = first; fd <= last && fd < (int)limit.rlim_cur; fd++)
+		close(fd);
+}
+
+/* Either may be -1. */
+static void close_all_but(int a, int b)
+{
+	int low = a < b ? a : b, high = a < b ? b : a;
+
+	close_from_to(0, low - 1);
+	close_from_to(low + 1, high - 1);
+	close_from_to(high + 1, INT_MAX);
+}
+
+static void limit(int resource, rlim_t most)
+{
+	struct rlimit both = {most, most}, now_is;
+
+	if (getrlimit(resource, &now_is) == 0 && now_is.rlim_max < most)
+		both = (struct rlimit){now_is.rlim_max, now_is.rlim_max};
+	(void)setrlimit(resource, &both);
+}
+
+/* True: no file can be changed, made, removed or executed. */
+static bool forbid_changes(void)
+{
+#if defined(LANDLOCK_CREATE_RULESET_VERSION) && defined(SYS_landlock_create_ruleset)
+	struct landlock_ruleset_attr rules = {
+	        .handled_access_fs = LANDLOCK_ACCESS_FS_EXECUTE | LANDLOCK_ACCESS_FS_WRITE_FILE |
+	                             LANDLOCK_ACCESS_FS_REMOVE_DIR |
+	                             LANDLOCK_ACCESS_FS_REMOVE_FILE | LANDLOCK_ACCESS_FS_MAKE_CHAR |
+	                             LANDLOCK_ACCESS_FS_MAKE_DIR | LANDLOCK_ACCESS_FS_MAKE_REG |
+	                             LANDLOCK_ACCESS_FS_MAKE_SOCK | LANDLOCK_ACCESS_FS_MAKE_FIFO |
+	                             LANDLOCK_ACCESS_FS_MAKE_BLOCK | LANDLOCK_ACCESS_FS_MAKE_SYM};
+	CLEANUP(fd_close) int fd = -1;
+
+	/* The field is all that the first version has */
+	fd = (int)syscall(SYS_landlock_create_ruleset, &rules, sizeof rules.handled_access_fs, 0);
+	return fd >= 0 && syscall(SYS_landlock_restrict_self, fd, 0) == 0;
+#else
+	return false;
+#endif
+}
+
+/*
+ * What looking at files takes, in glibc and in musl, with the look into the list of users (whose
+ * sockets fail).  All else "does not exist", which libraries know how to live with.
+ */
+static const unsigned short calls[] = {SYS_read, SYS_readv, SYS_pread64, SYS_close, SYS_fstat,
+        SYS_newfstatat, SYS_statx, SYS_lseek, SYS_mmap, SYS_munmap, SYS_mprotect, SYS_mremap,
+        SYS_brk, SYS_madvise, SYS_futex, SYS_getrandom, SYS_fcntl, SYS_readlinkat, SYS_getcwd,
+        SYS_faccessat, 439 /* faccessat2 */, SYS_statfs, SYS_fstatfs, SYS_getxattr, SYS_fgetxattr,
+        SYS_getuid, SYS_geteuid, SYS_getgid, SYS_getegid, SYS_getpid, SYS_gettid, SYS_clock_gettime,
+        SYS_sendmsg, SYS_rt_sigprocmask, SYS_rt_sigreturn, SYS_exit, SYS_exit_group,
+#ifdef SYS_open /* the calls of older architectures */
+        SYS_stat, SYS_lstat, SYS_access, SYS_readlink
+#endif
+};
+
+/* Those that open, and which of their arguments says how. */
+static const struct confine_open opens[] = {
+        {SYS_openat, 2},
+#ifdef SYS_open
+        {SYS_open, 1},
+#endif
+};
+
+/* `may_resolve`: openat2, whose flags a filter cannot see. */
+static void filter_calls(bool may_resolve)
+{
+	unsigned short all[COUNT(calls) + 1];
+
+	memcpy(all, calls, sizeof calls);
+	all[COUNT(calls)] = 437; /* openat2 */
+	confine_calls(all, COUNT(calls) + may_resolve, opens, COUNT(opens), ENOSYS);
+}
+
+static void give_up_everything(const struct apart *apart, int out)
+{
+	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+	close_all_but(out, apart->keep);
+	limit(RLIMIT_CORE, 0);
+	(void)prctl(PR_SET_DUMPABLE, 0);
+	limit(RLIMIT_CPU, CPU_SECONDS);
+	limit(RLIMIT_FSIZE, 0);
+	if (IS_SANITISED)
+		return;
+	limit(RLIMIT_AS, MEMORY_MAX);
+	/* What lets root read, and find out what root could execute. */
+	(void)confine_capabilities(1u << CAP_DAC_OVERRIDE | 1u << CAP_DAC_READ_SEARCH);
+	/* Landlock is for a process that can get no new privileges */
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0)
+		filter_calls(forbid_changes());
+}
+
+/* ---- the report ---- */
+
+/* One message with the report and, unless it is -1, the descriptor. */
+static void send_report(int out, void *report, size_t size, int pinned)
+{
+	_Alignas(struct cmsghdr) char space[CMSG_SPACE(sizeof pinned)] = {0};
+	struct iovec part = {report, size};
+	struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+
+	if (pinned >= 0) {
+		struct cmsghdr *header;
+
+		message.msg_control = space;
+		message.msg_controllen = sizeof space;
+		header = CMSG_FIRSTHDR(&message);
+		header->cmsg_level = SOL_SOCKET;
+		header->cmsg_type = SCM_RIGHTS;
+		header->cmsg_len = CMSG_LEN(sizeof pinned);
+		memcpy(CMSG_DATA(header), &pinned, sizeof pinned);
+	}
+	(void)sendmsg(out, &message, MSG_NOSIGNAL);
+}
+
+static void (*give_up_more)(void);
+
+void apart_also(void (*give_up)(void))
+{
+	give_up_more = give_up;
+}
+
+static _Noreturn void child(const struct apart *apart, int out)
+{
+	_Alignas(max_align_t) char report[APART_REPORT_MAX] = {0};
+	int pinned = -1;
+
+	if (give_up_more)
+		give_up_more();
+	give_up_everything(apart, out);
+	apart->work(apart->context, report, &pinned);
+	send_report(out, report, apart->size, pinned);
+	_exit(0);
+}
+
+/* Takes what is a bare reference to a file; nothing else can have been sent by honest work. */
+static void take_pinned(struct msghdr *message, int *ret_pinned)
+{
+	struct cmsghdr *header = CMSG_FIRSTHDR(message);
+	int fd, flags;
+
+	if (!header || header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS ||
+	        header->cmsg_len != CMSG_LEN(sizeof fd))
+		return;
+	memcpy(&fd, CMSG_DATA(header), sizeof fd);
+	flags = fcntl(fd, F_GETFL);
+	if (ret_pinned && flags >= 0 && (flags & O_PATH))
+		*ret_pinned = fd;
+	else
+		close(fd);
+}
+
+static int receive_report(int in, const struct apart *apart, void *report, int *ret_pinned)
+{
+	_Alignas(struct cmsghdr) char space[CMSG_SPACE(sizeof(int))];
+	struct iovec part = {report, apart->size};
+	struct msghdr message = {.msg_iov = &part,
+	        .msg_iovlen = 1,
+	        .msg_control = space,
+	        .msg_controllen = sizeof space};
+	struct pollfd wait = {.fd = in, .events = POLLIN};
+	nanoseconds deadline = after(APART_PATIENCE);
+	ssize_t n;
+
+	for (;;) {
+		nanoseconds left = deadline - now();
+		int r;
+
+		if (left <= 0)
+			return -ETIMEDOUT;
+		r = poll(&wait, 1, (int)(left / MILLISECOND) + 1);
+		if (r < 0 && errno != EINTR)
+			return -errno;
+		if (r > 0)
+			break;
+	}
+	n = recvmsg(in, &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+	if (n < 0)
+		return errno == ECONNRESET ? -ECHILD : -errno;
+	take_pinned(&message, ret_pinned);
+	return (size_t)n == apart->size && !(message.msg_flags & MSG_TRUNC) ? 0 : -ECHILD;
+}
+
+/* It has ended, or will have in a moment.  One that cannot be killed yet is left to the reaper. */
+static void end_child(pid_t pid, bool has_failed)
+{
+	struct pollfd wait = {.fd = (int)syscall(SYS_pidfd_open, pid, 0), .events = POLLIN};
+
+	if (has_failed)
+		(void)kill(pid, SIGKILL); /* not reaped yet: the pid is still its own */
+	if (wait.fd < 0)
+		return;
+	if (poll(&wait, 1, END_MS) == 0)
+		(void)kill(pid, SIGKILL);
+	close(wait.fd);
+	(void)waitpid(pid, NULL, WNOHANG);
+}
+
+int apart_run(const struct apart *apart, void *report, int *ret_pinned)
+{
+	int ends[2], pinned = -1, r;
+	pid_t pid;
+
+	if (ret_pinned)
+		*ret_pinned = -1;
+	memset(report, 0, apart->size);
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
+		return -errno;
+	pid = fork();
+	if (pid == 0)
+		child(apart, ends[1]);
+	r = pid < 0 ? -errno : 0;
+	close(ends[1]);
+	if (r == 0) {
+		r = receive_report(ends[0], apart, report, ret_pinned ? &pinned : NULL);
+		end_child(pid, r < 0);
+	}
+	close(ends[0]);
+	if (r < 0) {
+		fd_close(&pinned);
+		memset(report, 0, apart->size);
+	} else if (ret_pinned) {
+		*ret_pinned = pinned;
+	}
+	return r;
+}

@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: MIT */
+/* A look at a daemon's processes, in a child process of the launcher. */
+#include "helper/process/errand.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+enum {
+	/* More than the launcher has: a million connections are 100 MB of rows */
+	MEMORY = 512 << 20,
+	/* What serves clients comes first, but a busy machine must not starve the look */
+	NICENESS = 5,
+};
+
+/* A sanitiser's shadow alone is larger than any limit. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define LIMIT_MEMORY false
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define LIMIT_MEMORY false
+#endif
+#endif
+#ifndef LIMIT_MEMORY
+#define LIMIT_MEMORY true
+#endif
+
+/*
+ * A library that is loaded into the launcher may have reserved any amount of addresses. Bytes, 0: not
+ * known.
+ */
+static rlim_t address_space(void)
+{
+	char text[64];
+	unsigned long long pages;
+	CLEANUP(fd_close) int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+	ssize_t length = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+	if (length <= 0)
+		return 0;
+	text[length] = '\0';
+	return sscanf(text, "%llu", &pages) == 1 ? pages * (rlim_t)sysconf(_SC_PAGESIZE) : 0;
+}
+
+/* The launcher may be stopped or gone: the child ends all the same. */
+static void limit(pid_t launcher)
+{
+	rlim_t most = address_space() + MEMORY;
+	struct rlimit memory = {most, most};
+	sigset_t alarms;
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != launcher)
+		_exit(1);
+	signal(SIGALRM, SIG_DFL);
+	sigemptyset(&alarms);
+	sigaddset(&alarms, SIGALRM);
+	sigprocmask(SIG_UNBLOCK, &alarms, NULL);
+	alarm(ERRAND_SECONDS);
+	prctl(PR_SET_NAME, "moult-look");
+	(void)setpriority(PRIO_PROCESS, 0, NICENESS);
+	if (LIMIT_MEMORY)
+		(void)setrlimit(RLIMIT_AS, &memory);
+}
+
+static _Noreturn void carry_out(
+        errand_look *look, const void *question, size_t size, int to, pid_t launcher)
+{
+	static _Alignas(max_align_t) unsigned char answer[ERRAND_ANSWER_MAX];
+	limit(launcher);
+	/*
+	 * A listener that the launcher closes meanwhile must not live on here.  Before Linux 5.9, or
+	 * under a filter, it does until the end of the look.
+	 */
+	(void)syscall(SYS_close_range, 3, to - 1, 0);
+	(void)syscall(SYS_close_range, to + 1, UINT_MAX, 0);
+	if (look(question, answer) == 0)
+		(void)send(to, answer, size, MSG_NOSIGNAL); /* the launcher may want it no more */
+	_exit(0);
+}
+
+static void end(struct errand *errand)
+{
+	loop_unwatch(&errand->answer);
+	loop_cancel(&errand->deadline);
+	fd_close(&errand->answer.fd);
+	errand->running = false;
+}
+
+static void out_of_time(void *context)
+{
+	struct errand *errand = context;
+	errand->overdue = true;
+	errand->done(errand->context, NULL);
+}
+
+static void answered(void *context)
+{
+	static _Alignas(max_align_t) unsigned char answer[ERRAND_ANSWER_MAX];
+	struct errand *errand = context;
+	ssize_t length = recv(errand->answer.fd, answer, sizeof(answer), MSG_DONTWAIT | MSG_TRUNC);
+	if (length < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	bool overdue = errand->overdue;
+	end(errand);
+	if (!overdue)
+		errand->done(errand->context, length == (ssize_t)errand->size ? answer : NULL);
+}
+
+int errand_begin(struct errand *errand, errand_look *look, const void *question, size_t size,
+        void (*done)(void *context, const void *answer), void *context)
+{
+	int ends[2];
+	if (errand->running)
+		return -EBUSY;
+	/* One message is one answer, whole or not at all. */
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
+		return -errno;
+	pid_t launcher = getpid(), child = fork();
+	if (child == 0)
+		carry_out(look, question, size, ends[1], launcher);
+	int result = child < 0 ? -errno : 0;
+	close(ends[1]);
+	*errand = (struct errand){
+	        .answer = {.fd = ends[0], .ready = answered, .context = errand},
+	        .deadline = {.fire = out_of_time, .context = errand},
+	        .began = now(),
+	        .size = size,
+	        .running = true,
+	        .done = done,
+	        .context = context,
+	};
+	if (result == 0)
+		result = loop_watch(&errand->answer);
+	if (result < 0) {
+		end(errand);
+		return result;
+	}
+	loop_after(&errand->deadline, ERRAND_SECONDS * SECOND);
+	return 0;
+}
+
+void errand_wait(struct errand *errand, nanoseconds patience)
+{
+	nanoseconds deadline = after(patience), left;
+	while (errand->running && !errand->overdue && (left = deadline - now()) > 0) {
+		struct pollfd answer = {.fd = errand->answer.fd, .events = POLLIN};
+		if (poll(&answer, 1, (int)(left / MILLISECOND) + 1) > 0)
+			answered(errand);
+	}
+}
+
+void errand_cancel(struct errand *errand)
+{
+	if (errand->running)
+		end(errand);
+}

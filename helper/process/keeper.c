@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: MIT */
+/* The keeper of a generation: the ancestor of all its processes. */
+#include "helper/process/keeper.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <linux/futex.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#include "helper/kernel/tree.h"
+
+/* Told by the launcher or another keeper that there is something to look at; the launcher's death. */
+enum { SIGNAL_LOOK = SIGUSR1, SIGNAL_DEATH = SIGUSR2 };
+
+static const nanoseconds LOOK_PAUSE = 250 * MILLISECOND;
+/* After a death: an accept() that looked at its gate before it was closed has begun by then. */
+static const nanoseconds DEATH_PAUSE = 5 * MILLISECOND;
+static const nanoseconds STOPPED_PATIENCE = 2 * SECOND;
+enum { STOPPED_LOOKS = 3 };
+
+static struct {
+	const struct keeper *keeper;
+	struct pid_set told; /* processes that got the stop signal */
+	nanoseconds stopped_since;
+	unsigned stopped_looks; /* in a row that found the launcher stopped */
+	bool told_all;          /* after the launcher's death */
+} state;
+
+int keeper_begin(struct ledger_entry *entry)
+{
+	sigset_t all;
+	sigfillset(&all);
+	sigprocmask(SIG_SETMASK, &all, NULL);
+	prctl(PR_SET_CHILD_SUBREAPER, 1);
+	prctl(PR_SET_PDEATHSIG, SIGNAL_DEATH); /* not inherited by the daemon */
+	prctl(PR_SET_NAME, "moult-keeper");
+	return ledger_keep(entry);
+}
+
+/* ---- gates ---- */
+
+static bool launcher_is_dead(void)
+{
+	return getppid() != ledger_launcher();
+}
+
+static bool launcher_is_stopped(void)
+{
+	char letter;
+	pid_t parent;
+	pid_t launcher = ledger_launcher();
+	return tree_stat(launcher, &letter, &parent) == 0 && (letter == 'T' || letter == 't') &&
+	       !launcher_is_dead();
+}
+
+static uint32_t word_of(uint32_t listener)
+{
+	return atomic_load(&state.keeper->board->gate[listener].word);
+}
+
+static uint32_t listeners(void)
+{
+	uint32_t count = atomic_load(&state.keeper->board->listeners);
+	return count < MOULT_LISTENERS ? count : MOULT_LISTENERS;
+}
+
+static bool is_open(uint32_t word)
+{
+	uint32_t gate = word & MOULT_GATE_STATE;
+	return gate == MOULT_GATE_OPEN || gate == MOULT_GATE_SHUT; /* the daemon's own decision */
+}
+
+/* Those who sleep at the gate, and those who compare the sequence after a wait. */
+static void tell(uint32_t listener)
+{
+	struct moult_board *board = state.keeper->board;
+	syscall(SYS_futex, &board->gate[listener].word, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+	atomic_fetch_add(&board->sequence, 1);
+}
+
+static void tell_all(void)
+{
+	for (uint32_t i = 0, end = listeners(); i < end; i++)
+		tell(i);
+}
+
+/*
+ * Opens what this generation is the heir of.  O_NONBLOCK is set by the shim, which has the
+ * descriptor.  CROWDED stays as long as others may be in the socket's wait queue.
+ */
+static void open_gates(void)
+{
+	uint32_t crowded = ledger_has_others() ? MOULT_GATE_CROWDED : 0;
+	uint32_t wanted = MOULT_GATE_OPEN | MOULT_GATE_ORPHANED | crowded;
+	for (uint32_t i = 0, end = listeners(); i < end; i++) {
+		uint32_t word = word_of(i);
+		ledger_correct(state.keeper->entry, i, word);
+		bool mine = (word & MOULT_GATE_ORPHANED) && word != wanted;
+		if (!mine && (is_open(word) || !ledger_is_heir(state.keeper->entry, i)))
+			continue;
+		ledger_correct(state.keeper->entry, i, wanted);
+		atomic_store(&state.keeper->board->gate[i].word, wanted);
+		tell(i);
+	}
+}
+
+static bool is_vacant(void)
+{
+	if (ledger_is_begun())
+		return true;
+	for (uint32_t i = 0, end = listeners(); i < end; i++)
+		if (ledger_is_heir(state.keeper->entry, i) && !is_open(word_of(i)))
+			return true;
+	return false;
+}
+
+/* ---- looks: each returns when the next one is due, NEVER: when a signal says so ---- */
+
+/*
+ * What the operator has asked for is done: the launcher was about to tell the daemon to end, or has
+ * done so.
+ */
+static void finish_end(void)
+{
+	if (ledger_is_ending() && !ledger_is_told(state.keeper->entry))
+		tree_signal_children_once(getpid(), state.keeper->stop_signal, &state.told);
+}
+
+static nanoseconds look_after_death(void)
+{
+	finish_end();
+	if (!ledger_lock(state.keeper->entry))
+		return DEATH_PAUSE;
+	if (!state.told_all)
+		tell_all();
+	state.told_all = true;
+	open_gates();
+	bool others = ledger_has_others();
+	ledger_unlock();
+	return others || ledger_is_ending() ? LOOK_PAUSE : NEVER;
+}
+
+/* The launcher may be continued between any two of these steps: keeper.h. */
+static void act_for_stopped(void)
+{
+	ledger_use();
+	if (launcher_is_stopped()) {
+		tell_all();
+		open_gates();
+		ledger_use();
+	}
+	if (!launcher_is_dead())
+		(void)kill(ledger_launcher(), SIGCHLD);
+}
+
+static nanoseconds look_at_launcher(void)
+{
+	if (!ledger_lock(state.keeper->entry))
+		return DEATH_PAUSE;
+	/* "Does not look" first, then the look: whoever closes a gate does it the other way round. */
+	ledger_set_alert(state.keeper->entry, false);
+	bool vacant = is_vacant();
+	if (vacant) {
+		ledger_set_alert(state.keeper->entry, true);
+		if (!launcher_is_stopped())
+			state.stopped_looks = 0;
+		else if (!state.stopped_looks++)
+			state.stopped_since = now();
+		if (state.stopped_looks >= STOPPED_LOOKS &&
+		        now() - state.stopped_since >= STOPPED_PATIENCE)
+			act_for_stopped();
+	} else
+		state.stopped_looks = 0;
+	ledger_unlock();
+	return vacant ? LOOK_PAUSE : NEVER;
+}
+
+/* ---- life ---- */
+
+static void reap(void)
+{
+	int status;
+	pid_t pid;
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0 || (pid < 0 && errno == EINTR))
+		if (pid == state.keeper->daemon)
+			state.keeper->exited(state.keeper, status);
+	if (pid < 0 && errno == ECHILD) {
+		ledger_leave(state.keeper->entry);
+		_exit(0);
+	}
+}
+
+/* Returns the signal that has ended the sleep, -1 at the time. */
+static int sleep_until(nanoseconds at)
+{
+	sigset_t set;
+	sigemptyset(&set);
+	sigaddset(&set, SIGCHLD);
+	sigaddset(&set, SIGNAL_LOOK);
+	sigaddset(&set, SIGNAL_DEATH);
+	if (at == NEVER)
+		return sigwaitinfo(&set, NULL);
+	nanoseconds left = at - now();
+	if (left < 0)
+		left = 0;
+	const struct timespec timeout = {left / SECOND, left % SECOND};
+	return sigtimedwait(&set, NULL, &timeout);
+}
+
+_Noreturn void keeper_run(const struct keeper *keeper)
+{
+	state.keeper = keeper;
+	bool dead = false;
+	nanoseconds due = 0;
+	for (;;) {
+		reap();
+		bool died = !dead && launcher_is_dead();
+		dead |= died;
+		if (died)
+			due = after(DEATH_PAUSE);
+		else if (now() >= due)
+			due = after(dead ? look_after_death() : look_at_launcher());
+		if (sleep_until(due) == SIGNAL_LOOK)
+			due = 0;
+	}
+}

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: MIT */
+/* How the library gets into the daemon: where it is, and the environment that loads it. */
+#include "helper/process/preload.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "helper/base/util.h"
+#include "shim/contract.h"
+
+static bool is_named(const char *entry, const char *name)
+{
+	size_t length = strlen(name);
+	return !strncmp(entry, name, length) && entry[length] == '=';
+}
+
+/*
+ * The launcher's environment with ours at its end; a library that the user preloads stays, in front
+ * (sanitizer runtimes insist on that).  One allocation: the pointers, then the strings.
+ */
+char **preload_environment_new(const char *variable, const char *notify, const char *library)
+{
+	size_t count = 0;
+	const char *preload = "";
+	for (char **entry = environ; *entry; entry++, count++)
+		if (is_named(*entry, "LD_PRELOAD"))
+			preload = *entry + strlen("LD_PRELOAD=");
+	size_t room = strlen(variable) + strlen(notify) + strlen(library) + strlen(preload) + 64;
+	char **list = malloc((count + 4) * sizeof(char *) + room);
+	if (!list)
+		return NULL;
+	char *text = (char *)(list + count + 4);
+	size_t out = 0;
+	for (char **entry = environ; *entry; entry++)
+		if (!is_named(*entry, "LD_PRELOAD") && !is_named(*entry, MOULT_VARIABLE) &&
+		        !(notify[0] && is_named(*entry, "NOTIFY_SOCKET")))
+			list[out++] = *entry;
+	if (notify[0]) {
+		list[out++] = strcpy(text, notify);
+		text += strlen(text) + 1;
+	}
+	list[out++] = text;
+	text += sprintf(text, "LD_PRELOAD=%s%s%s", preload, preload[0] ? ":" : "", library) + 1;
+	list[out++] = strcpy(text, variable);
+	list[out] = NULL;
+	return list;
+}
+
+/* Beside our own program (a build), or where `make install` puts it. */
+int preload_library(char *path, size_t size)
+{
+	static const char *const places[] = {"libmoult.so", "../lib/moult/libmoult.so"};
+	char self[PATH_MAX], candidate[PATH_MAX + 32];
+	ssize_t length = readlink("/proc/self/exe", self, sizeof(self) - 1);
+	if (length <= 0)
+		return -errno;
+	self[length] = '\0';
+	char *slash = strrchr(self, '/');
+	for (size_t i = 0; i < COUNT(places); i++) {
+		snprintf(candidate, sizeof(candidate), "%.*s/%s", (int)(slash - self), self,
+		        places[i]);
+		if (access(candidate, R_OK) < 0)
+			continue;
+		/* ld.so splits LD_PRELOAD at both. */
+		if (strpbrk(candidate, " :") || strlen(candidate) >= size)
+			return -EINVAL;
+		strcpy(path, candidate);
+		return 0;
+	}
+	return -ENOENT;
+}

@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: MIT */
+/* Starting a generation: launcher -> keeper -> the daemon. */
+#include "helper/process/spawn.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/capability.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+
+#include "helper/process/keeper.h"
+
+#include "helper/process/confine.h"
+#include "helper/process/inherited.h"
+
+/* A file keeps what the daemon writes; a terminal or pipe may be gone long before the daemon is. */
+static void detach(int fd)
+{
+	struct stat status;
+	if (fd != STDIN_FILENO && fstat(fd, &status) == 0 && S_ISREG(status.st_mode))
+		return;
+	int null = open("/dev/null", O_RDWR);
+	if (null >= 0 && null != fd) {
+		dup2(null, fd);
+		close(null);
+	}
+}
+
+/* The program's number for its readiness is its own: what the launcher has there moves away. */
+static int move_away(int fd, int number)
+{
+	return fd >= 0 && fd == number ? fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1) : fd;
+}
+
+static int place_ready_pipe(const struct spawn *spawn)
+{
+	if (spawn->ready_fd < 0)
+		return 0;
+	int result = spawn->ready_fd == spawn->ready_pipe
+	                     ? fcntl(spawn->ready_fd, F_SETFD, 0)
+	                     : dup2(spawn->ready_pipe, spawn->ready_fd);
+	return result < 0 ? -errno : 0;
+}
+
+static _Noreturn void fail_to_execute(int failure, int error)
+{
+	/* The reader sees EOF as success: cannot fail */
+	(void)!write(failure, &error, sizeof(error));
+	_exit(127);
+}
+
+static _Noreturn void execute(const struct spawn *spawn, int failure)
+{
+	/* As under an init system: a session of its own, so that a terminal's ^C is the launcher's.
+	 */
+	setsid();
+	if (spawn->background)
+		for (int fd = 0; fd <= 2; fd++)
+			detach(fd);
+	failure = move_away(failure, spawn->ready_fd);
+	int program = move_away(spawn->program, spawn->ready_fd);
+	int result = place_ready_pipe(spawn);
+	if (result < 0)
+		fail_to_execute(failure, -result);
+	inherited_give_sockets(spawn->environment);
+	inherited_give();
+	if (program >= 0)
+		syscall(SYS_execveat, program, "", spawn->command, spawn->environment,
+		        AT_EMPTY_PATH);
+	/* Also where that has failed: better another file than none. */
+	execvpe(spawn->command[0], spawn->command, spawn->environment);
+	fail_to_execute(failure, errno);
+}
+
+static void send_report(int pipe, enum report_kind kind, int value, pid_t pid)
+{
+	struct report report = {kind, value, pid};
+	(void)!write(pipe, &report, sizeof(report)); /* the launcher may be dead; we are not */
+}
+
+/* Without close_range (Linux 5.9), or where a filter does not know it. */
+static void close_range_slowly(int first, int last)
+{
+	struct rlimit limit;
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur > 1 << 20)
+		limit.rlim_cur = 1 << 20;
+	for (int fd = first; fd <= last && fd < (int)limit.rlim_cur; fd++)
+		close(fd);
+}
+
+static void close_from_to(int first, int last)
+{
+	if (first <= last && syscall(SYS_close_range, first, last, 0) < 0)
+		close_range_slowly(first, last);
+}
+
+void close_from(int first)
+{
+	close_from_to(first, INT_MAX);
+}
+
+/* Everything above stdio but two: the keeper must hold nothing that others wait for the end of. */
+static void close_all_but(int one, int other)
+{
+	close_from_to(3, (one < other ? one : other) - 1);
+	close_from_to((one < other ? one : other) + 1, (one < other ? other : one) - 1);
+	close_from_to((one < other ? other : one) + 1, INT_MAX);
+	for (int fd = 0; fd <= 2; fd++) {
+		int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+		if (null > 2) {
+			dup3(null, fd, O_CLOEXEC);
+			close(null);
+		}
+	}
+}
+
+static void daemon_exited(const struct keeper *keeper, int status)
+{
+	send_report(keeper->reports, REPORT_EXITED, status, keeper->daemon);
+}
+
+static void nothing_to_say(const struct keeper *keeper, int status)
+{
+	(void)keeper;
+	(void)status;
+}
+
+static _Noreturn void keep(const struct spawn *spawn, int reports)
+{
+	int failure[2];
+	int result = keeper_begin(spawn->entry);
+	atomic_store(spawn->keeper, (int32_t)getpid());
+	if (result == 0 && pipe2(failure, O_CLOEXEC) < 0)
+		result = -errno;
+	if (result < 0) {
+		send_report(reports, REPORT_NOT_EXECUTED, -result, 0);
+		_exit(1);
+	}
+	pid_t daemon = fork();
+	if (daemon == 0)
+		execute(spawn, failure[1]);
+	if (daemon < 0) {
+		send_report(reports, REPORT_NOT_EXECUTED, errno, 0);
+		_exit(1);
+	}
+	close(failure[1]);
+	int error = 0;
+	bool executed = read(failure[0], &error, sizeof(error)) != sizeof(error);
+	/* Before the report: until that comes the launcher lets none of these end (discard_hold()). */
+	close_all_but(reports, ledger_descriptor());
+	send_report(reports, executed ? REPORT_EXECUTED : REPORT_NOT_EXECUTED, error, daemon);
+	(void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+	/* It may end processes of its generation, and wake other keepers, whatever their user. */
+	(void)confine_capabilities(1U << CAP_KILL);
+	const struct keeper keeper = {.entry = spawn->entry,
+	        .board = spawn->board,
+	        .stop_signal = spawn->stop_signal,
+	        .reports = reports,
+	        .daemon = daemon,
+	        .exited = error ? nothing_to_say : daemon_exited};
+	keeper_run(&keeper);
+}
+
+int spawn_generation(const struct spawn *spawn, pid_t *ret_keeper, int *ret_reports)
+{
+	int reports[2];
+	if (pipe2(reports, O_CLOEXEC | O_NONBLOCK) < 0)
+		return -errno;
+	pid_t keeper = fork();
+	if (keeper == 0)
+		keep(spawn, reports[1]);
+	int error = keeper < 0 ? errno : 0;
+	close(reports[1]);
+	if (error) {
+		close(reports[0]);
+		return -error;
+	}
+	*ret_keeper = keeper;
+	*ret_reports = reports[0];
+	return 0;
+}

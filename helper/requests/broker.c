@@ -1,0 +1,372 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The broker.
+ *
+ * close() of the last reference to a socket waits if SO_LINGER is set and data is unsent, and close()
+ * of a file asks its file system.  Both do not happen in a process that is ending (net/ipv4/af_inet.c,
+ * inet_release(): PF_EXITING).  So what came from others is collected, and let go together: a forked
+ * child, which has a reference to each, waits until the broker has closed its own, none of which was
+ * the last, and ends.
+ *
+ * The room for descriptors is as large as a message may have (SCM_MAX_FD), so that the kernel never
+ * drops one on receiving, which would be a close in this process.
+ */
+#include "helper/requests/broker.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#include "helper/base/util.h"
+#include "helper/kernel/tree.h"
+
+enum {
+	GUESTS = 128,       /* connections that have not sent their request yet */
+	GUESTS_OF_ONE = 32, /* of one generation */
+	DESCRIPTORS = 253,  /* SCM_MAX_FD, include/net/scm.h */
+	CAST_OFF = 64,      /* so many are let go together */
+	CAST_OFF_MOST = 1024,
+};
+
+/* A member's connection: one request. */
+struct guest {
+	int fd; /* -1: none */
+	uint32_t generation;
+	nanoseconds since;
+	struct asker asker;
+};
+
+static struct guest guests[GUESTS];
+static int cast_off[CAST_OFF_MOST + DESCRIPTORS]; /* to be let go */
+static size_t cast_off_count;
+static size_t together; /* CAST_OFF, or fewer where few descriptors may be open */
+static int server_fd, link_fd;
+static struct roster *the_roster;
+
+/* ---- letting go ---- */
+
+static bool close_all(void)
+{
+	int ends[2];
+	if (pipe2(ends, O_CLOEXEC) < 0)
+		return false;
+	pid_t pid = fork();
+	if (pid == 0) {
+		char byte;
+		close(ends[1]);
+		(void)!read(ends[0], &byte, 1); /* until the parent has closed its own */
+		_exit(0);
+	}
+	close(ends[0]);
+	for (size_t i = 0; pid > 0 && i < cast_off_count; i++)
+		close(cast_off[i]);
+	close(ends[1]);
+	return pid > 0;
+}
+
+static void let_go(void)
+{
+	if (cast_off_count && close_all())
+		cast_off_count = 0;
+	/* Neither a process nor a pipe to be had: this one ends instead, and another begins. */
+	if (cast_off_count >= CAST_OFF_MOST)
+		_exit(0);
+}
+
+static void cast(int fd)
+{
+	if (fd < 0)
+		return;
+	cast_off[cast_off_count++] = fd;
+	if (cast_off_count >= together)
+		let_go();
+}
+
+/* ---- who ---- */
+
+/* The generation whose keeper that process descends from, or NULL. */
+static const struct roster_entry *membership(pid_t pid)
+{
+	for (size_t i = 0; i < ROSTER_MOST; i++) {
+		const struct roster_entry *entry = &the_roster->entries[i];
+		pid_t keeper = (pid_t)atomic_load(&entry->keeper);
+		if (atomic_load(&entry->generation) && keeper > 0 && pid != keeper &&
+		        tree_has(keeper, pid))
+			return entry;
+	}
+	return NULL;
+}
+
+/* ---- requests ---- */
+
+/*
+ * One datagram with descriptors.  Returns its length or -errno; *ret_count of `fds` belong to the
+ * caller.
+ */
+static ssize_t receive(int from, void *data, size_t size, int *fds, size_t *ret_count, int flags)
+{
+	struct iovec part = {data, size};
+	_Alignas(struct cmsghdr) static char space[CMSG_SPACE(DESCRIPTORS * sizeof(int))];
+	struct msghdr message = {.msg_iov = &part,
+	        .msg_iovlen = 1,
+	        .msg_control = space,
+	        .msg_controllen = sizeof(space)};
+	*ret_count = 0;
+	ssize_t length = recvmsg(from, &message, flags | MSG_CMSG_CLOEXEC);
+	if (length < 0)
+		return -errno;
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(&message); c; c = CMSG_NXTHDR(&message, c)) {
+		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+			continue;
+		size_t count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+		for (size_t i = 0; i < count && *ret_count < DESCRIPTORS; i++)
+			fds[(*ret_count)++] = ((int *)(void *)CMSG_DATA(c))[i];
+	}
+	if (message.msg_flags & MSG_CTRUNC)
+		return -EMFILE;
+	return message.msg_flags & MSG_TRUNC ? -EBADMSG : length;
+}
+
+static ssize_t transmit(
+        int to, const void *data, size_t size, const int *fds, size_t count, int flags)
+{
+	struct iovec part = {(void *)(uintptr_t)data, size};
+	_Alignas(struct cmsghdr) char space[CMSG_SPACE(3 * sizeof(int))] = {0};
+	struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+	if (count) {
+		message.msg_control = space;
+		message.msg_controllen = CMSG_SPACE(count * sizeof(int));
+		struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+		header->cmsg_level = SOL_SOCKET;
+		header->cmsg_type = SCM_RIGHTS;
+		header->cmsg_len = CMSG_LEN(count * sizeof(int));
+		memcpy(CMSG_DATA(header), fds, count * sizeof(int));
+	}
+	return sendmsg(to, &message, flags | MSG_NOSIGNAL);
+}
+
+static void answer(int guest, const struct moult_reply *reply, const int *fds, size_t count)
+{
+	/* The process may have been killed meanwhile. */
+	(void)transmit(guest, reply, sizeof(*reply), fds, count, MSG_DONTWAIT);
+}
+
+static void refuse(int guest, int error)
+{
+	struct moult_reply reply = {.error = error, .listener = -1};
+	answer(guest, &reply, NULL, 0);
+}
+
+/* The launcher gets the sockets that it may keep, and directories; nothing else. */
+static size_t list_needed(const struct request *request, int *fds)
+{
+	size_t count = 0;
+	bool keeps = request->verb == MOULT_BIND ||
+	             (request->verb == MOULT_LISTEN && request->listener < 0);
+	if (keeps && request->is_known)
+		fds[count++] = request->socket_fd;
+	if (request->directory_fd >= 0)
+		fds[count++] = request->directory_fd;
+	if (request->other_fd >= 0)
+		fds[count++] = request->other_fd;
+	return count;
+}
+
+static void pass_on(int guest, struct request *request)
+{
+	int fds[DESCRIPTORS];
+	size_t count = list_needed(request, fds);
+	struct moult_reply reply;
+	/* The launcher may be at a switch for a second: it is not the broker that does not get on. */
+	atomic_store(&the_roster->busy_since, 0);
+	if (transmit(link_fd, request, sizeof(*request), fds, count, 0) < 0)
+		_exit(1);
+	/* Only the launcher can be at the other end; it has died if this is no answer. */
+	if (receive(link_fd, &reply, sizeof(reply), fds, &count, 0) != sizeof(reply))
+		_exit(1);
+	atomic_store(&the_roster->busy_since, now());
+	answer(guest, &reply, fds, count);
+	/* The store's own, which is not closed for the last time here. */
+	for (size_t i = 0; i < count; i++)
+		cast(fds[i]);
+}
+
+static bool is_members(const struct guest *guest, const struct request *request)
+{
+	for (size_t i = 0; i < ROSTER_MOST; i++) {
+		const struct roster_entry *entry = &the_roster->entries[i];
+		if (atomic_load(&entry->generation) == guest->generation)
+			return request->generation == guest->generation &&
+			       memcmp(request->token, entry->token, MOULT_TOKEN_DIGITS) == 0;
+	}
+	return false;
+}
+
+/* The launcher says so in its log, once a generation. */
+static void report_contract(struct guest *guest, const char *bytes)
+{
+	struct request other = {.verb = 0, .generation = guest->generation, .listener = -1};
+	memcpy(&other.backlog, bytes, sizeof(uint32_t)); /* the contract's number */
+	other.asker = guest->asker;
+	other.socket_fd = other.directory_fd = other.other_fd = -1;
+	pass_on(guest->fd, &other);
+}
+
+static void serve(struct guest *guest)
+{
+	char bytes[sizeof(struct moult_request) + 1];
+	int fds[DESCRIPTORS];
+	size_t count;
+	struct request request;
+	ssize_t length = receive(guest->fd, bytes, sizeof(bytes), fds, &count, MSG_DONTWAIT);
+	if (length == -EAGAIN || length == -EINTR)
+		return;
+	int result = length < 0 ? (int)length
+	                        : request_decode(bytes, (size_t)length, fds, count, &request);
+	if (result == -EPROTO && length >= (ssize_t)sizeof(uint32_t))
+		report_contract(guest, bytes);
+	else if (result < 0)
+		refuse(guest->fd, result);
+	else if (!is_members(guest, &request))
+		refuse(guest->fd, -EPERM);
+	else {
+		request.asker = guest->asker;
+		pass_on(guest->fd, &request);
+	}
+	for (size_t i = 0; i < count; i++)
+		cast(fds[i]);
+	cast(guest->fd);
+	guest->fd = -1;
+}
+
+/* ---- connections ---- */
+
+/* A place for one more of that generation: a free one, or that of its oldest silent connection. */
+static struct guest *place_for(uint32_t generation)
+{
+	struct guest *oldest = NULL, *vacant = NULL;
+	size_t count = 0;
+	for (size_t i = 0; i < GUESTS; i++) {
+		struct guest *guest = &guests[i];
+		if (guest->fd < 0) {
+			vacant = guest;
+			continue;
+		}
+		if (guest->generation != generation)
+			continue;
+		count++;
+		if (!oldest || guest->since < oldest->since)
+			oldest = guest;
+	}
+	if (count < GUESTS_OF_ONE && vacant)
+		return vacant;
+	if (oldest) {
+		cast(oldest->fd);
+		oldest->fd = -1;
+	}
+	return oldest;
+}
+
+/* No descriptor is to be had: fewer are kept, and a moment later there may be one. */
+static void make_room(void)
+{
+	struct guest *oldest = NULL;
+	for (size_t i = 0; i < GUESTS; i++)
+		if (guests[i].fd >= 0 && (!oldest || guests[i].since < oldest->since))
+			oldest = &guests[i];
+	if (oldest && now() - oldest->since > SECOND) {
+		cast(oldest->fd);
+		oldest->fd = -1;
+	}
+	let_go();
+	(void)poll(NULL, 0, 10);
+}
+
+static void admit(int fd)
+{
+	struct asker asker;
+	const struct roster_entry *entry =
+	        asker_of_peer(fd, 0, &asker) == 0 && asker.pid > 0 ? membership(asker.pid) : NULL;
+	struct guest *guest = entry ? place_for(atomic_load(&entry->generation)) : NULL;
+	if (!guest) {
+		cast(fd);
+		return;
+	}
+	*guest = (struct guest){.fd = fd,
+	        .generation = atomic_load(&entry->generation),
+	        .since = now(),
+	        .asker = asker};
+	guest->asker.generation = guest->generation;
+}
+
+/* Not more than there are: poll() fails with more entries than descriptors may be open. */
+static size_t list_polled(struct pollfd *polled)
+{
+	size_t count = 2;
+	polled[0] = (struct pollfd){.fd = server_fd, .events = POLLIN};
+	polled[1] = (struct pollfd){.fd = link_fd}; /* its end is the launcher's */
+	for (size_t i = 0; i < GUESTS; i++)
+		if (guests[i].fd >= 0)
+			polled[count++] = (struct pollfd){.fd = guests[i].fd, .events = POLLIN};
+	return count;
+}
+
+static size_t look(struct pollfd *polled)
+{
+	size_t count = list_polled(polled);
+	atomic_store(&the_roster->busy_since, 0);
+	/* What is left to be let go waits for a quiet moment, not for long. */
+	int ready = poll(polled, count, cast_off_count ? 50 : -1);
+	atomic_store(&the_roster->busy_since, now());
+	if (ready < 0 && errno != EINTR)
+		_exit(1);
+	if (ready == 0)
+		let_go();
+	if (ready > 0 && polled[1].revents)
+		_exit(0);
+	return count;
+}
+
+static struct guest *guest_of(int fd)
+{
+	for (size_t i = 0; i < GUESTS; i++)
+		if (guests[i].fd == fd)
+			return &guests[i];
+	return NULL;
+}
+
+_Noreturn void broker_run(int server, int link, struct roster *roster)
+{
+	struct pollfd polled[GUESTS + 2];
+	server_fd = server;
+	link_fd = link;
+	the_roster = roster;
+	for (size_t i = 0; i < GUESTS; i++)
+		guests[i].fd = -1;
+	struct rlimit limit;
+	together = CAST_OFF;
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur / 8 < together)
+		together = limit.rlim_cur / 8 + 1;
+	for (;;) {
+		size_t count = look(polled);
+		/* One of each: no generation's requests keep another's waiting. */
+		for (size_t i = 2; i < count; i++) {
+			struct guest *guest = polled[i].revents ? guest_of(polled[i].fd) : NULL;
+			if (guest)
+				serve(guest);
+		}
+		if (!(polled[0].revents & POLLIN))
+			continue;
+		int fd = accept4(server_fd, NULL, NULL, SOCK_CLOEXEC);
+		if (fd >= 0)
+			admit(fd);
+		else if (errno == EMFILE || errno == ENFILE)
+			make_room();
+	}
+}

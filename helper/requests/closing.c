@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: MIT */
+/* Listeners a process says it has closed. */
+#include "helper/requests/closing.h"
+
+#include "helper/base/log.h"
+#include "helper/requests/publish.h"
+#include "helper/state/survey.h"
+
+enum { CLOSINGS = 64, CLOSE_LOOKS = 10 };
+static const nanoseconds CLOSE_PATIENCE = SECOND;
+struct closing {
+	struct generation *generation; /* NULL: unused */
+	uint32_t listener;
+	nanoseconds at;
+	unsigned looks; /* a descriptor on its way somewhere may be this one: look again */
+};
+static struct closing closings[CLOSINGS];
+static struct timer closing_timer;
+static struct instance *the_instance;
+
+void closing_init(struct instance *instance)
+{
+	the_instance = instance;
+}
+
+void closing_cancel(const struct generation *generation, int listener)
+{
+	for (size_t i = 0; i < CLOSINGS; i++)
+		if (closings[i].generation == generation &&
+		        (listener < 0 || closings[i].listener == (uint32_t)listener))
+			closings[i].generation = NULL;
+}
+
+bool closing_is_pending(const struct generation *generation, uint32_t listener)
+{
+	for (size_t i = 0; i < CLOSINGS; i++)
+		if (closings[i].generation == generation && closings[i].listener == listener)
+			return true;
+	return false;
+}
+
+/* Nobody in the generation holds it any more: it is as closed as it would be without us. */
+static void let_go(struct generation *generation, uint32_t i)
+{
+	struct listener *listener = instance_listener(the_instance, i);
+	if (!instance_drop(the_instance, generation, i))
+		return;
+	/* Clients wait there for whoever will serve; this one may be about to fail. */
+	if (generation->awaits_turn && listener->born != generation->id)
+		return;
+	static struct log_limit limit = {.burst = LOG_BURST};
+	char name[LISTENER_TEXT];
+	listener_print(listener, name, sizeof(name));
+	log_limited(&limit, LOG_LEVEL_NOTICE, "generation %u: closed %s", generation->id, name);
+	listener_close(listener);
+	publish_addresses(the_instance);
+}
+
+static void look_at_closings(void *context)
+{
+	(void)context;
+	bool more = false;
+	for (size_t i = 0; i < CLOSINGS; i++) {
+		struct closing *closing = &closings[i];
+		struct generation *generation = closing->generation;
+		if (!generation)
+			continue;
+		if (now() < closing->at) {
+			more = true;
+			continue;
+		}
+		closing->generation = NULL;
+		/*
+		 * With --restart=always the queue outlives a daemon that closes it to end.  What an
+		 * old generation closes is its successor's, but for what it had for a client of its
+		 * own (helper/lifecycle/drain.c); and with --no-overlap clients of a service that began late
+		 * wait there, too, for somebody who is not there yet.
+		 */
+		if (generation->settings.restart == RESTART_ALWAYS ||
+		        (generation->state > GENERATION_CURRENT &&
+		                (generation->yields ||
+		                        !instance_listener(the_instance, closing->listener)
+		                                 ->late)) ||
+		        !generation->holds[closing->listener])
+			continue;
+		if (!survey_holds(generation, closing->listener))
+			let_go(generation, closing->listener);
+		else if (++closing->looks < CLOSE_LOOKS) {
+			closing->generation = generation;
+			closing->at = after(CLOSE_PATIENCE);
+			more = true;
+		}
+	}
+	if (more)
+		loop_after(&closing_timer, 100 * MILLISECOND);
+}
+
+void closing_begin(struct generation *generation, uint32_t listener)
+{
+	for (size_t i = 0; i < CLOSINGS; i++)
+		if (!closings[i].generation) {
+			closings[i] =
+			        (struct closing){generation, listener, after(CLOSE_PATIENCE), 0};
+			closing_timer.fire = look_at_closings;
+			if (!closing_timer.armed)
+				loop_after(&closing_timer, CLOSE_PATIENCE);
+			return;
+		}
+	/* Too many at once: they stay in the store until the next upgrade does not want them. */
+}

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT */
+/* What a process of a generation may be handed. */
+#include "helper/requests/rights.h"
+
+#include <linux/capability.h>
+#include <stdio.h>
+
+#include "helper/base/util.h"
+
+static bool has_capability(pid_t pid, int capability)
+{
+	char path[32], line[128];
+	unsigned long long effective = 0;
+	snprintf(path, sizeof(path), "/proc/%d/status", pid);
+	FILE *status = fopen(path, "re");
+	while (status && fgets(line, sizeof(line), status))
+		if (sscanf(line, "CapEff: %llx", &effective) == 1)
+			break;
+	if (status)
+		(void)fclose(status);
+	return effective >> capability & 1;
+}
+
+/* The first port that needs no privilege; 1024 where the kernel does not tell. */
+static int first_free_port(void)
+{
+	int port = 1024;
+	FILE *file = fopen("/proc/sys/net/ipv4/ip_unprivileged_port_start", "re");
+	if (!file)
+		return port;
+	if (fscanf(file, "%d", &port) != 1)
+		port = 1024;
+	(void)fclose(file);
+	return port;
+}
+
+static bool could_bind(
+        const struct listener *listener, const struct request *request, const struct look *look)
+{
+	const struct identity *identity = &listener->identity;
+	if (!identity_is_inet(identity))
+		return identity_is_abstract(identity) || (look && look->replaceable);
+	return identity_port(identity) >= first_free_port() ||
+	       has_capability(request->asker.pid, CAP_NET_BIND_SERVICE);
+}
+
+bool right_to_take(const struct generation *generation, const struct listener *listener, uint32_t i,
+        const struct request *request, const struct look *look)
+{
+	uid_t uid = request->asker.uid;
+	if (uid == 0)
+		return true;
+	if (generation->holds[i])
+		return uid == generation->taken_by[i];
+	return uid == listener->taken_by ||
+	       (uid == generation->first_uid && could_bind(listener, request, look));
+}

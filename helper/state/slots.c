@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: MIT */
+/* The slots of a generation's tally. */
+#include "helper/state/slots.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "helper/base/util.h"
+
+enum {
+	SWEEP_LEAST = 256,
+	/* A process with more threads in accept() does not exist; a larger number is a lie. */
+	INFLIGHT_MOST = 32768,
+};
+
+int slots_init(struct slots *slots, struct moult_tally *tally)
+{
+	*slots = (struct slots){.tally = tally, .used = 1, .sweep_at = SWEEP_LEAST};
+	slots->owners = calloc(MOULT_SLOTS, sizeof(*slots->owners));
+	return slots->owners ? 0 : -ENOMEM;
+}
+
+void slots_deinit(struct slots *slots)
+{
+	free(slots->owners);
+	*slots = (struct slots){0};
+}
+
+/*
+ * When the process was born; 0: it has ended.  A zombie accepts nothing any more, but still answers
+ * to kill(pid, 0).
+ */
+static uint64_t birth_of(pid_t pid)
+{
+	char path[32], text[512], state;
+	unsigned long long birth;
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	CLEANUP(fd_close) int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t length = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+	if (length <= 0)
+		return 0;
+	text[length] = '\0';
+	/* The program's name may hold anything; nothing after it holds a bracket. */
+	const char *end = strrchr(text, ')');
+	if (!end || sscanf(end,
+	                    ") %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d "
+	                    "%*d %*d %llu",
+	                    &state, &birth) != 2)
+		return 0;
+	return state == 'Z' || state == 'X' ? 0 : birth ? birth : 1;
+}
+
+static bool lives(const struct slot_owner *owner)
+{
+	return owner->pid && birth_of(owner->pid) == owner->birth;
+}
+
+static void take_back(struct slots *slots, uint32_t i)
+{
+	struct moult_slot *slot = &slots->tally->slot[i];
+	slots->accepted_before += atomic_exchange(&slot->accepted, 0);
+	slots->datagrams_before += atomic_exchange(&slot->datagrams, 0);
+	atomic_store(&slot->closed, 0);
+	atomic_store(&slot->inflight, 0);
+	slots->owners[i] = (struct slot_owner){0};
+}
+
+/* A daemon whose children serve one connection each needs thousands in a day, few at one time. */
+static void sweep(struct slots *slots)
+{
+	uint32_t left = 0, end = 1;
+	for (uint32_t i = 1; i < slots->used; i++) {
+		if (!slots->owners[i].pid)
+			continue;
+		if (!lives(&slots->owners[i])) {
+			take_back(slots, i);
+			continue;
+		}
+		left++;
+		end = i + 1;
+	}
+	slots->used = end;
+	slots->sweep_at = left < SWEEP_LEAST / 2 ? SWEEP_LEAST : 2 * left;
+}
+
+static uint32_t find(const struct slots *slots, pid_t pid)
+{
+	for (uint32_t i = 1; i < slots->used; i++)
+		if (slots->owners[i].pid == pid)
+			return i;
+	return 0;
+}
+
+int slots_give(struct slots *slots, pid_t pid)
+{
+	uint64_t birth = birth_of(pid);
+	if (!birth)
+		return -ESRCH;
+	uint32_t i = find(slots, pid);
+	if (i && slots->owners[i].birth == birth)
+		return (int)i;
+	if (i) /* of a dead process, whose number has come round */
+		take_back(slots, i);
+	if (slots->used >= slots->sweep_at)
+		sweep(slots);
+	i = find(slots, 0);
+	if (!i && slots->used == MOULT_SLOTS)
+		return -ENOSPC;
+	if (!i)
+		i = slots->used++;
+	take_back(slots, i); /* whatever has been scribbled there */
+	slots->owners[i] = (struct slot_owner){pid, birth};
+	return (int)i;
+}
+
+void slots_empty(struct slots *slots, pid_t pid)
+{
+	uint32_t i = find(slots, pid);
+	if (i)
+		atomic_store(&slots->tally->slot[i].inflight, 0);
+}
+
+unsigned slots_inflight(const struct slots *slots)
+{
+	unsigned sum = 0;
+	for (uint32_t i = 1; i < slots->used; i++) {
+		uint32_t inflight = atomic_load(&slots->tally->slot[i].inflight);
+		if (inflight && lives(&slots->owners[i]))
+			sum += inflight < INFLIGHT_MOST ? inflight : INFLIGHT_MOST;
+	}
+	return sum;
+}
+
+uint64_t slots_accepted(const struct slots *slots)
+{
+	uint64_t sum = slots->accepted_before;
+	for (uint32_t i = 1; i < slots->used; i++)
+		sum += atomic_load(&slots->tally->slot[i].accepted);
+	return sum;
+}
+
+uint64_t slots_datagrams(const struct slots *slots)
+{
+	uint64_t sum = slots->datagrams_before;
+	for (uint32_t i = 1; i < slots->used; i++)
+		sum += atomic_load(&slots->tally->slot[i].datagrams);
+	return sum;
+}
+
+uint64_t slots_open_hint(const struct slots *slots)
+{
+	uint64_t sum = 0;
+	for (uint32_t i = 1; i < slots->used; i++) {
+		const struct moult_slot *slot = &slots->tally->slot[i];
+		uint64_t accepted = atomic_load(&slot->accepted),
+		         closed = atomic_load(&slot->closed);
+		sum += accepted > closed ? accepted - closed : 0;
+	}
+	return sum;
+}
+
+bool slots_has_others(const struct slots *slots, pid_t main)
+{
+	for (uint32_t i = 1; i < slots->used; i++)
+		if (slots->owners[i].pid != main && lives(&slots->owners[i]))
+			return true;
+	return false;
+}

@@ -1,0 +1,330 @@
+/* SPDX-License-Identifier: MIT */
+/* What a generation has. */
+#include "helper/state/survey.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "helper/kernel/audit.h"
+#include "helper/state/glance.h"
+
+/*
+ * How long the loop stands still for an answer: long enough for what is not out of the ordinary, and
+ * for each generation 5 % of the time, however often its processes make us ask.
+ */
+static const nanoseconds PATIENCE = 150 * MILLISECOND;
+static const nanoseconds ALLOWANCE = 450 * MILLISECOND;
+enum { SHARE = 20 };
+/* After a count that did not end in time. */
+static const nanoseconds REST = 30 * SECOND;
+/* So long what nobody held is taken not to be held by anybody. */
+static const nanoseconds FRESH = 2 * SECOND;
+
+static void wait_for(struct survey *survey, struct errand *errand)
+{
+	nanoseconds began = now(), paid = (began - survey->waited_at) / SHARE;
+	survey->waited = survey->waited > paid ? survey->waited - paid : 0;
+	survey->waited_at = began;
+	nanoseconds left = ALLOWANCE - survey->waited;
+	errand_wait(errand, left < PATIENCE ? left : PATIENCE);
+	survey->waited += now() - began;
+}
+
+/* ---- connections ---- */
+
+struct count_question {
+	struct instance *instance;
+	struct generation *generation;
+	uint64_t counters;
+	bool eager;
+};
+
+struct count {
+	bool is_new;  /* else the old number... */
+	bool is_late; /* ... stands only because it is too soon for a new one */
+	bool in_flight, internal;
+	size_t processes, connections;
+	struct glance glance;
+	nanoseconds cost, paused; /* the pauses are not part of the cost */
+};
+
+/* Leaves what no process of another generation holds. */
+static void leave_out_others(struct instance *instance, const struct generation *generation,
+        struct inode_set *connections)
+{
+	for (struct generation *g = instance->newest; g; g = g->older) {
+		struct pid_set processes = {0};
+		struct inode_set sockets = {0};
+		size_t unreadable = 0, in_flight = 0;
+		if (g != generation && tree_list(g->keeper, &processes) == 0 &&
+		        audit_sockets(&processes, &sockets, &unreadable, &in_flight) == 0)
+			inode_set_filter(connections, &sockets, false);
+		inode_set_deinit(&sockets);
+		pid_set_deinit(&processes);
+	}
+}
+
+/*
+ * The connections on its listeners, whoever holds them.  *ret_peers: if it serves datagrams, all UDP
+ * sockets with a peer; to be joined with what is known to be its own.
+ */
+static int list_connections(struct instance *instance, const struct generation *generation,
+        const struct inode_set *own, struct inode_set *ret_rows, struct inode_set *ret_peers,
+        bool *ret_internal)
+{
+	size_t ports = 0, listeners = 0;
+	bool datagrams = false;
+	uint32_t count = instance->store.count;
+	struct audit_port *port = calloc(count + 1, sizeof(*port));
+	uint64_t *inodes = calloc(count + 1, sizeof(*inodes));
+	int result = port && inodes ? 0 : -ENOMEM;
+	for (uint32_t i = 0; i < count && result == 0; i++) {
+		const struct listener *listener = instance_listener(instance, i);
+		if (!generation->holds[i])
+			continue;
+		if (identity_is_datagram(&listener->identity))
+			datagrams |= identity_is_inet(&listener->identity);
+		else if (identity_is_inet(&listener->identity))
+			port[ports++] = listener_port(listener);
+		else
+			inodes[listeners++] = listener->inode;
+	}
+	if (result == 0 && ports)
+		result = audit_connections(port, ports, ret_rows);
+	if (result == 0 && listeners)
+		result = audit_unix_connections(inodes, listeners, own, ret_rows, ret_internal);
+	if (result == 0 && datagrams)
+		result = audit_datagram_peers(ret_peers);
+	free(port);
+	free(inodes);
+	return result;
+}
+
+/*
+ * Processes are looked at one after the other, and a connection that changes hands meanwhile (by
+ * descriptor passing or a fork) may be seen with none of them, any number of times.  But the kernel
+ * lists it all the same, and there is none without a holder: what no generation is seen to hold is
+ * looked for again, at moments that do not keep step with whoever passes it on.  What is with nobody
+ * even then is out of sight: another program's, on the same port of another address, or in another PID
+ * namespace.  So many times, and the pauses between them grow by a millisecond: 0.2 s.
+ */
+enum { SEARCHES = 20 };
+
+static nanoseconds pause_before(int search)
+{
+	struct timespec pause = {.tv_nsec = search * MILLISECOND};
+	nanosleep(&pause, NULL);
+	return pause.tv_nsec;
+}
+
+static int count_connections(const struct count_question *question, struct count *count)
+{
+	struct instance *instance = question->instance;
+	const struct generation *generation = question->generation;
+	struct inode_set lost = {0};
+	for (int i = 0;; i++) {
+		struct pid_set processes = {0};
+		struct inode_set rows = {0}, peers = {0}, sockets = {0};
+		size_t unreadable = 0, in_flight = 0;
+		int result = tree_list(generation->keeper, &processes);
+		if (result == 0)
+			result = audit_sockets(&processes, &sockets, &unreadable, &in_flight);
+		if (result == 0)
+			result = list_connections(
+			        instance, generation, &sockets, &rows, &peers, &count->internal);
+		if (result < 0)
+			return result;
+		count->in_flight = in_flight > 0;
+		count->connections = audit_join(&rows, &sockets);
+		if (i == 0)
+			lost = rows;
+		else
+			inode_set_filter(&lost, &rows, true);
+		if (unreadable) { /* what nobody else is seen to hold may be theirs */
+			leave_out_others(instance, generation, &rows);
+			count->connections = rows.count;
+		} else {
+			count->connections += audit_join(&peers, &sockets);
+		}
+		if (count->connections || in_flight || generation->state != GENERATION_DRAINING)
+			break;
+		leave_out_others(instance, generation, &lost);
+		if (!lost.count || i == SEARCHES)
+			break;
+		count->paused += pause_before(i + 1);
+	}
+	count->is_new = true;
+	return 0;
+}
+
+/* In the child, whose memory ends with it. */
+static int look_and_count(const void *context, void *answer)
+{
+	const struct count_question *question = context;
+	const struct generation *generation = question->generation;
+	struct count *count = answer;
+	struct pid_set processes = {0};
+	nanoseconds began = now();
+	int result = tree_list(generation->keeper, &processes);
+	if (result < 0)
+		return result;
+	count->processes = processes.count;
+	count->glance = glance_at(question->counters, &processes);
+	bool stands = glance_holds(generation, &count->glance);
+	count->is_late = !stands && !question->eager && !glance_is_due(generation, &count->glance);
+	if (!stands && !count->is_late)
+		result = count_connections(question, count);
+	count->cost = now() - began - count->paused;
+	return result;
+}
+
+static void counted(void *context, const void *answer)
+{
+	struct generation *generation = context;
+	struct survey *survey = &generation->survey;
+	const struct count *count = answer;
+	bool wanted = survey->is_wanted;
+	survey->is_wanted = survey->is_empty = false;
+	survey->cost = count ? count->cost : now() - survey->counting.began;
+	generation->count_is_old = !count;
+	if (!count)
+		survey->rests_until = after(REST);
+	else
+		generation->processes = count->processes;
+	if (count && count->is_new) {
+		generation->connections = count->connections;
+		generation->audited = true;
+		generation->talks_to_itself |= count->internal;
+		glance_counted(generation, &count->glance, count->cost);
+		survey->is_empty = !count->connections && !count->in_flight;
+	}
+	/* Someone who waits has come meanwhile. */
+	if (count && count->is_late && wanted && survey_begin(generation, true) == 0)
+		return;
+	survey->has_ended = true;
+	generation->instance->surveyed(generation);
+}
+
+int survey_begin(struct generation *generation, bool eager)
+{
+	struct survey *survey = &generation->survey;
+	struct count_question question = {
+	        .instance = generation->instance,
+	        .generation = generation,
+	        .eager = eager,
+	};
+	if (now() < survey->rests_until)
+		return -EAGAIN;
+	survey->is_wanted |= eager;
+	if (survey->counting.running)
+		return survey->counting.overdue ? -EAGAIN : 0;
+	question.counters = glance_counters(generation);
+	int result = errand_begin(&survey->counting, look_and_count, &question,
+	        sizeof(struct count), counted, generation);
+	if (result < 0)
+		generation->count_is_old = true;
+	return result;
+}
+
+void survey_hurry(struct generation *generation)
+{
+	if (survey_begin(generation, true) == 0)
+		wait_for(&generation->survey, &generation->survey.counting);
+}
+
+bool survey_is_uncertain(const struct generation *generation)
+{
+	return !generation->audited || generation->count_is_old ||
+	       generation->survey.counting.running;
+}
+
+bool survey_take(struct generation *generation, nanoseconds since, bool *ret_empty)
+{
+	struct survey *survey = &generation->survey;
+	bool ended = survey->has_ended && survey->counting.began >= since;
+	*ret_empty = ended && survey->is_empty;
+	survey->has_ended = survey->is_empty = false;
+	return ended;
+}
+
+/* ---- listeners ---- */
+
+struct abandoned {
+	uint8_t bits[MOULT_LISTENERS / 8];
+};
+
+/* Where the child may not look, or a descriptor is on its way, it may be any of them. */
+static int look_for_listeners(const void *context, void *answer)
+{
+	const struct generation *generation = *(struct generation *const *)context;
+	const struct fdstore *store = &generation->instance->store;
+	struct abandoned *abandoned = answer;
+	struct pid_set processes = {0};
+	struct inode_set sockets = {0};
+	size_t unreadable = 0, in_flight = 0;
+	int result = tree_list(generation->keeper, &processes);
+	if (result == 0)
+		result = audit_sockets(&processes, &sockets, &unreadable, &in_flight);
+	if (result < 0 || unreadable || in_flight)
+		return result;
+	for (uint32_t i = 0; i < store->count; i++)
+		if (generation->holds[i] && !inode_set_has(&sockets, store->listeners[i].inode))
+			abandoned->bits[i / 8] |= (uint8_t)(1u << i % 8);
+	return 0;
+}
+
+static void looked(void *context, const void *answer)
+{
+	struct generation *generation = context;
+	const struct abandoned *abandoned = answer;
+	memset(generation->survey.abandoned, 0, sizeof(generation->survey.abandoned));
+	if (abandoned)
+		memcpy(generation->survey.abandoned, abandoned->bits, sizeof(abandoned->bits));
+	generation->survey.looked_at = now();
+}
+
+static bool is_abandoned(const struct generation *generation, uint32_t i)
+{
+	const struct survey *survey = &generation->survey;
+	return survey->abandoned[i / 8] & (1u << i % 8) && now() - survey->looked_at < FRESH;
+}
+
+static bool are_abandoned(const struct generation *generation)
+{
+	for (uint32_t i = 0; i < generation->instance->store.count; i++)
+		if (generation->holds[i] && !is_abandoned(generation, i))
+			return false;
+	return true;
+}
+
+static void look_again(struct generation *generation)
+{
+	struct survey *survey = &generation->survey;
+	if (!survey->holding.running)
+		(void)errand_begin(&survey->holding, look_for_listeners, &generation,
+		        sizeof(struct abandoned), looked, generation); /* else: held */
+	wait_for(survey, &survey->holding);
+}
+
+bool survey_holds(struct generation *generation, uint32_t i)
+{
+	if (!is_abandoned(generation, i))
+		look_again(generation);
+	if (!is_abandoned(generation, i))
+		return true;
+	/* Said once: whoever is told may give it to the generation again. */
+	generation->survey.abandoned[i / 8] &= (uint8_t) ~(1u << i % 8);
+	return false;
+}
+
+bool survey_holds_any(struct generation *generation)
+{
+	if (!are_abandoned(generation))
+		look_again(generation);
+	return !are_abandoned(generation);
+}
+
+bool survey_is_looking(const struct generation *generation)
+{
+	return generation->survey.holding.running && !generation->survey.holding.overdue;
+}

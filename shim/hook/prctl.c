@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: MIT */
+/* prctl: a seccomp filter of the daemon's binds us too. */
+#include <linux/seccomp.h>
+#include <sys/prctl.h>
+
+#include "shim/hook/interpose.h"
+#include "shim/real.h"
+#include "shim/sandbox.h"
+
+/* Variadic in the header; all its arguments are words, and come in registers either way. */
+INTERPOSE(int, prctl, int option, long a, long b, long c, long d)
+{
+	if (option != PR_SET_SECCOMP)
+		return real.prctl(option, a, b, c, d);
+	bool concerns_us = sandbox_concerns_us();
+	int result = real.prctl(option, a, b, c, d);
+	if (!concerns_us || result < 0)
+		return result;
+	if (a == SECCOMP_MODE_FILTER)
+		sandbox_entered((const void *)b, false);
+	else
+		sandbox_entered_strictly();
+	return result;
+}
