@@ -11,18 +11,6 @@
 
 #define VERSION "0.1.0"
 
-static const struct {
-	const char *word;
-	enum verb verb;
-} verbs[] = {
-        {"run", VERB_RUN},
-        {"upgrade", VERB_UPGRADE},
-        {"status", VERB_STATUS},
-        {"list", VERB_LIST},
-        {"stop", VERB_STOP},
-        {"check", VERB_CHECK},
-};
-
 static const char usage[] = "usage: moult run|upgrade|status|list|stop|check [OPTIONS] ...\n"
                             "       moult --help\n";
 
@@ -63,6 +51,7 @@ static int dispatch(enum verb verb, struct options *options, int word_count, cha
 int main(int argc, char **argv)
 {
 	struct options options;
+	enum verb verb;
 	int status;
 
 	inherited_take();
@@ -74,10 +63,8 @@ int main(int argc, char **argv)
 		return say(options_help);
 	if (!strcmp(argv[1], "--version"))
 		return say("moult " VERSION "\n");
-	for (size_t i = 0; i < COUNT(verbs); i++) {
-		if (strcmp(argv[1], verbs[i].word) != 0)
-			continue;
-		status = dispatch(verbs[i].verb, &options, argc - 2, argv + 2);
+	if (verb_find(argv[1], &verb)) {
+		status = dispatch(verb, &options, argc - 2, argv + 2);
 		options_deinit(&options);
 		return status;
 	}

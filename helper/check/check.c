@@ -11,9 +11,9 @@
 #include <string.h>
 
 #include "helper/base/json.h"
+#include "helper/base/verb.h"
 #include "helper/check/findings.h"
 #include "helper/check/inspect.h"
-#include "helper/cli/options.h"
 #include "helper/process/preload.h"
 
 static const char *const severities[] = {

@@ -16,6 +16,7 @@
 #include <sys/un.h>
 
 #include "helper/base/printable.h"
+#include "helper/base/units.h"
 #include "helper/cli/client.h"
 #include "helper/control/protocol.h"
 
@@ -56,13 +57,6 @@ struct instances {
 	size_t count;
 };
 
-static const char *const verb_names[] = {
-        [VERB_UPGRADE] = "upgrade",
-        [VERB_STATUS] = "status",
-        [VERB_LIST] = "list",
-        [VERB_STOP] = "stop",
-};
-
 static int fail(int status, const char *format, ...) PRINTF(2, 3);
 
 static int fail(int status, const char *format, ...)
@@ -100,7 +94,7 @@ static int request_init(struct request *request, enum verb verb, int word_count,
 	for (int pass = 0; pass < 2; pass++) {
 		request->length = 0;
 		request_add(request, CONTROL_PROTOCOL);
-		request_add(request, verb_names[verb]);
+		request_add(request, verb_name(verb));
 		for (int i = 0; i < word_count; i++)
 			request_add(request, words[i]);
 		if (request->length > CONTROL_REQUEST_MAX)

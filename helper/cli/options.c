@@ -15,71 +15,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "helper/base/units.h"
 #include "helper/cli/options.h"
-
-const char options_help[] =
-        "usage: moult run [OPTIONS] [--] PROGRAM [ARG...]\n"
-        "       moult upgrade [NAME] [OPTIONS] [-- PROGRAM ARG...]\n"
-        "       moult status [NAME] [--json] [--watch]\n"
-        "       moult list\n"
-        "       moult stop [NAME] [--now]\n"
-        "       moult check [--json] [--] PROGRAM [ARG...]\n"
-        "       moult --help | --version\n"
-        "\n"
-        "Zero-downtime upgrades of unmodified daemons.\n"
-        "\n"
-        "  run       start PROGRAM under supervision and stay in the foreground\n"
-        "  upgrade   start the next generation and switch to it; wait for the result\n"
-        "  status    generations, connections, listeners, the last upgrade\n"
-        "  list      the running instances\n"
-        "  stop      drain the current generation, then end\n"
-        "  check     can PROGRAM be upgraded?  says what is in the way and what to do\n"
-        "\n"
-        "Without NAME: the only running instance.\n"
-        "\n"
-        "Options of run:\n"
-        "  -n, --name=NAME          the instance's name (default: the program's base name)\n"
-        "  -p, --pid-file=PATH      write the launcher's pid to PATH\n"
-        "  -b, --background         return when the program is ready\n"
-        "      --log=WHERE          stderr or syslog (default: stderr)\n"
-        "\n"
-        "Options of run and upgrade (upgrade changes only what it names):\n"
-        "      --ready=HOW          when a generation is ready (default: serving):\n"
-        "                             serving       it waits for connections\n"
-        "                             notify        it says READY=1 to NOTIFY_SOCKET\n"
-        "                             fd=N          it writes a newline to descriptor N\n"
-        "                             exec=COMMAND  it serves, and COMMAND exits with 0\n"
-        "      --ready-timeout=TIME how long it may take to be ready (default: 60s)\n"
-        "      --retire-after=TIME  how long the old one goes on accepting where the new one does\n"
-        "                             not yet (default: --ready-timeout)\n"
-        "      --drain-timeout=TIME how long the old one may finish connections (default: 5m)\n"
-        "      --drain-signal=SIG   sent to the old one when its drain begins (default: none)\n"
-        "      --stop-signal=SIG    sent when it is drained or out of time (default: TERM)\n"
-        "      --kill-after=TIME    then SIGKILL to all that is left of it (default: 10s)\n"
-        "      --max-draining=N     how many may drain at once, 1 to 64 (default: 4)\n"
-        "      --no-overlap         for what cannot run twice: the old one ends (its\n"
-        "                             --drain-timeout is 5s unless given), then the next\n"
-        "                             one starts; clients wait in the queue meanwhile\n"
-        "      --restart=WHEN       no, on-failure or always (default: no)\n"
-        "      --aside=PATH         a pid or lock file, put aside while the next one starts and\n"
-        "                           back if it fails; may be repeated (an upgrade that names any\n"
-        "                           replaces the list, --aside= empties it)\n"
-        "  -q, --quiet              say only what went wrong\n"
-        "  -v, --verbose            say more\n"
-        "\n"
-        "Options of upgrade:   --wait   return when the old generation is gone\n"
-        "Options of status:    --json   for programs      --watch   repeat every second\n"
-        "Options of stop:      --now    do not drain\n"
-        "Options of check:     --json   for programs\n"
-        "\n"
-        "Times: 500ms, 30s, 5m, 1h, infinity.  Signals: TERM, SIGTERM, 15.\n"
-        "Signals to the launcher: HUP upgrade, TERM stop with drain, INT and QUIT stop now,\n"
-        "USR1 log the status.\n"
-        "\n"
-        "Exit status: 0 done; 1 the upgrade failed and the current generation still serves\n"
-        "(--no-overlap: the old program, started again), or what was checked cannot be upgraded;\n"
-        "2 usage; 3 no such instance; 75 another upgrade is running; 126 the program cannot be\n"
-        "executed; 127 it was not found.\n";
 
 enum key {
 	KEY_NAME,
@@ -149,15 +86,6 @@ static const struct known {
 /* What getopt returns for the option at this index of the table; above every letter. */
 enum { FIRST_VALUE = 0x100 };
 
-static const char *const verb_names[] = {
-        [VERB_RUN] = "run",
-        [VERB_UPGRADE] = "upgrade",
-        [VERB_STATUS] = "status",
-        [VERB_LIST] = "list",
-        [VERB_STOP] = "stop",
-        [VERB_CHECK] = "check",
-};
-
 /* Where a complaint goes; complain() returns -EINVAL for the caller to pass on. */
 struct complaint {
 	char *text;
@@ -193,94 +121,10 @@ static int string_replace(char **string, const char *text, const struct complain
 	return 0;
 }
 
-static void words_free(char **words)
-{
-	for (char **word = words; words && *word; word++)
-		free(*word);
-	free(words);
-}
-
-static size_t words_count(char *const *words)
-{
-	size_t count = 0;
-
-	while (words && words[count])
-		count++;
-	return count;
-}
-
-static char **words_copy(char *const *words, size_t count)
-{
-	char **copy = calloc(count + 1, sizeof *copy);
-
-	for (size_t i = 0; copy && i < count; i++) {
-		copy[i] = strdup(words[i]);
-		if (!copy[i]) {
-			words_free(copy);
-			return NULL;
-		}
-	}
-	return copy;
-}
-
-void settings_deinit(struct settings *settings)
-{
-	string_free(&settings->ready_command);
-	words_free(settings->command);
-	settings->command = NULL;
-	words_free(settings->aside);
-	settings->aside = NULL;
-}
-
-int settings_copy(struct settings *to, const struct settings *from)
-{
-	struct settings copy = *from;
-
-	copy.ready_command = NULL;
-	copy.command = NULL;
-	copy.aside = NULL;
-	if (from->ready_command)
-		copy.ready_command = strdup(from->ready_command);
-	if (from->command)
-		copy.command = words_copy(from->command, words_count(from->command));
-	if (from->aside)
-		copy.aside = words_copy(from->aside, words_count(from->aside));
-	if (!copy.ready_command != !from->ready_command || !copy.command != !from->command ||
-	        !copy.aside != !from->aside) {
-		settings_deinit(&copy);
-		return -ENOMEM;
-	}
-	*to = copy;
-	return 0;
-}
-
-nanoseconds settings_yield_timeout(const struct settings *settings)
-{
-	return settings->drain_timeout_given ? settings->drain_timeout : 5 * SECOND;
-}
-
-nanoseconds settings_retire_after(const struct settings *settings)
-{
-	return settings->retire_after_given ? settings->retire_after : settings->ready_timeout;
-}
-
 void options_default(struct options *options)
 {
-	*options = (struct options){
-	        .settings =
-	                {
-	                        .ready = READY_SERVING,
-	                        .ready_fd = -1,
-	                        .ready_timeout = 60 * SECOND,
-	                        .drain_timeout = 300 * SECOND,
-	                        .kill_after = 10 * SECOND,
-	                        .stop_signal = SIGTERM,
-	                        .restart = RESTART_NO,
-	                        .max_draining = 4,
-	                },
-	        .level = LOG_LEVEL_NOTICE,
-	        .name_word = -1,
-	};
+	*options = (struct options){.level = LOG_LEVEL_NOTICE, .name_word = -1};
+	settings_init(&options->settings);
 }
 
 void options_deinit(struct options *options)
@@ -375,7 +219,7 @@ static int take_aside(struct options *options, const char *path, const struct co
 	char **list;
 
 	if (!options->aside_named) {
-		words_free(settings->aside);
+		word_list_free(settings->aside);
 		settings->aside = NULL;
 		options->aside_named = true;
 	}
@@ -383,7 +227,7 @@ static int take_aside(struct options *options, const char *path, const struct co
 		return 0;
 	if (path[strlen(path) - 1] == '/')
 		return complain(to, "--aside=%s: a directory cannot be put aside", path);
-	count = words_count(settings->aside);
+	count = word_list_count(settings->aside);
 	list = reallocarray(settings->aside, count + 2, sizeof *list);
 	if (!list)
 		return out_of_memory(to);
@@ -506,9 +350,9 @@ static int complain_option(int answer, enum verb verb, const char *word, const s
 	if (option && optopt >= FIRST_VALUE)
 		return complain(to, "--%s: takes no value", option->name);
 	if (optopt > 0)
-		return complain(to, "-%c: not an option of %s (see moult --help)", optopt,
-		        verb_names[verb]);
-	return complain(to, "%s: not an option of %s (see moult --help)", word, verb_names[verb]);
+		return complain(
+		        to, "-%c: not an option of %s (see moult --help)", optopt, verb_name(verb));
+	return complain(to, "%s: not an option of %s (see moult --help)", word, verb_name(verb));
 }
 
 /* A word that is no option, before or after "--". */
@@ -531,10 +375,10 @@ static int take_command(
 
 	if (!words[0][0])
 		return complain(to, "the program's name is empty");
-	command = words_copy(words, (size_t)count);
+	command = word_list_copy(words, (size_t)count);
 	if (!command)
 		return out_of_memory(to);
-	words_free(settings->command);
+	word_list_free(settings->command);
 	settings->command = command;
 	return 0;
 }
@@ -585,7 +429,7 @@ static int read_words(
 		if (optind < argc)
 			return take_command(&options->settings, argv + optind, argc - optind, to);
 		if (verb != VERB_UPGRADE)
-			return complain(to, "%s: which program?", verb_names[verb]);
+			return complain(to, "%s: which program?", verb_name(verb));
 		if (argc > 1 && !strcmp(argv[argc - 1], "--"))
 			return complain(to, "--: which program?");
 	}
@@ -607,7 +451,7 @@ int options_parse(struct options *options, enum verb verb, int argc, char **argv
 	words = calloc((size_t)argc + 2, sizeof *words);
 	if (!words)
 		return out_of_memory(&to);
-	words[0] = (char *)verb_names[verb];
+	words[0] = (char *)verb_name(verb);
 	for (int i = 0; i < argc; i++)
 		words[i + 1] = argv[i];
 

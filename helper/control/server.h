@@ -6,7 +6,7 @@
 
 #include "helper/base/log.h"
 #include "helper/base/loop.h"
-#include "helper/cli/options.h"
+#include "helper/base/verb.h"
 
 struct control_client;
 

@@ -9,6 +9,7 @@
 
 #include "helper/base/json.h"
 #include "helper/base/printable.h"
+#include "helper/base/units.h"
 #include "helper/state/survey.h"
 #include "helper/switch/moves.h"
 
@@ -126,7 +127,7 @@ char *status_json(struct instance *instance)
 		return NULL;
 	fprintf(out,
 	        "{\"name\":\"%s\",\"pid\":%d,\"state\":\"%s\",\"since\":\"%s\",\"generations\":[",
-	        instance->options->name, getpid(), state_name(instance->state),
+	        instance->name, getpid(), state_name(instance->state),
 	        time_print(instance->since, since, sizeof(since)));
 	for (struct generation *g = instance->newest; g; g = g->older) {
 		if (g != instance->newest)
@@ -215,9 +216,8 @@ char *status_text(struct instance *instance)
 	FILE *out = open_memstream(&text, &size);
 	if (!out)
 		return NULL;
-	fprintf(out, "%s: %s, pid %d, since %s\n", instance->options->name,
-	        state_name(instance->state), getpid(),
-	        time_print(instance->since, time, sizeof(time)));
+	fprintf(out, "%s: %s, pid %d, since %s\n", instance->name, state_name(instance->state),
+	        getpid(), time_print(instance->since, time, sizeof(time)));
 	for (struct generation *g = instance->newest; g; g = g->older)
 		text_generation(out, g);
 	for (uint32_t i = 0; i < instance->store.count; i++)
@@ -251,8 +251,8 @@ char *status_line(struct instance *instance)
 	const struct generation *g = instance->current ? instance->current : instance->newest;
 	if (!out)
 		return NULL;
-	fprintf(out, "%-20s %8d  %-9s %10u ", instance->options->name, getpid(),
-	        state_name(instance->state), g ? g->id : 0);
+	fprintf(out, "%-20s %8d  %-9s %10u ", instance->name, getpid(), state_name(instance->state),
+	        g ? g->id : 0);
 	if (g)
 		text_command(out, g);
 	fputc('\n', out);

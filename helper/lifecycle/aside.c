@@ -153,7 +153,7 @@ static int set_aside(struct instance *instance, struct file *file)
 		log_notice("--aside=%s: is a socket that moult hands over, and stays", place->path);
 		return 1;
 	}
-	result = print_aside(place->name, instance->options->name, file->aside);
+	result = print_aside(place->name, instance->name, file->aside);
 	if (result == 0)
 		result = rename_aside(file);
 	if (result == -ENOENT || result == -EAGAIN) { /* by somebody who may write there */

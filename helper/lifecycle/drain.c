@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 
 #include "helper/base/log.h"
+#include "helper/base/units.h"
 #include "helper/control/server.h"
 #include "helper/kernel/diag.h"
 #include "helper/kernel/tree.h"

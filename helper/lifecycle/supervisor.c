@@ -17,6 +17,7 @@
 #include <sys/wait.h>
 
 #include "helper/base/log.h"
+#include "helper/base/units.h"
 #include "helper/check/inspection.h"
 #include "helper/control/server.h"
 #include "helper/control/status.h"
@@ -417,7 +418,7 @@ static void start_done(int status)
 		background_done(status);
 		return;
 	}
-	if (status == EXIT_FAILED && wants_restart(true) && !instance.options->background) {
+	if (status == EXIT_FAILED && wants_restart(true) && !instance.background) {
 		instance_set_state(&instance, INSTANCE_STARTING);
 		schedule_restart();
 		return;
@@ -454,18 +455,17 @@ static int refusal(const struct settings *settings, char *text, size_t size)
 	enum inspect_verdict verdict;
 	char reason[400];
 	if (is_stopping()) {
-		snprintf(text, size, "moult: %s is stopping", instance.options->name);
+		snprintf(text, size, "moult: %s is stopping", instance.name);
 		return EXIT_FAILED;
 	}
 	const struct generation *only = instance.current ? instance.current : instance.next;
 	if (cannot_be_reached(instance.verdict) ||
 	        (instance.verdict == INSPECT_GO && only && !only->held)) {
-		snprintf(text, size, "moult: %s: %s", instance.options->name,
-		        instance.verdict_reason);
+		snprintf(text, size, "moult: %s: %s", instance.name, instance.verdict_reason);
 		return EXIT_FAILED;
 	}
 	if (upgrade_is_running()) {
-		snprintf(text, size, "moult: %s: %s (generation %u)", instance.options->name,
+		snprintf(text, size, "moult: %s: %s (generation %u)", instance.name,
 		        upgrade_running_kind() == UPGRADE_REQUESTED ? "another upgrade is running"
 		                                                    : "it is still starting",
 		        upgrade_running_id());
@@ -475,19 +475,19 @@ static int refusal(const struct settings *settings, char *text, size_t size)
 		snprintf(text, size,
 		        "moult: %s: generation %u has no listening socket that moult could hand "
 		        "over%s%s; it still runs",
-		        instance.options->name, instance.current->id,
-		        instance.verdict_reason[0] ? ": " : "", instance.verdict_reason);
+		        instance.name, instance.current->id, instance.verdict_reason[0] ? ": " : "",
+		        instance.verdict_reason);
 		return EXIT_FAILED;
 	}
 	int result = inspection_run(settings->command, &verdict, reason, sizeof(reason));
 	const char *who = instance.current ? "; the current generation still serves" : "";
 	if (result < 0) {
-		snprintf(text, size, "moult: %s: %s%s", instance.options->name, reason, who);
+		snprintf(text, size, "moult: %s: %s%s", instance.name, reason, who);
 		return result == -ENOENT || result == -ENOTDIR ? EXIT_NOT_FOUND
 		                                               : EXIT_CANNOT_EXECUTE;
 	}
 	if (verdict == INSPECT_FOREIGN || cannot_be_reached(verdict)) {
-		snprintf(text, size, "moult: %s: %s%s", instance.options->name, reason, who);
+		snprintf(text, size, "moult: %s: %s%s", instance.name, reason, who);
 		return verdict == INSPECT_FOREIGN ? EXIT_CANNOT_EXECUTE : EXIT_FAILED;
 	}
 	if (verdict == INSPECT_UNKNOWN)
@@ -522,7 +522,7 @@ static void request_upgrade(struct control_client *client, int count, char **wor
 	options_default(&options);
 	settings_deinit(&options.settings);
 	int status = settings_copy(&options.settings, &instance.settings) < 0 ? EXIT_FAILED : 0;
-	snprintf(text, sizeof(text), "moult: %s: out of memory", instance.options->name);
+	snprintf(text, sizeof(text), "moult: %s: out of memory", instance.name);
 	if (!status && options_parse(&options, VERB_UPGRADE, count, words, text, sizeof(text)) < 0)
 		status = EXIT_USAGE;
 	if (!status) {
@@ -838,7 +838,8 @@ int supervisor_run(const struct options *options)
 	}
 	close_to_own_user();
 	apart_also(unmap_boards);
-	instance.options = options;
+	instance.name = options->name;
+	instance.background = options->background;
 	instance.surveyed = surveyed;
 	instance.since = time(NULL);
 	restart_delay = RESTART_FIRST;

@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 
 #include "helper/base/log.h"
+#include "helper/base/units.h"
 #include "helper/lifecycle/aside.h"
 #include "helper/lifecycle/drain.h"
 #include "helper/lifecycle/hints.h"
@@ -345,7 +346,7 @@ static void not_ready_in_time(void *context)
 	char what[LISTENER_TEXT + 64];
 	readiness_print_obstacle(&state.readiness, what, sizeof(what));
 	duration_print(generation->settings.ready_timeout, time, sizeof(time));
-	if (state.kind == UPGRADE_START && !instance->options->background) {
+	if (state.kind == UPGRADE_START && !instance->background) {
 		/* In front of an operator or an init system: it runs as it would without us. */
 		log_error("generation %u: not ready after %s (%s); it goes on", generation->id,
 		        time, what);
@@ -438,7 +439,7 @@ static int start(struct generation *generation)
 	        .ready_fd =
 	                generation->settings.ready == READY_FD ? generation->settings.ready_fd : -1,
 	        .ready_pipe = state.readiness.pipe,
-	        .background = instance->options->background};
+	        .background = instance->background};
 	generation->started = now();
 	generation->started_wall = time(NULL);
 	generation_starts(generation);

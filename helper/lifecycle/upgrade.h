@@ -31,6 +31,7 @@
  */
 #pragma once
 
+#include "helper/base/verb.h"
 #include "helper/state/instance.h"
 
 enum upgrade_kind { UPGRADE_START, UPGRADE_REQUESTED, UPGRADE_RESTART };

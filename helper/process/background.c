@@ -10,7 +10,7 @@
 
 #include "helper/base/log.h"
 #include "helper/base/util.h"
-#include "helper/cli/options.h"
+#include "helper/base/verb.h"
 
 static int parent = -1; /* the pipe to who started us */
 

@@ -17,6 +17,7 @@
 
 #include "helper/base/log.h"
 #include "helper/base/printable.h"
+#include "helper/base/units.h"
 #include "helper/process/discard.h"
 
 /*

@@ -6,10 +6,10 @@
 #include <sys/types.h>
 
 #include "helper/base/loop.h"
-#include "helper/cli/options.h"
 #include "helper/process/errand.h"
 #include "helper/process/ledger.h"
 #include "helper/state/fdstore.h"
+#include "helper/state/settings.h"
 #include "helper/state/slots.h"
 #include "shim/contract.h"
 

@@ -4,7 +4,6 @@
 
 #include "helper/base/loop.h"
 #include "helper/check/inspect.h"
-#include "helper/cli/options.h"
 #include "helper/state/fdstore.h"
 #include "helper/state/generation.h"
 
@@ -24,7 +23,8 @@ struct upgrade_counts {
 };
 
 struct instance {
-	const struct options *options;
+	const char *name;
+	bool background; /* whoever started the launcher waits until the first generation is ready */
 	struct settings settings; /* of the current generation; what an upgrade changes */
 	enum instance_state state;
 	time_t since; /* of the state */

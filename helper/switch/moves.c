@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "helper/base/log.h"
+#include "helper/base/units.h"
 #include "helper/switch/switch.h"
 
 static const nanoseconds SHORTEST = MILLISECOND / 4, LONGEST = 10 * MILLISECOND;
