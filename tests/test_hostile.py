@@ -135,7 +135,8 @@ REFUSED = {
     "ignorant": {verb: -errno.EPERM for verb in EVERY_VERB},
     "false": {verb: -errno.EPERM for verb in EVERY_VERB},
     # Has every right but the listener's socket.
-    "other": OF_ANOTHER,
+    "other": {**OF_ANOTHER, **{f"file-{verb}": -errno.EBADMSG
+                               for verb in ("again", "template", "connected", "shut")}},
     # Has given up root, and asks for what its own generation has not taken up.
     "dropped": {"bind-port": 0, "bind-path": 0, "yield": -errno.EADDRINUSE,
                 "unlinked": -errno.ENOENT, "replace": -errno.EINVAL, **OF_ANOTHER},

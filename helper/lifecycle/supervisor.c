@@ -26,8 +26,8 @@
 #include "helper/lifecycle/aside.h"
 #include "helper/lifecycle/drain.h"
 #include "helper/lifecycle/upgrade.h"
-#include "helper/process/apart.h"
 #include "helper/process/background.h"
+#include "helper/process/confine.h"
 #include "helper/process/inherited.h"
 #include "helper/process/pidfile.h"
 #include "helper/requests/channel.h"
@@ -799,8 +799,9 @@ static void close_to_own_user(void)
 }
 
 /* What the launcher says to its generations nobody else may say. */
-static void unmap_boards(void)
+static void unmap_shared(void)
 {
+	ledger_unmap();
 	for (struct generation *g = instance.newest; g; g = g->older) {
 		(void)munmap(g->board, sizeof(*g->board));
 		(void)munmap(g->tally, sizeof(*g->tally));
@@ -837,7 +838,7 @@ int supervisor_run(const struct options *options)
 		return EXIT_FAILED;
 	}
 	close_to_own_user();
-	apart_also(unmap_boards);
+	confine_register_memory(unmap_shared);
 	instance.name = options->name;
 	instance.background = options->background;
 	instance.surveyed = surveyed;

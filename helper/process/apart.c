@@ -172,20 +172,12 @@ static void send_report(int out, void *report, size_t size, int pinned)
 	(void)sendmsg(out, &message, MSG_NOSIGNAL);
 }
 
-static void (*give_up_more)(void);
-
-void apart_also(void (*give_up)(void))
-{
-	give_up_more = give_up;
-}
-
 static _Noreturn void child(const struct apart *apart, int out)
 {
 	_Alignas(max_align_t) char report[APART_REPORT_MAX] = {0};
 	int pinned = -1;
 
-	if (give_up_more)
-		give_up_more();
+	confine_leave_memory();
 	give_up_everything(apart, out);
 	apart->work(apart->context, report, &pinned);
 	send_report(out, report, apart->size, pinned);

@@ -36,6 +36,3 @@ struct apart {
  * launcher reaps it as it does any unknown child, and never waits for its end.
  */
 int apart_run(const struct apart *apart, void *report, int *ret_pinned);
-
-/* What each such child gives up besides, first of all: memory that it shares with others. */
-void apart_also(void (*give_up)(void));

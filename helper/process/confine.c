@@ -101,3 +101,16 @@ void confine_calls(const unsigned short *calls, size_t count, const struct confi
 }
 
 #endif
+
+static void (*unmap_shared)(void);
+
+void confine_register_memory(void (*unmap)(void))
+{
+	unmap_shared = unmap;
+}
+
+void confine_leave_memory(void)
+{
+	if (unmap_shared)
+		unmap_shared();
+}

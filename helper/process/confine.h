@@ -17,6 +17,13 @@
  */
 bool confine_capabilities(uint32_t kept);
 
+/*
+ * What the launcher shares with the daemon and with keepers, a confined child has no business with.
+ * confine_register_memory(): once, by the launcher, what unmaps it; confine_leave_memory(): in a child.
+ */
+void confine_register_memory(void (*unmap)(void));
+void confine_leave_memory(void);
+
 /* Which of a system call's arguments has the flags of open(): only O_RDONLY passes. */
 struct confine_open {
 	unsigned short number;

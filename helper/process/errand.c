@@ -2,6 +2,8 @@
 /* A look at a daemon's processes, in a child process of the launcher. */
 #include "helper/process/errand.h"
 
+#include "helper/process/confine.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -76,6 +78,7 @@ static _Noreturn void carry_out(
 {
 	static _Alignas(max_align_t) unsigned char answer[ERRAND_ANSWER_MAX];
 	limit(launcher);
+	confine_leave_memory();
 	/*
 	 * A listener that the launcher closes meanwhile must not live on here.  Before Linux 5.9, or
 	 * under a filter, it does until the end of the look.

@@ -93,6 +93,11 @@ int ledger_open(void)
 	return 0;
 }
 
+void ledger_unmap(void)
+{
+	(void)munmap(ledger, sizeof(*ledger));
+}
+
 struct ledger_entry *ledger_enroll(uint32_t generation)
 {
 	for (size_t i = 0; i < ENTRIES; i++) {

@@ -25,6 +25,9 @@ struct ledger_entry;
 /* Once, before anything else here.  0 or -errno. */
 int ledger_open(void);
 
+/* In a child that is no keeper. */
+void ledger_unmap(void);
+
 /* A place for a generation; NULL: there is none left. */
 struct ledger_entry *ledger_enroll(uint32_t generation);
 /* NULL is allowed.  The keeper has ended. */

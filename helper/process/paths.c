@@ -351,6 +351,7 @@ static _Noreturn void be_child(const struct task *task, int channel)
 	(void)setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
 	(void)prctl(PR_SET_NAME, "moult-path");
 	keep_only(channel, task->directory);
+	confine_leave_memory();
 	result.error = take_credentials(task->asker) ? operate(task, &result, &fd) : -EPERM;
 	send_result(&result, fd);
 	_exit(0);

@@ -247,10 +247,13 @@ static void serve(struct guest *guest)
 
 /* ---- connections ---- */
 
-/* A place for one more of that generation: a free one, or that of its oldest silent connection. */
+/*
+ * A place for one more of that generation: a free one, or that of its oldest silent connection.  When
+ * others have them all, one that has none takes the oldest: it is the next one, and they are at their end.
+ */
 static struct guest *place_for(uint32_t generation)
 {
-	struct guest *oldest = NULL, *vacant = NULL;
+	struct guest *oldest = NULL, *oldest_of_all = NULL, *vacant = NULL;
 	size_t count = 0;
 	for (size_t i = 0; i < GUESTS; i++) {
 		struct guest *guest = &guests[i];
@@ -258,6 +261,8 @@ static struct guest *place_for(uint32_t generation)
 			vacant = guest;
 			continue;
 		}
+		if (!oldest_of_all || guest->since < oldest_of_all->since)
+			oldest_of_all = guest;
 		if (guest->generation != generation)
 			continue;
 		count++;
@@ -266,6 +271,8 @@ static struct guest *place_for(uint32_t generation)
 	}
 	if (count < GUESTS_OF_ONE && vacant)
 		return vacant;
+	if (!oldest)
+		oldest = oldest_of_all;
 	if (oldest) {
 		cast(oldest->fd);
 		oldest->fd = -1;

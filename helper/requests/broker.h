@@ -32,13 +32,5 @@ struct roster {
 	} entries[ROSTER_MOST];
 };
 
-/*
- * What broker and launcher say to each other: one datagram each, descriptors as SCM_RIGHTS in the
- * order of `socket_fd`, `directory_fd`, `other_fd`.
- */
-struct broker_answer {
-	struct moult_reply reply;
-};
-
 /* The broker's whole life. `server`: the listening socket; `link`: to the launcher. */
 _Noreturn void broker_run(int server, int link, struct roster *roster);

@@ -218,6 +218,18 @@ static void assign(struct request *request, struct received *received, const int
 	request->other_fd = request->other_fd >= 0 && next < count ? fds[next++] : -1;
 }
 
+/* A broker that keeps to its part sends none of these. */
+static void discard_all_but(const struct request *request, const struct received *received,
+        const int *fds, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		int fd = fds[i];
+		if (fd != received->socket && fd != request->directory_fd &&
+		        fd != request->other_fd)
+			fd_discard(&fd);
+	}
+}
+
 static void start_broker(void);
 
 static void broker_speaks(void *context)
@@ -241,12 +253,13 @@ static void broker_speaks(void *context)
 	}
 	struct cmsghdr *header = CMSG_FIRSTHDR(&message);
 	size_t count = 0;
-	int fds[3];
+	int fds[4]; /* CMSG_SPACE() rounds up: the kernel may put one more there */
 	if (header && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS) {
 		count = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
 		memcpy(fds, CMSG_DATA(header), count * sizeof(int));
 	}
 	assign(&request, &received, fds, count);
+	discard_all_but(&request, &received, fds, count);
 	if (message.msg_flags & MSG_CTRUNC)
 		log_error(
 		        "a descriptor sent by the daemon could not be taken: the launcher's limit "
@@ -267,8 +280,9 @@ static void revive(void *context)
 }
 
 /*
- * The broker receives, looks at what it has received, and answers.  It reads /proc, with the right to
- * where that is mounted with hidepid; the filter takes from that right all else (ptrace(2)).
+ * The broker receives, looks at what it has received, and answers.  It reads /proc, and keeps the right to
+ * where that is mounted with hidepid (CAP_SYS_PTRACE).  The filter forbids ptrace(2) and writing, but not
+ * to read what root may read.
  */
 static void confine_broker(void)
 {
@@ -309,6 +323,7 @@ static _Noreturn void enter_broker(int listening, int link)
 	dup3(high, LISTENING, O_CLOEXEC);
 	dup3(link, LINK, O_CLOEXEC);
 	close_from(LINK + 1); /* `begun` among them: the launcher sees its end */
+	confine_leave_memory();
 	confine_broker();
 	broker_run(LISTENING, LINK, roster);
 }

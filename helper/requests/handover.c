@@ -206,6 +206,8 @@ struct answer handover_bind(
 		return say(MOULT_ASK_AGAIN, -1, -1);
 	bool ephemeral = identity_is_inet(&wanted) && !identity_port(&wanted);
 	if (ephemeral || group || identity_is_path(&wanted)) {
+		if (!fd_is_plenty()) /* each keeps its directory */
+			return say(0, -1, -1);
 		struct pending *pending = fdstore_expect(
 		        store, request->socket, &wanted, request->directory_fd, &request->asker);
 		request->directory_fd = -1;
@@ -444,7 +446,7 @@ struct answer handover_listen_again(struct generation *generation, const struct 
 	listener->backlog = backlog_of(generation, i, request->backlog);
 	if (gate_get(generation, i) == MOULT_GATE_SHUT)
 		take(generation, i, generation_nonblock(generation, i),
-		        generation->holds[i] == HOLDS_SHARED, request->asker.uid);
+		        generation->holds[i] == HOLDS_SHARED, generation->taken_by[i]);
 	return (struct answer){
 	        {.listener = listener->deferred ? -1 : (int)i,
 	                .backlog = listener->raised ? LISTENER_MOST : listener->backlog},

@@ -53,7 +53,10 @@ static bool look_at_socket(struct request *request, int fd, const struct statx *
 		return false;
 	request->socket = status->stx_ino;
 	request->socket_fd = fd;
+	/* A socket's file, opened by O_PATH, has any inode number that its file system likes. */
 	request->family = option(fd, SOL_SOCKET, SO_DOMAIN);
+	if (request->family < 0)
+		return false;
 	request->is_known = identity_of(fd, &request->identity) == 0;
 	request->reuseport = option(fd, SOL_SOCKET, SO_REUSEPORT) == 1;
 	request->reuseaddr = option(fd, SOL_SOCKET, SO_REUSEADDR) == 1;

@@ -4,21 +4,39 @@
 
 #include <linux/capability.h>
 #include <stdio.h>
+#include <sys/stat.h>
 
 #include "helper/base/util.h"
 
-static bool has_capability(pid_t pid, int capability)
+/* Capabilities count in the user namespace in which the process has them: in one of its own it has all. */
+static bool is_in_our_users(pid_t pid)
+{
+	char path[32];
+	struct stat theirs, ours;
+	snprintf(path, sizeof(path), "/proc/%d/ns/user", pid);
+	return stat(path, &theirs) == 0 && stat("/proc/self/ns/user", &ours) == 0 &&
+	       theirs.st_ino == ours.st_ino && theirs.st_dev == ours.st_dev;
+}
+
+/* A process that has executed a set-uid program since it connected is another's by now. */
+static bool has_capability(const struct asker *asker, int capability)
 {
 	char path[32], line[128];
 	unsigned long long effective = 0;
-	snprintf(path, sizeof(path), "/proc/%d/status", pid);
+	unsigned uid[4] = {0};
+	bool is_same = false;
+	snprintf(path, sizeof(path), "/proc/%d/status", asker->pid);
 	FILE *status = fopen(path, "re");
-	while (status && fgets(line, sizeof(line), status))
-		if (sscanf(line, "CapEff: %llx", &effective) == 1)
+	while (status && fgets(line, sizeof(line), status)) {
+		if (sscanf(line, "Uid: %u %u %u %u", &uid[0], &uid[1], &uid[2], &uid[3]) == 4)
+			is_same = uid[0] == asker->uid && uid[1] == asker->uid &&
+			          uid[2] == asker->uid && uid[3] == asker->uid;
+		else if (sscanf(line, "CapEff: %llx", &effective) == 1)
 			break;
+	}
 	if (status)
 		(void)fclose(status);
-	return effective >> capability & 1;
+	return is_same && (effective >> capability & 1) && is_in_our_users(asker->pid);
 }
 
 /* The first port that needs no privilege; 1024 where the kernel does not tell. */
@@ -41,7 +59,7 @@ static bool could_bind(
 	if (!identity_is_inet(identity))
 		return identity_is_abstract(identity) || (look && look->replaceable);
 	return identity_port(identity) >= first_free_port() ||
-	       has_capability(request->asker.pid, CAP_NET_BIND_SERVICE);
+	       has_capability(&request->asker, CAP_NET_BIND_SERVICE);
 }
 
 bool right_to_take(const struct generation *generation, const struct listener *listener, uint32_t i,

@@ -82,6 +82,10 @@ ask("removed", REMOVED, -1, [control], address=socket_there)
 for verb_name, verb in (("again", LISTEN), ("template", TEMPLATE), ("connected", CONNECTED),
                         ("shut", SHUT)):
     ask(verb_name, verb, number, [mine.fileno()])
+if who == "other":  # the file of a socket is none, whatever its inode's number
+    for verb_name, verb in (("again", LISTEN), ("template", TEMPLATE), ("connected", CONNECTED),
+                            ("shut", SHUT)):
+        ask(f"file-{verb_name}", verb, number, [pin("mine")])
 if who not in ("old", "false"):
     try:
         launcher.ask(CLOSED, 1, [mine.fileno()], answer=False)
