@@ -373,6 +373,11 @@ static void begin(struct instance *instance, struct generation *generation, nano
 	generation->drain_signal_due = true;
 	generation->drain.fire = look;
 	generation->drain.context = generation;
+	/* No listener moves to it any more, so its waits need not look for that (shim/wait.c). */
+	for (uint32_t i = 0; i < instance->store.count; i++)
+		if (generation->holds[i] && gate_get(generation, i) == MOULT_GATE_WARMING)
+			gate_set(generation, i, MOULT_GATE_DRAINING);
+	generation_tell(generation);
 	survey_hurry(generation);
 	refuse_left_behind(instance, generation);
 	if (generation->yields) {
@@ -416,6 +421,16 @@ void drain_cancel(struct generation *generation)
 	generation->yields = false;
 	generation->by_deadline = false;
 	loop_cancel(&generation->drain);
+	for (uint32_t i = 0; i < generation->instance->store.count; i++) {
+		if (!generation->holds[i])
+			continue;
+		/* One that it was retiring lets clients in again. */
+		if (gate_get(generation, i) == MOULT_GATE_OPEN)
+			listener_admit(instance_listener(generation->instance, i));
+		/* One that had not moved to it yet is awaited again (begin()). */
+		else if (gate_get(generation, i) == MOULT_GATE_DRAINING && !generation->trusted[i])
+			gate_set(generation, i, MOULT_GATE_WARMING);
+	}
 	generation->deserted = false;
 	generation->state = GENERATION_CURRENT;
 }

@@ -53,7 +53,8 @@ static struct {
 	struct timer ready_timeout, probation, hint;
 	struct succession succession;
 	nanoseconds began;
-	int exit_status; /* of a failure: the first one */
+	nanoseconds former_retire_at; /* before the switch: helper/switch/moves.h */
+	int exit_status;              /* of a failure: the first one */
 } state = {.succession = SUCCESSION_NONE};
 
 void upgrade_init(
@@ -167,10 +168,12 @@ PRINTF(2, 3) static void fail(int exit_status, const char *format, ...)
 		instance->current = old;
 		state.succession.vacant_since = now();
 		if (old) {
+			instance->retire_at = state.former_retire_at;
 			drain_cancel(old);
 			switch_back(instance, generation);
 			set_settings(&old->settings);
 		} else if (state.succession.former_id) {
+			(void)switch_off(instance, generation); /* clients wait for what comes */
 			set_settings(&state.succession.former);
 			instance_set_state(instance, INSTANCE_STARTING);
 		}
@@ -203,7 +206,8 @@ static void begin_drain_of_old(const struct generation *generation)
 			oldest = g;
 		}
 	if (old) {
-		drain_begin(state.instance, old);
+		if (!old->drain.armed) /* else an older one: that before this one has died */
+			drain_begin(state.instance, old);
 		if (draining > (unsigned)generation->settings.max_draining && oldest != old) {
 			log_notice("generation %u: more than %d generations drain, stopping this, "
 			           "the oldest",
@@ -273,6 +277,7 @@ static void become_current(struct generation *generation)
 		old->state = GENERATION_DRAINING;
 	instance_set_state(instance, INSTANCE_SERVING);
 	nanoseconds waited = switch_to(instance, generation);
+	state.former_retire_at = instance->retire_at;
 	moves_begin(instance, settings_retire_after(&generation->settings));
 	if (old)
 		log_debug("generation %u: open, generation %u: last accept after %lld us",
@@ -656,8 +661,7 @@ void upgrade_abandon(void)
 	         WARMING) { /* alone: it serves, ready or not, and ends as one that does */
 		state.generation->state = GENERATION_CURRENT;
 		state.instance->current = state.generation;
-		if (state.generation->awaits_turn)
-			switch_to(state.instance, state.generation);
+		switch_to(state.instance, state.generation);
 		state.generation->awaits_turn = false;
 	} else if (state.phase == PROBATION_TIME) {
 		state.instance->on_probation = false;

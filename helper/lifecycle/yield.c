@@ -6,15 +6,29 @@
 #include "helper/switch/moves.h"
 #include "helper/switch/switch.h"
 
+/* ... for clients of the service: not at a socket for one client, nor where its services meet. */
+static bool accepts(struct instance *instance, const struct generation *generation)
+{
+	for (uint32_t i = 0; i < instance->store.count; i++) {
+		const struct listener *listener = instance_listener(instance, i);
+		if (generation->holds[i] && gate_get(generation, i) == MOULT_GATE_OPEN &&
+		        listener->state == LISTENER_LIVE &&
+		        !(listener->late && listener->ephemeral) &&
+		        (!generation->talks_to_itself || identity_is_inet(&listener->identity)))
+			return true;
+	}
+	return false;
+}
+
 /* Queues first: from the moment in which nobody accepts, all that comes has to find room. */
 void yield_begin(struct instance *instance, nanoseconds timeout)
 {
 	for (uint32_t i = 0; i < instance->store.count; i++)
 		listener_raise(instance_listener(instance, i));
 	instance_set_state(instance, INSTANCE_STARTING);
-	/* Those, too, with whom a listener has stayed: it is the next one's. */
+	/* Those, too, with whom a listener has stayed, even if its time has just passed. */
 	for (struct generation *g = instance->newest; g; g = g->older)
-		if (g == instance->current || moves_any_stays(instance, g))
+		if (g == instance->current || accepts(instance, g))
 			switch_off(instance, g);
 	instance->current = NULL;
 	for (struct generation *g = instance->newest; g; g = g->older)

@@ -38,6 +38,7 @@ struct survey {
 	bool has_ended, is_empty; /* a count has ended, and of what */
 	bool is_wanted;           /* by somebody who waits */
 	nanoseconds cost;         /* of the last count */
+	uint64_t out_of_sight; /* connections that nobody was found to hold, as a hash; 0: none */
 	nanoseconds rests_until;
 
 	uint8_t abandoned[MOULT_LISTENERS / 8]; /* listeners that no process held */

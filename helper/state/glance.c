@@ -68,11 +68,12 @@ bool glance_is_due(const struct generation *generation, const struct glance *gla
 	bool are_few = glance->descriptors < FEW ||
 	               glance->descriptors * 2 <= generation->counted_descriptors;
 	/* The second of the two counts that find it empty (helper/lifecycle/drain.h) is not put off. */
-	return !glance_paces(generation) || !generation->connections || (may_be_over && are_few) ||
+	return !glance_paces(generation) || (may_be_over && are_few) ||
 	       now() - generation->counted_at >= 50 * generation->count_cost;
 }
 
 bool glance_paces(const struct generation *generation)
 {
-	return generation->counted_descriptors && generation->count_cost > CHEAP;
+	return generation->connections && generation->counted_descriptors &&
+	       generation->count_cost > CHEAP;
 }

@@ -44,6 +44,7 @@ struct count {
 	bool is_late; /* ... stands only because it is too soon for a new one */
 	bool in_flight, internal;
 	size_t processes, connections;
+	uint64_t out_of_sight;
 	struct glance glance;
 	nanoseconds cost, paused; /* the pauses are not part of the cost */
 };
@@ -109,6 +110,7 @@ static int list_connections(struct instance *instance, const struct generation *
  * namespace.  So many times, and the pauses between them grow by a millisecond: 0.2 s.
  */
 enum { SEARCHES = 20 };
+static const nanoseconds SEARCHING = SECOND; /* where a look is dear */
 
 static nanoseconds pause_before(int search)
 {
@@ -117,11 +119,21 @@ static nanoseconds pause_before(int search)
 	return pause.tv_nsec;
 }
 
+/* 0: none. */
+static uint64_t hash_of(const struct inode_set *set)
+{
+	uint64_t hash = set->count;
+	for (size_t i = 0; i < set->count; i++)
+		hash = (hash ^ set->inodes[i]) * UINT64_C(0x9e3779b97f4a7c15);
+	return hash;
+}
+
 static int count_connections(const struct count_question *question, struct count *count)
 {
 	struct instance *instance = question->instance;
 	const struct generation *generation = question->generation;
 	struct inode_set lost = {0};
+	nanoseconds began = now();
 	for (int i = 0;; i++) {
 		struct pid_set processes = {0};
 		struct inode_set rows = {0}, peers = {0}, sockets = {0};
@@ -148,9 +160,19 @@ static int count_connections(const struct count_question *question, struct count
 		}
 		if (count->connections || in_flight || generation->state != GENERATION_DRAINING)
 			break;
-		leave_out_others(instance, generation, &lost);
-		if (!lost.count || i == SEARCHES)
+		if (i == 0)
+			leave_out_others(instance, generation, &lost);
+		/* Those of the last count: they were looked for then. */
+		uint64_t before = generation->survey.out_of_sight;
+		count->out_of_sight = hash_of(&lost);
+		if (!lost.count || (i == 0 && count->out_of_sight == before) || i == SEARCHES ||
+		        now() - began > SEARCHING)
 			break;
+		if (i) /* the first ones are `lost` */
+			inode_set_deinit(&rows);
+		inode_set_deinit(&sockets);
+		inode_set_deinit(&peers);
+		pid_set_deinit(&processes);
 		count->paused += pause_before(i + 1);
 	}
 	count->is_new = true;
@@ -194,6 +216,7 @@ static void counted(void *context, const void *answer)
 	if (count && count->is_new) {
 		generation->connections = count->connections;
 		generation->audited = true;
+		survey->out_of_sight = count->out_of_sight;
 		generation->talks_to_itself |= count->internal;
 		glance_counted(generation, &count->glance, count->cost);
 		survey->is_empty = !count->connections && !count->in_flight;

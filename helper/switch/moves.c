@@ -114,7 +114,8 @@ bool moves_stays(struct instance *instance, const struct generation *generation,
 	       instance->state < INSTANCE_DRAINING && generation->holds[i] &&
 	       gate_get(generation, i) == MOULT_GATE_OPEN && listener->state == LISTENER_LIVE &&
 	       !(listener->late && listener->ephemeral) &&
-	       (!generation->talks_to_itself || identity_is_inet(&listener->identity)) &&
+	       (!generation->talks_to_itself || identity_is_inet(&listener->identity) ||
+	               (instance->current && instance->current->holds[i])) &&
 	       !moves_are_over(instance) && !is_replaced(instance, i);
 }
 
