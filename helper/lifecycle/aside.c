@@ -19,11 +19,11 @@
 #endif
 
 enum {
-	DIGITS = 16,     /* at random: nobody can have taken all the names */
-	ENTRIES = 10000, /* that a directory is searched for what a killed launcher has left */
+	DIGITS = 16,     /* random, so that nobody can occupy all possible names */
+	ENTRIES = 10000, /* at most so many are read of a directory by aside_recover() */
 };
 
-/* A name and the directory that it is in, as that was when we looked. */
+/* A name and its directory.  The directory is pinned: a later rename of it changes nothing here. */
 struct place {
 	int directory;
 	const char *path; /* as the operator wrote it */
@@ -33,7 +33,7 @@ struct place {
 struct file {
 	struct place place;
 	char aside[NAME_MAX + 1];
-	struct file_id id; /* of what has been renamed */
+	struct file_id id; /* of the file that was renamed */
 };
 
 static struct file *files;
@@ -59,7 +59,7 @@ static int place_init(struct place *place, const char *path)
 	return place->directory < 0 ? place->directory : 0;
 }
 
-/* What the file is called meanwhile, up to the digits. Its length or -ENAMETOOLONG. */
+/* The name of the file while it is aside, without the digits. Its length or -ENAMETOOLONG. */
 static int print_prefix(const char *name, const char *instance, char *text)
 {
 	int length = snprintf(text, NAME_MAX + 1, "%s.aside-%s.", name, instance);
@@ -84,7 +84,7 @@ static bool is_there(int directory, const char *name)
 	return fstatat(directory, name, &status, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
-/* 0 or -errno. A directory is never ours, nor is a device. */
+/* 0 or -errno. -EISDIR: a directory; -EINVAL: a device.  Neither is ever put aside. */
 static int identify(int directory, const char *name, struct stat *ret_status)
 {
 	if (fstatat(directory, name, ret_status, AT_SYMLINK_NOFOLLOW) < 0)
@@ -99,7 +99,7 @@ static struct file_id id_of(const struct stat *status)
 	return (struct file_id){status->st_dev, status->st_ino};
 }
 
-/* What has been put aside is still what has that name. */
+/* Does the name aside still mean the file that was renamed? */
 static bool is_unchanged(const struct file *file)
 {
 	struct stat status;
@@ -107,7 +107,10 @@ static bool is_unchanged(const struct file *file)
 	       file_id_equal(id_of(&status), file->id);
 }
 
-/* Never over another file; where the file system cannot say so in one step, in two. */
+/*
+ * Renames without replacing another file.  A file system without RENAME_NOREPLACE needs two steps:
+ * a look, then the rename.
+ */
 static int rename_to_free(int directory, const char *from, const char *to)
 {
 	if (syscall(SYS_renameat2, directory, from, directory, to, RENAME_NOREPLACE) == 0)
@@ -121,7 +124,7 @@ static int rename_to_free(int directory, const char *from, const char *to)
 
 /* ---- an upgrade begins ---- */
 
-/* Another file, or a directory, may have got the name since we looked: that one goes back. */
+/* Another file may take the name between the look and the rename: that file is renamed back. */
 static int rename_aside(struct file *file)
 {
 	struct place *place = &file->place;
@@ -133,7 +136,7 @@ static int rename_aside(struct file *file)
 	return result;
 }
 
-/* 0: renamed; 1: there is nothing to do. */
+/* 0: renamed; 1: the file stays where it is; -errno: the upgrade is refused. */
 static int set_aside(struct instance *instance, struct file *file)
 {
 	struct place *place = &file->place;
@@ -141,7 +144,11 @@ static int set_aside(struct instance *instance, struct file *file)
 	int result = identify(place->directory, place->name, &status);
 	if (result == -ENOENT)
 		return 1;
-	/* What a directory names is shared, or removed with all that is in it: no lock is worth that. */
+	/*
+	 * A directory is never put aside: both generations may use its contents, and a removal
+	 * after the upgrade would have to remove them.  Another user's directory must not refuse
+	 * the upgrade.
+	 */
 	if (result == -EISDIR && status.st_uid != geteuid()) {
 		log_error("--aside=%s: is a directory of somebody else's, and stays", place->path);
 		return 1;
@@ -156,7 +163,7 @@ static int set_aside(struct instance *instance, struct file *file)
 	result = print_aside(place->name, instance->name, file->aside);
 	if (result == 0)
 		result = rename_aside(file);
-	if (result == -ENOENT || result == -EAGAIN) { /* by somebody who may write there */
+	if (result == -ENOENT || result == -EAGAIN) { /* another process was faster */
 		log_error("--aside=%s: has been changed in this moment, and stays", place->path);
 		return 1;
 	}
@@ -230,7 +237,7 @@ void aside_keep(void)
 	forget();
 }
 
-/* In the opposite order, should one be named twice. */
+/* In the opposite order: if two paths name one file, the file put aside first is the right one. */
 void aside_put_back(void)
 {
 	for (size_t i = file_count; i-- > 0;) {
@@ -253,7 +260,10 @@ static bool is_left(const char *entry, const char *prefix, size_t length)
 	       strspn(entry + length, "0123456789abcdef") == DIGITS;
 }
 
-/* The last one that has been put there. Others may have made some: those name files of theirs. */
+/*
+ * Finds the file that was put aside last.  Another user who may write to the directory may have
+ * made such a name.  That user could have made the old name as well.
+ */
 static bool find_left(const struct place *place, const char *instance, char *ret_name)
 {
 	char prefix[NAME_MAX + 1];
@@ -275,7 +285,7 @@ static bool find_left(const struct place *place, const char *instance, char *ret
 		if (!is_left(entry->d_name, prefix, (size_t)length) ||
 		        identify(place->directory, entry->d_name, &status) < 0)
 			continue;
-		struct timespec at = status.st_ctim; /* of the renaming */
+		struct timespec at = status.st_ctim; /* rename() sets it */
 		if (found && (at.tv_sec < last.tv_sec ||
 		                     (at.tv_sec == last.tv_sec && at.tv_nsec < last.tv_nsec)))
 			continue;
