@@ -18,15 +18,15 @@
 #include "helper/switch/moves.h"
 
 /*
- * What has been read from a datagram socket and not been answered yet the kernel does not know.  A
- * resolver waits five seconds before it asks again (resolv.conf(5), RES_TIMEOUT): so long the old
- * generation may still send.
+ * The kernel does not know which datagrams have been read and not answered yet.  So the old
+ * generation may still send for as long as a resolver waits before it asks again: five seconds
+ * (resolv.conf(5), RES_TIMEOUT).
  */
 static const nanoseconds DATAGRAM_PATIENCE = 5 * SECOND;
-/* While all others wait, whose datagrams the socket's buffer has little room for. */
+/* With --no-overlap: all clients wait meanwhile, and the socket's buffer holds few datagrams. */
 static const nanoseconds DATAGRAM_PATIENCE_YIELDING = 200 * MILLISECOND;
 
-/* A count that takes longer has failed, and has said so. */
+/* Longer than any count: a count without an answer ends after ERRAND_SECONDS. */
 static const nanoseconds COUNT_PATIENCE = 10 * SECOND;
 
 static bool may_answer_later(const struct generation *generation)
@@ -37,8 +37,8 @@ static bool may_answer_later(const struct generation *generation)
 }
 
 /*
- * 0: it has been counted.  -EINPROGRESS: drain_counted() will be called.  Other -errno: it cannot be
- * counted now.
+ * 0: a count has ended, see *ret_quiet.  -EINPROGRESS: drain_counted() will be called.  Other
+ * -errno: the count failed or cannot be made now.
  */
 static int count(struct generation *generation, bool *ret_quiet)
 {
@@ -48,7 +48,10 @@ static int count(struct generation *generation, bool *ret_quiet)
 		int result = survey_begin(generation, false);
 		return result < 0 ? result : -EINPROGRESS;
 	}
-	/* Who sleeps in accept() at a listener that is kept open for the services does so for ever. */
+	/*
+	 * A listener that the services need stays open, and a process that sleeps in accept() there
+	 * does not wake up.  So a sleeping accept() does not count as activity.
+	 */
 	bool may_sleep = generation->talks_to_itself && !generation->deserted;
 	*ret_quiet = empty && (may_sleep || !generation_inflight(generation)) &&
 	             !may_answer_later(generation);
@@ -58,8 +61,8 @@ static int count(struct generation *generation, bool *ret_quiet)
 /* ---- listeners that no later generation wants ---- */
 
 /*
- * An older generation that drains, too, and holds it, makes no difference: it does not get it back.
- * Of several that hold it the one that accepts there retires it.
+ * Will no other generation serve this listener?  Another holder that drains does not count, for it
+ * does not get the listener back.  If its gate is open, that other generation retires the listener.
  */
 static bool is_left_behind(
         struct instance *instance, const struct generation *generation, uint32_t i)
@@ -76,7 +79,7 @@ static bool is_left_behind(
 void drain_refuse(struct generation *generation, uint32_t i)
 {
 	struct listener *listener = instance_listener(generation->instance, i);
-	/* The gate first: from now on the shim knows what EINVAL means here. */
+	/* The mark on the gate comes first: the shim must know what EINVAL of accept() means. */
 	if (gate_get(generation, i) == MOULT_GATE_OPEN) {
 		gate_set(generation, i, MOULT_GATE_OPEN | MOULT_GATE_ENDING);
 		generation_tell(generation);
@@ -85,8 +88,9 @@ void drain_refuse(struct generation *generation, uint32_t i)
 }
 
 /*
- * The services of one daemon find each other by UNIX sockets (a login process asks for the password,
- * then for somebody to serve the mailbox): those must not vanish under clients that are still there.
+ * The services of one daemon reach each other by UNIX sockets.  Example: a login process asks the
+ * authentication service, then the mailbox service.  These sockets must stay while clients are
+ * left.
  */
 bool drain_needs(const struct generation *generation, uint32_t i)
 {
@@ -97,8 +101,9 @@ bool drain_needs(const struct generation *generation, uint32_t i)
 }
 
 /*
- * It began to listen while it served, for one of the clients it still has, as FTP's passive mode
- * does in servers of a single process: the client may be on its way there.
+ * Was the listener made for one client that is still connected?  Example: passive FTP in a server
+ * of a single process.  The listener began while the generation served, and the client may be about
+ * to connect.
  */
 static bool is_for_a_client(const struct generation *generation, const struct listener *listener)
 {
@@ -106,11 +111,11 @@ static bool is_for_a_client(const struct generation *generation, const struct li
 	return listener->late && may_have && !generation->deserted;
 }
 
-/* A datagram socket is not among them: it is read to the end, and refuses when it is closed. */
+/* Datagram sockets are left out: they are read until the generation ends; the close refuses. */
 static void refuse_left_behind(struct instance *instance, struct generation *generation)
 {
 	bool any = false;
-	if (generation->yields) /* somebody will take them up */
+	if (generation->yields) /* the next generation will take them up */
 		return;
 	for (uint32_t i = 0; i < instance->store.count; i++) {
 		const struct listener *listener = instance_listener(instance, i);
@@ -127,10 +132,11 @@ static void refuse_left_behind(struct instance *instance, struct generation *gen
 }
 
 /*
- * Retires without a reset: nobody new gets in (clients of TCP retry, and are refused after the
- * close), this generation accepts what is queued, then its gate closes and the queue ends.  The
- * handshakes first, then the queues: one that was under way is seen in the one or in the other.
- * True when none is left open.
+ * Ends listeners without resetting a client.  First new clients are kept out: TCP drops their SYNs,
+ * so they retry and are refused after the close.  Then this generation accepts what is queued.
+ * Then its gate closes, and the socket after the gate.  Handshakes are read before queues: a
+ * handshake that completes in between is then seen in the queue.  True when no such listener is
+ * left open.
  */
 static bool retire_left_behind(struct instance *instance, struct generation *generation)
 {
@@ -171,7 +177,7 @@ static void kill_again(void *context)
 {
 	struct generation *generation = context;
 	tree_signal(generation->keeper, SIGKILL);
-	/* Processes forked while we walked are found by the next walk; the keeper's exit ends it.
+	/* The next walk finds processes forked during this walk.  The keeper's exit ends the timer.
 	 */
 	loop_after(&generation->drain, 20 * MILLISECOND);
 }
@@ -199,8 +205,9 @@ void drain_await_kill(const struct generation *generation, nanoseconds patience)
 }
 
 /*
- * The stop signal goes to the top: the keeper's children, and whoever becomes one because a process
- * above it has ended (prefork workers whose master is gone).  Each gets it once.
+ * The stop signal goes to the keeper's children.  A process whose parent ends becomes a child of
+ * the keeper and gets the signal then, for example a prefork worker after its master.  Each process
+ * gets the signal once.
  */
 static void tell_again(void *context)
 {
@@ -237,7 +244,9 @@ void drain_stop(struct generation *generation, nanoseconds patience)
 
 /* ---- draining ---- */
 
-/* Clients wait for it: what the operator may have to change. */
+/*
+ * With --no-overlap clients wait for this end, so the log names the settings that decide about it.
+ */
 static void say_stopping(const struct generation *generation)
 {
 	char time[32], name[32];
@@ -262,7 +271,10 @@ static void drained(struct generation *generation)
 	drain_stop(generation, generation->settings.kill_after);
 }
 
-/* Who is told may close his listeners at once: not while one of them has to be served still. */
+/*
+ * A daemon may close its listeners when it gets the drain signal.  So the signal waits until no
+ * listener stays with the generation.
+ */
 static void send_drain_signal(struct generation *generation)
 {
 	if (generation->stayed || !generation->drain_signal_due)
@@ -273,8 +285,8 @@ static void send_drain_signal(struct generation *generation)
 }
 
 /*
- * Whose listeners have stayed with it until now may be beyond its deadline.  What is queued there is
- * to be accepted all the same; new clients do not get in.
+ * When the last listener that stayed leaves, the drain's deadline may have passed already.  Clients
+ * that are queued there are still accepted, for so long; new clients do not get in.
  */
 static const nanoseconds RETIRING_PATIENCE = SECOND;
 
@@ -322,7 +334,7 @@ static void look(void *context)
 		        generation->id, result);
 	quiet &= !generation->stayed;
 	if (quiet && generation->talks_to_itself && !generation->deserted) {
-		generation->deserted = true; /* what it has kept for itself retires first */
+		generation->deserted = true; /* now the services' own listeners retire first */
 		quiet = false;
 	}
 	generation->empty_in_a_row = quiet && retired ? generation->empty_in_a_row + 1 : 0;
@@ -338,8 +350,9 @@ static void look(void *context)
 		return;
 	}
 	/*
-	 * Soon while it seems nearly over, and never more than 5 % of a core; but the second look
-	 * at an empty generation comes at once.
+	 * The pause is short while the drain seems nearly over, and long enough that counting takes
+	 * at most 5 % of a core.  Two cases may take more: a listener that is being retired, for
+	 * its clients wait to be refused, and the second look at an empty generation.
 	 */
 	nanoseconds cost = generation->count_is_old ? 0 : generation->survey.cost;
 	bool soon =
@@ -347,7 +360,7 @@ static void look(void *context)
 	nanoseconds pause = (soon ? 20 : 200) * MILLISECOND;
 	if (pause < 20 * cost && !(glance_paces(generation) && cost >= generation->count_cost))
 		pause = 20 * cost;
-	if (!retired && pause > 20 * MILLISECOND) /* clients wait to be refused */
+	if (!retired && pause > 20 * MILLISECOND)
 		pause = 20 * MILLISECOND;
 	if (generation->empty_in_a_row)
 		pause = 5 * MILLISECOND;
@@ -373,7 +386,7 @@ static void begin(struct instance *instance, struct generation *generation, nano
 	generation->drain_signal_due = true;
 	generation->drain.fire = look;
 	generation->drain.context = generation;
-	/* No listener moves to it any more, so its waits need not look for that (shim/wait.c). */
+	/* No listener moves to this generation any more: its waits stop looking (shim/wait.c). */
 	for (uint32_t i = 0; i < instance->store.count; i++)
 		if (generation->holds[i] && gate_get(generation, i) == MOULT_GATE_WARMING)
 			gate_set(generation, i, MOULT_GATE_DRAINING);
@@ -424,10 +437,10 @@ void drain_cancel(struct generation *generation)
 	for (uint32_t i = 0; i < generation->instance->store.count; i++) {
 		if (!generation->holds[i])
 			continue;
-		/* One that it was retiring lets clients in again. */
+		/* Undoes drain_refuse().  A UNIX listener has no way back: it stays closed. */
 		if (gate_get(generation, i) == MOULT_GATE_OPEN)
 			listener_admit(instance_listener(generation->instance, i));
-		/* One that had not moved to it yet is awaited again (begin()). */
+		/* Undoes begin(): a listener that had not moved yet may move again. */
 		else if (gate_get(generation, i) == MOULT_GATE_DRAINING && !generation->trusted[i])
 			gate_set(generation, i, MOULT_GATE_WARMING);
 	}

@@ -1,48 +1,59 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The end of a generation: its connections run out, it is told to stop, it is made to.
+ * The end of a generation: its connections run out, it gets the stop signal, then SIGKILL.
  *
- * The count is the kernel's (helper/kernel/audit.h); a generation is told to stop only when it was empty
- * twice in a row, or when its time is over: what it accepted last may have come too late for the first
- * count, and the second began when it could accept no more.  As long as listeners stay with it for a late successor
- * (helper/switch/moves.h) it is neither: it accepts there, and to make it end by the deadline of its
- * connections would be to refuse clients whom nobody else serves.  Its deadline counts from the
- * switch all the same, so it may be over as soon as it has none to serve any more.  Its end is the exit of its keeper, which the
- * supervisor sees.
+ * The kernel says how many connections there are (helper/kernel/audit.h).  A generation gets the
+ * stop signal when two counts in a row found no connection, or when its deadline has passed.  One
+ * count is not enough: the last connection that was accepted may be too late for the first count.
+ * The second count begins when the generation can accept no more.
+ *
+ * A listener may stay with a draining generation until a later one takes over
+ * (helper/switch/moves.h).  As long as one stays, the drain does not end, not even at its deadline:
+ * the generation still accepts there and nobody else does, so clients would be refused.  The
+ * deadline counts from the beginning of the drain all the same.  If it has passed when the last of
+ * these listeners leaves, the generation has one second for what is queued.
+ *
+ * A generation has ended when its keeper exits.  The supervisor sees that.
  */
 #pragma once
 
 #include "helper/state/instance.h"
 
-/* GENERATION_DRAINING: begins to count; `drained` follows by itself. */
+/* Sets GENERATION_DRAINING and begins to count connections.  All later steps follow by timer. */
 void drain_begin(struct instance *instance, struct generation *generation);
 
 /*
- * The same, or sooner if it drains already, for one that has to end before its successor starts: its
- * listeners stay for that one.  At most `timeout`, whatever its own settings say.
+ * For --no-overlap: as drain_begin(), but the listeners of the generation are kept for the next
+ * one, which starts when this one has ended.  The drain takes at most `timeout`; the generation's
+ * own settings do not count.  A generation that drains already keeps its deadline if that is
+ * earlier.
  */
 void drain_yield(struct instance *instance, struct generation *generation, nanoseconds timeout);
 
-/* A roll-back: it serves again. */
+/* For a roll-back: stops the drain and sets GENERATION_CURRENT.  The caller opens the gates. */
 void drain_cancel(struct generation *generation);
 
-/* Lets nobody new in at that listener; `generation`, which accepts there, goes on with its queue. */
+/* Lets no new client in at this listener.  `generation`, which accepts there, empties the queue. */
 void drain_refuse(struct generation *generation, uint32_t listener);
 
-/* Is that listener how its own services reach each other, as long as clients are left? */
+/*
+ * Do the generation's own processes need this listener to reach each other?  Never true of an IP
+ * socket, nor when the generation has no client any more.
+ */
 bool drain_needs(const struct generation *generation, uint32_t listener);
 
-/* Stop signal now, SIGKILL to all that is left after `patience`. */
+/* Stop signal now; SIGKILL after `patience` to every process that is left.  No-op if stopping. */
 void drain_stop(struct generation *generation, nanoseconds patience);
 
-/* SIGKILL to every process, at once and until none is left. */
+/* SIGKILL to every process now, and again every 20 ms until none is left. */
 void drain_kill(struct generation *generation);
 
 /*
- * Waits for the end of one that drain_kill() has been called for, which the supervisor is told of
- * as ever.  What survives SIGKILL for so long is inside a system call, and does nothing more.
+ * After drain_kill(): waits for the end of the generation, at most `patience`.  The keeper is not
+ * reaped here, so the supervisor sees its exit as usual.  A process that survives SIGKILL for so
+ * long is inside a system call; it executes no more code of the daemon.
  */
 void drain_await_kill(const struct generation *generation, nanoseconds patience);
 
-/* A count of its connections has ended (helper/state/survey.h). */
+/* To be called when a count of the generation's connections has ended (helper/state/survey.h). */
 void drain_counted(struct generation *generation);
