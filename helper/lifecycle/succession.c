@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* --no-overlap: what is to be started next. */
+/* --no-overlap: which program is started next. */
 #include "helper/lifecycle/succession.h"
 
 #include <fcntl.h>

@@ -6,7 +6,10 @@
 #include "helper/switch/moves.h"
 #include "helper/switch/switch.h"
 
-/* ... for clients of the service: not at a socket for one client, nor where its services meet. */
+/*
+ * Does it accept clients of the service?  A socket made for one client does not count, nor does one
+ * by which the daemon's own services reach each other.
+ */
 static bool accepts(struct instance *instance, const struct generation *generation)
 {
 	for (uint32_t i = 0; i < instance->store.count; i++) {
@@ -20,13 +23,16 @@ static bool accepts(struct instance *instance, const struct generation *generati
 	return false;
 }
 
-/* Queues first: from the moment in which nobody accepts, all that comes has to find room. */
+/* Queues grow before gates close: once nobody accepts, all new clients need room there. */
 void yield_begin(struct instance *instance, nanoseconds timeout)
 {
 	for (uint32_t i = 0; i < instance->store.count; i++)
 		listener_raise(instance_listener(instance, i));
 	instance_set_state(instance, INSTANCE_STARTING);
-	/* Those, too, with whom a listener has stayed, even if its time has just passed. */
+	/*
+	 * Also the gates of older generations with which a listener has stayed.  moves_stays() does
+	 * not say which: the time of the stay may just have passed, and the gate is still open.
+	 */
 	for (struct generation *g = instance->newest; g; g = g->older)
 		if (g == instance->current || accepts(instance, g))
 			switch_off(instance, g);

@@ -1,19 +1,25 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * --no-overlap: for a daemon that cannot run twice, because of a lock on its data or because two of
- * it would each have a half of the state.  All of it that there is makes room for the next one: its
- * gates close, it finishes what is under way, it is told to stop.  Clients wait in the queues, which
- * are the launcher's.
+ * --no-overlap: for a daemon that cannot run twice, because it locks its data or because each of
+ * two processes would hold half of the state.  All generations end before the next one starts:
+ * their gates close, they finish their connections, they get the stop signal.  Clients wait
+ * meanwhile in the queues of the launcher's sockets.
  */
 #pragma once
 
 #include "helper/state/instance.h"
 
-/* Begins, for all generations, of which none is current afterwards. It is over when none is left. */
+/*
+ * Closes all gates and begins to drain all generations, each for at most `timeout`.  None is
+ * current afterwards.  The next generation can start when none is left.
+ */
 void yield_begin(struct instance *instance, nanoseconds timeout);
 
-/* The instance ends meanwhile: the one that can still accept is the current one again, if any can. */
+/*
+ * The instance ends before all generations have ended: the newest one that has not got its stop
+ * signal becomes the current one again and accepts what is queued.  There may be none.
+ */
 void yield_abandon(struct instance *instance);
 
-/* Somebody serves again: queues are as long as that one wants them. */
+/* A generation serves again: its queues get the length that it asked for (listener_lower()). */
 void yield_end(struct instance *instance);
