@@ -28,17 +28,24 @@
 #include "helper/switch/poke.h"
 #include "helper/switch/switch.h"
 
-/* A version that cannot serve most often shows it with its first connections. */
+/* Most versions that cannot serve fail with their first connections. */
 static const nanoseconds PROBATION = 300 * MILLISECOND;
 
 /*
- *  no overlap:
- *  YIELDING ------------> WARMING --------> PROBATION ---------------> IDLE
- *     ^     none is left     |      ready       |     PROBATION over
+ *  with overlap, or nothing to end first:
+ *  IDLE ----------------------+
+ *    |                        |       ready, nothing to roll back to
+ *    | no overlap             |  +-----------------------------------> IDLE
+ *    v                        v  |
+ *  YIELDING ------------> WARMING -----> PROBATION_TIME -------------> IDLE
+ *     ^     none is left     |   ready          |    after 300 ms
  *     |                      |                  |
- *     |                      +------ failure ---+----> FAILING ------> IDLE
- *     |                                                   |     its last process is gone
+ *     |                      +---- failure -----+----> FAILING ------> IDLE
+ *     |                                                   |     its keeper has ended
  *     +------ no overlap, once: the old program again ----+
+ *
+ *  YIELDING -> IDLE: neither program could be started.  upgrade_abandon() leads from any phase to
+ *  IDLE.
  */
 enum phase { IDLE, YIELDING, WARMING, PROBATION_TIME, FAILING };
 
@@ -54,7 +61,7 @@ static struct {
 	struct succession succession;
 	nanoseconds began;
 	nanoseconds former_retire_at; /* before the switch: helper/switch/moves.h */
-	int exit_status;              /* of a failure: the first one */
+	int exit_status;              /* of the first failure */
 } state = {.succession = SUCCESSION_NONE};
 
 void upgrade_init(
@@ -80,7 +87,7 @@ uint32_t upgrade_running_id(void)
 	return state.generation ? state.generation->id : state.instance->last_id + 1;
 }
 
-/* What is started by the next upgrade that does not say otherwise, and by a restart. */
+/* The defaults of the next upgrade, and what a restart starts. */
 static void set_settings(const struct settings *settings)
 {
 	settings_deinit(&state.instance->settings);
@@ -91,7 +98,7 @@ static void set_settings(const struct settings *settings)
 static void finish(int exit_status)
 {
 	struct upgrade_counts *counts = &state.instance->upgrades;
-	if (state.instance->current) /* else clients go on waiting */
+	if (state.instance->current) /* otherwise clients still wait and need long queues */
 		yield_end(state.instance);
 	succession_deinit(&state.succession);
 	loop_cancel(&state.ready_timeout);
@@ -112,7 +119,7 @@ static void finish(int exit_status)
 	state.done(state.kind, exit_status);
 }
 
-/* For the status: the first failure, and what became of the return. */
+/* For the status: the reason of the first failure, and of the second start's failure if any. */
 static void set_reason(uint32_t generation, const char *reason)
 {
 	struct upgrade_counts *counts = &state.instance->upgrades;
@@ -129,7 +136,7 @@ static void set_reason(uint32_t generation, const char *reason)
 	counts->last_generation = generation;
 }
 
-/* The rest of the sentence about a failure: who serves now. */
+/* The second half of the log line about a failure: which generation serves now. */
 static void consequence(char *text, size_t size)
 {
 	const struct generation *current = state.instance->current;
@@ -160,7 +167,7 @@ PRINTF(2, 3) static void fail(int exit_status, const char *format, ...)
 	loop_cancel(&state.hint);
 	for (uint32_t i = 0; i < instance->store.count; i++)
 		listener_restore_options(instance_listener(instance, i));
-	/* Where it had been switched to, the one before it takes its place again. */
+	/* After the switch: the newest draining generation becomes the current one again. */
 	if (state.phase == PROBATION_TIME && instance->current == generation) {
 		struct generation *old = generation->older;
 		while (old && old->state != GENERATION_DRAINING)
@@ -173,7 +180,7 @@ PRINTF(2, 3) static void fail(int exit_status, const char *format, ...)
 			switch_back(instance, generation);
 			set_settings(&old->settings);
 		} else if (state.succession.former_id) {
-			(void)switch_off(instance, generation); /* clients wait for what comes */
+			(void)switch_off(instance, generation); /* clients wait in the queue */
 			set_settings(&state.succession.former);
 			instance_set_state(instance, INSTANCE_STARTING);
 		}
@@ -188,7 +195,7 @@ PRINTF(2, 3) static void fail(int exit_status, const char *format, ...)
 	generation_last_output(generation, output, sizeof(output));
 	log_error("generation %u: %s%s%s", generation->id, reason, after, output);
 	set_reason(generation->id, reason);
-	drain_kill(generation); /* its keeper's exit finishes this */
+	drain_kill(generation); /* the keeper's exit leads to upgrade_generation_gone() */
 }
 
 /* ---- ready ---- */
@@ -206,13 +213,13 @@ static void begin_drain_of_old(const struct generation *generation)
 			oldest = g;
 		}
 	if (old) {
-		if (!old->drain.armed) /* else an older one: that before this one has died */
+		if (!old->drain.armed) /* armed: it drained before this upgrade */
 			drain_begin(state.instance, old);
 		if (draining > (unsigned)generation->settings.max_draining && oldest != old) {
 			log_notice("generation %u: more than %d generations drain, stopping this, "
 			           "the oldest",
 			        oldest->id, generation->settings.max_draining);
-			/* What it may still serve waits for the current one to take it up. */
+			/* Its clients wait until the current generation takes the listeners. */
 			switch_off(state.instance, oldest);
 			drain_stop(oldest, oldest->settings.kill_after);
 		}
@@ -233,7 +240,7 @@ static void probation_over(void *context)
 	finish(EXIT_DONE);
 }
 
-/* Those that the switch will give it; alone it has all that it listens on already. */
+/* The listeners that the switch is about to open, and those whose gates are open already. */
 static void print_listeners(const struct generation *generation, char *text, size_t size)
 {
 	static bool which[MOULT_LISTENERS];
@@ -243,7 +250,10 @@ static void print_listeners(const struct generation *generation, char *text, siz
 	instance_print_listeners(state.instance, which, text, size);
 }
 
-/* What has waited for the switch to listen, beside an address that the current generation serves. */
+/*
+ * Listens on sockets whose listen() was put off until the switch, for they overlap an address that
+ * the current generation serves.  On failure `name` is the address.  0 or -errno.
+ */
 static int begin_to_listen(const struct generation *generation, char *name, size_t size)
 {
 	int result = 0;
@@ -352,7 +362,7 @@ static void not_ready_in_time(void *context)
 	readiness_print_obstacle(&state.readiness, what, sizeof(what));
 	duration_print(generation->settings.ready_timeout, time, sizeof(time));
 	if (state.kind == UPGRADE_START && !instance->background) {
-		/* In front of an operator or an init system: it runs as it would without us. */
+		/* In the foreground a daemon that is never ready runs as it would without us. */
 		log_error("generation %u: not ready after %s (%s); it goes on", generation->id,
 		        time, what);
 		if (state.hint.armed)
@@ -397,7 +407,7 @@ void upgrade_read_reports(struct generation *generation)
 	ssize_t length;
 	while ((length = read(generation->reports.fd, &report, sizeof(report))) == sizeof(report))
 		reported(generation, &report);
-	if (length == 0) /* the keeper has ended: waitpid tells */
+	if (length == 0) /* the keeper has ended: SIGCHLD follows */
 		loop_unwatch(&generation->reports);
 }
 
@@ -457,7 +467,7 @@ static int start(struct generation *generation)
 	return loop_watch(&generation->reports);
 }
 
-/* Beside a generation that serves the next one may find files in its way; else none is in it. */
+/* Pid files and locks hinder the next generation only if there is a current one beside it. */
 static int make_room(const struct generation *generation)
 {
 	char complaint[400];
@@ -478,7 +488,10 @@ static int begin(const struct settings *settings)
 		return -errno;
 	generation->instance = instance;
 	generation->older = instance->newest;
-	/* A command that asks the daemon's port would be answered by nobody else. */
+	/*
+	 * --no-overlap: the gates stay closed until the switch.  With --ready=exec=CMD they do not:
+	 * the command may connect to the daemon, and no other generation could answer.
+	 */
 	generation->awaits_turn = state.succession.yielded && settings->ready != READY_EXEC;
 	poke_publish(generation);
 	state.generation = generation;
@@ -509,7 +522,7 @@ static int begin(const struct settings *settings)
 	loop_after(&state.ready_timeout, settings->ready_timeout);
 	state.hint.fire = hint;
 	loop_after(&state.hint, SECOND);
-	if (result < 0) /* it would never be seen to run */
+	if (result < 0) /* the report that the daemon was executed would never be read */
 		fail(EXIT_FAILED, "its keeper process cannot be watched: %s", strerror(-result));
 	return 0;
 }
@@ -534,7 +547,7 @@ int upgrade_begin(enum upgrade_kind kind, const struct settings *settings)
 	return 0;
 }
 
-/* Not even a process could be made for it. */
+/* The log and the status, when begin() has failed: there is no generation. */
 static void cannot_begin(int error)
 {
 	log_error(
@@ -574,7 +587,7 @@ static void main_ended(struct generation *generation)
 	if (state.phase == FAILING)
 		return;
 	int status = generation->main_status;
-	/* The parent of a daemon that puts itself into the background says 0. */
+	/* A daemon that goes into the background: its parent exits with status 0. */
 	if (WIFEXITED(status) && WEXITSTATUS(status) == 0 &&
 	        (state.phase == WARMING || survey_holds_any(generation)))
 		return;
@@ -592,7 +605,11 @@ bool upgrade_concerns(const struct generation *generation)
 	return state.phase != IDLE && generation == state.generation;
 }
 
-/* Sockets that only the failed version listened on end with it, as they would without us. */
+/*
+ * Undoes what a failed version has changed of listeners: options it wanted, mode and owner of
+ * paths, SO_REUSEPORT.  Sockets that only this version listened on end with it, as they would
+ * without us.
+ */
 static void close_its_own(const struct generation *failed)
 {
 	for (uint32_t i = 0; i < state.instance->store.count; i++) {
@@ -637,7 +654,7 @@ void upgrade_generation_gone(struct generation *generation)
 	aside_put_back();
 	if (state.succession.former_id && !state.succession.returns) {
 		state.succession.returns = true;
-		state.phase = YIELDING; /* as soon as it is off the list */
+		state.phase = YIELDING; /* when it is freed: upgrade_go_on() */
 		state.generation = NULL;
 		return;
 	}
@@ -658,7 +675,7 @@ void upgrade_abandon(void)
 	if (state.phase == WARMING && state.instance->current)
 		drain_kill(state.generation);
 	else if (state.phase ==
-	         WARMING) { /* alone: it serves, ready or not, and ends as one that does */
+	         WARMING) { /* alone: it accepts what is queued, ready or not, then drains */
 		state.generation->state = GENERATION_CURRENT;
 		state.instance->current = state.generation;
 		switch_to(state.instance, state.generation);
@@ -670,7 +687,7 @@ void upgrade_abandon(void)
 		yield_abandon(state.instance);
 	succession_deinit(&state.succession);
 	if (state.generation && state.generation->state == GENERATION_STOPPING) {
-		/* The current one is told to end next, and will want to find its own files. */
+		/* The current generation gets the stop signal next and removes its own files. */
 		drain_await_kill(state.generation, SECOND);
 		aside_put_back();
 	} else

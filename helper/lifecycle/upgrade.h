@@ -1,33 +1,39 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * From one generation to the next: the first start, an upgrade and a restart are the same act, with
- * or without a generation that serves meanwhile.  One at a time.
+ * From one generation to the next.  The first start, an upgrade and a restart are the same steps,
+ * with or without a current generation beside them.  One runs at a time.
  *
- *   start -> (executed) -> ready -> switch -> 300 ms of probation -> completed, the old one drains
- *     any failure before the switch: the next one's processes are killed, nothing else has happened
- *     a failure in the probation: the switch is turned back, then the same
+ *   start -> executed -> ready -> switch -> 300 ms of probation -> completed, the old one drains
  *
- * With --no-overlap the old one ends first (helper/lifecycle/yield.h), and clients wait in the queue:
+ *   failure before the switch: the processes of the next generation are killed; the current
+ *     generation has not noticed anything
+ *   failure in the probation: the old generation gets its listeners back first, then the same
+ *   without an older generation there is no probation: the switch completes the start
  *
- *   all that there is ends -> start -> ready -> switch -> probation -> completed
- *     any failure: the next one's processes are killed, and when none of them is left the program of
- *     the old one is started again -> ready -> switch; the upgrade has failed then
- *     it does not start either: the upgrade has failed, and the rest is as after a crash
+ * With --no-overlap the old generation ends first (helper/lifecycle/yield.h), and clients wait in
+ * the queue:
  *
- * What happens meanwhile, in the phases of upgrade.c:
+ *   all generations end -> start -> ready -> switch -> probation -> completed
  *
- *                    YIELDING             WARMING, no overlap   PROBATION, no overlap  FAILING
- *   a second upgrade refused: one is running (75)
- *   HUP              the same, in the log
- *   the old one dies it has yielded       there is none         there is none          (*)
- *   the next one     there is none yet    FAILING               FAILING                its end is what
- *     dies                                                                             is waited for
- *   TERM, stop       serves again, if it  serves, ready or not, ends as the            only the end is
- *                    has not been told    and ends as one       current one            waited for
- *                    to stop              that does
- *   INT, stop --now  all are told to stop at once, the queues end
+ *   any failure: the processes of the next generation are killed.  When none is left, the program
+ *     of the old generation is started again -> ready -> switch.  The upgrade counts as failed
+ *   that start fails too: the upgrade has failed, and the launcher goes on as after a crash
  *
- *   (*) with overlap: it is the current one, and its end that of any
+ * What an event does in each phase (the phases are in upgrade.c):
+ *
+ *                    YIELDING            WARMING, no overlap  PROBATION, no overlap  FAILING
+ *   second upgrade   refused: another one is running (75)
+ *   HUP              refused likewise; the log says so
+ *   the old one      it has to end       there is none        there is none          (*)
+ *     ends             anyway
+ *   the next one     there is none yet   FAILING              FAILING                this end is
+ *     ends                                                                             awaited
+ *   TERM, stop       the old one serves  the next one serves, drains as the          its end is
+ *                      and drains, if      ready or not, and    current one            awaited
+ *                      not told to stop    drains
+ *   INT, stop --now  all get the stop signal at once, the queues are closed
+ *
+ *   (*) with overlap the old one is the current one, and its end is handled as such
  */
 #pragma once
 
@@ -36,34 +42,51 @@
 
 enum upgrade_kind { UPGRADE_START, UPGRADE_REQUESTED, UPGRADE_RESTART };
 
-/* Told when it is over. `exit_status` as `moult upgrade` shall have it. */
+/* Called when it is over. `exit_status` is what `moult upgrade` exits with. */
 typedef void upgrade_done(enum upgrade_kind kind, int exit_status);
 
-/* `main_ended`: the first process of a generation that is not being started has ended. */
+/*
+ * To be called once.  `main_ended` is called when the first process of a generation has ended,
+ * unless this generation is the one being started.
+ */
 void upgrade_init(
         struct instance *instance, upgrade_done *done, void (*main_ended)(struct generation *));
 
 bool upgrade_is_running(void);
 enum upgrade_kind upgrade_running_kind(void);
 
-/* Starts the next generation. 0: upgrade_done follows; -errno: nothing has happened. */
+/*
+ * Starts the next generation, or lets the old ones end first.  0: upgrade_done follows, unless
+ * upgrade_abandon() is called before.  -errno: nothing has been started or stopped.
+ */
 int upgrade_begin(enum upgrade_kind kind, const struct settings *settings);
 
-/* Which it is about: the next one, or what that will be. */
+/* The id of the generation that is being started, or that will be. */
 uint32_t upgrade_running_id(void);
 
-/* What the supervisor sees of processes; the generation may be any. */
+/* Is it the generation that is being started, on probation, or failing? */
 bool upgrade_concerns(const struct generation *generation);
+/* Handles what the keeper of any generation has reported. */
 void upgrade_read_reports(struct generation *generation);
-/* Its keeper has ended (->keeper is 0 already), so nothing of it is left. The caller frees it. */
+/*
+ * Only if upgrade_concerns(): the keeper has ended (->keeper is 0 already), so no process is left.
+ * The caller frees the generation.
+ */
 void upgrade_generation_gone(struct generation *generation);
+/* A child has ended.  True: it was the command of --ready=exec=CMD. */
 bool upgrade_reaped(pid_t pid, int status);
 
-/* A generation has been freed: if that was the last one that had to end first, the next is started. */
+/*
+ * To be called after a generation has been freed.  If that was the last one that had to end first,
+ * the next one is started.
+ */
 void upgrade_go_on(void);
 
 /*
- * The instance ends: a next generation beside a current one is killed; one that is alone becomes
- * the current one, and so does an old one that could still accept.  Nothing more is told.
+ * The instance ends.  A next generation beside a current one is killed.  A next generation that is
+ * alone becomes the current one.  On probation the old generation begins to drain.  While the old
+ * ones end for --no-overlap, the newest that has not got its stop signal becomes the current one.
+ * If a generation is being killed, this waits for its end, at most a second.  upgrade_done is not
+ * called.
  */
 void upgrade_abandon(void);
