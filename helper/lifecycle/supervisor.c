@@ -2,8 +2,9 @@
 /*
  * The launcher of one instance.
  *
- * Signals, requests and ended processes arrive here, from the one loop; everything below is called
- * from here.  The launcher's pid never changes, so an init system has nothing to follow.
+ * The one loop brings signals, requests of operators and ends of processes here.  This file decides
+ * what they mean for the instance; upgrade.c and drain.c decide what they mean for a generation.
+ * The launcher's pid never changes, so an init system has no other pid to follow.
  */
 #include "helper/lifecycle/supervisor.h"
 
@@ -41,9 +42,9 @@
 
 static const nanoseconds RESTART_FIRST = 100 * MILLISECOND;
 static const nanoseconds RESTART_MOST = 10 * SECOND;
-/* A parent that goes into the background is gone so soon after its child is ready. */
+/* A daemon that goes into the background: its parent exits within this time after readiness. */
 static const nanoseconds BACKGROUND_PATIENCE = 5 * SECOND;
-/* How long a final stop lets the daemon accept what is queued. */
+/* At most so long `moult stop` waits until the daemon has accepted what is queued. */
 static const nanoseconds QUEUE_PATIENCE = 5 * SECOND;
 
 static struct instance instance;
@@ -76,9 +77,9 @@ static bool is_datagram(uint32_t i)
 }
 
 /*
- * A blocked accept returns when its queue is closed; a read of a datagram socket does not, and a
- * generation with one of them would never be at rest.  It is released as at a switch, for which
- * datagrams must get in.
+ * A blocked accept() returns when its queue is closed.  A blocked read of a datagram socket does
+ * not, and its generation would never count as empty.  So a poke ends the read, as at a switch.
+ * The poke is a datagram, so the socket must let datagrams in for this.
  */
 static void release_readers(void)
 {
@@ -90,7 +91,10 @@ static void release_readers(void)
 			(void)switch_release(&instance, g);
 }
 
-/* But those by which the current generation's services reach each other; its drain ends them. */
+/*
+ * Closes the gates, then the sockets.  `all` false: not the sockets by which the services of the
+ * current generation reach each other.  Its drain closes those.
+ */
 static void close_listeners(bool all)
 {
 	for (struct generation *g = instance.newest; g; g = g->older) {
@@ -132,9 +136,9 @@ static void stop_now(void)
 }
 
 /*
- * The queue first: new SYNs are dropped, what is queued is accepted.  Then the gates close, and
- * only then the queue: an accept that finds it ended looks at the gate, and waits instead of
- * failing.
+ * Runs until the queues are empty: new SYNs are dropped meanwhile, what is queued is accepted.
+ * Then the gates close, and after the gates the sockets.  In this order an accept() that finds its
+ * socket closed looks at the gate, sees it closed, and waits instead of failing.
  */
 static void stop_look(void *context)
 {
@@ -216,7 +220,10 @@ static bool has_failed(const struct generation *generation)
 	       WEXITSTATUS(generation->main_status) != 0;
 }
 
-/* One that was to be stopped can still accept: it does, until there is a better one. */
+/*
+ * The current generation has ended.  If another one still drains, the newest of those becomes the
+ * current one and accepts, until a restart or an upgrade replaces it.
+ */
 static bool predecessor_steps_in(void)
 {
 	struct generation *g = instance.newest;
@@ -232,16 +239,19 @@ static bool predecessor_steps_in(void)
 	return true;
 }
 
-/* Nobody accepts any more. `failed` decides with --restart=on-failure. */
+/*
+ * The current generation has ended: starts a new one or ends the instance.  A predecessor may have
+ * become current instead; then the instance goes on.  `failed` counts for --restart=on-failure.
+ */
 static void after_the_end(bool failed)
 {
 	if (upgrade_is_running())
-		return; /* its end decides */
+		return; /* upgrade_over() decides */
 	if (wants_restart(failed)) {
 		instance_set_state(&instance, INSTANCE_STARTING);
 		schedule_restart();
 	} else if (!instance.current) {
-		if (instance.newest) { /* older ones finish what they have */
+		if (instance.newest) { /* others have their stop signal and are about to end */
 			close_listeners(true);
 			instance_set_state(&instance, INSTANCE_DRAINING);
 			exit_status = failed ? EXIT_FAILED : EXIT_DONE;
@@ -253,9 +263,11 @@ static void after_the_end(bool failed)
 /* ---- what happens to processes ---- */
 
 /*
- * The first process of the serving generation has ended and others are left.  A parent that went
- * into the background (status 0, soon, a child holds the listener) is nothing; prefork workers serve
- * on without their master; what is left otherwise only finishes its connections.
+ * The first process of the current generation has ended and other processes are left.  Three cases:
+ *   - the parent of a daemon that went into the background: it exited soon and with status 0, and a
+ *     child holds the listeners.  Nothing has to be done;
+ *   - the master of prefork workers: the workers go on accepting;
+ *   - otherwise nobody accepts.  The processes that are left finish their connections.
  */
 static void look_at_aftermath(void *context)
 {
@@ -265,16 +277,16 @@ static void look_at_aftermath(void *context)
 	siginfo_t keeper = {0};
 	if (generation != instance.current || is_stopping())
 		return;
-	/* This process may have been stopped for a while, and SIGCHLD waits behind this timer. */
+	/* The launcher may have been stopped: the keeper has ended and SIGCHLD is not read yet. */
 	if (waitid(P_PID, (id_t)generation->keeper, &keeper, WEXITED | WNOHANG | WNOWAIT) == 0 &&
 	        keeper.si_pid)
 		return;
-	if (upgrade_is_running()) { /* which may make the question idle */
+	if (upgrade_is_running()) { /* afterwards another generation may be current */
 		loop_after(&generation->aftermath, 200 * MILLISECOND);
 		return;
 	}
 	bool holds = survey_holds_any(generation);
-	if (holds && survey_is_looking(generation)) { /* not known yet */
+	if (holds && survey_is_looking(generation)) { /* `holds` is only a guess yet */
 		loop_after(&generation->aftermath, 200 * MILLISECOND);
 		return;
 	}
@@ -300,7 +312,10 @@ static void look_at_aftermath(void *context)
 	stop_with_drain();
 }
 
-/* Keepers end right after their last process: whether anything is left is clear a moment later. */
+/*
+ * Looks after 50 ms: if this was the last process of the generation, its keeper has ended by then,
+ * and generation_gone() has handled the end.
+ */
 static void main_ended(struct generation *generation)
 {
 	if (generation != instance.current)
@@ -311,8 +326,9 @@ static void main_ended(struct generation *generation)
 }
 
 /*
- * A queue that no generation will ever accept from again only makes clients wait.  One that the
- * current generation may take up late is kept for as long as if somebody served there.
+ * Closes listeners that no generation holds: clients would only wait there.  One that the current
+ * generation may still take up is kept until the time for late listeners is over
+ * (helper/switch/moves.h).
  */
 static void close_unheld(void *context)
 {
@@ -364,7 +380,7 @@ static void generation_gone(struct generation *generation)
 {
 	bool failed = has_failed(generation), was_current = generation == instance.current;
 	if (generation->is_ready && now() - generation->ready > RESTART_MOST)
-		restart_delay = RESTART_FIRST; /* it ran well: this is a new trouble */
+		restart_delay = RESTART_FIRST; /* it ran long enough: no crash loop */
 	if (upgrade_concerns(generation))
 		upgrade_generation_gone(generation);
 	else
@@ -378,7 +394,7 @@ static void generation_gone(struct generation *generation)
 		after_the_end(failed);
 	}
 	upgrade_go_on();
-	if (status_timer.armed) /* it may have been the one that was still counted */
+	if (status_timer.armed) /* the status may have waited for this generation's count */
 		look_at_status();
 	close_unheld(NULL);
 	if (is_stopping() && !instance.newest)
@@ -398,12 +414,12 @@ static void reap(void)
 		while (g && g->keeper != pid)
 			g = g->older;
 		if (!g) {
-			/* Neither: an orphan of a killed keeper. */
+			/* If it is neither of these two, it is an orphan of a killed keeper. */
 			if (!channel_reaped(pid))
 				(void)upgrade_reaped(pid, status);
 			continue;
 		}
-		g->keeper = 0; /* the pid may be anybody's from now on */
+		g->keeper = 0; /* the kernel may give this pid to another process now */
 		ledger_keeper_ended(g->entry);
 		upgrade_read_reports(g);
 		generation_gone(g);
@@ -449,7 +465,7 @@ static bool cannot_be_reached(enum inspect_verdict verdict)
 	       verdict == INSPECT_HIDDEN || verdict == INSPECT_ELSEWHERE;
 }
 
-/* Why it cannot even be tried: a line for the operator, and the exit status; 0: it can. */
+/* Is an upgrade refused at once?  The exit status and a line for the operator; 0: it is not. */
 static int refusal(const struct settings *settings, char *text, size_t size)
 {
 	enum inspect_verdict verdict;
@@ -508,7 +524,7 @@ static void count_refused(const char *text, const nanoseconds began)
 	        counts->last_reason, sizeof(counts->last_reason), "%s", reason ? reason + 2 : text);
 }
 
-/* With --quiet the client itself keeps the lines until it knows whether they matter. */
+/* With --quiet the client holds the lines back itself, and prints them if the upgrade fails. */
 static enum log_level attached_level(const struct options *options)
 {
 	return options->level < LOG_LEVEL_NOTICE ? LOG_LEVEL_NOTICE : options->level;
@@ -562,7 +578,7 @@ static void reply_text(struct control_client *client, char *text)
 	free(text);
 }
 
-/* The status waits so long for its numbers; then the last ones have to do. */
+/* At most so long the status waits for counts; then it shows the previous numbers. */
 static const nanoseconds STATUS_PATIENCE = 2 * SECOND;
 static bool status_to_log;
 
@@ -592,7 +608,7 @@ static void finish_status(void *context)
 	}
 }
 
-/* As soon as nothing is being counted. */
+/* Answers as soon as no count is running. */
 static void look_at_status(void)
 {
 	for (struct generation *g = instance.newest; g; g = g->older)
@@ -604,7 +620,7 @@ static void look_at_status(void)
 static void begin_status(void)
 {
 	for (struct generation *g = instance.newest; g; g = g->older)
-		(void)survey_begin(g, true); /* else the last count stands */
+		(void)survey_begin(g, true); /* on failure the last count is shown */
 	if (!status_timer.armed) {
 		status_timer.fire = finish_status;
 		loop_after(&status_timer, STATUS_PATIENCE);
@@ -676,7 +692,9 @@ static void signalled(void *context)
 	struct signalfd_siginfo info;
 	if (read(signals.fd, &info, sizeof(info)) != sizeof(info))
 		return;
-	/* Ignored by whoever started it, as nohup and "&" do: a terminal's ^C is for others. */
+	/*
+	 * The launcher was started with this signal ignored (nohup, "&"): ^C is not meant for it.
+	 */
 	if (info.ssi_code == SI_KERNEL && inherited_ignored((int)info.ssi_signo))
 		return;
 	switch (info.ssi_signo) {
@@ -710,14 +728,17 @@ static int watch_signals(void)
 	signals.fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (signals.fd < 0)
 		return -errno;
-	sigaddset(&set, SIGPIPE); /* blocked, not ignored: what is ignored, the daemon inherits */
+	sigaddset(&set, SIGPIPE); /* blocked, not ignored: the daemon would inherit "ignored" */
 	if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
 		return -errno;
 	signals.ready = signalled;
 	return loop_watch(&signals);
 }
 
-/* Says at once what will not work, and starts it anyway: it runs as it would without us. */
+/*
+ * Logs at once why upgrades of this program will not work.  The program is started all the same and
+ * runs as it would without us, unless it cannot be executed at all: then the exit status, else 0.
+ */
 static int inspect(void)
 {
 	int result = inspection_run(instance.settings.command, &instance.verdict,
@@ -776,7 +797,9 @@ static int set_up(const struct options *options)
 	return options->pid_file ? write_pid_file(options->pid_file) : 0;
 }
 
-/* A launcher that cannot see its generations' processes could not end them. */
+/*
+ * The launcher finds the processes of its generations in /proc, and could not end them otherwise.
+ */
 static bool proc_is_ours(void)
 {
 	char text[32];
@@ -788,8 +811,8 @@ static bool proc_is_ours(void)
 }
 
 /*
- * Programs of the launcher's user may not trace it, nor read its memory and descriptors. Children
- * become dumpable again with exec.
+ * Other programs of the launcher's user may not trace the launcher or read its memory and
+ * descriptors.  A child becomes dumpable again by exec.
  */
 static void close_to_own_user(void)
 {
@@ -798,7 +821,7 @@ static void close_to_own_user(void)
 #endif
 }
 
-/* What the launcher says to its generations nobody else may say. */
+/* For confined children: only the launcher and the keepers may write to a generation's board. */
 static void unmap_shared(void)
 {
 	ledger_unmap();
@@ -808,15 +831,15 @@ static void unmap_shared(void)
 	}
 }
 
-/* Keepers may have opened gates while this process was stopped: before anything else is decided. */
+/* Before each event: keepers may have opened gates while the launcher was stopped. */
 static void look_at_ledger(void)
 {
 	switch_assert(&instance);
 }
 
 /*
- * Nothing is left of us when we end: the broker has been killed, and children that close or look at
- * something are at their end.  A second, should the kernel itself keep one of them.
+ * The launcher leaves no child behind.  The broker has been killed, and helper processes end by
+ * themselves.  The wait ends after a second, for a process can hang inside the kernel.
  */
 static void await_children(void)
 {
@@ -831,7 +854,7 @@ int supervisor_run(const struct options *options)
 	inherited_take_timers();
 	if (options->background)
 		background_begin();
-	prctl(PR_SET_CHILD_SUBREAPER, 1); /* should a keeper be killed, its processes stay ours */
+	prctl(PR_SET_CHILD_SUBREAPER, 1); /* processes of a killed keeper become our children */
 	if (!proc_is_ours()) {
 		log_error("cannot start: /proc is not mounted, or is that of another pid "
 		          "namespace; without it the program's processes cannot be found");

@@ -5,7 +5,7 @@
 #include "helper/cli/options.h"
 
 /*
- * Runs until the instance ends and returns the exit status.  The log is open; `options` is what
- * `run` was given, complete and valid, and stays the caller's.
+ * Runs until the instance ends and returns the exit status.  The log must be open.  `options` are
+ * those of `moult run`, complete and checked; the caller frees them.
  */
 int supervisor_run(const struct options *options);
