@@ -18,7 +18,7 @@
 static int notify_open(struct readiness *readiness)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	/* Not guessable, but no secret either: the sender is checked. */
+	/* The address is random, but need not be secret: notified() checks the sender. */
 	snprintf(readiness->notify_address, sizeof(readiness->notify_address), "moult-notify-%.16s",
 	        readiness->generation->token + MOULT_TOKEN_DIGITS / 2);
 	size_t length = strlen(readiness->notify_address);
@@ -88,9 +88,11 @@ static void is_ready(struct readiness *readiness)
 
 /* ---- listeners ---- */
 
-/* A socket that is bound and never served, in a version that needs no more than that. */
+/* A new socket without a waiter delays readiness until so long after the last bind(). */
 static const nanoseconds UNUSED_PATIENCE = 5 * SECOND;
-/* A version that has none of the addresses there were may be about to bind them. */
+/*
+ * A version without any of the served listeners may still bind one, until so long after a bind().
+ */
 static const nanoseconds STRANGER_PATIENCE = SECOND;
 
 static bool has_not_bound_for(const struct generation *generation, nanoseconds time)
@@ -104,14 +106,14 @@ static bool calls_itself_ready(const struct readiness *readiness)
 	return kind == READY_NOTIFY || kind == READY_FD;
 }
 
-/* Does an earlier generation accept there? */
+/* Does an earlier generation accept there, as far as its shim has said? */
 static bool is_served(const struct readiness *readiness, uint32_t i)
 {
 	const struct generation *acceptor = instance_acceptor(readiness->instance, i);
 	return acceptor && acceptor != readiness->generation && generation_waits_on(acceptor, i);
 }
 
-/* ... or at another address that the next generation cannot have beside this one? */
+/* Does an earlier generation accept at an address that overlaps this one, as 0.0.0.0 does? */
 static bool replaces_served(const struct readiness *readiness, uint32_t i)
 {
 	struct instance *instance = readiness->instance;
@@ -123,7 +125,7 @@ static bool replaces_served(const struct readiness *readiness, uint32_t i)
 	return false;
 }
 
-/* Nobody of it waits there, and that matters. */
+/* Does this listener delay readiness because no process of the generation waits there? */
 static bool is_without_waiter(const struct readiness *readiness, uint32_t i)
 {
 	const struct generation *generation = readiness->generation;
@@ -138,7 +140,7 @@ static bool is_without_waiter(const struct readiness *readiness, uint32_t i)
 	return known ? served : !has_not_bound_for(generation, UNUSED_PATIENCE);
 }
 
-/* The first of them, or -1. */
+/* The first such listener, or -1. */
 static int find_without_waiter(const struct readiness *readiness)
 {
 	for (uint32_t i = 0; i < readiness->instance->store.count; i++)
@@ -148,8 +150,8 @@ static int find_without_waiter(const struct readiness *readiness)
 }
 
 /*
- * It takes over what is served now: one listener at least.  The others it may not want any more, or
- * not yet; they stay where they are (helper/switch/moves.h).
+ * Can the generation take over one served listener at least?  The others may be unwanted or bound
+ * late, and stay with the generations that serve them (helper/switch/moves.h).
  */
 static bool is_successor(const struct readiness *readiness)
 {
@@ -165,7 +167,7 @@ static bool is_successor(const struct readiness *readiness)
 	return !served || (generation->held && has_not_bound_for(generation, STRANGER_PATIENCE));
 }
 
-/* Without overlap clients wait for whichever listener it is: each moment counts. */
+/* With ->awaits_turn clients wait at all listeners, so one listener with a waiter is enough. */
 static bool is_serving(const struct readiness *readiness)
 {
 	return generation_waits(readiness->generation) &&
@@ -192,9 +194,9 @@ void readiness_print_obstacle(const struct readiness *readiness, char *text, siz
 static void start_probe(struct readiness *readiness);
 
 /*
- * On a busy machine the daemon may serve before its keeper gets to say that it runs.  Nothing is
- * gained by being faster: the operator would read that it took over, or nothing but that, before
- * that it was started, and the status would not know its pid.
+ * On a busy machine the daemon may serve before its keeper has reported its pid.  The switch waits
+ * for that report.  Otherwise "took over" could be logged before "started", or without it, and the
+ * status would not know the pid.
  */
 static bool may_switch(const struct readiness *readiness)
 {
@@ -219,14 +221,18 @@ static void look(void *context)
 	        now() - readiness->probed_at >= 200 * MILLISECOND)
 		start_probe(readiness);
 	if (calls_itself_ready(readiness) && !readiness->said)
-		return; /* its descriptor wakes us */
+		return; /* the socket or the pipe calls look() again */
 	nanoseconds waited = now() - readiness->generation->started;
 	nanoseconds pause = waited < 5 * SECOND ? MILLISECOND / 4 : 10 * MILLISECOND;
-	nanoseconds cost = now() - began; /* of thousands of listeners; it has requests, too */
+	/* With thousands of listeners a look takes long: the loop has requests to answer, too. */
+	nanoseconds cost = now() - began;
 	loop_after(&readiness->look, pause > 4 * cost ? pause : 4 * cost);
 }
 
-/* It may accept by ways that we do not see, and needs not be seen to wait where it is ready to. */
+/*
+ * The daemon may accept by ways that the shim does not see.  So its word counts as much as a
+ * waiting process.
+ */
 static void trust_what_it_holds(struct readiness *readiness)
 {
 	for (uint32_t i = 0; i < readiness->instance->store.count; i++)
@@ -252,7 +258,7 @@ static bool has_line(const char *text, const char *line)
 	return false;
 }
 
-/* Descriptors that came along (FDSTORE=1) are not for us. */
+/* Closes descriptors that came with the message (FDSTORE=1): the launcher does not keep them. */
 static void close_received(struct msghdr *message)
 {
 	for (struct cmsghdr *c = CMSG_FIRSTHDR(message); c; c = CMSG_NXTHDR(message, c))
@@ -301,7 +307,7 @@ static void pipe_readable(void *context)
 	if (length > 0 && memchr(text, '\n', (size_t)length))
 		heard(readiness);
 	else if (length == 0)
-		loop_unwatch(&readiness->input); /* closed unwritten: the timeout will say so */
+		loop_unwatch(&readiness->input); /* closed without a newline: the timeout tells */
 }
 
 /* ---- exec=CMD ---- */
@@ -355,7 +361,7 @@ void readiness_deinit(struct readiness *readiness)
 	fd_close(&readiness->input.fd);
 	fd_close(&readiness->pipe);
 	if (readiness->probe) {
-		kill(-readiness->probe, SIGKILL); /* reaped by the supervisor, unnoticed */
+		kill(-readiness->probe, SIGKILL); /* the supervisor reaps it as any orphan */
 		discard_release();
 	}
 	*readiness = (struct readiness){.input.fd = -1, .pipe = -1};

@@ -1,29 +1,35 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * When is a generation ready?  One is awaited at a time.
+ * When is a generation ready?  One generation is awaited at a time.
  *
  *   serving     it waits for connections, see below
  *   notify      one of its processes sent READY=1 to NOTIFY_SOCKET (sd_notify(3))
  *   fd=N        it wrote a newline to descriptor N
  *   exec=CMD    serving, and /bin/sh -c CMD ended with status 0; tried again every 200 ms
  *
- * A command cannot know whom it asks: what it connects to is the current generation until the
- * switch.
+ * With exec=CMD the command cannot know which generation answers: what it connects to is the
+ * current generation until the switch.
  *
- * "Serving" is: it waits at one listener at least that is served now, and at each that it has bound.
- * A daemon that answers on its administrator's port while it still loads what its main port needs is
- * not ready.  What it has not bound says nothing: it may have been dropped from its configuration,
- * and is not waited for; or it comes late, and stays with the generation that serves it until then
- * (helper/switch/moves.h).  Some exceptions:
- *   - where nobody of the earlier generations has ever waited nobody needs to;
- *   - a listener that they do not know is left out when nothing has been bound for 5 s: some sockets
- *     are bound and never served;
- *   - a version whose addresses are all new is ready a second after it has bound the last of them;
- *   - where nobody serves yet any listener will do; and with --no-overlap the others need not be
- *     waited at, for clients wait everywhere.
+ * "Serving" means two things.  The generation waits at one listener at least that is served now.
+ * And it waits at each listener that it has bound: a daemon that answers on its administrator's
+ * port while it still loads the data for its main port is not ready.
  *
- * A daemon that says itself that it is ready is believed for all that it holds at that moment.
- * Nothing is switched to it, either, before it holds one of the listeners that are served.
+ * A served listener that the generation has not bound does not delay readiness.  Either its
+ * configuration does not have this listener any more, or it binds late; then the listener stays
+ * with the generation that serves it (helper/switch/moves.h).
+ *
+ * Exceptions:
+ *   - a listener where no earlier generation has ever waited needs no waiter;
+ *   - a listener that no earlier generation holds needs no waiter when nothing has been bound for
+ *     5 s: some sockets are bound and never served;
+ *   - a version that waits at none of the served listeners is ready a second after its last bind():
+ *     all its addresses are new;
+ *   - if nothing is served now, waiting at any listener will do;
+ *   - with --no-overlap and "serving", one listener is enough: clients wait at all of them.
+ *
+ * notify and fd=N: the daemon is believed for all listeners that it holds at that moment, whether
+ * or not it waits there.  The switch still needs one of the served listeners, or the exceptions
+ * above.
  */
 #pragma once
 
@@ -37,29 +43,33 @@ struct readiness {
 
 	struct timer look;
 	struct watch input; /* notify socket or pipe */
-	int pipe;           /* fd=N: the daemon's end until it is started */
+	int pipe;           /* fd=N: the daemon's end, until the daemon is started */
 	char notify_address[64];
-	pid_t probe; /* exec=CMD: running now, 0: none */
+	pid_t probe; /* exec=CMD: the command that runs now; 0: none */
 	nanoseconds probed_at;
-	bool said; /* notify, fd=N, exec=CMD: heard */
+	bool said; /* notify, fd=N: the daemon has said so; exec=CMD: the command has succeeded */
 };
 
-/* Before the generation is spawned: what it needs in its environment and descriptors. 0 or -errno.
+/*
+ * Before the spawn: opens the socket or the pipe by which the daemon says that it is ready.  0 or
+ * -errno; readiness_deinit() is due in both cases.
  */
 int readiness_init(
         struct readiness *readiness, struct instance *instance, struct generation *generation);
 
-/* "NOTIFY_SOCKET=@..." or "". */
+/* For the daemon's environment: "NOTIFY_SOCKET=@..." or "". */
 void readiness_variable(const struct readiness *readiness, char *text, size_t size);
 
-/* After the spawn: calls ready(context) once, from the loop. */
+/*
+ * After the spawn: calls ready(context) once, from the loop, unless readiness_deinit() is called.
+ */
 void readiness_await(struct readiness *readiness, void (*ready)(void *), void *context);
 
-/* Why it is not ready, for people. */
+/* For the log: what the generation lacks to be ready. */
 void readiness_print_obstacle(const struct readiness *readiness, char *text, size_t size);
 
-/* A child of the launcher ended: ours? */
+/* A child of the launcher has ended.  True: it was the command of exec=CMD. */
 bool readiness_reaped(struct readiness *readiness, pid_t pid, int status);
 
-/* Ends it in any state; safe on one that was never started (zeroed). */
+/* Stops waiting, in any state.  No-op on a zeroed struct. */
 void readiness_deinit(struct readiness *readiness);
