@@ -14,7 +14,7 @@
 #include "helper/process/errand.h"
 #include "helper/process/preload.h"
 
-/* Was it executed with other privileges than its caller's, so that the loader ignores LD_PRELOAD? */
+/* Has exec changed the privileges of the process?  Then its loader has ignored LD_PRELOAD. */
 static bool is_secure(pid_t pid)
 {
 	char path[32];
@@ -44,7 +44,7 @@ static bool is_held_securely(const struct pid_set *processes, uint64_t inode)
 	return found;
 }
 
-/* A socket that the generation listens on without having told us: it makes its own system calls. */
+/* Finds a socket that the processes listen on and that is not in the store. */
 static bool find_unseen_listener(const struct instance *instance, const struct pid_set *processes,
         char *address, size_t size, bool *ret_secure)
 {
@@ -66,7 +66,7 @@ static bool find_unseen_listener(const struct instance *instance, const struct p
 	return found;
 }
 
-/* ---- in a child: a process's root directory may be on a file system that never answers ---- */
+/* ---- in a child: the root directory of a process may be on a file system that hangs ---- */
 
 struct hint {
 	bool listens, secure, explained, uses_io_uring;
@@ -88,18 +88,18 @@ static int look(const void *question, void *answer)
 	}
 	hint->listens = find_unseen_listener(generation->instance, &processes, hint->address,
 	        sizeof(hint->address), &hint->secure);
-	/* The wrapper that started it may have put it where we are not. */
+	/* A wrapper may have started the daemon in another root directory or network. */
 	hint->explained = !hint->secure && preload_library(library, sizeof(library)) == 0 &&
 	                  unseen_explain(&processes, library, hint->text, sizeof(hint->text));
 	return 0;
 }
 
-/* Nobody waits longer: there is no hint then, or a later look has it. */
+/* The loop waits no longer for the child.  A later call may have the answer. */
 static const nanoseconds PATIENCE = 150 * MILLISECOND;
 static struct errand errand;
 static struct hint found;
 static bool has_answered;
-static uint32_t asked_for; /* the generation */
+static uint32_t asked_for; /* the id of the generation that the child looks at */
 
 static void looked(void *context, const void *answer)
 {
@@ -125,7 +125,7 @@ static bool ask(const struct generation *generation)
 	return answered;
 }
 
-/* ---- and said ---- */
+/* ---- in the launcher ---- */
 
 static const char *program_of(const struct generation *generation)
 {

@@ -1,14 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Why a generation may never be ready, where more time will not help: said early, for people.  A child
- * looks (helper/process/errand.h); when it does not answer at once, a later call may have its answer.
+ * Early log lines about a generation that will not become ready, however long the launcher waits.
+ * A child process looks for the reason (helper/process/errand.h).  If the child does not answer at
+ * once, a later call may have the answer.
  */
 #pragma once
 
 #include "helper/state/instance.h"
 
-/* It listens, and none of its calls reached us. True: told, also to who asks for an upgrade. */
+/*
+ * For a generation without any listener in the store: it listens without our library.  True: the
+ * log says why.  If the loader ignored LD_PRELOAD (AT_SECURE), later upgrades are refused with the
+ * same words.
+ */
 bool hint_unseen(struct instance *instance, const struct generation *generation);
 
-/* It has a listener, waits nowhere, and has another way to accept. */
+/* For a generation that holds a listener and waits nowhere: does it accept through io_uring? */
 void hint_io_uring(const struct generation *generation);

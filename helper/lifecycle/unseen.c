@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Why the library is not in the processes of a generation, though their program could have it.
+ * Why our library is not loaded, or cannot reach us, in processes whose program could load it.
  *
- * A wrapper may have put the daemon where the library's file is not (another root directory), where
- * its uid may not read it, or where our socket is not (abstract names belong to a network).
+ * A wrapper may have started the daemon in another root directory, where the library's file does
+ * not exist; with a uid that may not read the file; or in another network namespace.  Abstract
+ * socket names belong to a network namespace, so the daemon cannot reach the launcher's socket from
+ * there.
  */
 #include "helper/lifecycle/unseen.h"
 
@@ -17,7 +19,7 @@
 #include "helper/base/printable.h"
 #include "helper/base/util.h"
 
-/* The library takes its path out of the environment it was loaded from: it was not, if that stays. */
+/* Once loaded, the library removes its path from the process's environment (shim/environment.c). */
 static bool was_not_loaded(pid_t pid, const char *library)
 {
 	char path[64], text[1 << 16];
@@ -33,7 +35,7 @@ static bool is_elsewhere(pid_t pid, const char *what)
 	struct stat theirs, ours;
 	snprintf(path, sizeof(path), "/proc/%d/%s", pid, what);
 	if (stat(path, &theirs) < 0)
-		return false; /* it has ended, or is not ours to look at */
+		return false; /* the process has ended, or we may not look at it */
 	snprintf(path, sizeof(path), "/proc/self/%s", what);
 	return stat(path, &ours) == 0 &&
 	       (ours.st_ino != theirs.st_ino || ours.st_dev != theirs.st_dev);
@@ -55,7 +57,7 @@ static bool is_allowed(const struct stat *status, const struct stat *process, mo
 	return status->st_mode & what;
 }
 
-/* By the modes, as its effective uid and first group: a guess that only chooses words. */
+/* A guess from file modes, effective uid and first group.  It only decides what the log says. */
 static bool may_read(const struct stat *process, const char *library)
 {
 	char path[PATH_MAX];
@@ -78,7 +80,7 @@ static void name_of(pid_t pid, char *name, size_t size)
 	ssize_t length = fd < 0 ? -1 : read(fd, name, size - 1);
 	name[length > 0 ? length : 0] = '\0';
 	name[strcspn(name, "\n")] = '\0';
-	printable_make(name); /* the process has chosen it */
+	printable_make(name); /* the process may have set any bytes */
 }
 
 static bool explain(pid_t pid, const char *library, char *text, size_t size)

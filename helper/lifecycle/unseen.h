@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Why the library is not in the processes of a generation, though their program could have it. */
+/* Why our library is not loaded, or cannot reach us, in processes whose program could load it. */
 #pragma once
 
 #include <stdbool.h>
@@ -8,7 +8,7 @@
 #include "helper/kernel/tree.h"
 
 /*
- * Looks for a process of them that could not load `library`, or from which we cannot be reached.
- * True: `text` says who, why, and what to do.
+ * Looks for a process that could not load `library`, or that cannot connect to the launcher.  True:
+ * `text` names the process, the reason, and what the operator can do.
  */
 bool unseen_explain(const struct pid_set *processes, const char *library, char *text, size_t size);
