@@ -29,6 +29,7 @@
 #include "helper/process/apart.h"
 #include "helper/process/background.h"
 #include "helper/process/inherited.h"
+#include "helper/process/paths.h"
 #include "helper/process/pidfile.h"
 #include "helper/requests/channel.h"
 #include "helper/requests/closing.h"
@@ -399,7 +400,7 @@ static void reap(void)
 			g = g->older;
 		if (!g) {
 			/* Neither: an orphan of a killed keeper. */
-			if (!channel_reaped(pid))
+			if (!channel_reaped(pid) && !paths_reaped(pid))
 				(void)upgrade_reaped(pid, status);
 			continue;
 		}
