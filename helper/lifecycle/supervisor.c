@@ -30,6 +30,7 @@
 #include "helper/process/background.h"
 #include "helper/process/confine.h"
 #include "helper/process/inherited.h"
+#include "helper/process/paths.h"
 #include "helper/process/pidfile.h"
 #include "helper/requests/channel.h"
 #include "helper/requests/closing.h"
@@ -414,8 +415,8 @@ static void reap(void)
 		while (g && g->keeper != pid)
 			g = g->older;
 		if (!g) {
-			/* If it is neither of these two, it is an orphan of a killed keeper. */
-			if (!channel_reaped(pid))
+			/* If it is none of these, it is an orphan of a killed keeper. */
+			if (!channel_reaped(pid) && !paths_reaped(pid))
 				(void)upgrade_reaped(pid, status);
 			continue;
 		}

@@ -20,6 +20,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
+#include <sys/wait.h>
 
 #include "helper/base/util.h"
 #include "helper/kernel/tree.h"
@@ -42,6 +43,20 @@ static const nanoseconds PATIENCE = 500 * MILLISECOND;
 /* For a child that could run and does not get a processor. */
 static const nanoseconds BUSY_PATIENCE = 4 * SECOND;
 enum { STRIKES = 2 };
+
+/*
+ * How long the loop may stand still for a generation in all: it owes the time, and pays back 5 % of
+ * each second.  So many children may have answered or been killed and not ended: a close of a file can
+ * hang for good (helper/requests/castoff.h).
+ */
+static const nanoseconds ALLOWANCE = 450 * MILLISECOND;
+enum { SHARE = 20, CHILDREN = 16 };
+/*
+ * What an operation costs without owing anything.  A look on a local file system takes about 1 ms, and
+ * nearly all of it is on a processor: 1,000 UNIX paths owe nothing.  On a machine with ten processes
+ * to a processor the same look lasts 40 ms to 100 ms, of which it is waiting for one.
+ */
+static const nanoseconds FREE = 5 * MILLISECOND;
 
 enum operation { LOOK, RESTORE, UNLINK, READ };
 
@@ -359,33 +374,85 @@ static _Noreturn void be_child(const struct task *task, int channel)
 
 /* ---- in the launcher ---- */
 
-/* Generations that have cost a time-out; few, and their numbers do not come again. */
-static struct strikes {
+/* Generations that have cost time; few, and their numbers do not come again. */
+struct account {
 	uint32_t generation;
-	unsigned count;
-} * strikes;
-static size_t strikes_count, strikes_allocated;
+	unsigned strikes; /* time-outs */
+	nanoseconds owed, owed_at;
+};
+static struct account *accounts;
+static size_t account_count, accounts_allocated;
 
-static unsigned *strikes_of(uint32_t generation)
+/* Children that have not been reaped, and for which generation each was. */
+static struct child {
+	pid_t pid; /* 0: none */
+	uint32_t generation;
+} children[4 * CHILDREN];
+
+static struct account *account_of(uint32_t generation)
 {
-	for (size_t i = 0; i < strikes_count; i++)
-		if (strikes[i].generation == generation)
-			return &strikes[i].count;
+	for (size_t i = 0; i < account_count; i++)
+		if (accounts[i].generation == generation)
+			return &accounts[i];
 	return NULL;
 }
 
-static void strike(uint32_t generation)
+/* What it owes now. */
+static nanoseconds owed(const struct account *account)
 {
-	unsigned *count = strikes_of(generation);
-	if (count) {
-		(*count)++;
-		return;
+	nanoseconds paid = (now() - account->owed_at) / SHARE;
+	return account->owed > paid ? account->owed - paid : 0;
+}
+
+static void charge(uint32_t generation, nanoseconds cost, bool strike)
+{
+	struct account *account = account_of(generation);
+	if (!account) {
+		void *larger =
+		        array_grow(accounts, account_count, &accounts_allocated, sizeof(*accounts));
+		if (!larger)
+			return;
+		accounts = larger;
+		account = &accounts[account_count++];
+		*account = (struct account){.generation = generation};
 	}
-	void *larger = array_grow(strikes, strikes_count, &strikes_allocated, sizeof(*strikes));
-	if (!larger)
-		return;
-	strikes = larger;
-	strikes[strikes_count++] = (struct strikes){generation, 1};
+	account->owed = owed(account) + cost;
+	account->owed_at = now();
+	account->strikes += strike;
+}
+
+bool paths_reaped(pid_t pid)
+{
+	for (size_t i = 0; i < COUNT(children); i++)
+		if (children[i].pid == pid) {
+			children[i].pid = 0;
+			return true;
+		}
+	return false;
+}
+
+/* A place for one more child of that generation, or NULL: too many of its children have not ended. */
+static struct child *place_for(uint32_t generation)
+{
+	struct child *place = NULL;
+	size_t count = 0;
+	for (size_t i = 0; i < COUNT(children); i++) {
+		struct child *child = &children[i];
+		/* Not reaped by the supervisor yet: the pid is still its own. */
+		if (child->pid && waitpid(child->pid, NULL, WNOHANG) != 0)
+			child->pid = 0;
+		if (!child->pid)
+			place = child;
+		else
+			count += child->generation == generation;
+	}
+	return count < CHILDREN ? place : NULL;
+}
+
+static bool may_ask(uint32_t generation)
+{
+	const struct account *account = account_of(generation);
+	return !account || (account->strikes < STRIKES && owed(account) < ALLOWANCE);
 }
 
 static bool is_runnable(pid_t pid)
@@ -395,17 +462,41 @@ static bool is_runnable(pid_t pid)
 	return tree_stat(pid, &state, &parent) == 0 && state == 'R';
 }
 
-static bool wait_for(int channel, pid_t child)
+/* The time that it has had a processor; 0: not known. */
+static nanoseconds time_on_processor(pid_t pid)
 {
-	nanoseconds start = now();
-	for (;;) {
+	clockid_t clock;
+	struct timespec t;
+	if (clock_getcpuclockid(pid, &clock) != 0 || clock_gettime(clock, &t) < 0)
+		return 0;
+	return t.tv_sec * SECOND + t.tv_nsec;
+}
+
+/*
+ * Until there is an answer.  Looks at the child every few milliseconds: what it sleeps or computes is
+ * owed.  What it waits for a processor is not, and neither is what this process waits for one: no
+ * look counts for more than its pause.
+ */
+static bool wait_for(int channel, pid_t child, uint32_t generation)
+{
+	nanoseconds start = now(), ran = 0, slept = 0;
+	bool answered = false, late = false;
+	while (!answered && !late) {
 		struct pollfd one = {.fd = channel, .events = POLLIN};
-		if (poll(&one, 1, (int)(PATIENCE / MILLISECOND)) > 0)
-			return true;
+		answered = poll(&one, 1, (int)(FREE / MILLISECOND)) > 0;
 		nanoseconds waited = now() - start;
-		if (waited >= BUSY_PATIENCE || (waited >= PATIENCE && !is_runnable(child)))
-			return false;
+		if (answered && waited < FREE)
+			break;
+		bool runnable = is_runnable(child);
+		nanoseconds runs = time_on_processor(child);
+		ran = runs > ran ? runs : ran;
+		if (!runnable && !answered)
+			slept += FREE;
+		late = !answered && (waited >= BUSY_PATIENCE || (waited >= PATIENCE && !runnable));
 	}
+	if (ran + slept > FREE || late)
+		charge(generation, ran + slept > FREE ? ran + slept - FREE : 0, late);
+	return answered;
 }
 
 static int receive_result(int channel, struct result *ret_result, int *ret_fd)
@@ -427,10 +518,11 @@ static int receive_result(int channel, struct result *ret_result, int *ret_fd)
 /* 0 or -errno; *ret_fd is -1 if nothing came along. */
 static int run(const struct task *task, struct result *ret_result, int *ret_fd)
 {
-	const unsigned *count = strikes_of(task->asker->generation);
+	uint32_t generation = task->asker->generation;
+	struct child *place = may_ask(generation) ? place_for(generation) : NULL;
 	int channel[2];
 	*ret_fd = -1;
-	if (count && *count >= STRIKES)
+	if (!place)
 		return -ETIMEDOUT;
 	if (task->directory < 0)
 		return -EBADF;
@@ -441,11 +533,12 @@ static int run(const struct task *task, struct result *ret_result, int *ret_fd)
 		be_child(task, channel[1]);
 	int result = child < 0 ? -errno : 0;
 	close(channel[1]);
-	if (result == 0 && wait_for(channel[0], child))
+	if (child > 0)
+		*place = (struct child){child, generation};
+	if (result == 0 && wait_for(channel[0], child, generation))
 		result = receive_result(channel[0], ret_result, ret_fd);
 	else if (result == 0) {
-		(void)kill(child, SIGKILL); /* ours until the supervisor has reaped it */
-		strike(task->asker->generation);
+		(void)kill(child, SIGKILL); /* ours until it has been reaped */
 		result = -ETIMEDOUT;
 	}
 	close(channel[0]);

@@ -6,9 +6,11 @@
  * that the kernel refuses whatever it would refuse to that process.  The child pins what the name
  * leads to, without following any link, looks at the pinned file and acts on that.
  *
- * A file system may be the daemon's own (FUSE) and never answer.  The child is waited for
+ * A file system may be the daemon's own (FUSE), be slow or never answer.  The child is waited for
  * half a second, then killed and forgotten; the supervisor reaps it when it can end.  A generation
- * that has cost that twice is not served again: all its operations fail with -ETIMEDOUT.
+ * that has cost that twice is not served again: all its operations fail with -ETIMEDOUT.  So do
+ * those of one that has cost half a second in all with slow answers, until it has paid that back, and
+ * of one with many children that do not end.
  */
 #pragma once
 
@@ -89,3 +91,6 @@ int paths_unlink(const struct asker *asker, int directory, const char *name, str
  */
 ssize_t paths_read(const struct asker *asker, int directory, const char *name, off_t most,
         char *text, size_t size);
+
+/* A child of the launcher has ended: was it one of these? */
+bool paths_reaped(pid_t pid);

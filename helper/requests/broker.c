@@ -2,12 +2,6 @@
 /*
  * The broker.
  *
- * close() of the last reference to a socket waits if SO_LINGER is set and data is unsent, and close()
- * of a file asks its file system.  Both do not happen in a process that is ending (net/ipv4/af_inet.c,
- * inet_release(): PF_EXITING).  So what came from others is collected, and let go together: a forked
- * child, which has a reference to each, waits until the broker has closed its own, none of which was
- * the last, and ends.
- *
  * The room for descriptors is as large as a message may have (SCM_MAX_FD), so that the kernel never
  * drops one on receiving, which would be a close in this process.
  */
@@ -16,25 +10,21 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <signal.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
 
 #include "helper/base/util.h"
 #include "helper/kernel/tree.h"
+#include "helper/requests/castoff.h"
 
 enum {
 	GUESTS = 128,       /* connections that have not sent their request yet */
 	GUESTS_OF_ONE = 32, /* of one generation */
-	DESCRIPTORS = 253,  /* SCM_MAX_FD, include/net/scm.h */
-	CAST_OFF = 64,      /* so many are let go together */
-	CAST_OFF_MOST = 1024,
+	FIRST_PLACE = BROKER_FIRST + CASTOFF_OWN,
+	DESCRIPTORS = 253, /* SCM_MAX_FD, include/net/scm.h */
 };
 
-/* A member's connection: one request. */
+/* A member's connection: one request. It has the same number as long as it is kept. */
 struct guest {
 	int fd; /* -1: none */
 	uint32_t generation;
@@ -43,58 +33,27 @@ struct guest {
 };
 
 static struct guest guests[GUESTS];
-static int cast_off[CAST_OFF_MOST + DESCRIPTORS]; /* to be let go */
-static size_t cast_off_count;
-static size_t together; /* CAST_OFF, or fewer where few descriptors may be open */
-static int server_fd, link_fd;
+static size_t places; /* for so many of them there are descriptors */
 static struct roster *the_roster;
 
-/* ---- letting go ---- */
-
-static bool close_all(void)
+static int number_of(const struct guest *guest)
 {
-	int ends[2];
-	if (pipe2(ends, O_CLOEXEC) < 0)
-		return false;
-	pid_t pid = fork();
-	if (pid == 0) {
-		char byte;
-		close(ends[1]);
-		(void)!read(ends[0], &byte, 1); /* until the parent has closed its own */
-		_exit(0);
-	}
-	close(ends[0]);
-	for (size_t i = 0; pid > 0 && i < cast_off_count; i++)
-		close(cast_off[i]);
-	close(ends[1]);
-	return pid > 0;
+	return FIRST_PLACE + (int)(guest - guests);
 }
 
-static void let_go(void)
+static void drop(struct guest *guest)
 {
-	if (cast_off_count && close_all())
-		cast_off_count = 0;
-	/* Neither a process nor a pipe to be had: this one ends instead, and another begins. */
-	if (cast_off_count >= CAST_OFF_MOST)
-		_exit(0);
-}
-
-static void cast(int fd)
-{
-	if (fd < 0)
-		return;
-	cast_off[cast_off_count++] = fd;
-	if (cast_off_count >= together)
-		let_go();
+	castoff_give_up(guest->fd);
+	guest->fd = -1;
 }
 
 /* ---- who ---- */
 
 /* The generation whose keeper that process descends from, or NULL. */
-static const struct roster_entry *membership(pid_t pid)
+static struct roster_entry *membership(pid_t pid)
 {
 	for (size_t i = 0; i < ROSTER_MOST; i++) {
-		const struct roster_entry *entry = &the_roster->entries[i];
+		struct roster_entry *entry = &the_roster->entries[i];
 		pid_t keeper = (pid_t)atomic_load(&entry->keeper);
 		if (atomic_load(&entry->generation) && keeper > 0 && pid != keeper &&
 		        tree_has(keeper, pid))
@@ -185,27 +144,22 @@ static void pass_on(int guest, struct request *request)
 	struct moult_reply reply;
 	/* The launcher may be at a switch for a second: it is not the broker that does not get on. */
 	atomic_store(&the_roster->busy_since, 0);
-	if (transmit(link_fd, request, sizeof(*request), fds, count, 0) < 0)
+	if (transmit(BROKER_LINK, request, sizeof(*request), fds, count, 0) < 0)
 		_exit(1);
 	/* Only the launcher can be at the other end; it has died if this is no answer. */
-	if (receive(link_fd, &reply, sizeof(reply), fds, &count, 0) != sizeof(reply))
+	if (receive(BROKER_LINK, &reply, sizeof(reply), fds, &count, 0) != sizeof(reply))
 		_exit(1);
 	atomic_store(&the_roster->busy_since, now());
 	answer(guest, &reply, fds, count);
 	/* The store's own, which is not closed for the last time here. */
 	for (size_t i = 0; i < count; i++)
-		cast(fds[i]);
+		castoff_add(fds[i]);
 }
 
-static bool is_members(const struct guest *guest, const struct request *request)
+static bool is_members(const struct roster_entry *entry, const struct request *request)
 {
-	for (size_t i = 0; i < ROSTER_MOST; i++) {
-		const struct roster_entry *entry = &the_roster->entries[i];
-		if (atomic_load(&entry->generation) == guest->generation)
-			return request->generation == guest->generation &&
-			       memcmp(request->token, entry->token, MOULT_TOKEN_DIGITS) == 0;
-	}
-	return false;
+	return request->generation == atomic_load(&entry->generation) &&
+	       memcmp(request->token, entry->token, MOULT_TOKEN_DIGITS) == 0;
 }
 
 /* The launcher says so in its log, once a generation. */
@@ -218,31 +172,61 @@ static void report_contract(struct guest *guest, const char *bytes)
 	pass_on(guest->fd, &other);
 }
 
-static void serve(struct guest *guest)
+static void serve_request(struct guest *guest, const struct roster_entry *entry, const char *bytes,
+        ssize_t length, const int *fds, size_t count)
 {
-	char bytes[sizeof(struct moult_request) + 1];
-	int fds[DESCRIPTORS];
-	size_t count;
 	struct request request;
-	ssize_t length = receive(guest->fd, bytes, sizeof(bytes), fds, &count, MSG_DONTWAIT);
-	if (length == -EAGAIN || length == -EINTR)
-		return;
 	int result = length < 0 ? (int)length
 	                        : request_decode(bytes, (size_t)length, fds, count, &request);
 	if (result == -EPROTO && length >= (ssize_t)sizeof(uint32_t))
 		report_contract(guest, bytes);
 	else if (result < 0)
 		refuse(guest->fd, result);
-	else if (!is_members(guest, &request))
+	else if (!is_members(entry, &request))
 		refuse(guest->fd, -EPERM);
 	else {
 		request.asker = guest->asker;
 		pass_on(guest->fd, &request);
 	}
 	for (size_t i = 0; i < count; i++)
-		cast(fds[i]);
-	cast(guest->fd);
-	guest->fd = -1;
+		castoff_add(fds[i]);
+}
+
+/* ---- files that no request has ---- */
+
+static bool has_file(const int *fds, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (castoff_is_file(fds[i]))
+			return true;
+	return false;
+}
+
+static void note_stuck(void *entry, pid_t pid)
+{
+	roster_note_stuck(entry, pid);
+}
+
+static void serve(struct guest *guest)
+{
+	char bytes[sizeof(struct moult_request) + 1];
+	int fds[DESCRIPTORS];
+	size_t count = 0;
+	struct roster_entry *entry = roster_find(the_roster, guest->generation);
+	ssize_t length = 0;
+	atomic_store(&the_roster->busy_with, guest->generation);
+	if (entry && !roster_is_cut_off(entry)) {
+		length = receive(guest->fd, bytes, sizeof(bytes), fds, &count, MSG_DONTWAIT);
+		if (length == -EAGAIN || length == -EINTR)
+			return;
+		if (has_file(fds, count)) {
+			refuse(guest->fd, -EBADMSG);
+			castoff_leave(note_stuck, entry);
+		} else
+			serve_request(guest, entry, bytes, length, fds, count);
+	}
+	drop(guest);
+	castoff_tidy();
 }
 
 /* ---- connections ---- */
@@ -255,7 +239,7 @@ static struct guest *place_for(uint32_t generation)
 {
 	struct guest *oldest = NULL, *oldest_of_all = NULL, *vacant = NULL;
 	size_t count = 0;
-	for (size_t i = 0; i < GUESTS; i++) {
+	for (size_t i = 0; i < places; i++) {
 		struct guest *guest = &guests[i];
 		if (guest->fd < 0) {
 			vacant = guest;
@@ -273,10 +257,8 @@ static struct guest *place_for(uint32_t generation)
 		return vacant;
 	if (!oldest)
 		oldest = oldest_of_all;
-	if (oldest) {
-		cast(oldest->fd);
-		oldest->fd = -1;
-	}
+	if (oldest)
+		drop(oldest);
 	return oldest;
 }
 
@@ -284,28 +266,29 @@ static struct guest *place_for(uint32_t generation)
 static void make_room(void)
 {
 	struct guest *oldest = NULL;
-	for (size_t i = 0; i < GUESTS; i++)
+	for (size_t i = 0; i < places; i++)
 		if (guests[i].fd >= 0 && (!oldest || guests[i].since < oldest->since))
 			oldest = &guests[i];
-	if (oldest && now() - oldest->since > SECOND) {
-		cast(oldest->fd);
-		oldest->fd = -1;
-	}
-	let_go();
+	if (oldest && now() - oldest->since > SECOND)
+		drop(oldest);
+	castoff_release();
 	(void)poll(NULL, 0, 10);
 }
 
 static void admit(int fd)
 {
 	struct asker asker;
-	const struct roster_entry *entry =
+	struct roster_entry *entry =
 	        asker_of_peer(fd, 0, &asker) == 0 && asker.pid > 0 ? membership(asker.pid) : NULL;
-	struct guest *guest = entry ? place_for(atomic_load(&entry->generation)) : NULL;
+	struct guest *guest = entry && !roster_is_cut_off(entry)
+	                              ? place_for(atomic_load(&entry->generation))
+	                              : NULL;
 	if (!guest) {
-		cast(fd);
+		castoff_add(fd);
 		return;
 	}
-	*guest = (struct guest){.fd = fd,
+	castoff_keep(fd, number_of(guest));
+	*guest = (struct guest){.fd = number_of(guest),
 	        .generation = atomic_load(&entry->generation),
 	        .since = now(),
 	        .asker = asker};
@@ -316,9 +299,9 @@ static void admit(int fd)
 static size_t list_polled(struct pollfd *polled)
 {
 	size_t count = 2;
-	polled[0] = (struct pollfd){.fd = server_fd, .events = POLLIN};
-	polled[1] = (struct pollfd){.fd = link_fd}; /* its end is the launcher's */
-	for (size_t i = 0; i < GUESTS; i++)
+	polled[0] = (struct pollfd){.fd = BROKER_SERVER, .events = POLLIN};
+	polled[1] = (struct pollfd){.fd = BROKER_LINK}; /* its end is the launcher's */
+	for (size_t i = 0; i < places; i++)
 		if (guests[i].fd >= 0)
 			polled[count++] = (struct pollfd){.fd = guests[i].fd, .events = POLLIN};
 	return count;
@@ -327,50 +310,45 @@ static size_t list_polled(struct pollfd *polled)
 static size_t look(struct pollfd *polled)
 {
 	size_t count = list_polled(polled);
+	atomic_store(&the_roster->busy_with, 0);
 	atomic_store(&the_roster->busy_since, 0);
 	/* What is left to be let go waits for a quiet moment, not for long. */
-	int ready = poll(polled, count, cast_off_count ? 50 : -1);
+	int ready = poll(polled, count, castoff_is_empty() ? -1 : 50);
 	atomic_store(&the_roster->busy_since, now());
 	if (ready < 0 && errno != EINTR)
 		_exit(1);
 	if (ready == 0)
-		let_go();
+		castoff_release();
 	if (ready > 0 && polled[1].revents)
 		_exit(0);
 	return count;
 }
 
-static struct guest *guest_of(int fd)
+static void begin(struct roster *roster)
 {
-	for (size_t i = 0; i < GUESTS; i++)
-		if (guests[i].fd == fd)
-			return &guests[i];
-	return NULL;
+	the_roster = roster;
+	castoff_init(BROKER_FIRST, GUESTS);
+	places = (size_t)(castoff_floor() - FIRST_PLACE);
+	if (places > GUESTS)
+		places = GUESTS;
+	for (size_t i = 0; i < places; i++)
+		guests[i].fd = -1;
 }
 
-_Noreturn void broker_run(int server, int link, struct roster *roster)
+_Noreturn void broker_run(struct roster *roster)
 {
 	struct pollfd polled[GUESTS + 2];
-	server_fd = server;
-	link_fd = link;
-	the_roster = roster;
-	for (size_t i = 0; i < GUESTS; i++)
-		guests[i].fd = -1;
-	struct rlimit limit;
-	together = CAST_OFF;
-	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur / 8 < together)
-		together = limit.rlim_cur / 8 + 1;
+	begin(roster);
 	for (;;) {
 		size_t count = look(polled);
 		/* One of each: no generation's requests keep another's waiting. */
-		for (size_t i = 2; i < count; i++) {
-			struct guest *guest = polled[i].revents ? guest_of(polled[i].fd) : NULL;
-			if (guest)
-				serve(guest);
-		}
+		for (size_t i = 2; i < count; i++)
+			if (polled[i].revents)
+				serve(&guests[polled[i].fd - FIRST_PLACE]);
+		castoff_tidy();
 		if (!(polled[0].revents & POLLIN))
 			continue;
-		int fd = accept4(server_fd, NULL, NULL, SOCK_CLOEXEC);
+		int fd = accept4(BROKER_SERVER, NULL, NULL, SOCK_CLOEXEC);
 		if (fd >= 0)
 			admit(fd);
 		else if (errno == EMFILE || errno == ENFILE)

@@ -8,29 +8,17 @@
  * another one, and who has not been answered yet waits in the queue of the socket, which is the
  * launcher's.
  *
- * Strangers (processes of no generation) are never read from.  No descriptor that came from another
- * process is closed by close(), which can wait for as long as its sender likes (SO_LINGER, a FUSE
- * file system): see broker.c.
+ * Strangers (processes of no generation) are never read from.  What came from another process is let
+ * go without waiting for anybody (helper/requests/castoff.h); the broker can still hang in the kernel,
+ * and then it is abandoned.
  */
 #pragma once
 
-#include <stdatomic.h>
-#include <stdint.h>
-#include <sys/types.h>
-
 #include "helper/requests/request.h"
+#include "helper/requests/roster.h"
 
-enum { ROSTER_MOST = 128 };
+/* What is open in the broker when it begins: /dev/null three times, the listening socket, the link. */
+enum { BROKER_SERVER = 3, BROKER_LINK, BROKER_FIRST };
 
-/* Shared by the launcher, which writes, the keepers, which write their pid, and the broker. */
-struct roster {
-	_Atomic int64_t busy_since; /* the broker is at a message since then; 0: it waits */
-	struct roster_entry {
-		_Atomic uint32_t generation; /* 0: free */
-		_Atomic int32_t keeper;      /* 0: not started yet */
-		char token[MOULT_TOKEN_DIGITS];
-	} entries[ROSTER_MOST];
-};
-
-/* The broker's whole life. `server`: the listening socket; `link`: to the launcher. */
-_Noreturn void broker_run(int server, int link, struct roster *roster);
+/* The broker's whole life. */
+_Noreturn void broker_run(struct roster *roster);

@@ -28,15 +28,26 @@
 #include "helper/switch/crowd.h"
 #include "helper/switch/poke.h"
 
+#ifndef SYS_close_range
+#define SYS_close_range 436
+#endif
+
 /* A broker that is at one message for so long does not get on. */
 static const nanoseconds BROKER_PATIENCE = SECOND;
 /* One that ends at once, again and again, is started again after this pause. */
 static const nanoseconds BROKER_PAUSE = 100 * MILLISECOND;
+static const nanoseconds LONGEST_PAUSE = 3600 * SECOND;
 
 static struct instance *the_instance;
 static struct roster *roster;
-static pid_t broker;                     /* 0: none */
-static nanoseconds broker_since;         /* it runs since then */
+static pid_t broker;             /* 0: none */
+static nanoseconds broker_since; /* it runs since then */
+/*
+ * Brokers that have been killed and have not ended.  One that hangs in the kernel may never end, so
+ * nobody waits for it.  It makes no step more in our program, has no link to us, and its reference to
+ * the listening socket does no harm: whoever connects is accepted by the next one.
+ */
+static pid_t abandoned[64];
 static struct watch server = {.fd = -1}; /* watched only to look after the broker */
 static struct watch link_to_broker = {.fd = -1};
 static struct timer vigil, revival;
@@ -172,10 +183,43 @@ static struct answer answer_to(struct request *request, struct received *receive
 	return handle(generation, request, received);
 }
 
-static void kill_broker(void)
+/* Twice as long with each that has not ended: of those that never end there are not many in a year. */
+static nanoseconds pause_before_next(void)
 {
-	if (broker)
-		(void)kill(broker, SIGKILL);
+	nanoseconds pause = BROKER_PAUSE;
+	for (size_t i = 0; i < COUNT(abandoned); i++)
+		if (abandoned[i] && pause < LONGEST_PAUSE)
+			pause *= 2;
+	return pause < LONGEST_PAUSE ? pause : LONGEST_PAUSE;
+}
+
+/* There is no broker any more. What it has sent last may be a socket whose close waits. */
+static void forget_broker(nanoseconds pause)
+{
+	broker = 0;
+	atomic_store(&roster->busy_since, 0);
+	atomic_store(&roster->busy_with, 0);
+	loop_unwatch(&link_to_broker);
+	fd_discard(&link_to_broker.fd);
+	if (server.fd >= 0)
+		loop_after(&revival, pause);
+}
+
+/* It is not waited for. */
+static void abandon_broker(void)
+{
+	if (!broker)
+		return;
+	struct roster_entry *entry = roster_find(roster, atomic_load(&roster->busy_with));
+	(void)kill(broker, SIGKILL);
+	if (entry)
+		roster_note_stuck(entry, broker);
+	for (size_t i = 0; i < COUNT(abandoned); i++)
+		if (!abandoned[i]) {
+			abandoned[i] = broker;
+			break;
+		}
+	forget_broker(pause_before_next());
 }
 
 static void send_answer(const struct answer *answer)
@@ -200,7 +244,7 @@ static void send_answer(const struct answer *answer)
 	log_error("a daemon's request could not be answered: %s; the daemon goes on as without "
 	          "moult",
 	        strerror(errno));
-	kill_broker();
+	abandon_broker();
 }
 
 /* The request's descriptors, in the broker's order. */
@@ -246,9 +290,8 @@ static void broker_speaks(void *context)
 	ssize_t length = recvmsg(link_to_broker.fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 	if (length < 0) /* no memory: it is still there, or the end of the broker is */
 		return;
-	if (length != sizeof(request)) { /* it has ended: waitpid() tells; if not, it shall */
-		loop_unwatch(&link_to_broker);
-		kill_broker();
+	if (length != sizeof(request)) { /* it has ended, or shall */
+		abandon_broker();
 		return;
 	}
 	struct cmsghdr *header = CMSG_FIRSTHDR(&message);
@@ -286,11 +329,12 @@ static void revive(void *context)
  */
 static void confine_broker(void)
 {
-	static const unsigned short calls[] = {SYS_read, SYS_close, SYS_accept4, SYS_recvmsg,
-	        SYS_sendmsg, SYS_getsockopt, SYS_getsockname, SYS_getpeername, SYS_fstat,
-	        SYS_newfstatat, SYS_statx, SYS_fcntl, SYS_ppoll, SYS_clock_gettime, SYS_pipe2,
-	        SYS_clone, SYS_set_robust_list, SYS_rseq, SYS_gettid, SYS_getpid, SYS_prlimit64,
-	        SYS_rt_sigprocmask, SYS_rt_sigreturn, SYS_restart_syscall, SYS_exit, SYS_exit_group,
+	static const unsigned short calls[] = {SYS_read, SYS_write, SYS_close, SYS_dup3,
+	        SYS_accept4, SYS_recvmsg, SYS_sendmsg, SYS_getsockopt, SYS_getsockname,
+	        SYS_getpeername, SYS_fstat, SYS_newfstatat, SYS_statx, SYS_fcntl, SYS_ppoll,
+	        SYS_clock_gettime, SYS_pipe2, SYS_clone, SYS_set_robust_list, SYS_rseq, SYS_gettid,
+	        SYS_getpid, SYS_getppid, SYS_prlimit64, SYS_close_range, SYS_rt_sigprocmask,
+	        SYS_rt_sigreturn, SYS_restart_syscall, SYS_exit, SYS_exit_group,
 #ifdef SYS_poll /* the calls of older architectures */
 	        SYS_poll, SYS_fork
 #endif
@@ -312,20 +356,19 @@ static void confine_broker(void)
  */
 static _Noreturn void enter_broker(int listening, int link)
 {
-	enum { LISTENING = 3, LINK = 4 };
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-	int high = fcntl(listening, F_DUPFD_CLOEXEC, LINK + 1);
-	link = fcntl(link, F_DUPFD_CLOEXEC, LINK + 1);
+	int high = fcntl(listening, F_DUPFD_CLOEXEC, BROKER_FIRST);
+	link = fcntl(link, F_DUPFD_CLOEXEC, BROKER_FIRST);
 	if (null < 0 || high < 0 || link < 0)
 		_exit(1);
 	for (int fd = 0; fd <= STDERR_FILENO; fd++)
 		dup3(null, fd, O_CLOEXEC);
-	dup3(high, LISTENING, O_CLOEXEC);
-	dup3(link, LINK, O_CLOEXEC);
-	close_from(LINK + 1); /* `begun` among them: the launcher sees its end */
+	dup3(high, BROKER_SERVER, O_CLOEXEC);
+	dup3(link, BROKER_LINK, O_CLOEXEC);
+	close_from(BROKER_FIRST); /* `begun` among them: the launcher sees its end */
 	confine_leave_memory();
 	confine_broker();
-	broker_run(LISTENING, LINK, roster);
+	broker_run(roster);
 }
 
 /* Until the broker has closed all that it has inherited: none of these closes was the last one. */
@@ -369,34 +412,50 @@ static void start_broker(void)
 	link_to_broker.fd = ends[0];
 	link_to_broker.ready = broker_speaks;
 	if (loop_watch(&link_to_broker) < 0)
-		kill_broker(); /* the next one may have more luck */
+		abandon_broker(); /* the next one may have more luck */
 }
 
 bool channel_reaped(pid_t pid)
 {
-	if (!broker || pid != broker)
-		return false;
-	broker = 0;
-	atomic_store(&roster->busy_since, 0);
-	loop_unwatch(&link_to_broker);
-	fd_close(&link_to_broker.fd);
-	if (server.fd < 0)
+	if (broker && pid == broker) {
+		forget_broker(now() - broker_since < BROKER_PAUSE ? BROKER_PAUSE : 0);
 		return true;
-	loop_after(&revival, now() - broker_since < BROKER_PAUSE ? BROKER_PAUSE : 0);
-	return true;
+	}
+	for (size_t i = 0; pid && i < COUNT(abandoned); i++)
+		if (abandoned[i] == pid) {
+			abandoned[i] = 0;
+			return true;
+		}
+	return false;
+}
+
+static void say_cut_off(void)
+{
+	for (struct generation *g = the_instance->newest; g; g = g->older) {
+		const struct roster_entry *entry = roster_find(roster, g->id);
+		if (g->told_cut_off || !entry || !roster_is_cut_off(entry))
+			continue;
+		g->told_cut_off = true;
+		log_error("generation %u: %d processes of moult hang in files or sockets that it "
+		          "has sent; it is not served while they do",
+		        g->id, STUCK_MOST);
+	}
 }
 
 static void look_after_broker(void *context)
 {
 	(void)context;
+	static struct log_limit limit;
 	nanoseconds since = atomic_load(&roster->busy_since);
-	if (!since)
+	say_cut_off();
+	if (!since || !broker)
 		return;
-	if (now() - since > BROKER_PATIENCE && broker) {
-		log_error("the process that talks to the daemon does not get on, and is replaced");
-		(void)kill(broker, SIGKILL);
-	}
-	loop_after(&vigil, BROKER_PATIENCE / 2);
+	if (now() - since > BROKER_PATIENCE) {
+		log_limited(&limit, LOG_LEVEL_ERROR,
+		        "the process that talks to the daemon does not get on, and is replaced");
+		abandon_broker();
+	} else
+		loop_after(&vigil, BROKER_PATIENCE / 2);
 }
 
 /* Somebody has connected: the broker has something to do, and is looked at a little later. */
@@ -482,5 +541,5 @@ void channel_stop(void)
 	loop_cancel(&vigil);
 	loop_cancel(&revival);
 	server.fd = -1;
-	kill_broker();
+	abandon_broker();
 }

@@ -178,6 +178,18 @@ static void say_not_handed(struct generation *generation, uint32_t i, const stru
 	        generation->id, request->asker.pid, request->asker.uid, name, listener->taken_by);
 }
 
+/* Could it be given anything at all? An old generation only gets what it has had there already. */
+static bool may_ask_for(const struct generation *generation, const struct request *request)
+{
+	const struct fdstore *store = &the_instance->store;
+	if (may_bind(generation) || !identity_is_path(&request->identity))
+		return true;
+	for (uint32_t i = 0; i < store->count; i++)
+		if (generation->holds[i] && listener_has_name(&store->listeners[i], request->name))
+			return true;
+	return false;
+}
+
 struct answer handover_bind(
         struct generation *generation, struct request *request, struct received *received)
 {
@@ -185,7 +197,8 @@ struct answer handover_bind(
 	struct identity wanted;
 	struct look look;
 	int i = -1;
-	if (received->socket < 0 || requested_identity(request, &wanted, &look) < 0)
+	if (received->socket < 0 || !may_ask_for(generation, request) ||
+	        requested_identity(request, &wanted, &look) < 0)
 		return say(0, -1, -1);
 	while ((i = fdstore_find(store, &wanted, &look, i)) >= 0)
 		if (is_due(generation, (uint32_t)i, request))
@@ -497,7 +510,11 @@ struct answer handover_unlinked(struct generation *generation, const struct requ
 	if ((uint32_t)i >= the_instance->store.count)
 		return say(-EBADF, -1, -1);
 	struct listener *listener = instance_listener(the_instance, (uint32_t)i);
-	if (paths_look(&request->asker, request->directory_fd, request->name, &look, NULL) < 0 ||
+	bool concerns =
+	        may_bind(generation) || is_held(generation, i) || listener->owner == generation->id;
+	if (!concerns || !listener_has_name(listener, request->name) ||
+	        paths_look(&request->asker, request->directory_fd, request->name, &look, NULL) <
+	                0 ||
 	        !listener_is_at(listener, request->name, &look))
 		return say(-ENOENT, -1, -1);
 	if (!look.replaceable)
@@ -517,7 +534,7 @@ struct answer handover_replace(struct generation *generation, struct request *re
 	int to = request->listener;
 	struct look look, over;
 	if (!may_bind(generation) || (uint32_t)to >= store->count ||
-	        store->listeners[to].state != LISTENER_LIVE ||
+	        !listener_has_name(&store->listeners[to], request->other) ||
 	        paths_look(&request->asker, request->directory_fd, request->name, &look, NULL) <
 	                0 ||
 	        paths_look(&request->asker, request->other_fd, request->other, &over, NULL) < 0)

@@ -256,6 +256,13 @@ int listener_set_place(struct listener *listener, const struct asker *asker, int
 	return 0;
 }
 
+bool listener_has_name(const struct listener *listener, const char *name)
+{
+	char own[sizeof(struct sockaddr_un)];
+	return listener->state == LISTENER_LIVE && identity_is_path(&listener->identity) &&
+	       !strcmp(identity_text(&listener->identity, own), name);
+}
+
 bool listener_is_at(const struct listener *listener, const char *name, const struct look *look)
 {
 	struct identity place = {.family = AF_UNIX, .type = SOCK_STREAM};

@@ -181,6 +181,9 @@ int listener_set_place(struct listener *listener, const struct asker *asker, int
 void listener_remember_mode(struct listener *listener);
 void listener_restore_mode(const struct listener *listener);
 
+/* Has its path that last component?  Costs nothing: to be asked before paths_look(). */
+bool listener_has_name(const struct listener *listener, const char *name);
+
 /* Is that its place (a last component), and does it name this socket? */
 bool listener_is_at(const struct listener *listener, const char *name, const struct look *look);
 

@@ -88,6 +88,7 @@ struct generation {
 	bool told_unsupported; /* that a socket of it cannot be handed over */
 	bool told_right;       /* that a process of it may not have a listener */
 	bool told_contract;    /* that its library is of another version */
+	bool told_cut_off;     /* that it is not served, because of what it has sent */
 	bool told_quota;       /* that it listens on more than can be handed over */
 	bool is_joined;        /* a process of it has said hello, */
 	uid_t first_uid;       /* and this was the user of the first one */
