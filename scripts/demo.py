@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
-"""An unmodified nginx under load: once restarted, then upgraded three times by moult.
+"""An unmodified nginx under load: restarted, reloaded, replaced by USR2, then upgraded by moult.
 
 Started by scripts/demo. Shows what the clients see and ends everything it started. Exit status 1:
 moult lost something, or the plain restart lost nothing (then the client is blind).
@@ -25,7 +25,7 @@ RATE = 600  # new connections a second
 PERSISTENT = 50  # connections that stay, with a request every 100 ms
 
 CONFIGURATION = """
-daemon off;
+daemon {daemon};
 worker_processes 2;
 pid nginx.pid;
 events {{ worker_connections 4096; }}
@@ -49,12 +49,16 @@ class Nginx:
     def __init__(self, port):
         self.port = port
 
-    def command(self, version, broken=False):
-        with open(f"{version}.conf", "w") as file:
-            file.write(CONFIGURATION.format(version=version, port=self.port))
+    def command(self, version, broken=False, daemon="off"):
+        """The command line; its configuration is written.  A daemon reads the same file each time."""
+        name = f"{version}.conf" if daemon == "off" else "nginx.conf"
+        with open(name, "w") as file:
+            file.write(CONFIGURATION.format(version=version, port=self.port, daemon=daemon))
             if broken:
                 file.write("listne 80;\n")
-        return ["nginx", "-p", ".", "-e", "error.log", "-c", f"{version}.conf"]
+        # For USR2 nginx executes what it was called, and does not look along PATH.
+        program = "nginx" if daemon == "off" else shutil.which("nginx")
+        return [program, "-p", ".", "-e", "error.log", "-c", name]
 
     def wait(self):
         """Until it answers, at most 10 seconds."""
@@ -130,21 +134,46 @@ def answered(result):
     return f"{result['answered'] + result['persistent']['answered']:,} answered".replace(",", " ")
 
 
-def plain_restart(nginx):
-    say("\n== nginx alone: one restart (a graceful stop, then a start)\n")
-    old = subprocess.Popen(nginx.command("v1"))
+def alone(nginx, title, change):
+    """nginx without moult; `change` replaces version 1 by version 2."""
+    say(f"\n== nginx alone: {title}\n")
+    subprocess.run(nginx.command("v1", daemon="on"), check=True)
     nginx.wait()
     load = Load(nginx.port)
     time.sleep(3.5)
-    say("  $ kill -QUIT NGINX; wait; nginx")
-    old.send_signal(signal.SIGQUIT)
-    old.wait()
-    new = subprocess.Popen(nginx.command("v2"))
-    time.sleep(4)
+    change(master(), nginx.command("v2", daemon="on"))
+    time.sleep(3)
     result = load.finish()
-    new.send_signal(signal.SIGQUIT)
-    new.wait()
+    quit_and_wait(master())
     return result
+
+
+def master():
+    with open("nginx.pid") as file:
+        return int(file.read())
+
+
+def quit_and_wait(pid):
+    os.kill(pid, signal.SIGQUIT)
+    os.waitpid(pid, 0)  # a child of this process, which is a subreaper
+
+
+def plain_restart(pid, command):
+    say("  $ kill -QUIT NGINX; wait; nginx")
+    quit_and_wait(pid)
+    subprocess.run(command, check=True)
+
+
+def reload(_, command):
+    say("  $ nginx -s reload")
+    subprocess.run([*command, "-s", "reload"], check=True)
+
+
+def usr2(pid, _):
+    say("  $ kill -USR2 NGINX; sleep 1; kill -QUIT NGINX")
+    os.kill(pid, signal.SIGUSR2)
+    time.sleep(1)
+    quit_and_wait(pid)
 
 
 def moult(*words):
@@ -240,7 +269,9 @@ def main():
     say(f"load: {RATE} new connections a second, and {PERSISTENT} that stay")
     try:
         nginx = Nginx(port)
-        plain = plain_restart(nginx)
+        plain = alone(nginx, "one restart (a graceful stop, then a start)", plain_restart)
+        own = alone(nginx, "its own reload", reload)
+        dance = alone(nginx, "its own replacement of the binary", usr2)
         ours = under_moult(nginx)
     except (OSError, RuntimeError) as error:
         if os.path.exists("launcher.log"):
@@ -253,7 +284,8 @@ def main():
 
     say(f"\n  {'':24}" + "".join(f"{loss.replace('_', ' '):>11}" for loss in LOSSES[:5])
         + f"{'answered':>11}")
-    for name, result in ("one plain restart", plain), ("three moult upgrades", ours):
+    for name, result in (("one plain restart", plain), ("one nginx -s reload", own),
+                         ("one USR2 and QUIT", dance), ("three moult upgrades", ours)):
         count = lost(result)
         say(f"  {name:24}" + "".join(f"{count[loss]:11}" for loss in LOSSES[:5])
             + f"{result['answered'] + result['persistent']['answered']:11}")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The daemons that moult is tried on: the rows of the README's table, in its order."""
+"""The daemons that moult is tried on: the rows of the table in README.md here, in its order."""
 
 from catalogue import (interpreters, java, languages, mail, messages, network, proxies, python,
                        ruby, services, stores, web)
