@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The load client, started and read; see load.c for what it counts."""
+"""The load client, started and read; see load/account.h for what it counts."""
 
 import json
 import os
@@ -42,7 +42,7 @@ class Result(dict):
 
 
 class Load:
-    """One running load client. `address` is "HOST:PORT" or another of load_address.h, or several."""
+    """One running load client. `address` is "HOST:PORT" or another of load/address.h, or several."""
 
     def __init__(self, address, **options):
         addresses = [address] if isinstance(address, str) else address
