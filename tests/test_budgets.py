@@ -5,11 +5,8 @@ import pytest
 
 from harness.build import SANITISER, program
 from harness.network import ask
+from harness.waiter import waiter
 from harness.waiting import wait_until
-
-
-def waiter(tag, port):
-    return [program("waiter"), "--tag", tag, "--wait=epoll", "--nonblocking", "--port", str(port)]
 
 
 def beside(directory, habit, processes, daemon):

@@ -13,12 +13,8 @@ from harness import cases, network, processes
 from harness.build import program
 from harness.load import assert_nothing_lost
 from harness.network import ask, listens
+from harness.waiter import waiter
 from harness.waiting import wait_until
-
-
-def waiter(tag, port, *more):
-    return [program("waiter"), "--tag", tag, "--wait=epoll", "--nonblocking", "--port", str(port),
-            *more]
 
 
 def acceptor(tag, port, model, *more):

@@ -15,16 +15,12 @@ from harness import build, processes
 from harness.build import program
 from harness.moult import clean_environment
 from harness.network import ask, listens
+from harness.waiter import waiter
 from harness.waiting import wait_until
 
 LIBC = ctypes.CDLL(None, use_errno=True)
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 SIG_IGN = ctypes.c_void_p(1)
-
-
-def waiter(tag, port, *more):
-    return [program("waiter"), "--tag", tag, "--wait=epoll", "--nonblocking", "--port", str(port),
-            *more]
 
 
 def ignore(*numbers):

@@ -13,12 +13,8 @@ from harness import build, processes
 from harness.build import program
 from harness.load import assert_lost_only_with, assert_nothing_lost
 from harness.network import ask
+from harness.waiter import waiter
 from harness.waiting import wait_until
-
-
-def waiter(tag, port, *more):
-    return [program("waiter"), "--tag", tag, "--wait=epoll", "--nonblocking", "--port", str(port),
-            *more]
 
 
 def test_upgrades_leave_nothing_in_the_launcher(moult, port):

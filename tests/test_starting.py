@@ -23,12 +23,8 @@ from harness.build import program
 from harness.daemons import Setting
 from harness.load import assert_nothing_lost, assert_switches
 from harness.network import ask
+from harness.waiter import waiter
 from harness.waiting import wait_until
-
-
-def waiter(tag, port, *more):
-    return [program("waiter"), "--tag", tag, "--wait=epoll", "--nonblocking", "--port", str(port),
-            *more]
 
 
 # ---- wrappers ----
