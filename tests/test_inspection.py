@@ -1,9 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The launcher looks at programs that somebody else wrote: whatever they are, it lives."""
 
-import os
 import pathlib
-import socket
 import stat
 import subprocess
 
@@ -12,12 +10,9 @@ import pytest
 from harness import build
 from harness.build import program
 from harness.network import ask
-from harness.opens import Opens
+from harness.opens import Opens, special_files
+from harness.waiter import waiter
 from harness.waiting import wait_until
-
-
-def waiter(port, tag="g1"):
-    return [program("waiter"), "--tag", tag, "--wait=epoll", "--nonblocking", "--port", str(port)]
 
 
 def script(path, text):
@@ -27,12 +22,7 @@ def script(path, text):
 
 def make(directory):
     """The files: {name: its path}."""
-    os.mkfifo(directory / "fifo", 0o755)
-    os.mknod(directory / "device", 0o755 | stat.S_IFCHR, os.makedev(1, 3))
-    with socket.socket(socket.AF_UNIX) as server:
-        server.bind(str(directory / "socket"))
-    (directory / "socket").chmod(0o755)
-    (directory / "folder").mkdir()
+    special_files(directory)
     (directory / "loop").symlink_to("loop")
     script(directory / "empty", "")
     script(directory / "itself", f"#!{directory / 'itself'}\n")
@@ -52,7 +42,7 @@ def test_an_upgrade_to_anything(moult, port, directory):
     (directory / "files").mkdir()
     files = make(directory / "files")
     special = [files[name] for name in ("fifo", "device", "socket", "folder")]
-    instance = moult().run("--ready-timeout=500ms", command=waiter(port))
+    instance = moult().run("--ready-timeout=500ms", command=waiter("g1", port))
     opens = Opens(special)
     commands = [[path] for path in files.values()]
     commands += [["env", path] for path in special]
@@ -69,7 +59,7 @@ def test_an_upgrade_to_anything(moult, port, directory):
     assert not opens.seen()
     opens.close()
     assert instance.status()["generations"][0]["id"] == 1
-    instance.upgrade(command=waiter(port, "g2"))
+    instance.upgrade(command=waiter("g2", port))
     assert ask(port).startswith("GEN g2 ")
     instance.stop("--now")
 
@@ -181,7 +171,7 @@ def children(instance):
     pytest.param("eat", "did not end well", marks=pytest.mark.exact)])
 def test_an_inspection_that_goes_wrong(infected, port, directory, what, why):
     """The launcher says that it does not know, tries the command, and nothing is left."""
-    instance = infected.run("--ready-timeout=500ms", command=waiter(port))
+    instance = infected.run("--ready-timeout=500ms", command=waiter("g1", port))
     before = children(instance)
     script(directory / "evil", f"#!/bin/sh\n#taken-over {what}\nexit 3\n")
     result = instance.upgrade(command=[directory / "evil"], expect=1)
@@ -189,7 +179,7 @@ def test_an_inspection_that_goes_wrong(infected, port, directory, what, why):
     instance.wait_log(rf"evil could not be inspected \(.*{why}\); it is tried as it is")
     assert ask(port).startswith("GEN g1 ")
     wait_until(lambda: set(children(instance)) <= set(before), 10, lambda: children(instance))
-    instance.upgrade(command=waiter(port, "g2"))
+    instance.upgrade(command=waiter("g2", port))
     assert ask(port).startswith("GEN g2 ")
     instance.stop("--now")
 
@@ -197,10 +187,10 @@ def test_an_inspection_that_goes_wrong(infected, port, directory, what, why):
 def test_a_start_that_cannot_be_inspected(infected, port, directory):
     """It is started all the same, as it would be without us."""
     script(directory / "wrapper",
-           f"#!/bin/sh\n#taken-over crash\nexec {' '.join(waiter(port))}\n")
+           f"#!/bin/sh\n#taken-over crash\nexec {' '.join(waiter('g1', port))}\n")
     instance = infected.run(command=[directory / "wrapper"])
     instance.wait_log("wrapper could not be inspected")
-    instance.upgrade(command=waiter(port, "g2"))
+    instance.upgrade(command=waiter("g2", port))
     assert ask(port).startswith("GEN g2 ")
     instance.stop("--now")
 
@@ -211,7 +201,7 @@ def test_an_inspection_that_is_taken_over(infected, port, directory):
     victim = directory / "victim"
     victim.write_text("root's\n")
     victim.chmod(0o600)
-    instance = infected.run("--ready-timeout=500ms", command=waiter(port))
+    instance = infected.run("--ready-timeout=500ms", command=waiter("g1", port))
     script(directory / "evil", f"#!/bin/sh\n#taken-over escape {victim}\nexit 3\n")
     # Were one of its tries to succeed it would end in a crash
     assert "status 3" in instance.upgrade(command=[directory / "evil"], expect=1).stderr

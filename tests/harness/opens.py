@@ -3,6 +3,8 @@
 
 import ctypes
 import os
+import socket
+import stat
 import struct
 
 IN_OPEN = 0x20
@@ -36,3 +38,14 @@ class Opens:
 
     def close(self):
         os.close(self.fd)
+
+
+def special_files(directory):
+    """Makes what is no regular file, and may act or wait when it is opened; returns the paths."""
+    os.mkfifo(directory / "fifo", 0o755)
+    os.mknod(directory / "device", 0o755 | stat.S_IFCHR, os.makedev(1, 3))
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(directory / "socket"))
+    (directory / "socket").chmod(0o755)
+    (directory / "folder").mkdir()
+    return [directory / name for name in ("fifo", "device", "socket", "folder")]
