@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Transfers of the file "file", block by block; its first line is "GEN TAG"."""
 
-import socket
 import struct
 
 from harness.questions import Lost, Question
