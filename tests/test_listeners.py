@@ -12,6 +12,7 @@ from harness import network, processes
 from harness.build import program
 from harness.load import assert_nothing_lost, assert_switches
 from harness.network import ask, listens
+from harness.waiter import waiter
 from harness.waiting import wait_until
 
 WAITS = {
@@ -374,4 +375,38 @@ def test_an_old_generation_that_binds_again(moult, load, port, wait):
     result = client.stop()
     assert_nothing_lost(result)
     assert result.tags["g1"]["last_started_ns"] < switched
+    instance.stop()
+
+
+def test_a_backlog_is_not_lowered_while_two_share_it(moult, load, port):
+    """listen() with a smaller number in the next generation takes effect when it is alone."""
+    instance = moult().run(command=waiter("g1", port, "--backlog=200"))
+    client = load(f"127.0.0.1:{port}", rate=0, persistent=2)
+    client.wait(lambda report: report["persistent"]["answered"] >= 2)
+    instance.upgrade(command=waiter("g2", port, "--backlog=20", "--habit=listen-twice"))
+    assert ask(port).startswith("GEN g2 ")
+    client.close_persistent()
+    instance.wait_gone(1)
+    assert not client.stop().losses
+    instance.stop()
+
+
+def test_a_listener_more_and_a_listener_less(moult, load, port):
+    """What the next configuration adds is there after the switch; what it drops ends cleanly."""
+    other = network.new_port()
+    instance = moult().run("--retire-after=0s", command=waiter("g1", port))
+    client = load(f"127.0.0.1:{port}", rate=300)
+    client.wait_answers(20)
+    instance.upgrade(command=waiter("g2", port, "--port", str(other)))
+    assert ask(other).startswith("GEN g2 ")
+    addresses = [row["address"] for row in instance.status()["listeners"]]
+    assert addresses == [f"tcp:127.0.0.1:{port}", f"tcp:127.0.0.1:{other}"]
+    instance.wait_gone(1)
+    instance.upgrade(command=waiter("g3", port))
+    instance.wait_gone(2)
+    wait_until(lambda: not listens("127.0.0.1", other), 10, instance.log)
+    assert [row["address"] for row in instance.status()["listeners"]] == [
+        f"tcp:127.0.0.1:{port}"]
+    client.wait_answers(20, "g3")
+    assert_nothing_lost(client.stop())
     instance.stop()
