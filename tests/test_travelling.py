@@ -182,3 +182,21 @@ def test_a_child_holds_it_when_the_main_process_is_gone(moult, port, before):
     instance.wait_gone(1)
     assert not instance.tagged("g1")
     instance.stop()
+
+
+def test_a_connection_that_changes_hands_is_not_lost_to_sight(moult, load, port):
+    """A count that begins with the one process and ends with the other may see it with neither, often:
+    but the kernel lists it, so it is looked for again."""
+    def command(tag):
+        return [program("potato"), "--tag", tag, f"--port={port}"]
+    instance = moult().run(command=command("g1"))
+    client = load(f"127.0.0.1:{port}", rate=0, persistent=1, persistent_every=20)
+    client.wait(lambda report: report["persistent"]["answered"] >= 5)
+    instance.upgrade(command=command("g2"))
+    instance.wait_generation(1, lambda old: old and old["state"] == "draining")
+    client.wait(lambda report: report["persistent"]["answered"] >= 205, deadline=30)
+    assert instance.generation(1)["state"] == "draining"
+    client.close_persistent()
+    result = client.stop()
+    assert not result.losses, result.explain()
+    instance.stop("--now")
