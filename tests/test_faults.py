@@ -10,7 +10,7 @@ import re
 
 import pytest
 
-from harness import build, processes
+from harness import processes
 from harness.build import program
 from harness.faults import ALL, Allocations, Fault, numbers
 from harness.load import assert_nothing_lost

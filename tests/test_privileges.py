@@ -221,7 +221,6 @@ def test_processes_whose_pids_mean_nothing_to_the_launcher(moult, load, port, ou
                 [*words, "--habit=unshare-pid"])
 
     instance = moult().run("--kill-after=300ms", command=command("g1"))
-    switched = []
     for tag in ("g2", "g3", "g4"):
         client = load(f"127.0.0.1:{port}", rate=100)
         client.wait_answers(20)
