@@ -20,7 +20,16 @@ from harness.waiter import waiter
 from harness.waiting import wait_until
 
 
+def limit_descriptors(instance, count):
+    """Of the launcher; returns the limits that it had."""
+    pid = instance.process.pid
+    before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (count, before[1]))
+    return before
+
+
 def silent_clients(instance, count):
+    """Connections to the control socket that say nothing."""
     clients = []
     for _ in range(count):
         client = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK)
@@ -90,14 +99,12 @@ def test_a_client_that_reads_nothing(moult, port):
 def test_no_descriptor_left(moult, port):
     """The launcher waits for better times without using them up, says so, and answers then."""
     instance = moult().run(command=waiter("g1", port))
-    pid = instance.process.pid
-    soft, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
-    resource.prlimit(pid, resource.RLIMIT_NOFILE, (5, hard))
+    before = limit_descriptors(instance, 5)
     command = instance.start_command("status", instance.name)
     began = time.monotonic()
     more = instance.wait_log(r"cannot accept: Too many open files \(and (\d+) more before\)")
     lasted = time.monotonic() - began
-    resource.prlimit(pid, resource.RLIMIT_NOFILE, (soft, hard))
+    resource.prlimit(instance.process.pid, resource.RLIMIT_NOFILE, before)
     assert command.wait(10) == 0, instance.log()
     command.stdout.close()
     command.stderr.close()
@@ -111,18 +118,15 @@ def test_no_descriptor_left(moult, port):
 def test_descriptors_are_kept_for_the_operator(moult, port):
     """Everything else is in use: status and stop work."""
     instance = moult().run(command=waiter("g1", port))
-    pid = instance.process.pid
-    _, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
-
 
     def numbers():
-        return [int(name) for name in os.listdir(f"/proc/{pid}/fd")]
+        return [int(name) for name in os.listdir(f"/proc/{instance.process.pid}/fd")]
     clients = []
     while len(numbers()) != max(numbers()) + 1:  # gaps
         count = len(numbers())
         clients += silent_clients(instance, 1)
         wait_until(lambda count=count: len(numbers()) > count, 5, instance.log)
-    resource.prlimit(pid, resource.RLIMIT_NOFILE, (max(numbers()) + 1, hard))
+    limit_descriptors(instance, max(numbers()) + 1)
     assert instance.status()["state"] == "serving"
     assert ask(port).startswith("GEN g1 ")
     for client in clients:
@@ -199,12 +203,7 @@ def test_garbage_to_the_control_socket(moult, load, port, datagram):
 def test_clients_that_connect_and_say_nothing(moult, port):
     """A hundred silent ones do not keep the operator from being heard."""
     instance = moult().run(command=waiter("g1", port))
-    silent = []
-    for _ in range(100):
-        connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK)
-        silent.append(connection)
-        with contextlib.suppress(BlockingIOError):
-            connection.connect(str(instance.runtime / f"{instance.name}.sock"))
+    silent = silent_clients(instance, 100)
     instance.upgrade()
     assert instance.status()["upgrades"]["completed"] == 1
     for connection in silent:

@@ -119,6 +119,20 @@ def upgrades(served, kind, fault, until):
     served.finish()
 
 
+QUESTIONS = ("status", "daemon"), ("status", "daemon", "--json"), ("list",)
+
+
+def questions(served, words, fault, until):
+    """As upgrades(): the question is answered or refused with a reason, and the next one is answered."""
+    for number in until:
+        one = fault(number)
+        served.command(words)
+        said = one.end()
+        assert served.instance.command(*words).returncode == 0, said
+        if said is None:
+            break
+
+
 @pytest.mark.parametrize("kind, part", [(kind, part) for kind in KINDS for part in
                                         range(PARTS if ALL or kind == "upgrade" else 1)])
 def test_a_call_of_the_launcher_at_an_upgrade(moult, load, port, directory, kind, part):
@@ -140,25 +154,13 @@ def test_a_call_of_its_helpers_at_an_upgrade(moult, load, port, directory, name,
 def test_an_allocation_of_the_launcher_at_an_upgrade(moult, load, port, directory, kind):
     allocations = Allocations(directory / "allocations")
     served = Served(moult, load, port, directory, allocations.environment)
-
-    def fault(number):
-        allocations.fail(served.pid, number)
-        return allocations
-    upgrades(served, kind, fault, numbers(0, 1, 13))
+    upgrades(served, kind, lambda number: allocations.fail(served.pid, number), numbers(0, 1, 13))
 
 
-@pytest.mark.parametrize("words", [("status", "daemon"), ("status", "daemon", "--json"), ("list",)],
-                         ids=" ".join)
+@pytest.mark.parametrize("words", QUESTIONS, ids=" ".join)
 def test_a_call_of_the_launcher_at_a_question(moult, load, port, directory, words):
-    """It is answered, or refused with a reason; the next one is answered."""
     served = Served(moult, load, port, directory)
-    for number in numbers(0, 1, 17):
-        one = Fault(served.pid, number, number)
-        served.command(words)
-        said = one.end()
-        assert served.instance.command(*words).returncode == 0, said
-        if said is None:
-            break
+    questions(served, words, lambda number: Fault(served.pid, number, number), numbers(0, 1, 17))
     served.finish()
 
 
@@ -166,14 +168,9 @@ def test_a_call_of_the_launcher_at_a_question(moult, load, port, directory, word
 def test_an_allocation_of_the_launcher_at_a_question(moult, load, port, directory):
     allocations = Allocations(directory / "allocations")
     served = Served(moult, load, port, directory, allocations.environment)
-    for words in (("status", "daemon"), ("status", "daemon", "--json"), ("list",)):
-        for number in numbers(0, 1, 5):
-            allocations.fail(served.pid, number)
-            served.command(words)
-            said = allocations.end()
-            assert served.instance.command(*words).returncode == 0, said
-            if said is None:
-                break
+    for words in QUESTIONS:
+        questions(served, words, lambda number: allocations.fail(served.pid, number),
+                  numbers(0, 1, 5))
     served.finish()
 
 

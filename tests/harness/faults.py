@@ -49,7 +49,7 @@ class Fault:
 
 
 class Allocations:
-    """Those of a process that was started with `environment`."""
+    """Allocations of a process that was started with `environment`."""
 
     def __init__(self, path):
         self.file = open(path, "w+b")
@@ -58,11 +58,12 @@ class Allocations:
         self.environment = {"LD_PRELOAD": build.preload("allocation"), "ALLOCATION_FAULT": str(path)}
 
     def fail(self, pid, number):
-        """The N-th from now on."""
+        """The N-th from now on fails; returns self, to be ended."""
         self.memory[:24] = struct.pack("qqq", pid, number, 0)
+        return self
 
     def end(self):
-        """Whether it has come so far."""
+        """What has failed, or None if there were fewer allocations."""
         _, until, count = struct.unpack("qqq", self.memory[:24])
         self.memory[:24] = bytes(24)
         return f"allocation {count}" if not until else None

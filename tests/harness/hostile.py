@@ -71,14 +71,23 @@ def fill(client):
         return client
 
 
-def send_descriptor(connection, sock):
+def give_away(connection, sock):
+    """Sends the socket and closes both: its last descriptor is in the queue of the connection."""
     contract.send(connection, b"x", [sock.fileno()])
+    sock.close()
+    connection.close()
 
 
 def close(launcher, number, sock):
-    """As the library does: it says which one, while it is still open."""
+    """Closes the socket as the library does: the launcher is told before."""
     launcher.ask(contract.CLOSED, number, [sock.fileno()], answer=False)
     sock.close()
+
+
+def close_and_stay(launcher, number, sock):
+    close(launcher, number, sock)
+    say("closed")
+    wait("done")
 
 
 def unlinked(launcher, number, directory, name):
@@ -229,9 +238,7 @@ def lingers_as_a_listener(launcher):
     assert LIBC.connect(sock.fileno(), struct.pack("=H14x", socket.AF_UNSPEC), 16) == 0
     sock.connect(far.getsockname())
     fill(sock)
-    close(launcher, number, sock)
-    say("closed")
-    wait("done")
+    close_and_stay(launcher, number, sock)
 
 
 def lingers_in_a_queue(launcher):
@@ -241,12 +248,8 @@ def lingers_in_a_queue(launcher):
     number = launcher.announce(sock, here(), "socket")
     client = socket.socket(socket.AF_UNIX)
     client.connect("socket")
-    send_descriptor(client, slow[0])
-    slow[0].close()
-    client.close()
-    close(launcher, number, sock)
-    say("closed")
-    wait("done")
+    give_away(client, slow[0])
+    close_and_stay(launcher, number, sock)
 
 
 def lingers_in_a_poke(launcher):
@@ -258,9 +261,7 @@ def lingers_in_a_poke(launcher):
     say("shut", launcher.ask(contract.SHUT, number, [sock.fileno()])[0])
     launcher.claim_inflight(0)
     poke, _ = sock.accept()
-    send_descriptor(poke, slow[0])
-    slow[0].close()
-    poke.close()
+    give_away(poke, slow[0])
     say("closed")
     wait("done")
 
