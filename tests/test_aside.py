@@ -17,9 +17,10 @@ NOBODY = 65534
 
 
 @pytest.mark.parametrize("model", ["flock", "lock", "excl", "kill", "zero"])
-def test_a_daemon_that_refuses_to_start_beside_itself(moult, port, path, model):
-    """Without --aside its upgrade fails, saying why, and nothing has happened to its file. With it
-    the upgrade works, and so do the next, and one that fails, however it does, gives it back."""
+def test_aside_lets_a_daemon_start_beside_itself(moult, port, path, model):
+    """Without --aside the upgrade fails, with the reason, and the pid file is untouched. With
+    --aside this upgrade and the next ones succeed, and a failed one puts the pid file back,
+    however it fails."""
     def command(tag, *more):
         return daemon(tag, port, path, model, *more)
     instance = moult().run(command=command("g1"))
@@ -47,8 +48,9 @@ def test_a_daemon_that_refuses_to_start_beside_itself(moult, port, path, model):
     assert not path.exists()
 
 
-def test_there_is_a_file_at_every_instant_of_putting_it_back(moult, port, path):
-    """The failed version has renamed its own into place, and then ours is renamed over that."""
+def test_the_pid_file_exists_at_every_instant_while_it_is_put_back(moult, port, path):
+    """The failed version renames its own file into place, then moult renames the original over
+    it."""
     instance = moult().run(f"--aside={path}", command=daemon("g1", port, path, "flock"))
     before = path.stat()
     os.chown(path, NOBODY, NOBODY)
@@ -75,8 +77,9 @@ def contents(path):
 
 @pytest.mark.parametrize("end", ["unlink", "leave"])
 @pytest.mark.parametrize("how", ["stop", "stop --now", "TERM"])
-def test_an_upgrade_that_is_abandoned(moult, port, path, how, end):
-    """The current generation finds its own file when it is told to end: and removes it, or not."""
+def test_a_stop_during_an_upgrade_puts_the_pid_file_back(moult, port, path, how, end):
+    """The current generation finds its own file when it is told to stop, and removes it or leaves
+    it."""
     instance = moult().run(f"--aside={path}", command=daemon("g1", port, path, f"flock,{end}"))
     pid = pid_of(instance, "g1")
     upgrade = instance.start_command("upgrade", instance.name, "--", *daemon(
@@ -97,9 +100,9 @@ def test_an_upgrade_that_is_abandoned(moult, port, path, how, end):
         assert named(path) == pid
 
 
-def test_what_a_killed_launcher_has_left_aside(moult, port, path):
-    """It is put back for the next launcher's daemon where nothing has its place; else it stays and
-    is told, and the next upgrade does not lose it."""
+def test_the_next_launcher_puts_back_what_a_killed_one_left_aside(moult, port, path):
+    """Only if no other file has taken the place; otherwise the old file stays, the log says so,
+    and the next upgrade does not lose it."""
     def kill_in_upgrade(instance):
         old = pid_of(instance, "g1")
         upgrade = instance.start_command("upgrade", instance.name, "--", *daemon(
@@ -134,8 +137,9 @@ def test_what_a_killed_launcher_has_left_aside(moult, port, path):
     instance.stop()
 
 
-def test_what_cannot_be_put_aside_refuses_the_upgrade(moult, port, path, directory):
-    """Before anything is started; what was put aside before it is back."""
+def test_a_file_that_cannot_be_put_aside_fails_the_upgrade(moult, port, path, directory):
+    """The upgrade fails before the next generation is started, and files put aside so far are put
+    back."""
     locked = directory / "locked"
     locked.mkdir(mode=0o755)
     (locked / "lock").touch()
@@ -154,7 +158,7 @@ def test_what_cannot_be_put_aside_refuses_the_upgrade(moult, port, path, directo
     instance.stop()
 
 
-def test_no_device_is_moved(moult, port, path):
+def test_a_device_is_not_put_aside(moult, port, path):
     os.mknod(path, stat.S_IFCHR | 0o600, os.makedev(1, 3))
     instance = moult().run(f"--aside={path}", command=waiter("g1", port))
     assert "device" in instance.upgrade(expect=1).stderr
@@ -164,7 +168,7 @@ def test_no_device_is_moved(moult, port, path):
 
 
 def test_a_live_socket_is_not_put_aside(moult, port, path):
-    """Its path belongs to the launcher already, and clients connect all the time."""
+    """Its path already belongs to the launcher, and clients connect to it all the time."""
     instance = moult().run(f"--aside={path}", command=waiter("g1", port, f"--unix={path}"))
     inode = path.stat().st_ino
     result = instance.upgrade(command=waiter("g2", port, f"--unix={path}"))
@@ -173,8 +177,9 @@ def test_a_live_socket_is_not_put_aside(moult, port, path):
     instance.stop()
 
 
-def test_relative_missing_and_linked_files(moult, port, path):
-    """Relative to where the launcher was started. A link is put aside itself, and back."""
+def test_aside_of_relative_missing_and_linked_files(moult, port, path):
+    """A relative path starts at the directory of the launcher. A symbolic link itself is put aside
+    and back."""
     target = path.with_name("target")
     target.write_text("")
     path.symlink_to("target")
@@ -188,8 +193,8 @@ def test_relative_missing_and_linked_files(moult, port, path):
     instance.stop()
 
 
-def test_a_restart_has_nothing_to_put_aside(moult, port, path):
-    """There is no other instance: the stale file is the daemon's business, as without us."""
+def test_a_restart_puts_nothing_aside(moult, port, path):
+    """No other generation runs, so the stale file is the daemon's business, as without moult."""
     instance = moult().run(f"--aside={path}", "--restart=always",
                            command=daemon("g1", port, path, "flock"))
     old, inode = pid_of(instance, "g1"), path.stat().st_ino

@@ -56,8 +56,8 @@ int main(void) { return 0; }
 
 @pytest.mark.parametrize("trace", ['NOTE note = {4, 4, 4, "Go", "abc"}',
                                    'INFORMATION information[16] = "Go"'], ids=["note", "section"])
-def test_go_even_if_it_is_dynamic(directory, trace):
-    """By what its linker leaves in every program, stripped or not."""
+def test_go_programs_are_refused_even_if_dynamic(directory, trace):
+    """A Go program is recognised by what its linker leaves in it, stripped or not."""
     path = compile_program(directory, "gone", GO % trace)
     assert refusals(check(path)) == ["go"]
     subprocess.run(["strip", path], check=True)
@@ -70,8 +70,8 @@ def test_musl_is_as_good_as_glibc(directory):
     assert [f["text"] for f in answer["findings"] if f["id"] == "libc" and "musl" in f["text"]]
 
 
-def test_another_processor(directory):
-    """Another machine, and another class: told from the first bytes alone."""
+def test_a_program_for_another_processor_is_refused(directory):
+    """Another machine, and another class: the first bytes are enough."""
     whole = pathlib.Path(program("waiter")).read_bytes()
     for name, offset, value in (("machine", 18, struct.pack("<H", 0xf3)), ("class", 4, b"\1")):
         path = directory / name
@@ -88,8 +88,8 @@ def others_moult(directory):
     return {"moult": directory / "moult", "user": NOBODY, "group": NOBODY, "extra_groups": []}
 
 
-def test_set_uid_and_file_capabilities(directory):
-    """Refused to whom they change something for, and to nobody else."""
+def test_set_uid_and_file_capabilities_are_refused_if_they_change_something(directory):
+    """They are no obstacle for a user whose rights they do not change."""
     other = others_moult(directory)
     set_uid, capable = directory / "set-uid", directory / "capable"
     shutil.copy(program("waiter"), set_uid)
@@ -106,7 +106,7 @@ def test_set_uid_and_file_capabilities(directory):
     assert check("su", "-c", "nginx", "root")["result"] == "yes"
 
 
-def test_what_may_not_be_read(directory):
+def test_an_unreadable_program_is_a_note(directory):
     path = directory / "secret"
     shutil.copy(program("waiter"), path)
     path.chmod(0o711)
@@ -116,15 +116,15 @@ def test_what_may_not_be_read(directory):
 
 # ---- what the program does ----
 
-def test_system_calls_of_its_own():
-    """They are in the code, and the C library's are not among the imports."""
+def test_a_program_that_makes_its_own_system_calls_is_refused():
+    """The calls are in its code, and the C library's functions are not among its imports."""
     answer = check(program("raw"))
     assert refusals(answer) == ["raw-calls"]
     assert "raw-calls" not in ids(check(program("waiter")))
 
 
-def test_system_calls_of_its_own_beside_the_library_s(directory):
-    """It may never make them: a warning."""
+def test_own_system_calls_beside_those_of_the_library_are_a_warning(directory):
+    """The program may never make them."""
     source = pathlib.Path(program("raw")).name
     text = (build.SOURCES / f"{source}.c").read_text()
     path = compile_program(directory, "both", text + "\nvoid *used = (void *)accept;\n")
@@ -133,7 +133,7 @@ def test_system_calls_of_its_own_beside_the_library_s(directory):
 
 
 def test_io_uring_is_a_warning():
-    """Most use it for files; that it accepts through it cannot be seen from outside."""
+    """Most programs use it for files. Whether it also accepts cannot be seen from outside."""
     answer = check(program("uring"))
     assert answer["result"] == "yes" and ids(answer, "warning") == ["io-uring"]
     assert answer["findings"][-1]["advice"]
@@ -156,8 +156,8 @@ int main(void)
 """
 
 
-def test_a_pid_file_that_may_refuse(directory):
-    """A note, with the file; one on the command line is the better guess."""
+def test_a_pid_file_that_may_prevent_a_second_start_is_a_note(directory):
+    """The note names the file; a path on the command line is preferred to one in the program."""
     source = REFUSES.replace("int main", "int open_data(const char *name) "
                              "{ return creat(name, 0600); }\nint main", 1)
     path = compile_program(directory, "refuses", "#include <fcntl.h>\n" + source)
@@ -175,13 +175,13 @@ def test_a_pid_file_that_may_refuse(directory):
 
 @pytest.mark.parametrize("words", [[], ["--json"], ["--"], ["--wait", "nginx"], ["-x", "nginx"],
                                    ["--json=1", "nginx"], [""]], ids=str)
-def test_usage(words):
+def test_a_wrong_command_line_of_check(words):
     result = run_check(*words)
     assert result.returncode == 2 and result.stdout == ""
     assert result.stderr.startswith("moult: ")
 
 
-def test_options_behind_the_program_are_its_own():
+def test_options_after_the_program_belong_to_the_program():
     assert check("nginx", "--json", "--help")["result"] == "yes"
     assert "can be upgraded" in run_check("nginx", "--json").stdout
 
@@ -202,15 +202,15 @@ def test_an_answer_that_cannot_be_written():
     assert result.returncode == 1 and "cannot write" in result.stderr
 
 
-def test_names_do_not_drive_the_terminal(directory):
+def test_a_name_does_not_control_the_terminal(directory):
     path = directory / "a\033[2Jb"
     shutil.copy(program("waiter"), path)
     result = run_check(path)
     assert result.returncode == 0 and "\033" not in result.stdout
 
 
-def test_names_of_two_bytes_do_not_drive_the_terminal(directory):
-    """U+009B begins a sequence as ESC [ does."""
+def test_a_c1_control_in_a_name_does_not_control_the_terminal(directory):
+    """U+009B begins a control sequence, as ESC [ does."""
     path = directory / "a\u009b2Jb\u00e9"
     shutil.copy(program("waiter"), path)
     result = run_check(path)

@@ -43,8 +43,9 @@ def test_the_table_of_wrappers_is_read():
 
 
 @pytest.mark.parametrize("name", known_wrappers())
-def test_words_that_are_empty_or_missing(name, directory):
-    """Each option of each wrapper without its value, with an empty one, and with nothing behind."""
+def test_empty_and_missing_words_of_every_wrapper(name, directory):
+    """Each option of each wrapper without its value, with an empty value, and with nothing after
+    it."""
     wrapper = directory / name
     wrapper.symlink_to(program("waiter-static"))
     for words in ([], ["", ""], ["--"], ["--", ""], ["+", ""]):
@@ -62,8 +63,8 @@ def test_words_that_are_empty_or_missing(name, directory):
     ["sh", "-c", "''"], ["sh", "-c", "exec ''"], ["su", "-s", "", "-c", "", ""],
     ["chroot", "", ""], ["chroot", "/", ""], ["start-stop-daemon", "-S", "-x", ""],
     ["busybox", ""], ["capsh", "--"]], ids=str)
-def test_a_line_that_becomes_nothing(command, directory):
-    """`env -S ''` left no word of the command, and the first of them was looked at."""
+def test_a_command_line_of_which_nothing_is_left(command, directory):
+    """After `env -S ''` no word of the command remains, and check must not read the first one."""
     check(*command)
     quoted = " ".join("'" + word + "'" for word in command)
     check(script(directory, "end", f"#!/bin/sh\nexec {quoted}\n"))
@@ -72,8 +73,8 @@ def test_a_line_that_becomes_nothing(command, directory):
 
 @pytest.mark.parametrize("before", [["sh", "-c"], ["env", "-S"]], ids=" ".join)
 @pytest.mark.parametrize("word", ["a ", "'' ", "a>b "])
-def test_more_words_than_anybody_writes(before, word):
-    """As long as the kernel lets an argument be: what is behind them cannot be told."""
+def test_a_command_as_long_as_the_kernel_allows(before, word):
+    """The words beyond the limit of check are unknown, and it says so."""
     text = "exec " + word * (125000 // len(word))
     answer = check(*before, text)
     assert answer["result"] == "yes" and ids(answer, "note") == ["doubt"], answer
@@ -82,8 +83,8 @@ def test_more_words_than_anybody_writes(before, word):
 # ---- files ----
 
 @pytest.mark.parametrize("before", [[], ["sh"], ["sh", "-e"], ["env"], ["chroot", "/"]], ids=str)
-def test_nothing_but_files_is_opened(directory, before):
-    """A device may act on being opened (a watchdog), a FIFO may wait: neither is."""
+def test_only_regular_files_are_opened(directory, before):
+    """Opening a device may trigger it (a watchdog), and opening a FIFO may block."""
     files = special_files(directory)
     opens = Opens(files)
     for path in files:
@@ -93,8 +94,8 @@ def test_nothing_but_files_is_opened(directory, before):
     opens.close()
 
 
-def test_libraries_are_files(directory):
-    """Their directory is named by the program's loader, so it is the program's choice."""
+def test_only_regular_files_are_opened_as_libraries(directory):
+    """The program names its loader, and so the directory in which libraries are searched."""
     os.mkfifo(directory / "liba.so")
     os.mknod(directory / "libb.so", 0o755 | stat.S_IFCHR, os.makedev(1, 3))
     (directory / "libs").mkdir()
@@ -140,8 +141,8 @@ def elf(loader, needed=(), size=4096):
     return body.ljust(dynamic, b"\0") + b"".join(struct.pack("<QQ", *entry) for entry in entries)
 
 
-def test_libraries_without_end(directory):
-    """Sixty of them, each with code as large as is looked at: so not all of them are."""
+def test_huge_libraries_are_read_up_to_a_limit(directory):
+    """Sixty libraries, each with as much code as check reads in all."""
     names = [f"lib{number}.so" for number in range(60)]
     loader = sparse(directory / "ld-linux.so", elf("/x"))
     for name in names:
@@ -158,8 +159,7 @@ def endless_segments(head):
         head[58:64] + segment * 1000
 
 
-def test_files_without_end(directory):
-    """They are looked into only so far, and the answer comes."""
+def test_huge_files_are_read_up_to_a_limit(directory):
     head = pathlib.Path(program("waiter")).read_bytes()[:4096]
     for name, data in (("zeroes", b""), ("script", b"#!/bin/sh\n"), ("program", head),
                        ("segments", endless_segments(head))):
@@ -168,8 +168,9 @@ def test_files_without_end(directory):
             check(*command)
 
 
-def test_files_made_to_confuse(directory):
-    """Damaged headers, tables that point anywhere, cut files: an answer, at once, each time."""
+def test_damaged_programs_get_an_answer(directory):
+    """Damaged headers, tables that point anywhere, and truncated files: check answers at once each
+    time."""
     chance = random.Random(4)
     whole = pathlib.Path(program("uring")).read_bytes()
     headers = struct.unpack_from("<Q", whole, 32)[0]

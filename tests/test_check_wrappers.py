@@ -41,7 +41,8 @@ WAITER = "WAITER"
     ["chroot", "--userspec=7:7", "/", WAITER],
 ], ids=lambda command: command[0])
 def test_wrappers_are_followed(command):
-    """To the same program, with each step told; the words behind it are its own."""
+    """Check reaches the same program and lists each step; the words after the program are the
+    program's."""
     path = program("waiter")
     answer = check(*(word.replace(WAITER, path) for word in command))
     assert answer["path"] == path and answer["result"] == "yes", answer
@@ -63,16 +64,16 @@ def test_wrappers_are_followed(command):
     (["nice", "-z", "cat"], "nice"),
     (["su", "-"], "su"),
 ], ids=str)
-def test_what_cannot_be_told_is_said(command, path):
-    """Then the last that is known is judged, and no more is claimed."""
+def test_a_doubt_about_the_program_is_a_note(command, path):
+    """Check then judges the last program that it knows."""
     answer = check(*command)
     if path:
         assert answer["result"] == "yes" and "doubt" in ids(answer, "note"), answer
         assert pathlib.Path(answer["path"]).name == path
 
 
-def test_scripts(directory):
-    """Through first lines, several of them, and a last line that says what the shell becomes."""
+def test_scripts_are_followed(directory):
+    """Through several first lines, and through a last line that says what the shell becomes."""
     path = program("waiter")
     answer = check(script(directory, "one", f"#!{path} -x\n"))
     assert (answer["path"], kinds(answer)) == (path, ["script", "program"])
@@ -93,8 +94,8 @@ def test_scripts(directory):
     assert refusals(check(loop)) == ["not-executable"]
 
 
-def test_a_new_root_is_looked_into(directory):
-    """The program, its links, its loader and the library are those of the new root."""
+def test_programs_are_searched_in_the_new_root(directory):
+    """Program, links, loader and library are those of the new root."""
     root = directory / "root"
     (root / "bin").mkdir(parents=True)
     shutil.copy(program("waiter"), root / "bin" / "real")
@@ -118,7 +119,7 @@ def test_a_new_root_is_looked_into(directory):
     assert answer["result"] == "yes" and answer["path"] == str(root / "bin" / "real")
 
 
-def test_what_somebody_else_starts():
+def test_a_command_that_another_process_starts_is_refused():
     answer = check("systemd-run", "nginx") if shutil.which("systemd-run") else None
     assert answer is None or refusals(answer) == ["elsewhere"]
 
@@ -127,13 +128,14 @@ def test_what_somebody_else_starts():
     (["no-such-program-in-the-path"], "missing"), (["/nowhere/daemon"], "missing"),
     (["env", "no-such-program-in-the-path"], "missing"), (["/etc/passwd"], "not-executable"),
     (["/"], "not-executable")], ids=str)
-def test_what_cannot_be_executed(command, finding):
+def test_a_command_that_cannot_be_executed_is_refused(command, finding):
     answer = check(*command)
     assert refusals(answer) == [finding] and answer["findings"][0]["advice"]
 
 
-def test_a_program_of_many_is_one_file(directory):
-    """What it runs of itself is as static as it is, and drops the library with the environment."""
+def test_applets_of_one_static_file_are_static(directory):
+    """An applet that busybox runs is as static as busybox, and loses the library with the
+    environment."""
     box = compile_program(directory, "busybox", PASSES_ON, "-static")
     answer = check(box, "sh", "-c", f"exec {program('waiter')}")
     assert answer["result"] == "yes" and answer["path"] == program("waiter")
@@ -144,8 +146,8 @@ def test_a_program_of_many_is_one_file(directory):
 
 @pytest.mark.parametrize("wrapper", [["start-stop-daemon", "-S", "-x"], ["flock", "/tmp/lock"]],
                          ids=lambda wrapper: wrapper[0])
-def test_wrappers_that_let_one_run_are_a_warning(wrapper):
-    """The next generation would not be started, or wait for the end of the current one."""
+def test_wrappers_that_allow_one_instance_are_a_warning(wrapper):
+    """The next generation would not be started, or would wait for the end of the current one."""
     answer = check(*wrapper, program("waiter"))
     assert answer["result"] == "yes" and ids(answer, "warning") == ["runs-once"]
     assert answer["findings"][1]["advice"]
@@ -153,8 +155,8 @@ def test_wrappers_that_let_one_run_are_a_warning(wrapper):
 
 # ---- an upgrade agrees ----
 
-def test_upgrade_says_the_same(moult, port):
-    """A static program behind wrappers is refused by both, with the same words."""
+def test_an_upgrade_gives_the_same_reason_as_check(moult, port):
+    """Both refuse a static program behind wrappers, in the same words."""
     command = ["env", "A=b", "sh", "-c",
                " ".join(["exec", program("waiter-static"), *waiter_words(port)])]
     said = check(*command)["findings"][0]["text"]
@@ -171,7 +173,8 @@ def test_upgrade_says_the_same(moult, port):
 
 
 def test_a_static_wrapper_is_no_obstacle(moult, port, directory):
-    """It cannot be preloaded, but the environment goes through it to the program."""
+    """The library cannot be loaded into the wrapper, but the environment passes through to the
+    program."""
     wrapper = compile_program(directory, "tini", PASSES_ON, "-static")
     command = [wrapper, program("waiter"), *waiter_words(port)]
     assert check(*command)["result"] == "yes"
@@ -187,8 +190,8 @@ def test_a_static_wrapper_is_no_obstacle(moult, port, directory):
     *(pytest.param(wrapper, marks=pytest.mark.exact) for wrapper in (
         ["env", "-i"], ["setpriv", "--reuid=0", "--reset-env"], ["runuser", "-u", "root", "--"]))],
     ids=" ".join)
-def test_an_upgrade_behind_a_wrapper(moult, port, wrapper):
-    """What check promises, upgrade keeps: also where the environment is cleared on the way."""
+def test_an_upgrade_succeeds_behind_each_wrapper_that_check_accepts(moult, port, wrapper):
+    """Also where the environment is cleared on the way."""
     command = [*wrapper, program("waiter"), *waiter_words(port)]
     assert check(*command)["result"] == "yes"
     instance = moult().run(command=command)

@@ -47,7 +47,7 @@ BAD = [
 
 @pytest.mark.parametrize("words", BAD, ids=lambda words: " ".join(w[:25] for w in words) or "-")
 def test_a_wrong_command_line(moult, words):
-    """One line on stderr, status 2, and nothing has happened."""
+    """One line on stderr, status 2, and no file is made."""
     instance = moult()
     result = instance.command(*words)
     assert result.returncode == 2, result
@@ -60,7 +60,7 @@ def test_a_wrong_command_line(moult, words):
 @pytest.mark.parametrize("words", [
     ["--ready-timeout=soon"], ["--stop-signal=NOPE"], ["--ready=what"], ["--max-draining=0"],
 ])
-def test_a_wrong_upgrade_changes_nothing(moult, load, port, words):
+def test_a_wrong_option_of_an_upgrade_changes_nothing(moult, load, port, words):
     instance = moult().run(command=waiter("g1", port))
     client = load(f"127.0.0.1:{port}", rate=300)
     result = instance.upgrade(*words, expect=2)

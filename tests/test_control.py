@@ -39,8 +39,8 @@ def silent_clients(instance, count):
     return clients
 
 
-def test_any_user_may_lock_the_directory(moult, port):
-    """The directory may be readable for all, as an init system makes it: a lock on it is nobody's."""
+def test_a_lock_on_the_directory_by_another_user_changes_nothing(moult, port):
+    """An init system may make the directory readable for all, so anybody can lock it."""
     instance = moult()
     instance.runtime.chmod(0o755)
     with subprocess.Popen(["flock", str(instance.runtime), "sh", "-c", "echo locked; exec sleep 99"],
@@ -54,8 +54,8 @@ def test_any_user_may_lock_the_directory(moult, port):
             processes.kill([stranger.pid, *(p.pid for p in processes.descendants(stranger.pid))])
 
 
-def test_a_lock_that_is_never_released(moult, port):
-    """Another process of the owner has it: the start fails and names the lock."""
+def test_a_start_fails_if_the_lock_is_held(moult, port):
+    """Another process of the owner holds it for ever: the start fails and names the lock."""
     instance = moult()
     with open(instance.runtime / ".lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -65,8 +65,9 @@ def test_a_lock_that_is_never_released(moult, port):
     assert not processes.descendants()
 
 
-def test_silent_clients_are_sent_away(moult, port):
-    """More than there are places for: the operator is heard at once, and they are closed later."""
+def test_silent_clients_are_disconnected(moult, port):
+    """There are more of them than places: the operator is answered at once, and they are closed
+    later."""
     instance = moult().run(command=waiter("g1", port))
     clients = []
     for _ in range(8):
@@ -80,8 +81,8 @@ def test_silent_clients_are_sent_away(moult, port):
     instance.stop()
 
 
-def test_a_client_that_reads_nothing(moult, port):
-    """What it does not take is lost to it alone."""
+def test_a_client_that_reads_nothing_delays_nobody(moult, port):
+    """Only that client loses what it does not read."""
     instance = moult().run(command=waiter("g1", port))
     deaf = silent_clients(instance, 20)
     for client in deaf:
@@ -96,8 +97,8 @@ def test_a_client_that_reads_nothing(moult, port):
     instance.stop()
 
 
-def test_no_descriptor_left(moult, port):
-    """The launcher waits for better times without using them up, says so, and answers then."""
+def test_the_launcher_waits_while_it_has_no_descriptor(moult, port):
+    """It waits without spinning, logs that once, and answers when there is a descriptor again."""
     instance = moult().run(command=waiter("g1", port))
     before = limit_descriptors(instance, 5)
     command = instance.start_command("status", instance.name)
@@ -116,7 +117,7 @@ def test_no_descriptor_left(moult, port):
 
 
 def test_descriptors_are_kept_for_the_operator(moult, port):
-    """Everything else is in use: status and stop work."""
+    """Silent clients use every other descriptor: status and stop still work."""
     instance = moult().run(command=waiter("g1", port))
 
     def numbers():
@@ -142,8 +143,8 @@ def test_descriptors_are_kept_for_the_operator(moult, port):
     ({"MOULT_RUNTIME_DIR": "here"}, ("MOULT_RUNTIME_DIR=here",)),
 ], ids=["none", "relative", "missing", "relative-of-ours"])
 @pytest.mark.parametrize("verb", ["run", "status"])
-def test_no_directory_for_the_socket(moult, port, directory, verb, variables, words):
-    """An ordinary user is told what was tried, and what to set."""
+def test_no_directory_for_the_control_socket(moult, port, directory, verb, variables, words):
+    """An ordinary user reads which directories were tried, and what to set."""
     if verb == "status" and "/nowhere/at/all" in variables.values():
         words = ("no running instance", "/nowhere/at/all/moult")
     instance = moult(user=65534)
@@ -184,8 +185,8 @@ def control(instance, *datagrams):
     b"1\0run\0--\0true\0", b"1\0stop\0--now=1\0",
     b"1\0upgrade\0" + b"--\0" + b"a\0" * 20000 + b"--fail", b"\x00" * 5000,
 ], ids=lambda value: repr(value[:24]))
-def test_garbage_to_the_control_socket(moult, load, port, datagram):
-    """It is refused with status 2 or silence; the daemon serves on and the next upgrade works."""
+def test_garbage_on_the_control_socket_is_refused(moult, load, port, datagram):
+    """With status 2 or without an answer; the daemon serves on and the next upgrade works."""
     instance = moult().run(command=waiter("g1", port))
     client = load(f"127.0.0.1:{port}", rate=300)
     answers = control(instance, datagram)
@@ -200,8 +201,7 @@ def test_garbage_to_the_control_socket(moult, load, port, datagram):
     instance.stop()
 
 
-def test_clients_that_connect_and_say_nothing(moult, port):
-    """A hundred silent ones do not keep the operator from being heard."""
+def test_a_hundred_silent_clients_do_not_delay_an_upgrade(moult, port):
     instance = moult().run(command=waiter("g1", port))
     silent = silent_clients(instance, 100)
     instance.upgrade()
@@ -212,7 +212,7 @@ def test_clients_that_connect_and_say_nothing(moult, port):
 
 
 def test_another_user_is_not_answered(moult, port, directory):
-    """Even if the socket's directory let him in: the launcher looks at who asks."""
+    """Even if the modes of the files let that user connect: the launcher checks the peer's uid."""
     instance = moult().run(command=waiter("g1", port))
     tool = directory / "moult"
     shutil.copy(build.MOULT, tool)

@@ -39,8 +39,9 @@ def test_databases_from_debian(moult, load, port, directory, daemon, local):
 
 
 @pytest.mark.daemons
-def test_a_store_keeps_its_state(moult, load, port, directory):
-    """redis writes its data when it ends, and reads it when it starts: two of it would disagree."""
+def test_redis_keeps_its_data(moult, load, port, directory):
+    """It writes its data when it ends and reads it when it starts, so two at once would
+    disagree."""
     command = ["redis-server", "--bind", "127.0.0.1", "--port", str(port), "--dir",
                str(directory), "--save", "3600 1", "--daemonize", "no"]
     instance = moult().run("--no-overlap", "--kill-after=1m", command=command)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The launcher looks at programs that somebody else wrote: whatever they are, it lives."""
+"""Malformed programs: the launcher inspects them before an upgrade, and survives."""
 
 import pathlib
 import stat
@@ -37,8 +37,8 @@ def make(directory):
     return {path.name: path for path in directory.iterdir()}
 
 
-def test_an_upgrade_to_anything(moult, port, directory):
-    """One clear line each time, and the current generation has not noticed."""
+def test_an_upgrade_to_a_malformed_program_fails_with_one_line(moult, port, directory):
+    """The current generation is not disturbed."""
     (directory / "files").mkdir()
     files = make(directory / "files")
     special = [files[name] for name in ("fifo", "device", "socket", "folder")]
@@ -169,8 +169,9 @@ def children(instance):
 @pytest.mark.parametrize("what, why", [
     ("crash", "did not end well"), ("hang", "not answer in time"),
     pytest.param("eat", "did not end well", marks=pytest.mark.exact)])
-def test_an_inspection_that_goes_wrong(infected, port, directory, what, why):
-    """The launcher says that it does not know, tries the command, and nothing is left."""
+def test_an_upgrade_goes_on_if_the_inspection_fails(infected, port, directory, what, why):
+    """The launcher logs that it knows nothing of the program, tries the command, and leaves
+    nothing."""
     instance = infected.run("--ready-timeout=500ms", command=waiter("g1", port))
     before = children(instance)
     script(directory / "evil", f"#!/bin/sh\n#taken-over {what}\nexit 3\n")
@@ -184,8 +185,8 @@ def test_an_inspection_that_goes_wrong(infected, port, directory, what, why):
     instance.stop("--now")
 
 
-def test_a_start_that_cannot_be_inspected(infected, port, directory):
-    """It is started all the same, as it would be without us."""
+def test_a_start_goes_on_if_the_inspection_fails(infected, port, directory):
+    """As the program would start without moult."""
     script(directory / "wrapper",
            f"#!/bin/sh\n#taken-over crash\nexec {' '.join(waiter('g1', port))}\n")
     instance = infected.run(command=[directory / "wrapper"])
@@ -196,8 +197,8 @@ def test_a_start_that_cannot_be_inspected(infected, port, directory):
 
 
 @pytest.mark.exact  # a sanitiser's runtime needs what is forbidden
-def test_an_inspection_that_is_taken_over(infected, port, directory):
-    """It can write no file, signal nobody, connect to nobody and start nothing."""
+def test_a_compromised_inspection_can_do_nothing(infected, port, directory):
+    """It can write no file, signal no process, connect nowhere and start nothing."""
     victim = directory / "victim"
     victim.write_text("root's\n")
     victim.chmod(0o600)

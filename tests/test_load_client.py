@@ -114,7 +114,7 @@ HTTP_ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\nGEN g1 1\n"
     (keeps_silent, "overflow", {"in_flight": 5, "timeout": 1000}),
 ], ids=lambda value: value if isinstance(value, str) else None)
 def test_each_loss_is_seen(server, load, port, behaviour, loss, options):
-    """A server that does one thing wrong, and the client calls it by its name."""
+    """The server does one thing wrong, and the client reports it under the right name."""
     server(port, behaviour)
     client = load(f"127.0.0.1:{port}", rate=200, **options)
     client.wait(lambda report: report[loss] >= 10, reason=loss)
@@ -123,7 +123,7 @@ def test_each_loss_is_seen(server, load, port, behaviour, loss, options):
     assert set(result.losses) - others == {loss}, result.explain()
 
 
-def test_nobody_there_is_refused(load, port):
+def test_a_refused_connection_is_seen(load, port):
     client = load(f"127.0.0.1:{port}", rate=200, persistent=2)
     client.wait(lambda report: report["refused"] >= 10 and report["persistent"]["refused"] == 2)
     result = client.stop()
@@ -136,7 +136,7 @@ def test_nobody_there_is_refused(load, port):
     (changes_its_name, "wrong"),
 ])
 def test_a_lost_persistent_connection_is_seen(server, load, port, behaviour, loss):
-    """It is cut or reset between two requests, or goes on with another generation."""
+    """It is cut or reset between two requests, or answered by another generation."""
     server(port, behaviour)
     client = load(f"127.0.0.1:{port}", rate=0, persistent=1, persistent_every=20)
     client.wait(lambda report: report["persistent"]["lost"] == 1)
@@ -165,7 +165,7 @@ def test_each_mode_reads_a_right_answer(server, load, port, mode, answer, option
 
 
 def test_a_binary_protocol(server, load, port):
-    """Zeros and bytes above 127 in the question and the answer are bytes like any other."""
+    """Zeros and bytes above 127 are ordinary bytes in the question and in the answer."""
     asked = []
 
     def behave(_, connection):
@@ -188,7 +188,7 @@ def test_ipv6(server, load, port):
 
 
 def test_a_slow_server_does_not_slow_the_client_down(server, load, port):
-    """Open loop: connections are started by the clock, not by the answers."""
+    """Connections are started by the clock, not by the answers."""
     server(port, keeps_silent)
     client = load(f"127.0.0.1:{port}", rate=500, duration=1, timeout=3000)
     started = client.wait(lambda report: report["elapsed_ms"] >= 1000)["started"]
@@ -197,7 +197,8 @@ def test_a_slow_server_does_not_slow_the_client_down(server, load, port):
 
 
 def test_persistent_connections_are_renewed(plain, load, port):
-    """By the command and by SIGUSR1: the old ones end in good order, as many new ones come."""
+    """By the command and by SIGUSR1: the old ones end in good order, and as many new ones are
+    opened."""
     plain([program("waiter"), "--wait", "epoll", "--tag", "g1", "--port", port]) \
         .wait_listening(port)
     client = load(f"127.0.0.1:{port}", rate=0, persistent=3, persistent_every=10)
@@ -244,7 +245,8 @@ def test_bad_options_are_refused(plain, arguments):
 
 
 def test_a_plain_restart_loses_connections(plain, load, port):
-    """The negative control: stop and start, as it is done without moult, is seen."""
+    """The negative control: a stop and a start without moult lose connections, and the client sees
+    that."""
     command = [program("waiter"), "--wait", "epoll", "--port", port, "--start-delay", 150, "--tag"]
     old = plain(command + ["g1"]).wait_listening(port)
     client = load(f"127.0.0.1:{port}", rate=600, persistent=3)
@@ -299,7 +301,7 @@ def test_a_path_that_is_not_there_is_refused(load, directory, kind):
 
 @pytest.mark.parametrize("kind", ["unix", "seqpacket", "dgram"])
 def test_a_path_without_its_socket_is_refused(load, directory, kind):
-    """What a dead server leaves behind."""
+    """A dead server leaves such a path behind."""
     types = {"unix": socket.SOCK_STREAM, "seqpacket": socket.SOCK_SEQPACKET,
              "dgram": socket.SOCK_DGRAM}
     with socket.socket(socket.AF_UNIX, types[kind]) as left:
@@ -311,7 +313,7 @@ def test_a_path_without_its_socket_is_refused(load, directory, kind):
 
 
 def test_a_full_unix_queue_is_waited_for(load, directory):
-    """A non-blocking connect() fails there with EAGAIN, a real client's would wait."""
+    """A non-blocking connect() fails with EAGAIN there; that of a real client would wait."""
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(f"{directory}/socket")
         listener.listen(1)
@@ -336,7 +338,7 @@ def test_a_full_unix_queue_is_waited_for(load, directory):
             thread.join()
 
 
-def test_a_full_unix_queue_is_not_waited_for_for_ever(load, directory):
+def test_a_full_unix_queue_is_not_waited_for_without_a_limit(load, directory):
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(f"{directory}/socket")
         listener.listen(1)
@@ -349,7 +351,7 @@ def test_a_full_unix_queue_is_not_waited_for_for_ever(load, directory):
 @pytest.mark.parametrize("kind", ["unix", "seqpacket"])
 @pytest.mark.parametrize("habit", ["unlink-at-exit", "unlink-first", "temp-rename"])
 def test_a_plain_restart_loses_unix_connections(plain, load, directory, kind, habit):
-    """Whether the path goes, stays without a socket, or is replaced."""
+    """Whether the path disappears, stays without a socket, or is replaced."""
     path = directory / "socket"
     command = [program("waiter"), "--wait=epoll", f"--unix={path}", "--start-delay=150",
                f"--type={'stream' if kind == 'unix' else kind}", "--habit=unlink-first",

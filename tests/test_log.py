@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What moult prints: no name controls the terminal of the reader, and no sleeping reader stops the launcher."""
+"""The output of moult: no name controls the terminal, and no blocked reader stops the launcher."""
 
 import contextlib
 import os
@@ -27,8 +27,9 @@ def assert_harmless(text):
     return text
 
 
-def test_nothing_drives_the_terminal(moult, port, directory):
-    """Names of programs, arguments and sockets are chosen by others; the lines stay as many."""
+def test_no_name_controls_the_terminal(moult, port, directory):
+    """Others choose the names of programs, arguments and sockets; the number of lines stays the
+    same."""
     strange = os.fsencode(directory) + b"/" + HOSTILE.replace(b"\xc0\xaf", b"")
     os.mkdir(strange)
     path = strange + b"/" + HARMLESS.encode()
@@ -60,8 +61,9 @@ def test_nothing_drives_the_terminal(moult, port, directory):
     instance.stop()
 
 
-def test_a_reader_of_the_log_that_sleeps(moult, port, directory):
-    """What does not fit into the pipe is lost, the upgrades go on, and the number is said once."""
+def test_a_full_log_pipe_does_not_block_the_launcher(moult, port, directory):
+    """Lines that do not fit are lost, upgrades go on, and the number of lost lines is logged
+    once."""
     fifo = directory / "fifo"
     os.mkfifo(fifo)
     reader = os.open(fifo, os.O_RDWR | os.O_NONBLOCK)
@@ -86,8 +88,9 @@ def test_a_reader_of_the_log_that_sleeps(moult, port, directory):
     os.close(reader)
 
 
-def test_the_last_output_is_the_programs(moult, port):
-    """Launchers and commands write to the same file: none of their lines is taken for its words."""
+def test_the_last_output_shown_is_that_of_the_program(moult, port):
+    """Launcher and commands write to the same file; none of their lines is taken for the
+    program's."""
     instance = moult().run("-v", command=waiter("g1", port))
     complaint = 'printf "no such colour: blue\\nunfinished" >&2; sleep 0.3; exit 7'
     with open(instance.log_path, "ab") as log:
@@ -108,8 +111,8 @@ def test_the_last_output_is_the_programs(moult, port):
     instance.stop()
 
 
-def test_a_system_log_that_sleeps(moult, port, directory):
-    """Its queue is full: lines are lost, and the launcher does not wait."""
+def test_a_full_syslog_queue_does_not_block_the_launcher(moult, port, directory):
+    """Lines that do not fit are lost."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as logger:
         logger.bind(str(directory / "logger"))
         here = ('mount -t tmpfs none /mnt && mount --bind /dev /mnt && mount -t tmpfs none /dev &&'

@@ -18,9 +18,9 @@ from harness.waiting import wait_until
 
 @pytest.mark.parametrize("block", [(), ("--block",)], ids=["poll", "block"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_one_that_still_loads_is_not_ready(moult, load, directory, kind, block):
-    """It serves its administrator already, and the main port is bound: whose clients do not wait
-    while the caches are read."""
+def test_a_generation_that_does_not_wait_at_its_main_port_is_not_ready(moult, load, directory, kind, block):
+    """It serves its administrator and has bound the main port, whose clients do not wait while it
+    reads its caches."""
     main, admin = Place(directory, kind, "main"), Place(directory, name="admin")
     instance = moult().run(command=stages("g1", main.word(), admin.word(), *block))
     client = load(main.target, rate=300)
@@ -42,8 +42,8 @@ def test_one_that_still_loads_is_not_ready(moult, load, directory, kind, block):
     instance.stop("--now")
 
 
-def test_it_is_said_where_nobody_waits(moult, load, places):
-    """An upgrade that is not ready in time names the listener, and nothing has moved."""
+def test_an_upgrade_that_fails_names_the_listener_where_no_process_waits(moult, load, places):
+    """No listener has moved."""
     first, second = places
     instance = moult().run(command=stages("g1", first.word(), second.word()))
     client = load([first.target, second.target], rate=300)
@@ -59,8 +59,8 @@ def test_it_is_said_where_nobody_waits(moult, load, places):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_nobody_has_ever_served_is_not_waited_for(moult, directory, kind):
-    """Neither by the first generation, after a while, nor by the next, at all."""
+def test_a_listener_that_no_generation_serves_is_not_waited_for(moult, directory, kind):
+    """The first generation waits for it a while, later ones not at all."""
     main, unused = Place(directory), Place(directory, kind, "unused")
 
     def command(tag):
@@ -77,9 +77,9 @@ def test_what_nobody_has_ever_served_is_not_waited_for(moult, directory, kind):
 
 @pytest.mark.parametrize("block", [(), ("--block",)], ids=["poll", "block"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_late_one_stays_until_it_is_served(moult, load, directory, kind, block):
-    """The upgrade is done with the first port; at the second the old generation goes on, also when
-    the new one has bound it, until that one waits there."""
+def test_a_listener_stays_with_the_old_generation_until_the_next_one_serves_it(moult, load, directory, kind, block):
+    """The upgrade is complete with the first port. At the second port the old generation goes on,
+    also after the new one has bound it, until a process waits for connections there."""
     first, second = Place(directory), Place(directory, kind, "second")
     instance = moult().run(command=stages("g1", first.word(), second.word(), *block))
     clients = load(first.target, rate=200), load(second.target, rate=200)
@@ -110,8 +110,9 @@ def test_a_late_one_stays_until_it_is_served(moult, load, directory, kind, block
     instance.stop("--now")
 
 
-def test_many_late_ones_one_by_one(moult, load, directory):
-    """Each of these short switches closes for a moment what stays, too; nobody notices."""
+def test_many_listeners_move_one_by_one(moult, load, directory):
+    """Each of these short switches also closes the gates of the listeners that stay, for a moment;
+    no client notices."""
     places = [Place(directory, KINDS[n % 3], f"p{n}") for n in range(9)]
     instance = moult().run(command=stages("g1", *(p.word() for p in places), "--block"))
     client = load([p.target for p in places], rate=150)
@@ -130,8 +131,8 @@ def test_many_late_ones_one_by_one(moult, load, directory):
 
 
 @pytest.mark.parametrize("block", [(), ("--block",)], ids=["poll", "block"])
-def test_two_services_of_one_shell(moult, load, places, block):
-    """Each starts by itself, the second a good deal later, at the first start already."""
+def test_two_services_started_by_one_shell_move_separately(moult, load, places, block):
+    """Each starts by itself, the second much later, already at the first start."""
     def command(tag):
         words = [" ".join(stages(tag, *block, place)) for place in (
             places[0].word(), places[1].word("bind", tag))]
@@ -155,9 +156,9 @@ def test_two_services_of_one_shell(moult, load, places, block):
 
 
 @pytest.mark.parametrize("kind", ["tcp", "unix"])
-def test_a_dropped_one_is_waited_for_by_nobody(moult, load, directory, kind):
-    """The upgrade is done at once; the port is served until the time is over, and then refused; no
-    connection to it is reset."""
+def test_a_dropped_port_is_served_until_its_time_is_over(moult, load, directory, kind):
+    """The upgrade does not wait for it. When the time is over connections are refused, and none is
+    reset."""
     main, dropped = Place(directory), Place(directory, kind, "dropped")
     instance = moult().run("--retire-after=1s", command=stages("g1", main.word(), dropped.word()))
     stays, leaves = load(main.target, rate=200), load(dropped.target, rate=200)
@@ -176,9 +177,9 @@ def test_a_dropped_one_is_waited_for_by_nobody(moult, load, directory, kind):
     instance.stop()
 
 
-def test_it_moves_in_the_end_though_nobody_waits(moult, load, places):
-    """It has been taken up, and the old one's time is over: its clients wait for the new one, they
-    are not refused, nor accepted by one that may be told to stop at any moment."""
+def test_a_listener_that_is_bound_but_not_served_moves_when_its_time_is_over(moult, load, places):
+    """Its clients wait for the new generation: they are not refused, nor accepted by an old one
+    that may be told to stop at any moment."""
     first, second = places
     instance = moult().run("--retire-after=700ms", command=stages(
         "g1", first.word(), second.word()))
@@ -200,8 +201,9 @@ def test_it_moves_in_the_end_though_nobody_waits(moult, load, places):
 
 # ---- the drain meanwhile ----
 
-def test_the_deadline_of_the_drain_does_not_refuse_anybody(moult, load, places):
-    """It is long over; the generation has a listener to serve, and keeps its connections so long."""
+def test_a_listener_that_stays_outlives_the_deadline_of_the_drain(moult, load, places):
+    """The deadline is long over; the old generation still serves a listener, and keeps its
+    connections so long."""
     first, second = places
     instance = moult().run("--drain-timeout=50ms", command=stages(
         "g1", first.word(), second.word()))
@@ -222,8 +224,8 @@ def test_the_deadline_of_the_drain_does_not_refuse_anybody(moult, load, places):
     instance.stop()
 
 
-def test_the_drain_signal_comes_when_nothing_is_left_to_serve(moult, load, places):
-    """A daemon may close its listeners when it gets it."""
+def test_the_drain_signal_comes_when_the_last_listener_has_moved(moult, load, places):
+    """A daemon may close its listeners when it gets the signal."""
     first, second = places
     instance = moult().run("--drain-signal=USR1", command=stages(
         "g1", first.word(), second.word(), "--signal"))
@@ -240,8 +242,7 @@ def test_the_drain_signal_comes_when_nothing_is_left_to_serve(moult, load, place
     instance.stop()
 
 
-def test_stop_does_not_wait_for_a_late_one(moult, places):
-    """What is left with an old generation ends with everything else."""
+def test_stop_does_not_wait_for_a_listener_that_has_not_moved(moult, places):
     first, second = places
     instance = moult().run(command=stages("g1", first.word(), second.word()))
     instance.upgrade(command=stages("g2", first.word(), second.word("bind", "g2")))
@@ -252,8 +253,9 @@ def test_stop_does_not_wait_for_a_late_one(moult, places):
 
 # ---- readiness that is told ----
 
-def test_one_that_says_it_is_ready_is_believed(moult, directory, places):
-    """For what it holds then, though nobody is seen to wait; what it binds later, when somebody is."""
+def test_a_generation_that_says_it_is_ready_gets_the_listeners_it_has_bound(moult, directory, places):
+    """Though no process is seen to wait there. A listener that it binds later moves when a process
+    waits."""
     first, second = places
     instance = moult().run(command=stages("g1", first.word(), second.word()))
     word = directory / "ready"
@@ -280,8 +282,9 @@ def test_one_that_says_it_is_ready_is_believed(moult, directory, places):
 # ---- a race ----
 
 def test_a_flag_that_is_set_during_the_switch(moult):
-    """O_NONBLOCK of each listener is set between the launcher's look at what is wanted and its
-    opening of the gate, if a program can hit that moment: it holds."""
+    """O_NONBLOCK of each listener is set between the moment in which the launcher reads the wanted
+    flags and the moment in which the gate opens, if the program can hit that. The flag must
+    hold."""
     ports, count = 31000, 300
 
     def command(tag):

@@ -12,8 +12,9 @@ from harness.waiting import wait_until
 
 # ---- roll-back, and further upgrades ----
 
-def test_a_roll_back_with_one_that_has_not_moved(moult, load, places):
-    """It dies of its first client: what had moved goes back, the other had never moved."""
+def test_a_roll_back_while_a_listener_has_not_moved(moult, load, places):
+    """The new version dies of its first client: the listener that had moved goes back, the other
+    had never moved."""
     first, second = places
     instance = moult().run(command=stages("g1", first.word(), second.word()))
     clients = load(first.target, rate=200), load(second.target, rate=200)
@@ -32,8 +33,8 @@ def test_a_roll_back_with_one_that_has_not_moved(moult, load, places):
 
 
 def test_a_roll_back_to_two_generations(moult, load, places):
-    """The third one takes a listener from each of the two before it, and gives each its own back: to the
-    first also what the second has bound, and does not serve yet."""
+    """The third generation takes a listener from each of the two before it, and gives each its own
+    back. The first also gets back the one that the second has bound and does not serve yet."""
     first, second = places
     instance = moult().run(command=stages("g1", first.word(), second.word()))
     instance.upgrade(command=stages("g2", first.word(), second.word("bind serve", "g2")))
@@ -55,8 +56,8 @@ def test_a_roll_back_to_two_generations(moult, load, places):
     instance.stop()
 
 
-def test_one_that_dies_later_gives_back_what_it_had(moult, load, places):
-    """Its probation is over; the old one has a listener left, and so is there to take the other."""
+def test_a_generation_that_dies_after_its_probation_gives_its_listener_back(moult, load, places):
+    """The old generation still serves the other listener, so it can take this one."""
     first, second = places
     instance = moult().run("--retire-after=30s", command=stages(
         "g1", first.word(), second.word()))
@@ -74,8 +75,8 @@ def test_one_that_dies_later_gives_back_what_it_had(moult, load, places):
 
 
 @pytest.mark.parametrize("block", [(), ("--block",)], ids=["poll", "block"])
-def test_a_further_upgrade_takes_from_both(moult, load, places, block):
-    """What has stayed with the first generation moves to the third."""
+def test_a_further_upgrade_takes_listeners_from_both_generations(moult, load, places, block):
+    """The listener that has stayed with the first generation moves to the third."""
     first, second = places
     instance = moult().run(command=stages("g1", first.word(), second.word(), *block))
     clients = load(first.target, rate=200), load(second.target, rate=200)
@@ -90,7 +91,7 @@ def test_a_further_upgrade_takes_from_both(moult, load, places, block):
     instance.stop("--now")
 
 
-def test_a_further_upgrade_waits_for_it_again(moult, load, places):
+def test_a_further_upgrade_starts_the_time_of_a_stay_again(moult, load, places):
     """The third generation is late as well: its time begins with its own switch."""
     first, second = places
     instance = moult().run("--retire-after=2s", command=stages(
@@ -107,8 +108,8 @@ def test_a_further_upgrade_waits_for_it_again(moult, load, places):
     instance.stop()
 
 
-def test_an_old_one_that_has_died_leaves_its_queue(moult, places):
-    """Killed while a listener had stayed with it: clients wait for the current one to bind it."""
+def test_an_old_generation_that_dies_leaves_the_queue_of_its_listener(moult, places):
+    """Clients wait until the current generation binds it."""
     first, second = places
     instance = moult().run(command=stages("g1", first.word(), second.word()))
     instance.upgrade(command=stages("g2", first.word(), second.word("bind", "g2")))
@@ -124,7 +125,7 @@ def test_an_old_one_that_has_died_leaves_its_queue(moult, places):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_without_overlap_clients_wait_in_the_queue(moult, load, directory, kind):
-    """Nobody is there with whom it could stay; it is kept all the same."""
+    """No generation serves the listener meanwhile; it is kept all the same."""
     first, second = Place(directory), Place(directory, kind, "second")
     instance = moult().run("--no-overlap", command=stages("g1", first.word(), second.word()))
     client = load(second.target, rate=20)
@@ -138,7 +139,7 @@ def test_without_overlap_clients_wait_in_the_queue(moult, load, directory, kind)
     instance.stop("--now")
 
 
-def test_without_overlap_a_dropped_one_ends_in_the_end(moult, places):
+def test_without_overlap_a_dropped_listener_is_closed_when_its_time_is_over(moult, places):
     first, second = places
     instance = moult().run("--no-overlap", "--retire-after=500ms", command=stages(
         "g1", first.word(), second.word()))

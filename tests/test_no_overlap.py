@@ -18,8 +18,8 @@ NOBODY = 65534
 EPOLL = ("waiter", "--wait=epoll", "--nonblocking")
 
 
-def test_without_it_the_upgrade_fails(moult, load, port, only, place):
-    """The daemon of these tests does refuse to run twice, as databases do."""
+def test_without_no_overlap_the_upgrade_fails(moult, load, port, only, place):
+    """The daemon of these tests refuses to run twice, as databases do."""
     instance = moult().run(command=only("g1", f"--port={port}"))
     client = load(f"127.0.0.1:{port}", rate=300)
     client.wait_answers(20)
@@ -44,8 +44,8 @@ def test_without_it_the_upgrade_fails(moult, load, port, only, place):
     ((*EPOLL, "--habit=shutdown-at-exit"), ("tcp", "unix")),
     ((*EPOLL, "--habit=unlink-first", "--habit=unlink-at-exit"), ("unix",)),
 ], ids=lambda value: "-".join(w.partition("=")[2] or w.lstrip("-") for w in value))
-def test_clients_wait_for_the_next_one(moult, load, only, place, words, kinds):
-    """Three upgrades under load: nobody is lost, and there are never two."""
+def test_clients_wait_for_the_next_generation(moult, load, only, place, words, kinds):
+    """Three upgrades under load: no client is lost, and two daemons never run at once."""
     where, addresses = [], []
     for number, kind in enumerate(kinds):
         if kind == "tcp":
@@ -79,8 +79,8 @@ def test_clients_wait_for_the_next_one(moult, load, only, place, words, kinds):
     instance.stop()
 
 
-def test_datagrams_wait_too(moult, load, port, only, place):
-    """In the buffer of the socket; each is answered once."""
+def test_datagrams_wait_in_the_buffer(moult, load, port, only, place):
+    """Each is answered once."""
     def command(tag):
         return only(tag, f"--port={port}", "--start-delay=200", name="datagram")
     instance = moult().run("--no-overlap", command=command("g1"))
@@ -97,7 +97,8 @@ def test_datagrams_wait_too(moult, load, port, only, place):
 
 
 def test_clients_of_a_unix_socket_see_the_same_user(moult, only, place, connect):
-    """The longer queue is not one of another user, whom they may not trust."""
+    """The longer backlog must not make the socket that of another user, whom clients may not
+    trust."""
     path = place / "socket"
 
     def command(tag, *more):
@@ -138,9 +139,9 @@ def test_clients_of_a_unix_socket_see_the_same_user(moult, only, place, connect)
     (("--ready=notify",), ("--notify", "--ready-after=1500")),
 ], ids=["before-it-listens", "before-it-is-ready"])
 @pytest.mark.parametrize("kind", ["tcp", "unix", "unix-of-a-user"])
-def test_more_wait_than_the_daemon_would_let(moult, only, port, place, connect, kind, options,
+def test_more_clients_wait_than_the_backlog_of_the_daemon_allows(moult, only, port, place, connect, kind, options,
                                              more):
-    """Its own backlog is 5, and 300 come while nobody is there, or nobody who is ready."""
+    """The backlog is 5, and 300 clients come while no generation runs, or none that is ready."""
     where = f"--port={port}" if kind == "tcp" else f"--unix={place}/socket"
     address = port if kind == "tcp" else place / "socket"
     instance = moult(user=NOBODY if kind == "unix-of-a-user" else None).run("--no-overlap", command=only("g1", where, "--backlog=5"))
@@ -157,8 +158,8 @@ def test_more_wait_than_the_daemon_would_let(moult, only, port, place, connect, 
     instance.stop()
 
 
-def test_what_is_under_way_is_finished(moult, only, port, connect):
-    """A request of which half has come is answered by the one that has begun it."""
+def test_the_old_generation_finishes_requests_under_way(moult, only, port, connect):
+    """A request of which half has arrived is answered by the generation that has read that half."""
     instance = moult().run("--no-overlap", "--drain-timeout=20s",
                            command=only("g1", f"--port={port}"))
     client = connect(port).ask(b"hel")
@@ -176,8 +177,8 @@ def test_what_is_under_way_is_finished(moult, only, port, connect):
     (("--drain-timeout=0s",), r"1 connections left after"),
     (("--drain-timeout=300ms",), r"draining, 1 connections \(300 ms\)"),
 ], ids=["default", "none", "short"])
-def test_idle_connections_do_not_hold_up_all_others(moult, only, port, connect, options, said):
-    """They end when the time is over, which is short unless the operator wants another."""
+def test_idle_connections_end_when_the_time_is_over(moult, only, port, connect, options, said):
+    """The time is short unless the operator sets another."""
     instance = moult().run("--no-overlap", command=only("g1", f"--port={port}"))
     client = connect(port).ask()
     assert client.answer() == "g1"
@@ -188,8 +189,7 @@ def test_idle_connections_do_not_hold_up_all_others(moult, only, port, connect, 
     instance.stop()
 
 
-def test_the_stop_signal_and_then_sigkill(moult, only, port, place):
-    """A daemon that does not end is made to, and only then is the next one started."""
+def test_a_daemon_that_ignores_the_stop_signal_is_killed_before_the_next_one_starts(moult, only, port, place):
     instance = moult().run("--no-overlap", "--stop-signal=INT", "--kill-after=300ms",
                            command=only("g1", f"--port={port}", f"--ignore-signal={signal.SIGINT}"))
     result = instance.upgrade(command=only("g2", f"--port={port}"))
@@ -199,8 +199,8 @@ def test_the_stop_signal_and_then_sigkill(moult, only, port, place):
     instance.stop()
 
 
-def test_all_earlier_generations_end_first(moult, port, only, connect, place):
-    """Also one that drains since an upgrade that did let two run beside each other."""
+def test_all_earlier_generations_end_before_the_next_one_starts(moult, port, only, connect, place):
+    """Also one that still drains after an ordinary upgrade."""
     def free(tag):
         return [word for word in only(tag, f"--port={port}") if not word.startswith("--lock")]
     instance = moult().run(command=free("g1"))
@@ -215,8 +215,9 @@ def test_all_earlier_generations_end_first(moult, port, only, connect, place):
     instance.stop()
 
 
-def test_a_command_may_ask_the_next_one(moult, load, port, only):
-    """--ready=exec: nobody else would answer it, so clients are let in as soon as it serves."""
+def test_a_readiness_command_may_ask_the_next_generation(moult, load, port, only):
+    """--ready=exec: no other generation would answer it, so clients are let in as soon as the next
+    one serves."""
     ask = (f"/usr/bin/python3 -c 'import socket;"
            f"s = socket.create_connection((\"127.0.0.1\", {port}), 5); s.sendall(b\"hello\\n\");"
            f"exit(not s.recv(99))'")

@@ -13,7 +13,7 @@ from harness.waiting import wait_until
 
 
 def test_a_second_upgrade_is_refused_in_each_phase(moult, port, only, connect):
-    """While the old one ends, and while the next one starts."""
+    """While the old generation ends, and while the next one starts."""
     instance = moult().run("--no-overlap", "--drain-timeout=20s",
                            command=only("g1", f"--port={port}"))
     client = connect(port).ask(b"hel")
@@ -30,8 +30,8 @@ def test_a_second_upgrade_is_refused_in_each_phase(moult, port, only, connect):
     instance.stop()
 
 
-def test_the_old_one_dies_by_itself(moult, port, only, connect):
-    """It was to end in any case: the next one starts."""
+def test_the_old_generation_dies_while_it_drains(moult, port, only, connect):
+    """The next one is started."""
     instance = moult().run("--no-overlap", "--drain-timeout=20s",
                            command=only("g1", f"--port={port}"))
     connect(port).ask(b"hel")
@@ -42,8 +42,8 @@ def test_the_old_one_dies_by_itself(moult, port, only, connect):
     instance.stop()
 
 
-def test_the_next_one_is_killed(moult, port, only, connect):
-    """kill -9 from outside: as any failure of it."""
+def test_the_next_generation_is_killed_while_it_starts_without_overlap(moult, port, only, connect):
+    """kill -9 counts as any failure of it."""
     instance = moult().run("--no-overlap", command=only("g1", f"--port={port}"))
     upgrade = begin(instance, only("bad", f"--port={port}", "--fail=hang"))
     wait_gap(instance, "bad")
@@ -55,8 +55,8 @@ def test_the_next_one_is_killed(moult, port, only, connect):
 
 
 @pytest.mark.parametrize("how", ["stop", "TERM"])
-def test_a_stop_while_the_old_one_drains(moult, port, only, connect, how):
-    """It serves again those who wait, finishes all, and the instance ends."""
+def test_a_stop_while_the_old_generation_drains(moult, port, only, connect, how):
+    """It serves the waiting clients again, finishes all of them, and the instance ends."""
     instance = moult().run("--no-overlap", "--drain-timeout=20s",
                            command=only("g1", f"--port={port}"))
     held = connect(port).ask(b"hel")
@@ -77,8 +77,8 @@ def test_a_stop_while_the_old_one_drains(moult, port, only, connect, how):
 @pytest.mark.parametrize("options, more", [((), ("--start-delay=700",)),
                                            (("--ready=notify",), ())],
                          ids=["before-it-listens", "before-it-is-ready"])
-def test_a_stop_while_the_next_one_starts(moult, port, only, connect, options, more):
-    """It is let serve those who wait, ready or not."""
+def test_a_stop_while_the_next_generation_starts(moult, port, only, connect, options, more):
+    """The next generation serves the waiting clients, ready or not."""
     instance = moult().run("--no-overlap", command=only("g1", f"--port={port}"))
     upgrade = begin(instance, only("g2", f"--port={port}", *more), *options)
     wait_gap(instance, "g2")
@@ -92,8 +92,8 @@ def test_a_stop_while_the_next_one_starts(moult, port, only, connect, options, m
 
 
 @pytest.mark.parametrize("phase", ["draining", "stopping", "starting"])
-def test_stop_now_in_the_gap(moult, port, only, connect, phase):
-    """All ends, and no process is left."""
+def test_stop_now_while_no_generation_serves(moult, port, only, connect, phase):
+    """All processes end."""
     instance = moult().run("--no-overlap", "--drain-timeout=20s", "--kill-after=20s",
                            command=only("g1", f"--port={port}", "--stop-delay=1000"))
     client = connect(port).ask(b"hel")
@@ -108,8 +108,8 @@ def test_stop_now_in_the_gap(moult, port, only, connect, phase):
     assert not instance.tagged("g1") and not instance.tagged("g2")
 
 
-def test_after_a_crash_the_next_one_just_starts(moult, port, only, connect):
-    """There is nothing that would have to end, and clients wait already."""
+def test_an_upgrade_after_a_crash(moult, port, only, connect):
+    """No generation has to end first, and clients wait already."""
     instance = moult().run("--no-overlap", "--restart=always",
                            command=only("g1", f"--port={port}"))
     processes.kill([process.pid for process in instance.tagged("g1")])
@@ -121,8 +121,8 @@ def test_after_a_crash_the_next_one_just_starts(moult, port, only, connect):
     instance.stop()
 
 
-def test_what_a_crash_has_left_ends_first(moult, load, port, place):
-    """The master is killed and its workers serve on: they too are of the old one."""
+def test_workers_left_by_a_crash_end_before_the_next_generation_starts(moult, load, port, place):
+    """The master is killed and its workers serve on: they belong to the old generation."""
     command = [program("acceptor"), "--tag", "g1", "--model=prefork", f"--port={port}"]
     instance = moult().run("--no-overlap", "--restart=on-failure", command=command)
     client = load(f"127.0.0.1:{port}", rate=300)
@@ -140,8 +140,9 @@ def test_what_a_crash_has_left_ends_first(moult, load, port, place):
 
 @pytest.mark.parametrize("hosts", [("127.0.0.1", "0.0.0.0"), ("0.0.0.0", "127.0.0.1")],
                          ids="-".join)
-def test_an_address_that_changes(moult, port, only, connect, hosts):
-    """It listens when its turn has come, and the earlier socket is no longer."""
+def test_an_upgrade_to_a_wider_or_narrower_address(moult, port, only, connect, hosts):
+    """The new socket listens when the new generation serves, and then the earlier socket is
+    gone."""
     instance = moult().run("--no-overlap",
                            command=only("g1", f"--port={port}", f"--host={hosts[0]}"))
     upgrade = begin(instance, only("bad", f"--port={port}", f"--host={hosts[1]}"),

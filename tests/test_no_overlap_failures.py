@@ -24,7 +24,7 @@ from harness.no_overlap import begin, connect, ended, only, owners, place
 ], ids=lambda value: "-".join(o.lstrip("-").partition("=")[2] for o in value)
     if isinstance(value, tuple) else "")
 def test_the_old_program_is_started_again(moult, load, port, only, place, options, reason):
-    """Nobody is refused, and the operator reads both: what failed, and what serves now."""
+    """No client is refused, and the operator reads both: what failed, and what serves now."""
     instance = moult().run("--no-overlap", "--ready-timeout=700ms",
                            command=only("g1", f"--port={port}"))
     client = load(f"127.0.0.1:{port}", rate=300)
@@ -52,8 +52,8 @@ def test_the_old_program_is_started_again(moult, load, port, only, place, option
     instance.stop()
 
 
-def test_nobody_is_let_in_before_it_is_ready(moult, load, port, only):
-    """The new version serves and never says that it is ready: it has cost nobody anything."""
+def test_no_client_is_let_in_before_the_new_version_is_ready(moult, load, port, only):
+    """The new version serves and never says that it is ready; no client is lost to it."""
     instance = moult().run("--no-overlap", "--ready-timeout=1s",
                            command=only("g1", f"--port={port}"))
     client = load(f"127.0.0.1:{port}", rate=300)
@@ -67,8 +67,7 @@ def test_nobody_is_let_in_before_it_is_ready(moult, load, port, only):
     instance.stop()
 
 
-def test_what_can_be_refused_is_refused_before(moult, load, port, only, place):
-    """The old one is not touched for a program that is not there."""
+def test_an_unusable_program_is_refused_before_the_old_generation_is_stopped(moult, load, port, only, place):
     instance = moult().run("--no-overlap", command=only("g1", f"--port={port}"))
     client = load(f"127.0.0.1:{port}", rate=300)
     client.wait_answers(20)
@@ -83,8 +82,8 @@ def test_what_can_be_refused_is_refused_before(moult, load, port, only, place):
     instance.stop()
 
 
-def test_the_old_file_is_started_again(moult, load, port, only, directory, place):
-    """The operator has put the new version in its place, and that does not run."""
+def test_the_old_program_file_is_started_again(moult, load, port, only, directory, place):
+    """The operator has replaced the file by a new version, and that does not run."""
     path = directory / "daemon"
     shutil.copy(program("waiter"), path)
     command = [str(path), *only("g1", f"--port={port}")[1:]]
@@ -110,8 +109,8 @@ def test_the_old_file_is_started_again(moult, load, port, only, directory, place
     instance.stop()
 
 
-def test_a_version_that_closes_and_lingers(moult, port, only, connect):
-    """It closes the listener, and ends only later: the queue is not its own to end."""
+def test_a_version_that_closes_its_listener_before_it_ends(moult, port, only, connect):
+    """The queue does not end with the listener of the failed version."""
     instance = moult().run("--no-overlap", command=only("g1", f"--port={port}"))
     code = (f"import socket, time; s = socket.socket(); s.bind((\"127.0.0.1\", {port}));"
             "s.listen(); s.close(); time.sleep(1.6); exit(1)")
@@ -153,8 +152,9 @@ while True:
 """
 
 
-def test_a_service_that_began_late_waits_too(moult, connect):
-    """It was opened after the daemon was ready, is closed first, and the daemon takes its time."""
+def test_a_listener_opened_after_readiness_keeps_its_queue(moult, connect):
+    """It was opened after the daemon was ready, and is closed first when the daemon stops, which
+    takes its time."""
     ports = new_port(), new_port()
 
     def command(tag, when):
@@ -174,8 +174,8 @@ def unwilling(flag, command):
     return ["/bin/sh", "-c", f'test ! -e {flag} || exit 9; exec "$0" "$@"', *command]
 
 
-def test_neither_can_be_started(moult, port, only, directory):
-    """Without a restart the instance ends, as after a crash, and says all of it."""
+def test_neither_version_can_be_started(moult, port, only, directory):
+    """Without --restart the instance ends, as after a crash, and gives both reasons."""
     flag = directory / "flag"
     instance = moult().run("--no-overlap",
                            command=unwilling(flag, only("g1", f"--port={port}")))
@@ -188,8 +188,8 @@ def test_neither_can_be_started(moult, port, only, directory):
 
 @pytest.mark.parametrize("options", [("--fail=exit1",), ("--fail=die-soon", "--fail-at=waiting")],
                          ids=["before-ready", "after-ready"])
-def test_neither_can_be_started_now(moult, port, only, directory, connect, options):
-    """With a restart clients wait until it works; what is tried is the old one."""
+def test_neither_version_can_be_started_with_restart(moult, port, only, directory, connect, options):
+    """Clients wait until the old program, which is tried again, works."""
     flag = directory / "flag"
     instance = moult().run("--no-overlap", "--restart=on-failure",
                            command=unwilling(flag, only("g1", f"--port={port}")))

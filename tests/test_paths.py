@@ -63,8 +63,9 @@ def ask_somebody(instance):
 
 # ---- mode, owner, removal ----
 
-def test_a_link_in_place_of_a_socket_at_any_instant(moult, place, victim, hostile):
-    """Mode and owner are put back when an upgrade fails: never on what a link leads to."""
+def test_mode_and_owner_are_not_set_through_a_link(moult, place, victim, hostile):
+    """They are restored when an upgrade fails, while the worker swaps the socket and a link all
+    the time."""
     instance = moult().run(command=hostile("g1", "swaps_its_path", victim))
     said(instance, "announced")
     (place / "fail").touch()
@@ -74,8 +75,8 @@ def test_a_link_in_place_of_a_socket_at_any_instant(moult, place, victim, hostil
     end(instance, place)
 
 
-def test_what_is_put_back(moult, place, hostile):
-    """The permissions without set-id bits; and the owner not, for who has bound it could not."""
+def test_a_failed_upgrade_restores_the_mode_without_set_id_bits_and_not_the_owner(moult, place, hostile):
+    """The process that has bound the socket could not change the owner."""
     instance = moult().run(command=hostile("g1", "has_a_socket"))
     said(instance, r"announced \d+")
     path = place / "socket"
@@ -101,8 +102,7 @@ def test_what_is_put_back(moult, place, hostile):
 
 
 @pytest.mark.parametrize("owner", [NOBODY, 0], ids=["its own directory", "root's"])
-def test_only_what_the_binder_can_remove_is_removed(moult, place, hostile, owner):
-    """The path goes with its socket where the process that has bound it could remove it itself."""
+def test_a_path_is_removed_only_if_the_binder_could_remove_it(moult, place, hostile, owner):
     instance = moult().run(command=hostile("g1", "has_a_socket"))
     said(instance, r"announced \d+")
     os.chown(place, owner, owner)
@@ -112,9 +112,9 @@ def test_only_what_the_binder_can_remove_is_removed(moult, place, hostile, owner
     end(instance, place)
 
 
-def test_names_that_lead_elsewhere(moult, place, directory, hostile):
-    """A place is a directory and one name in it; anything else is refused, by each verb.  And a
-    place that is none of the listener's is not taken for its own."""
+def test_a_name_with_a_slash_is_refused(moult, place, directory, hostile):
+    """Each verb accepts a directory and one name in it. A place that does not belong to the
+    listener is not taken for its own."""
     with socket.socket(socket.AF_UNIX) as victim:
         victim.bind(str(directory / "victim"))
         instance = moult().run(command=hostile("g1", "names_with_slashes", directory / "victim"))
@@ -135,8 +135,8 @@ def test_names_that_lead_elsewhere(moult, place, directory, hostile):
     assert stat.S_ISSOCK((directory / "victim").stat().st_mode)
 
 
-def test_a_socket_with_the_same_inode_on_another_file_system(moult, place, hostile, tmpfs):
-    """It is none of the daemon's, however its number is like one that is."""
+def test_a_socket_with_the_same_inode_number_on_another_file_system(moult, place, hostile, tmpfs):
+    """It is not taken for the socket of the daemon."""
     run, own = tmpfs("root"), tmpfs("place")
     os.chown(own, NOBODY, NOBODY)
     for number in range(200):
@@ -156,8 +156,8 @@ def test_a_socket_with_the_same_inode_on_another_file_system(moult, place, hosti
         end(instance, own)
 
 
-def test_addresses_as_long_as_a_message(moult, place, hostile):
-    """An address of a UNIX socket has 110 bytes, a message has room for more."""
+def test_addresses_longer_than_a_unix_address_are_refused(moult, place, hostile):
+    """A UNIX address has 110 bytes, a message has room for more."""
     instance = moult().run(command=hostile("g1", "long_addresses"))
     said(instance, "tried")
     answers = re.findall(r"hostile: (address|place|other) (\d+) (-?\d+)", instance.log())
@@ -174,8 +174,8 @@ def test_addresses_as_long_as_a_message(moult, place, hostile):
 
 # ---- files that are read ----
 
-def test_a_file_that_the_asker_may_not_read(moult, port, place, hostile):
-    """Whether it is the newer generation's pid file is not told: it would tell what is in it."""
+def test_the_content_of_a_file_that_the_sender_may_not_read_is_not_revealed(moult, port, place, hostile):
+    """Whether it is the pid file of the newer generation would tell what is in it."""
     instance = moult().run(command=hostile("g1", "asks_what_it_cannot_read"))
     with socket.create_connection(("127.0.0.1", port)):  # generation 1 has to wait for a question
         instance.upgrade(command=hostile("g2"))
@@ -223,8 +223,8 @@ class Silent:
         os.close(self.device)
 
 
-def test_a_file_system_that_never_answers(moult, place, directory, hostile):
-    """Of the daemon's own, for example.  The launcher waits twice, and then has had enough of this
+def test_a_file_system_that_never_answers_delays_only_its_generation(moult, place, directory, hostile):
+    """Such as one of the daemon's own. The launcher waits twice, then asks no more for this
     generation; others are served."""
     path = directory / "silent"
     path.mkdir()
@@ -242,9 +242,9 @@ def test_a_file_system_that_never_answers(moult, place, directory, hostile):
 
 # ---- pokes ----
 
-def test_pokes_reach_no_one_else(moult, place, directory, hostile):
-    """The paths have become links to sockets that only root reaches. The daemon's own sockets are
-    reached all the same: what waits there is released."""
+def test_pokes_reach_only_the_sockets_of_the_daemon(moult, place, directory, hostile):
+    """Its paths have become links to sockets that only root can reach. The daemon's own sockets
+    are still reached: its blocked threads wake up."""
     private = directory / "private"
     private.mkdir(mode=0o700)
     with socket.socket(socket.AF_UNIX) as stream, \
@@ -267,8 +267,8 @@ def test_pokes_reach_no_one_else(moult, place, directory, hostile):
 
 @pytest.mark.parametrize("attack", ["lingers_as_a_listener", "lingers_in_a_queue",
                                     "lingers_in_a_poke"])
-def test_a_socket_whose_last_close_waits_for_years(moult, place, hostile, attack):
-    """SO_LINGER, and data that its peer never takes. The launcher has the last descriptor."""
+def test_a_close_that_blocks_for_years_does_not_block_the_launcher(moult, place, hostile, attack):
+    """SO_LINGER and unread data; the launcher has the last descriptor."""
     instance = moult().run(command=hostile("g1", attack))
     said(instance, "closed")
     if attack != "lingers_in_a_poke":

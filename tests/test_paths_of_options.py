@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The paths of --aside and --pid-file are in a directory that a worker may write to, which has been broken into."""
+"""The paths of --aside and --pid-file, in a directory that a compromised worker may write to."""
 
 import fcntl
 import os
@@ -16,8 +16,8 @@ NOBODY = 65534
 
 # ---- --aside ----
 
-def test_names_that_others_have_taken(moult, port, place):
-    """Files that look as if they were put aside are in no upgrade's way, and are not removed."""
+def test_files_with_names_like_those_put_aside_are_kept(moult, port, place):
+    """They do not prevent an upgrade."""
     nobody(place / "lock")
     instance = moult().run(f"--aside={place}/lock", command=waiter("g1", port))
     taken = [nobody(place / f"lock.aside-daemon{end}").name
@@ -28,8 +28,8 @@ def test_names_that_others_have_taken(moult, port, place):
     instance.stop()
 
 
-def test_a_directory_in_place_of_the_file(moult, port, place):
-    """Others have made it: that is said, and keeps nobody from an upgrade."""
+def test_a_directory_in_place_of_the_file_to_put_aside(moult, port, place):
+    """Another user has made it: the upgrade says so and goes on."""
     (place / "lock").mkdir()
     os.chown(place / "lock", NOBODY, NOBODY)
     instance = moult().run(f"--aside={place}/lock", command=waiter("g1", port))
@@ -40,8 +40,8 @@ def test_a_directory_in_place_of_the_file(moult, port, place):
 
 
 @pytest.mark.parametrize("how", ["absolute", "relative", "back"])
-def test_a_link_of_others_on_the_way(moult, port, place, directory, how):
-    """In a directory that they may write to it is not followed: root would remove what they say."""
+def test_a_link_of_another_user_in_a_path_is_not_followed(moult, port, place, directory, how):
+    """Otherwise root would remove a file of that user's choice."""
     elsewhere = directory / "elsewhere"
     elsewhere.mkdir()
     (elsewhere / "lock").write_text("precious\n")
@@ -58,8 +58,8 @@ def test_a_link_of_others_on_the_way(moult, port, place, directory, how):
     instance.stop()
 
 
-def test_links_of_the_operators_on_the_way(moult, port, directory):
-    """Are followed, as /var/run is, whatever they look like."""
+def test_links_of_the_operator_in_a_path_are_followed(moult, port, directory):
+    """As /var/run is."""
     real = directory / "real"
     real.mkdir()
     (directory / "first").symlink_to("./second//")
@@ -72,8 +72,8 @@ def test_links_of_the_operators_on_the_way(moult, port, directory):
 
 
 @pytest.mark.parametrize("fails", [False, True], ids=["succeeds", "fails"])
-def test_another_file_under_the_name_that_ours_has_meanwhile(moult, port, place, hostile, fails):
-    """It is neither removed nor put back. That is said."""
+def test_a_file_that_replaces_the_one_put_aside_is_left_alone(moult, port, place, hostile, fails):
+    """It is neither removed nor put back, and the log says so."""
     nobody(place / "lock")
     instance = moult().run(f"--aside={place}/lock", command=waiter("g1", port))
     upgrade = instance.start_command(
@@ -100,9 +100,9 @@ def locked(path, kind):
 
 @pytest.mark.parametrize("obstacle", ["link", "locked file", "directory", "full directory",
                                       "read lock", "fifo", "hard link"])
-def test_what_is_in_the_launchers_pid_files_place(moult, port, place, directory, victim, obstacle):
-    """The directory is the daemon's. What it has put there keeps nobody from starting, is not
-    opened, and what it leads to does not change."""
+def test_an_obstacle_at_the_path_of_the_pid_file_is_replaced(moult, port, place, directory, victim, obstacle):
+    """The directory belongs to the daemon. The obstacle does not prevent the start, is not opened,
+    and its target does not change."""
     path, file = place / "launcher.pid", None
     if obstacle == "link":
         file = locked(victim, fcntl.F_WRLCK)
@@ -132,8 +132,8 @@ def test_what_is_in_the_launchers_pid_files_place(moult, port, place, directory,
         file.close()
 
 
-def test_a_pid_file_that_is_somebody_elses_by_now(moult, port, place, victim):
-    """Moved away, and a link in its place: the link stays, and so does what it leads to."""
+def test_a_link_that_replaces_the_pid_file_stays(moult, port, place, victim):
+    """So does its target."""
     path = place / "launcher.pid"
     instance = moult().run(f"--pid-file={path}", command=waiter("g1", port))
     path.rename(place / "moved")
@@ -143,8 +143,8 @@ def test_a_pid_file_that_is_somebody_elses_by_now(moult, port, place, victim):
     assert path.is_symlink() and victim.read_text() == f"{instance.process.pid}\n"
 
 
-def test_a_pid_file_behind_a_link_of_others(moult, place, port, directory):
-    """Root would write where they say."""
+def test_a_pid_file_behind_a_link_of_another_user_fails_the_start(moult, place, port, directory):
+    """Root would write where that user says."""
     elsewhere = directory / "elsewhere"
     elsewhere.mkdir()
     nobody(place / "run", elsewhere)

@@ -49,8 +49,9 @@ class Reader:
 @pytest.mark.parametrize("model", ["write", "rename"])
 @pytest.mark.parametrize("end", ["unlink", "unlinkat", "remove", "empty", "truncate",
                                  "ftruncate"])
-def test_an_old_generation_leaves_the_newer_ones_pid_file(moult, port, path, model, end):
-    """At its end and before; and removes what else it has. The last one removes it."""
+def test_an_old_generation_does_not_remove_the_pid_file_of_a_newer_one(moult, port, path, model, end):
+    """At its end and before. It removes its other files, and the last generation removes the pid
+    file."""
     instance = moult().run(command=daemon("g1", port, path, f"{model},{end}"))
     for old, new in (("g1", "g2"), ("g2", "g3")):
         with held(port):
@@ -67,8 +68,8 @@ def test_an_old_generation_leaves_the_newer_ones_pid_file(moult, port, path, mod
     assert names_in(path) == []
 
 
-def test_after_a_failed_upgrade_it_is_the_current_ones_again(moult, port, path):
-    """It was superseded for a moment, and then not."""
+def test_after_a_failed_upgrade_the_current_generation_may_remove_its_pid_file(moult, port, path):
+    """It had been superseded for a moment."""
     instance = moult().run(f"--aside={path}", command=daemon("g1", port, path, "write"))
     instance.upgrade(command=daemon("bad", port, path, "write", *FAILURES["dies after the switch"]),
                      expect=1)
@@ -78,9 +79,10 @@ def test_after_a_failed_upgrade_it_is_the_current_ones_again(moult, port, path):
     instance.stop()
 
 
-def test_a_pid_file_that_is_just_being_written(moult, port, path):
-    """The old generation removes what the new one has created and not yet filled. It looks again
-    for a moment; that is a race, so once in five is enough (without it, it is never)."""
+def test_a_pid_file_that_is_still_empty_is_not_removed(moult, port, path):
+    """The old generation unlinks the file that the new one has created and not yet filled. The
+    library looks again for a moment. That is a race, so one success in five is enough; without the
+    second look there is none."""
     instance = moult().run(f"--aside={path}", command=daemon("g1", port, path, "excl"))
     g1 = pid_of(instance, "g1")
     with held(port):
@@ -122,8 +124,8 @@ def text(form):
     (text("99999999999999999999\n"), False), (fifo, False), (link, False),
 ])
 def test_what_counts_as_a_newer_ones_pid_file(moult, port, path, make, stays):
-    """A small regular file that begins with the pid of a living process of it; all else goes, as
-    without us, and nothing that could block or act is opened."""
+    """A small regular file that begins with the pid of a living process of the newer generation.
+    Any other file is removed, as without moult, and no file is opened that could block or act."""
     instance = moult().run(command=daemon("g1", port, path, "write"))
     with held(port):
         instance.upgrade(command=waiter("g2", port))
@@ -141,8 +143,8 @@ def test_what_counts_as_a_newer_ones_pid_file(moult, port, path, make, stays):
 
 
 @pytest.mark.parametrize("end", ["empty", "truncate"])
-def test_who_may_only_empty_it_does_not(moult, port, path, end):
-    """One that has dropped its uid cannot remove its file, but may write to it."""
+def test_an_old_generation_does_not_empty_the_pid_file_of_a_newer_one(moult, port, path, end):
+    """A daemon that has dropped its uid cannot remove its file, but may write to it."""
     instance = moult().run(command=daemon("g1", port, path, f"write,{end}", "--habit=drop-uid"))
     with held(port):
         instance.upgrade(command=daemon("g2", port, path, f"write,{end}"))
@@ -158,8 +160,8 @@ def test_who_may_only_empty_it_does_not(moult, port, path, end):
 
 @pytest.mark.parametrize("mode, error", [(0o755, "Permission denied"),
                                          (0o1777, "Operation not permitted")])
-def test_who_may_not_remove_it_is_told_so(moult, port, path, mode, error):
-    """A daemon that has dropped its uid gets libc's error, and may rely on it."""
+def test_a_daemon_that_may_not_remove_its_pid_file_gets_the_error(moult, port, path, mode, error):
+    """A daemon that has dropped its uid may rely on the error of libc."""
     path.parent.chmod(mode)
     instance = moult().run(command=daemon("g1", port, path, "rename", "--habit=drop-uid"))
     with held(port):
@@ -170,8 +172,8 @@ def test_who_may_not_remove_it_is_told_so(moult, port, path, mode, error):
     instance.stop()
 
 
-def test_in_another_pid_namespace_numbers_mean_nothing(moult, port, path):
-    """The same number is another process there: what the file names cannot be said, so it goes."""
+def test_a_pid_file_in_another_pid_namespace_is_removed(moult, port, path):
+    """The number names another process there, so the owner of the file is unknown."""
     instance = moult().run(command=["unshare", "--pid", "--fork", "--kill-child",
                                     *daemon("g1", port, path, "write")])
     with held(port):
@@ -192,11 +194,11 @@ def locked_by(file):
     return 0 if answer[0] == fcntl.F_UNLCK else answer[4]
 
 
-def test_no_lock_of_the_daemon_is_lost_through_us(moult, load, port, path):
-    """Closing any descriptor of a file releases all POSIX locks on it. The daemon has one on its pid
-    file and one on its data through bind, accept, an upgrade (to a version that locks nothing, and
-    writes the same inode), the drain, and the removal of the file; somebody who waits for each
-    gets it with the daemon's end, not before."""
+def test_no_posix_lock_of_the_daemon_is_lost(moult, load, port, path):
+    """Closing any descriptor of a file releases all POSIX locks of the process on it. The daemon
+    locks its pid file and its data. Both locks hold through bind, accept, an upgrade (to a version
+    that locks nothing and writes the same inode), the drain, and the removal of the file; they end
+    with the daemon, not before."""
     instance = moult().run(command=daemon("g1", port, path, "lock"))
     pid = pid_of(instance, "g1")
     with open(path) as file, open(f"{path}.data") as data, contextlib.ExitStack() as stack:
@@ -236,8 +238,9 @@ def test_no_lock_of_the_daemon_is_lost_through_us(moult, load, port, path):
 
 # ---- the pid file of the launcher ----
 
-def test_the_launchers_pid_file_is_whole_at_every_instant(moult, port, directory):
-    """Through the start, five upgrades, one that fails, and the end: nothing yet, ours, gone."""
+def test_the_pid_file_of_the_launcher_is_complete_at_every_instant(moult, port, directory):
+    """Through the start, five upgrades, one that fails, and the end: no file, the whole file, no
+    file."""
     path = directory / "launcher.pid"
     reader, watch = Reader(path), Watch(path)
     wait_until(lambda: reader.seen, 10, "no reader")
@@ -255,7 +258,7 @@ def test_the_launchers_pid_file_is_whole_at_every_instant(moult, port, directory
 
 
 def test_two_launchers_do_not_share_a_pid_file(moult, port, directory):
-    """The second says whose it is, and does not start; the first one's stays."""
+    """The second one says whose the file is, and does not start; the file of the first stays."""
     path = directory / "launcher.pid"
     first = moult("first").run(f"--pid-file={path}", command=waiter("g1", port))
     second = moult("second")
@@ -276,8 +279,8 @@ def test_two_launchers_do_not_share_a_pid_file(moult, port, directory):
     wait_until(lambda: not processes.descendants(), 10, "the keeper does not end")
 
 
-def test_a_pid_that_is_somebody_elses_by_now_does_not_keep_us_from_starting(moult, port, directory):
-    """Left over from before a reboot, it names a process that lives."""
+def test_a_stale_pid_file_that_names_a_living_process_does_not_prevent_a_start(moult, port, directory):
+    """It is left over from before a reboot."""
     path = directory / "launcher.pid"
     path.write_text(f"{os.getpid()}\n")
     instance = moult().run(f"--pid-file={path}", command=waiter("g1", port))

@@ -17,8 +17,8 @@ from harness.waiting import wait_until
     ("notify", ("--notify", "--ready-after=600")),
     ("fd=7", ("--ready-fd=7", "--ready-after=600")),
 ], ids=["notify", "fd"])
-def test_readiness_that_is_told(moult, load, port, ready, options):
-    """Until the daemon says so nothing is switched, though it waits for connections."""
+def test_no_switch_before_the_daemon_says_that_it_is_ready(moult, load, port, ready, options):
+    """Though the daemon already waits for connections."""
     instance = moult().run(f"--ready={ready}", command=waiter("g1", port, *options))
     assert instance.generation(1)["ready_ms"] >= 600
     client = load(f"127.0.0.1:{port}", rate=600)
@@ -52,8 +52,8 @@ def test_readiness_by_a_command(moult, load, port, directory):
 
 
 @pytest.mark.parametrize("ready", ["serving", "notify", "fd=5", "exec=false", "exec=exit 3"])
-def test_readiness_that_never_comes(moult, load, port, ready):
-    """After --ready-timeout the upgrade has failed, and says what was waited for."""
+def test_an_upgrade_that_is_never_ready_fails(moult, load, port, ready):
+    """After --ready-timeout the upgrade fails, and says what was waited for."""
     instance = moult().run(command=waiter("g1", port))
     client = load(f"127.0.0.1:{port}", rate=300)
     client.wait_answers(20)
@@ -69,8 +69,9 @@ def test_readiness_that_never_comes(moult, load, port, ready):
     instance.stop()
 
 
-def test_the_first_one_that_is_never_ready(moult, port):
-    """There is nothing to go back to: it is said, it goes on, and can be stopped."""
+def test_a_first_generation_that_is_never_ready(moult, port):
+    """No earlier generation could serve: the log says so, the daemon goes on, and can be
+    stopped."""
     instance = moult().run("--ready-timeout=300ms", wait=False,
                            command=waiter("g1", port, "--fail=hang"))
     instance.wait_log(r"generation 1: not ready after 300 ms")
@@ -80,7 +81,7 @@ def test_the_first_one_that_is_never_ready(moult, port):
 
 
 def test_notify_socket_is_not_set_unasked(moult, port, directory):
-    """Its presence alone makes some daemons behave otherwise."""
+    """Its presence alone changes the behaviour of some daemons."""
     path = directory / "mirror.out"
     instance = moult().run(command=[program("mirror"), "--tag", "g1", "--port", port, "--output",
                                     path])

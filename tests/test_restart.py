@@ -35,7 +35,7 @@ def test_restart_keeps_the_queue_open(moult, load, port, policy, number):
     instance.stop()
 
 
-def test_a_daemon_that_dies_again_and_again_is_started_ever_later(moult, port):
+def test_a_daemon_that_dies_again_and_again_waits_longer_each_time(moult, port):
     """Being ready for a moment is no success: the pause doubles, and the queue stays open."""
     instance = moult().run("--restart=always", command=waiter("g1", port))
     killed = set()
@@ -53,7 +53,7 @@ def test_a_daemon_that_dies_again_and_again_is_started_ever_later(moult, port):
 @pytest.mark.parametrize("policy, number, status", [
     ("no", signal.SIGQUIT, 0), ("no", signal.SIGKILL, 1), ("on-failure", signal.SIGQUIT, 0)])
 def test_a_daemon_that_ends_and_is_not_restarted(moult, port, policy, number, status):
-    """The launcher ends too, with a status that says whether that was a failure."""
+    """The launcher ends too, with a status that tells whether the end was a failure."""
     instance = moult().run(f"--restart={policy}", command=waiter(
         "g1", port, f"--exit-signal={int(signal.SIGQUIT)}"))
     os.kill(instance.tagged("g1")[0].pid, number)
@@ -63,8 +63,8 @@ def test_a_daemon_that_ends_and_is_not_restarted(moult, port, policy, number, st
     assert not processes.descendants()
 
 
-def test_a_daemon_that_always_fails_is_started_less_and_less(moult, port, directory):
-    """Back-off: not a loop that eats the machine, and `stop` ends it at once."""
+def test_a_daemon_that_always_fails_is_not_restarted_in_a_tight_loop(moult, port, directory):
+    """`stop` ends the waiting at once."""
     count = directory / "starts"
     count.touch()
     good = directory / "good"

@@ -15,8 +15,8 @@ from harness.waiter import waiter
 from harness.waiting import wait_until
 
 
-def test_pid_file(moult, port, directory):
-    """It names the launcher, whose pid never changes, and goes with it."""
+def test_the_pid_file_names_the_launcher(moult, port, directory):
+    """The pid never changes, and the file is removed when the launcher ends."""
     path = directory / "daemon.pid"
     instance = moult().run(f"--pid-file={path}", command=waiter("g1", port))
     assert path.read_text() == f"{instance.process.pid}\n"
@@ -54,7 +54,7 @@ def test_background_returns_when_it_serves(moult, port, directory):
         "not-executable", "a-directory"])
 @pytest.mark.parametrize("background", [False, True], ids=["foreground", "background"])
 def test_a_first_start_that_fails(moult, port, command, status, background):
-    """Said in one line or a few, with a status as the shell's, and nothing is left."""
+    """A few lines say so, the status is that of a shell, and nothing is left."""
     instance = moult()
     options = ["-b"] if background else []
     result = instance.command("run", *options, "-n", instance.name, "--", *command(port))
@@ -64,8 +64,8 @@ def test_a_first_start_that_fails(moult, port, command, status, background):
     assert list(instance.runtime.glob("*.sock")) == []
 
 
-def test_a_name_is_taken_once(moult, load, port):
-    """A second launcher of the same name is refused, and the first has not noticed."""
+def test_a_second_launcher_of_the_same_name_is_refused(moult, load, port):
+    """The first one is not disturbed."""
     instance = moult().run(command=waiter("g1", port))
     client = load(f"127.0.0.1:{port}", rate=300)
     result = instance.command("run", "-n", instance.name, "--", *waiter("g9", port + 1))
@@ -78,8 +78,8 @@ def test_a_name_is_taken_once(moult, load, port):
     instance.stop()
 
 
-def test_a_socket_that_a_dead_launcher_left(moult, port):
-    """SIGKILL leaves the control socket's file; the next launcher takes its place."""
+def test_the_control_socket_of_a_dead_launcher_is_replaced(moult, port):
+    """SIGKILL leaves the file of the socket behind."""
     instance = moult()
     path = instance.runtime / f"{instance.name}.sock"
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as left:
@@ -91,8 +91,8 @@ def test_a_socket_that_a_dead_launcher_left(moult, port):
 
 
 @pytest.mark.parametrize("mode", [0o777, 0o770, 0o702])
-def test_a_runtime_directory_others_may_write_to(moult, port, mode):
-    """Whoever can replace the socket can talk to the operator in the launcher's place."""
+def test_a_runtime_directory_that_others_may_write_to_is_refused(moult, port, mode):
+    """A user who can replace the socket could talk to the operator in place of the launcher."""
     instance = moult()
     instance.runtime.chmod(mode)
     result = instance.command("run", "-n", "x", "--", *waiter("g1", port))
@@ -121,8 +121,8 @@ def test_quiet_says_errors_only(moult, port):
     assert instance.log() == ""
 
 
-def test_standard_streams_and_directory_are_the_launchers(moult, port, directory):
-    """Each generation has them as the first had, though it comes much later."""
+def test_each_generation_has_the_streams_and_directory_of_the_launcher(moult, port, directory):
+    """As the first one had, though it is started much later."""
     script = "pwd; umask; exec " + " ".join(waiter("g1", port))
     instance = moult().run(command=["sh", "-c", script], cwd=directory, umask=0o027)
     instance.upgrade()
@@ -130,8 +130,8 @@ def test_standard_streams_and_directory_are_the_launchers(moult, port, directory
     instance.stop()
 
 
-def test_a_program_found_in_the_path_again(moult, port, directory):
-    """A symlink that is flipped names another version: the next generation is that one."""
+def test_a_program_is_searched_again_at_each_upgrade(moult, port, directory):
+    """A symbolic link that points to another version is followed anew."""
     for version in ("v1", "v2"):
         (directory / version).mkdir()
         script = directory / version / "daemon"
@@ -150,8 +150,8 @@ def test_a_program_found_in_the_path_again(moult, port, directory):
 
 @pytest.mark.exact
 @pytest.mark.exact
-def test_the_daemon_sees_nothing_of_us(moult, plain, port, directory):
-    """Environment, descriptors below 64, signals, threads; and what its children see."""
+def test_the_daemon_sees_nothing_of_moult(moult, plain, port, directory):
+    """Environment, descriptors below 64, signals, threads, and what its children see."""
     path = directory / "mirror.out"
     child = directory / "mirror.out.child"
     command = [program("mirror"), "--tag", "g1", "--port", port, "--output", path]

@@ -10,8 +10,8 @@ from harness.load import assert_nothing_lost
 from harness.waiter import waiter
 
 
-def test_list_and_the_only_instance(moult, port):
-    """Without a name a command means the only one; with two it asks which."""
+def test_a_command_without_a_name_means_the_only_instance(moult, port):
+    """With two instances the command asks which."""
     first, second = moult("first"), moult("second")
     other = network.new_port()
     assert rows_of(first.command("list")) == []
@@ -61,8 +61,8 @@ STATUS = {"name": "str", "pid": "int", "state": "str", "since": "str",
                                 "ms": "int"}}}
 
 
-def test_status_is_a_contract(moult, load, port):
-    """Other tools build on it: these keys, in this order, and these values."""
+def test_the_keys_of_the_status_are_a_contract(moult, load, port):
+    """Other tools read them: these keys, in this order, with these values."""
     instance = moult().run(command=waiter("g1", port, "--backlog=77"))
     before = instance.status()
     shape = keys(before)
@@ -108,7 +108,7 @@ def test_status_is_a_contract(moult, load, port):
     (("--family=dual",), ["tcp:[::]:{}"]),
     (("--family=both",), ["tcp:127.0.0.1:{}", "tcp:[::1]:{}"]),
 ], ids=["ipv6", "dual-stack", "both"])
-def test_addresses_as_they_are_written(moult, port, options, addresses):
+def test_addresses_in_the_status(moult, port, options, addresses):
     instance = moult().run(command=waiter("g1", port, *options))
     assert [row["address"] for row in instance.status()["listeners"]] == [
         address.format(port) for address in addresses]

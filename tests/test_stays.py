@@ -66,7 +66,8 @@ def test_a_failed_upgrade_leaves_the_time_of_a_stay_as_it_was(moult, load, place
 
 
 def test_an_older_generation_drains_once(moult, places):
-    """The one that was to drain next dies in the probation: an older one goes on with its drain."""
+    """The generation that was to drain next dies in its probation: an older one continues its
+    drain."""
     first, _ = places
     instance = moult().run("--drain-timeout=100s", command=stages("g1", first.word()))
     with held(instance, first):
@@ -81,8 +82,9 @@ def test_an_older_generation_drains_once(moult, places):
     instance.stop("--now")
 
 
-def test_a_stop_serves_who_waits_for_the_next_generation(moult, places):
-    """The current one has died, and the next one is not ready yet, but waits for connections."""
+def test_a_stop_serves_clients_that_wait_for_the_next_generation(moult, places):
+    """The current generation has died, and the next one is not ready yet, but waits for
+    connections."""
     first, second = places
     instance = moult().run(command=stages("g1", first.word()))
     pid = instance.generation(1)["pid"]
@@ -99,7 +101,7 @@ def test_a_stop_serves_who_waits_for_the_next_generation(moult, places):
 
 
 def test_all_gates_are_closed_before_the_next_generation_starts(moult, places):
-    """--no-overlap: also that of an older generation with whom a listener has stayed."""
+    """--no-overlap: also the gate of an older generation that has kept a listener."""
     first, second = places
     instance = moult().run(command=stages("g1", first.word(), second.word()))
     with held(instance, first):
@@ -115,7 +117,8 @@ def test_all_gates_are_closed_before_the_next_generation_starts(moult, places):
 
 
 def test_a_gate_whose_time_has_just_passed_is_closed_too(moult, places):
-    """The time of the stay passes during a failing upgrade, and the --no-overlap follows at once."""
+    """The time of the stay ends during a failing upgrade, and an upgrade with --no-overlap follows
+    at once."""
     first, second = places
     instance = moult().run("--retire-after=1s",
                            command=stages("g1", first.word(), second.word()))
@@ -137,8 +140,8 @@ def test_a_gate_whose_time_has_just_passed_is_closed_too(moult, places):
     instance.stop("--now")
 
 
-def test_what_is_queued_after_a_stay_is_served(moult, places):
-    """Its generation is beyond its own deadline by then: it has a moment more for the queue."""
+def test_clients_queued_at_the_end_of_a_stay_are_served(moult, places):
+    """The deadline of their generation is over by then; it has a moment more for the queue."""
     first, second = places
     instance = moult().run("--retire-after=500ms", "--drain-timeout=100ms",
                            command=stages("g1", first.word(), second.word()))
@@ -152,8 +155,8 @@ def test_what_is_queued_after_a_stay_is_served(moult, places):
     instance.stop("--now")
 
 
-def test_a_retiring_listener_of_one_that_serves_again(moult, places):
-    """It had stopped to let clients in; its successor has died, and it lets them in again."""
+def test_a_retiring_listener_of_a_generation_that_serves_again(moult, places):
+    """It had stopped to accept; its successor has died, and it accepts again."""
     first, second = places
     instance = moult().run("--retire-after=500ms",
                            command=stages("g1", first.word(), second.word()))

@@ -10,7 +10,7 @@ from harness.network import ask
 from harness.waiter import waiter
 
 
-def test_a_static_program_is_said_to_be_one(moult, port):
+def test_a_static_program_is_reported(moult, port):
     """It is started and serves; an upgrade is refused with the reason."""
     command = [program("waiter-static"), *waiter("g1", port)[1:]]
     instance = moult().run("--ready-timeout=300ms", wait=False, command=command)
@@ -23,8 +23,8 @@ def test_a_static_program_is_said_to_be_one(moult, port):
     instance.stop("--now")
 
 
-def test_a_program_with_its_own_system_calls_is_said_to_be_one(moult, port):
-    """A listener is there, and no bind was ever seen: as with every Go program."""
+def test_a_program_that_makes_its_own_system_calls_is_reported(moult, port):
+    """It listens, but the library saw no bind: as with every Go program."""
     command = [program("raw"), "--tag", "g1", "--port", port]
     instance = moult().run("--ready-timeout=300ms", wait=False, command=command)
     instance.wait_log(rf"raw listens on .*{port}.*its own system calls")
@@ -32,15 +32,15 @@ def test_a_program_with_its_own_system_calls_is_said_to_be_one(moult, port):
     instance.stop("--now")
 
 
-def test_a_program_that_never_listens_is_said_to_be_one(moult):
+def test_a_program_that_never_listens_is_reported(moult):
     instance = moult().run("--ready-timeout=300ms", wait=False, command=["sleep", "60"])
     instance.wait_log(r"not ready after 300 ms \(it has taken up no listening socket\)")
     instance.stop("--now")
     assert not processes.descendants()
 
 
-def test_a_set_uid_program_is_said_to_be_one(moult, port, directory):
-    """The loader ignores the library there, and so would every upgrade."""
+def test_a_set_uid_program_is_reported(moult, port, directory):
+    """The loader ignores the library in such a program, also at every upgrade."""
     path = directory / "waiter"
     shutil.copy(program("waiter"), path)
     os.chown(path, 65534, 65534)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""`moult check`, run and read; and programs and scripts made for it."""
+"""`moult check`, run and read, with programs and scripts made for it."""
 
 import json
 import subprocess

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A daemon of root's whose worker has been taken over: it is nobody, and holds the token.
+"""A daemon of root with a compromised worker, which runs as nobody and holds the token.
 
     python3 hostile.py --tag TAG --port PORT --directory PLACE --bare BARE [--fail] ATTACK
 
@@ -30,7 +30,7 @@ def say(*words):
 
 
 def wait(name, deadline=60):
-    """Until the test says so."""
+    """Until the test makes that file."""
     end = time.monotonic() + deadline
     while not os.path.exists(name):
         if time.monotonic() > end:
@@ -109,7 +109,7 @@ def replace(launcher, number, place, other):
 # ---- attacks ----
 
 def swaps_its_path(launcher, victim):
-    """Its socket, with set-id bits, and a link to the victim take turns, all the time."""
+    """Its path is in turn a socket with set-id bits and a link to the victim, all the time."""
     sock = bound("socket")
     os.chmod("socket", 0o6777)
     os.symlink(victim, "link")
@@ -121,7 +121,7 @@ def swaps_its_path(launcher, victim):
 
 
 def has_a_socket(launcher):
-    """And does nothing more to it than the test says."""
+    """Announces a socket, and closes it when the test says so."""
     sock = bound("socket")
     os.chmod("socket", 0o6751)
     number = launcher.announce(sock, here(), "socket")
@@ -133,7 +133,7 @@ def has_a_socket(launcher):
 
 
 def names_with_slashes(launcher, victim):
-    """Nothing outside of the directory that came along can be named."""
+    """Tries to name a file outside of the directory that it sends along."""
     sock = bound("socket")
     place = here()
     number = launcher.announce(sock, place, "socket")
@@ -163,7 +163,7 @@ def names_with_slashes(launcher, victim):
 
 
 def long_addresses(launcher):
-    """As long as a message has room for, and longer, in each verb that has an address."""
+    """Addresses as long as a message allows, and longer, in each verb that has one."""
     sock, tcp, place = bound("socket"), socket.socket(), here()
     number = launcher.announce(sock, place, "socket")
     for length in (109, 110, 111, 127, 128, 129, 2**32 - 1):
@@ -207,7 +207,7 @@ def same_inode_elsewhere(launcher, directory, name, inode):
 
 
 def pokes_elsewhere(launcher, victims):
-    """Its paths have become links to others' sockets when the launcher pokes."""
+    """Its paths are links to sockets of others when the launcher pokes."""
     for name, kind in (("stream", socket.SOCK_STREAM), ("datagram", socket.SOCK_DGRAM)):
         sock = bound(name, kind)
         number = launcher.announce(sock, here(), name)
@@ -228,8 +228,8 @@ def pokes_elsewhere(launcher, victims):
 
 
 def lingers_as_a_listener(launcher):
-    """A listener that has become a connection with data that cannot be sent: the launcher's is the
-    last descriptor of it."""
+    """A listener becomes a connection with data that cannot be sent; the launcher has its last
+    descriptor."""
     far = socket.create_server(("127.0.0.1", 0))
     sock = socket.socket()
     sock.bind(("127.0.0.1", 0))
@@ -242,7 +242,7 @@ def lingers_as_a_listener(launcher):
 
 
 def lingers_in_a_queue(launcher):
-    """The same, in the queue of a UNIX listener."""
+    """Such a connection is in the queue of a UNIX listener."""
     slow = with_linger()
     sock = bound("socket")
     number = launcher.announce(sock, here(), "socket")
@@ -253,7 +253,7 @@ def lingers_in_a_queue(launcher):
 
 
 def lingers_in_a_poke(launcher):
-    """The same, sent as an answer to a poke."""
+    """Such a connection is sent as the answer to a poke."""
     slow = with_linger()
     sock = bound("socket")
     number = launcher.announce(sock, here(), "socket")
@@ -267,7 +267,7 @@ def lingers_in_a_poke(launcher):
 
 
 def asks_what_it_cannot_read(launcher):
-    """Is that the pid file of the newer generation, which only root may read?"""
+    """Asks whether a file that only root may read is the pid file of the newer generation."""
     wait("ask")
     for name in "secret", "public":
         say("place", name, launcher.ask(contract.REMOVED, fds=[here()],

@@ -133,7 +133,7 @@ def assert_switches(result, tags, switched):
 
 
 def assert_lost_only_with(result, deaths):
-    """What was lost were connections a daemon had accepted when it was killed; nothing else.
+    """Only connections that a daemon had accepted when it was killed were lost.
 
     `deaths` are pairs of instants (monotonic, ns): before the kill, and when it was dead.  Whoever
     was queued, or came while nobody was there, has waited and was answered.

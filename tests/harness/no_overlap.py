@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Fixtures and steps of the tests of --no-overlap: a daemon that refuses to run twice, and its clients."""
+"""A daemon that refuses to run twice, and its clients: fixtures and steps of the --no-overlap tests."""
 
 import contextlib
 import socket
@@ -12,7 +12,7 @@ from harness.waiting import wait_until
 
 @pytest.fixture
 def place(directory):
-    """Where the daemon has its data and its UNIX socket; it may have dropped its uid."""
+    """The directory of data and UNIX socket; a daemon that has dropped its uid may write there."""
     path = directory / "at"
     path.mkdir(mode=0o777)
     path.chmod(0o777)
@@ -30,7 +30,7 @@ def only(place):
 
 
 def owners(place):
-    """Who has had the data, in turn."""
+    """The tags of the generations that have locked the data, in turn."""
     return [line.split()[0] for line in (place / "data").read_text().splitlines()]
 
 
@@ -48,7 +48,7 @@ class Client:
         return self
 
     def answer(self):
-        """Who answers; "" at the end of the connection."""
+        """The tag in the answer; "" at the end of the connection."""
         line = b""
         while not line.endswith(b"\n"):
             byte = self.socket.recv(1)
@@ -86,14 +86,14 @@ def ended(command, expect):
 
 
 def wait_gap(instance, tag=None):
-    """Until nobody serves (and the generation with that tag has been started)."""
+    """Until no generation serves (and the one with that tag has been started)."""
     wait_until(lambda: instance.status()["state"] == "starting", 10, instance.log)
     if tag:
         wait_until(lambda: instance.tagged(tag), 10, instance.log)
 
 
 def begin(instance, command, *options):
-    """Starts an upgrade that will not be over at once; returns it when nobody serves any more."""
+    """Starts an upgrade that takes a while; returns it when no generation serves any more."""
     upgrade = instance.start_command("upgrade", instance.name, *options, "--", *command)
     wait_gap(instance)
     return upgrade

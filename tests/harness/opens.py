@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Which files are opened, by the kernel's word: also devices and FIFOs, by any process."""
+"""Which files any process opens, as the kernel reports: also devices and FIFOs."""
 
 import ctypes
 import os
@@ -12,7 +12,7 @@ LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 class Opens:
-    """From its making on; a reference by O_PATH, a stat and a look at the attributes are none."""
+    """Watches the paths from now on.  O_PATH, stat() and reading attributes do not count."""
 
     def __init__(self, paths):
         self.fd = LIBC.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)

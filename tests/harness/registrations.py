@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Which sockets the epoll instances of a process watch, by the kernel's word."""
+"""Which sockets the epoll instances of a process watch, as the kernel reports."""
 
 import os
 import re

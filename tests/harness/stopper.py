@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A launcher that is killed or stopped right before one of its system calls."""
+"""A launcher is killed or stopped right before one of its system calls."""
 
 import signal
 import subprocess

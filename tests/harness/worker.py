@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Fixtures of the tests with a worker that has been broken into (harness/hostile.py): what it owns, and a file that it may not change."""
+"""Fixtures of the tests with a compromised worker (harness/hostile.py).
+
+A directory that it owns, and a file of root that must not change.
+"""
 
 import os
 import stat
