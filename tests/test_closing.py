@@ -17,7 +17,7 @@ from harness.build import program
 from harness.cases import FORKS
 from harness.load import assert_nothing_lost, assert_switches
 from harness.network import ask, listens
-from harness.registrations import ghosts, inode_of, registrations
+from harness.registrations import stale_entries, inode_of, registrations
 from harness.waiting import wait_until
 
 TAGS = ["g1", "g2", "g3"]
@@ -61,8 +61,8 @@ def upgrade_under_load(moult, load, port, command, persistent=2, rate=300):
         wait_until(lambda: not watches(instance, old, inode), 5, "it is watched still")
         if old == "g1":
             instance.wait_generation(1, lambda g: g and g["connections"] == persistent)
-        # it closes and moves while we look: a ghost is what stays
-        wait_until(lambda: not any(ghosts(process.pid) for process in instance.tagged(tag)), 5,
+        # the daemon closes and moves during the look: only an entry that stays is stale
+        wait_until(lambda: not any(stale_entries(process.pid) for process in instance.tagged(tag)), 5,
                    "an entry that nobody can remove")
         client.wait_answers(20, tag)
         client.renew()
@@ -143,7 +143,7 @@ def test_a_daemon_that_closes_one_of_two_listeners(plain, moult, load, port, nam
     def close_it(pid):
         assert ask(other).startswith("GEN g1 ")
         wait_until(lambda: not listens("127.0.0.1", other), 10, "it listens still")
-        assert not ghosts(pid)
+        assert not stale_entries(pid)
         return [inode for _, inode in registrations(pid)]
 
     server = plain(command).wait_listening(other)

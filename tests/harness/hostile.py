@@ -55,7 +55,7 @@ def bound(name, kind=socket.SOCK_STREAM):
 
 
 def with_linger():
-    """A connection whose last close() waits for years: (it, the other end, who listens)."""
+    """A connection whose last close() blocks for years: (connection, its other end, the listener)."""
     server = socket.create_server(("127.0.0.1", 0))
     client = socket.create_connection(server.getsockname())
     return fill(client), server.accept()[0], server

@@ -123,8 +123,8 @@ def assert_nothing_lost(result):
 def assert_switches(result, tags, switched):
     """Each of `tags` answered, in this order, and none after `upgrade` to the next had returned.
 
-    `switched` are the instants (monotonic, ns) at which the upgrades returned; what counts of a
-    connection is when it was started.
+    `switched` are the instants (monotonic, ns) at which the upgrades returned; a connection
+    counts at the instant at which it was started.
     """
     assert list(result.tags) == list(tags), result.explain()
     for old, instant in zip(tags, switched):
@@ -135,8 +135,8 @@ def assert_switches(result, tags, switched):
 def assert_lost_only_with(result, deaths):
     """Only connections that a daemon had accepted when it was killed were lost.
 
-    `deaths` are pairs of instants (monotonic, ns): before the kill, and when it was dead.  Whoever
-    was queued, or came while nobody was there, has waited and was answered.
+    `deaths` are pairs of instants (monotonic, ns): before the kill, and when it was dead.  Clients
+    that were queued, or came while no daemon ran, have waited and were answered.
     """
     kinds = {loss.removeprefix("persistent ") for loss in result.losses}
     assert kinds <= {"cut", "reset"}, result.explain()

@@ -22,7 +22,7 @@ FAILURES = {
 
 @pytest.fixture
 def path(directory):
-    """Of the daemon's pid file, in a directory where nothing else is."""
+    """The path of the daemon's pid file, in a directory of its own."""
     files = directory / "files"
     files.mkdir()
     return files / "daemon.pid"
@@ -55,7 +55,7 @@ def names_in(path):
 
 
 class Watch:
-    """What has happened to a file, by inotify: every step, however short it was."""
+    """What happens to a file, by inotify: every step, however short."""
 
     EVENTS = {0x2: "written", 0x40: "moved away", 0x80: "moved here", 0x100: "created",
               0x200: "deleted"}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Processes of this test: whatever is started becomes ours again when its parent ends."""
+"""Processes of this test, which inherits every process whose parent ends."""
 
 import collections
 import ctypes

@@ -41,6 +41,6 @@ class Transfer(Question):
         return tag
 
     def again(self):
-        """The last block once more is a retransmission; anybody else is a second answer."""
+        """The last block once more is a retransmission; from another peer it is a second answer."""
         if self.socket.recvfrom(4 + BLOCK)[1] != self.peer:
             raise Lost("duplicate")

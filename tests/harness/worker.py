@@ -27,7 +27,7 @@ def place(directory):
 
 @pytest.fixture
 def victim(directory):
-    """A file of root's."""
+    """A file of root that only root may read."""
     path = directory / "victim"
     path.write_text("precious\n")
     path.chmod(0o600)
@@ -55,7 +55,7 @@ def names(path):
 
 
 def nobody(path, target=None):
-    """Makes a file, or a link, of theirs."""
+    """Makes a file, or a link to `target`, that belongs to nobody."""
     path.symlink_to(target) if target else path.touch()
     os.chown(path, NOBODY, NOBODY, follow_symlinks=False)
     return path
