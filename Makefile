@@ -50,14 +50,14 @@ endif
 
 shim     := $(patsubst %.c,$(BUILD)/%.o,$(wildcard shim/*.c shim/*/*.c))
 helper   := $(patsubst %.c,$(BUILD)/%.o,$(wildcard helper/*.c helper/*/*.c))
-# Each of these is a program of its own, in one file: build/tests/load, build/tests/programs/NAME ...
-# Never sanitised: they stand for programs that know nothing of us.
-programs := $(patsubst tests/harness/%.c,$(BUILD)/tests/%,$(wildcard tests/harness/*.c)) \
-            $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/programs/*.c tests/bench/*.c))
+# The load client, and programs of one file each: build/tests/programs/NAME ...  Never sanitised: they stand for
+# programs that know nothing of us.
+load     := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/harness/load/*.c))
+programs := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/programs/*.c tests/bench/*.c))
 
 all: $(BUILD)/moult $(BUILD)/libmoult.so
 
-programs: $(programs)
+programs: $(BUILD)/tests/load $(programs)
 
 $(BUILD)/libmoult.so: $(shim)
 	$(CC) $(SANITIZER) $(LDFLAGS) $(SHIM_LDFLAGS) -o $@ $^ $(SHIM_LIBS)
@@ -73,15 +73,19 @@ $(BUILD)/helper/%.o: helper/%.c
 	@mkdir -p $(@D)
 	$(COMPILE) $(SANITIZER) $(HELPER_CFLAGS) -c -o $@ $<
 
-$(BUILD)/tests/%: tests/harness/%.c
+$(BUILD)/tests/load: $(load)
 	@mkdir -p $(@D)
-	$(COMPILE) -pthread -o $@ $<
+	$(CC) $(LDFLAGS) -o $@ $^
+
+$(BUILD)/tests/harness/load/%.o: tests/harness/load/%.c
+	@mkdir -p $(@D)
+	$(COMPILE) -c -o $@ $<
 
 $(BUILD)/tests/%: tests/%.c
 	@mkdir -p $(@D)
 	$(COMPILE) -pthread -o $@ $<
 
--include $(shim:.o=.d) $(helper:.o=.d) $(programs:=.d)
+-include $(shim:.o=.d) $(helper:.o=.d) $(load:.o=.d) $(programs:=.d)
 
 # Sanitised without real daemons (not all of them stand the runtime) and without the tests that compare
 # environments to the byte.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The process that reads the requests of the daemon's processes: one that is broken into or ends."""
+"""The broker, which reads the requests of the processes of a daemon: it is compromised, or ends."""
 
 import os
 import pathlib

@@ -1,15 +1,12 @@
 # SPDX-License-Identifier: MIT
-"""A compromised process makes itself dear to look at: the launcher goes on, and answers."""
+"""Processes that are expensive to read in /proc: the launcher goes on, and answers."""
 
 import pytest
 
 from harness.build import SANITISER, program
 from harness.network import ask
+from harness.waiter import waiter
 from harness.waiting import wait_until
-
-
-def waiter(tag, port):
-    return [program("waiter"), "--tag", tag, "--wait=epoll", "--nonblocking", "--port", str(port)]
 
 
 def beside(directory, habit, processes, daemon):
@@ -27,11 +24,9 @@ def beside(directory, habit, processes, daemon):
     ("entries", 4),       # eighty million lines in /proc/PID/fdinfo
     ("lock", 1),          # one that is never ended, in /proc/PID/fdinfo
 ])
-def test_a_generation_that_is_dear_to_look_at(moult, port, directory, habit, processes):
-    """
-    It is asked for its status, upgraded, drained to the deadline and ended; all the time the launcher
-    answers, or its commands would say that it does not.
-    """
+def test_the_launcher_answers_beside_a_process_tree_that_is_expensive_to_read(moult, port, directory, habit, processes):
+    """Status, upgrade, drain to the deadline and end; a launcher that did not answer in time would
+    fail these commands."""
     command, flag = beside(directory, habit, processes, waiter("g1", port))
     instance = moult().run("--drain-timeout=3s", "--kill-after=100ms", command=command)
     wait_until(flag.exists, 20, instance.log)
@@ -46,7 +41,7 @@ def test_a_generation_that_is_dear_to_look_at(moult, port, directory, habit, pro
     instance.stop()
 
 
-def test_a_deep_tree_is_ended(moult, port, directory):
+def test_a_process_tree_deeper_than_the_search_is_ended(moult, port, directory):
     """Each process is the child of the one before, deeper than parents are followed upwards."""
     command, flag = beside(directory, "chain", 200, waiter("g1", port))
     instance = moult().run("--kill-after=100ms", command=command)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The trial of a daemon finds what it is there to find: each time something is wrong with one."""
+"""The trial of a real daemon finds defects: each test gives it a daemon with one."""
 
 import pytest
 
@@ -41,7 +41,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("wrong", WRONG, ids=lambda text: text.replace(" ", "-"))
-def test_what_is_wrong_is_found(started, directory, port, wrong):
+def test_the_trial_finds_each_defect(started, directory, port, wrong):
     changes, complaint = WRONG[wrong]
     trial = Trial(NGINX.but("nginx", **changes), directory, port)
     started.append(trial)
@@ -49,8 +49,8 @@ def test_what_is_wrong_is_found(started, directory, port, wrong):
         trial.run()
 
 
-def test_a_restart_is_no_upgrade(started, directory, port):
-    """The same load over a stop and a start: connections are lost, and that is found."""
+def test_the_trial_fails_over_a_stop_and_start(started, directory, port):
+    """The same load over a stop and a start: connections are lost, and the trial says so."""
     trial = Trial(NGINX, directory, port)
     started.append(trial)
     instance = trial.instance

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Every way to close, move or wait for a descriptor: nothing is lost, and nothing stays behind.
+"""Every way to close, move or wait for a descriptor: no connection is lost, and no descriptor stays.
 
-A socket that the launcher holds, too, does not leave an epoll by being closed: its entry would fire
-for ever, and nobody could remove it.
+The launcher holds the socket, too, so closing it does not remove it from an epoll instance: its
+entry would report events for ever, and no process could remove it.
 """
 
 import os
@@ -17,7 +17,7 @@ from harness.build import program
 from harness.cases import FORKS
 from harness.load import assert_nothing_lost, assert_switches
 from harness.network import ask, listens
-from harness.registrations import ghosts, inode_of, registrations
+from harness.registrations import stale_entries, inode_of, registrations
 from harness.waiting import wait_until
 
 TAGS = ["g1", "g2", "g3"]
@@ -61,8 +61,8 @@ def upgrade_under_load(moult, load, port, command, persistent=2, rate=300):
         wait_until(lambda: not watches(instance, old, inode), 5, "it is watched still")
         if old == "g1":
             instance.wait_generation(1, lambda g: g and g["connections"] == persistent)
-        # it closes and moves while we look: a ghost is what stays
-        wait_until(lambda: not any(ghosts(process.pid) for process in instance.tagged(tag)), 5,
+        # the daemon closes and moves during the look: only an entry that stays is stale
+        wait_until(lambda: not any(stale_entries(process.pid) for process in instance.tagged(tag)), 5,
                    "an entry that nobody can remove")
         client.wait_answers(20, tag)
         client.renew()
@@ -77,13 +77,14 @@ def upgrade_under_load(moult, load, port, command, persistent=2, rate=300):
 
 
 @pytest.mark.parametrize("name", WAITS)
-def test_it_waits_past_the_wrappers(moult, load, port, name):
+def test_waits_made_by_system_call(moult, load, port, name):
     upgrade_under_load(moult, load, port, lambda tag: closer(tag, f"wait-{name}", port))
 
 
 @pytest.mark.parametrize("name", WAITS)
-def test_what_is_queued_for_another_does_not_wake_it(moult, load, port, name):
-    """The next generation is slow, so somebody waits in the queue: the old one must not spin."""
+def test_a_client_queued_for_the_next_generation_does_not_wake_the_old_one(moult, load, port, name):
+    """The next generation is slow, so a client waits in the queue; the old generation must not
+    spin."""
     instance = moult().run(command=closer("g1", f"wait-{name}", port))
     client = load(f"127.0.0.1:{port}", rate=0, persistent=2, persistent_every=10)
     client.wait(lambda report: report["persistent"]["answered"] >= 2)
@@ -104,42 +105,45 @@ def test_what_is_queued_for_another_does_not_wake_it(moult, load, port, name):
 
 
 @pytest.mark.parametrize("name", MOVES)
-def test_it_moves_its_listener(moult, load, port, name):
-    """After each connection, and the old number may come back as another thing."""
+def test_a_listener_that_moves_to_another_number(moult, load, port, name):
+    """It moves after each connection, and another file may get the old number."""
     upgrade_under_load(moult, load, port, lambda tag: closer(tag, f"move-{name}", port))
 
 
 @pytest.mark.parametrize("name", EPOLLS)
-def test_it_closes_or_moves_its_epoll(moult, load, port, name):
+def test_an_epoll_instance_that_is_closed_or_moved(moult, load, port, name):
     upgrade_under_load(moult, load, port, lambda tag: closer(tag, f"epoll-{name}", port))
 
 
 @pytest.mark.parametrize("name", CHILDREN)
-def test_what_a_child_closes_is_the_childs(moult, load, port, name):
-    """It shares the epoll, and after vfork() the memory; the parent must not become deaf."""
+def test_a_close_in_a_child_leaves_the_parent_alone(moult, load, port, name):
+    """The child shares the epoll instance, and after vfork() the memory; the parent must still get
+    its events."""
     upgrade_under_load(moult, load, port,
                        lambda tag: closer(tag, f"child-{name}", port, name="parent"),
                        rate=FORKS)
 
 
 @pytest.mark.parametrize("name", INETDS)
-def test_a_listener_given_to_another_program(moult, load, port, name):
-    """As descriptor 0, though it is close-on-exec in the parent: that program is a member too."""
+def test_a_listener_passed_to_another_program(moult, load, port, name):
+    """It is passed as descriptor 0, and close-on-exec in the parent; the other program is a member
+    too."""
     upgrade_under_load(moult, load, port,
                        lambda tag: closer(tag, f"inetd-{name}", port, name="parent"),
                        rate=FORKS)
 
 
 @pytest.mark.parametrize("name", CLOSES)
-def test_it_closes_one_of_its_listeners(plain, moult, load, port, name):
-    """The one is closed for the clients too, and does not haunt the epoll; the other goes on."""
+def test_a_daemon_that_closes_one_of_two_listeners(plain, moult, load, port, name):
+    """Clients are refused there, the epoll instance reports it no more, and the other listener
+    goes on."""
     other = network.new_port()
     command = closer("g1", f"close-{name}", port, other)
 
     def close_it(pid):
         assert ask(other).startswith("GEN g1 ")
         wait_until(lambda: not listens("127.0.0.1", other), 10, "it listens still")
-        assert not ghosts(pid)
+        assert not stale_entries(pid)
         return [inode for _, inode in registrations(pid)]
 
     server = plain(command).wait_listening(other)
@@ -161,8 +165,9 @@ def test_it_closes_one_of_its_listeners(plain, moult, load, port, name):
 
 
 @pytest.mark.exact
-def test_a_program_without_a_listener_sees_nothing_of_it(plain, moult, directory, port):
-    """Environment and descriptors of what is started without it, or with it closed, or replaced."""
+def test_a_program_started_without_the_listener_sees_nothing_of_moult(plain, moult, directory, port):
+    """Environment and descriptors of a program that is started without the listener, or with
+    another file in its place."""
     path = directory / "seen"
     command = [*closer("g1", "helpers", port, name="parent"), "--output", path]
     server = plain(command).wait_listening(port)

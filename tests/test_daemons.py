@@ -26,7 +26,8 @@ FAST = [daemon for daemon in catalogue.ALL if daemon.fast]
 
 @pytest.mark.parametrize("daemon", FAST, ids=lambda daemon: daemon.name.replace(" ", "-"))
 def test_upgrades_lose_nothing(started, directory, port, daemon):
-    """Good ones and a failing one, with connections held across each; then its files."""
+    """Good upgrades and a failing one, with connections held across each; then the daemon's files
+    are checked."""
     trial = Trial(daemon, directory, port)
     started.append(trial)
     trial.run()
@@ -37,8 +38,8 @@ def test_upgrades_lose_nothing(started, directory, port, daemon):
 
 
 @pytest.mark.parametrize("spoil", ["syntax", "missing", "port"])
-def test_a_bad_configuration_of_nginx_is_a_non_event(moult, load, directory, port, spoil):
-    """It exits with an error of its own; the error is in the log, the service goes on."""
+def test_a_bad_configuration_of_nginx_changes_nothing(moult, load, directory, port, spoil):
+    """The new nginx exits with its error, the error is in the log, and the service goes on."""
     setting = Setting(directory, port)
     instance = moult("nginx").run(command=nginx(setting, "g1"))
     client = load(f"127.0.0.1:{port}", rate=600, mode="http", persistent=4)
@@ -64,8 +65,8 @@ def test_a_bad_configuration_of_nginx_is_a_non_event(moult, load, directory, por
 
 
 @pytest.mark.parametrize("command", [dnsmasq(), unbound], ids=["dnsmasq", "unbound"])
-def test_a_tool_for_measurements_misses_nothing(moult, directory, port, command):
-    """From one socket, 2000 questions a second, until it is told to end and to report."""
+def test_a_dns_benchmark_loses_no_question(moult, directory, port, command):
+    """One socket asks 2000 questions a second, until it is told to end and to report."""
     setting = Setting(directory, port)
     questions = directory / "questions"
     questions.write_text("gen.test TXT\n")

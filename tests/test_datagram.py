@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""UDP and UNIX datagrams: each question is answered once, by the generation whose turn it is."""
+"""UDP and UNIX datagrams: each question is answered once, by the current generation."""
 
 import socket
 
@@ -61,8 +61,8 @@ KINDS = ["--processes=4", "--threads=4", "--family=6", "--family=dual", "--host=
 @pytest.mark.parametrize("wait, more", [(("block", "poll")[i % 2], (kind,)) for i, kind in
                                         enumerate(KINDS)] + [("poll", ("--processes=4",))],
                          ids=lambda value: value if isinstance(value, str) else value[0][2:])
-def test_daemons_of_every_kind(moult, load, port, more, wait):
-    """Workers that share the socket, other addresses, and what old daemons do at start."""
+def test_every_kind_of_datagram_daemon(moult, load, port, more, wait):
+    """Workers that share the socket, other addresses, and habits at the start."""
     def command(tag):
         return server(tag, port, *more, wait=wait)
     host = "[::1]" if "--family=6" in more else "127.0.0.1"
@@ -125,9 +125,9 @@ def test_tcp_and_udp_on_one_port(moult, load, port, wait):
 # ---- the old one may still answer ----
 
 @pytest.mark.parametrize("wait", ["poll", "epoll-edge"])
-def test_answers_that_are_under_way_arrive(moult, load, port, wait):
-    """A forwarder answers what it took before the switch 300 ms later, from the same socket; it
-    takes no other question meanwhile, and is gone in the end."""
+def test_answers_under_way_arrive_after_the_switch(moult, load, port, wait):
+    """A forwarder answers 300 ms later, from the same socket, what it took before the switch; it
+    takes no later question, and then ends."""
     def command(tag):
         return server(tag, port, "--delay-answer=300", wait=wait)
     instance = moult().run(command=command("g1"))
@@ -157,7 +157,7 @@ def test_answers_that_are_under_way_arrive(moult, load, port, wait):
     ("epoll-edge", ("--fail=hang", "--fail-at=listening"))],
     ids=["block-bound", "epoll-edge-listening", "block-waiting", "epoll-edge-hangs"])
 def test_a_failed_version_takes_no_question(moult, load, port, options, wait):
-    """It has bound the socket, and dies: not one datagram went its way."""
+    """It has bound the socket when it dies; no datagram went to it."""
     instance = moult().run("--ready-timeout=700ms", command=server("g1", port, wait=wait))
     client = load(f"udp:127.0.0.1:{port}", rate=500)
     client.wait_answers(50)
@@ -172,8 +172,9 @@ def test_a_failed_version_takes_no_question(moult, load, port, options, wait):
     instance.stop("--now")
 
 
-def test_a_killed_daemon_loses_what_it_had_taken(moult, load, port):
-    """Restarted, it finds the questions that came meanwhile in the queue; none is refused."""
+def test_a_killed_daemon_loses_only_what_it_had_taken(moult, load, port):
+    """After the restart it finds the questions that came meanwhile in the queue; none is
+    refused."""
     instance = moult().run("--restart=always", command=server("g1", port))
     client = load(f"udp:127.0.0.1:{port}", rate=300, timeout=2000)
     client.wait_answers(50)
@@ -211,9 +212,9 @@ def test_the_number_of_workers_changes(moult, load, port, wait, who):
     instance.stop("--now")
 
 
-def test_a_socket_that_is_no_longer_wanted(moult, load, port):
-    """Its questions are answered until the old one ends, but for those that come with its end; who
-    asks later is refused."""
+def test_a_datagram_socket_that_the_next_version_drops(moult, load, port):
+    """The old generation answers until it ends; questions in its last moment are lost, and later
+    ones refused."""
     other = network.new_port()
     instance = moult().run("--retire-after=0s", command=server("g1", port, f"--port={other}"))
     stays = load(f"udp:127.0.0.1:{port}", rate=300)
@@ -252,9 +253,10 @@ while True:
 """
 
 
-def test_a_socket_for_each_client(moult, port):
-    """As DTLS servers do: bound to the service's own address, then connected.  It is no service;
-    its client stays with the old version, which lives as long as it is there."""
+def test_a_connected_socket_for_each_client(moult, port):
+    """As DTLS servers do: bound to the address of the service, then connected. Such a socket is
+    not handed over; its client stays with the old generation, which lives as long as the
+    client."""
     def command(tag):
         return ["/usr/bin/python3", "-c", A_SOCKET_EACH, str(port), tag]
 
@@ -278,8 +280,8 @@ def test_a_socket_for_each_client(moult, port):
     instance.stop("--now")
 
 
-def test_a_stop_releases_who_reads(moult, load, port):
-    """A thread that is blocked in recvfrom() is no reason to wait for the drain's deadline."""
+def test_a_stop_wakes_a_thread_blocked_in_recvfrom(moult, load, port):
+    """The stop does not wait for the deadline of the drain."""
     instance = moult().run("--drain-timeout=10m", command=server("g1", port, wait="block"))
     client = load(f"udp:127.0.0.1:{port}", rate=100)
     client.wait_answers(20)

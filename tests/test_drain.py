@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The end of a generation: not while it has connections, at once when it has none, completely."""
+"""A generation ends when its connections have ended, at once if it has none, and completely."""
 
 import contextlib
 import os
@@ -13,12 +13,8 @@ from harness import cases, network, processes
 from harness.build import program
 from harness.load import assert_nothing_lost
 from harness.network import ask, listens
+from harness.waiter import waiter
 from harness.waiting import wait_until
-
-
-def waiter(tag, port, *more):
-    return [program("waiter"), "--tag", tag, "--wait=epoll", "--nonblocking", "--port", str(port),
-            *more]
 
 
 def acceptor(tag, port, model, *more):
@@ -79,8 +75,8 @@ def test_without_connections_it_ends_at_once(moult, load, port, command):
 
 
 @pytest.mark.parametrize("model", ["threads", "fork", "prefork"])
-def test_what_fclose_ended_has_ended(moult, load, port, model):
-    """Connections closed behind the library's back are not waited for."""
+def test_connections_closed_by_fclose_are_not_waited_for(moult, load, port, model):
+    """The library does not see such a close; the kernel does."""
     command = [acceptor(tag, port, model, "--stdio") for tag in ("g1", "g2")]
     instance = moult().run("--drain-timeout=50s", "--kill-after=50s", command=command[0])
     client = held(load, port, 2)
@@ -93,8 +89,8 @@ def test_what_fclose_ended_has_ended(moult, load, port, model):
     instance.stop()
 
 
-def test_what_others_have_on_the_same_port_does_not_hold_it(moult, load, port):
-    """The kernel lists it with the port, but it is another program's, at another address."""
+def test_connections_of_another_program_on_the_same_port_are_not_waited_for(moult, load, port):
+    """The kernel lists them with the port, but they belong to another address."""
     with contextlib.ExitStack() as stack:
         other = stack.enter_context(socket.create_server(("127.0.0.2", port)))
         client = stack.enter_context(socket.create_connection(("127.0.0.2", port)))
@@ -138,8 +134,9 @@ def test_several_generations_drain_at_once(moult, load, port):
     instance.stop()
 
 
-def test_signals_of_a_drain(moult, load, port):
-    """The drain's signal comes when it begins, the stop's when the connections have ended."""
+def test_the_drain_signal_comes_first_and_the_stop_signal_last(moult, load, port):
+    """The drain signal comes when the drain begins, the stop signal when the connections have
+    ended."""
     options = (f"--report-signal={int(signal.SIGUSR1)}", f"--exit-signal={int(signal.SIGQUIT)}",
                f"--report-signal={int(signal.SIGTERM)}")
     instance = moult().run("--drain-signal=USR1", "--stop-signal=QUIT",
@@ -162,7 +159,7 @@ def test_signals_of_a_drain(moult, load, port):
 
 @pytest.mark.parametrize("options", [(), ("--habit=daemon",), ("--processes=4",)],
                          ids=["one", "daemonised", "four"])
-def test_who_does_not_listen_to_the_stop_signal_is_killed(moult, load, port, options):
+def test_a_daemon_that_ignores_the_stop_signal_is_killed(moult, load, port, options):
     ignore = f"--ignore-signal={int(signal.SIGTERM)}"
     instance = moult().run("--kill-after=300ms", command=waiter("g1", port, ignore, *options))
     client = load(f"127.0.0.1:{port}", rate=300)
@@ -175,8 +172,8 @@ def test_who_does_not_listen_to_the_stop_signal_is_killed(moult, load, port, opt
     instance.stop()
 
 
-def test_helpers_in_sessions_of_their_own_go_too(moult, load, port):
-    """A draining generation whose first process has left others behind: all of them end."""
+def test_helpers_in_their_own_sessions_end_too(moult, load, port):
+    """The first process of a draining generation has left others behind: all of them end."""
     instance = moult().run("--kill-after=300ms", command=waiter("g1", port, "--processes=4"))
     master = next(p for p in instance.tagged("g1") if len(processes.descendants(p.pid)) == 4)
     client = load(f"127.0.0.1:{port}", rate=300)
@@ -192,7 +189,7 @@ def test_helpers_in_sessions_of_their_own_go_too(moult, load, port):
     instance.stop()
 
 
-def test_upgrade_wait_returns_when_the_old_one_is_gone(moult, load, port):
+def test_upgrade_wait_returns_when_the_old_generation_has_ended(moult, load, port):
     instance = moult().run(command=waiter("g1", port))
     client = held(load, port)
     command = instance.start_command("upgrade", instance.name, "--wait", "--",
@@ -223,7 +220,7 @@ def test_upgrade_tells_what_happens(moult, load, port):
 
 
 def test_stop_drains(moult, load, port):
-    """What is open is served to its end; then the launcher ends with status 0."""
+    """Open connections are served to their end; then the launcher ends with status 0."""
     instance = moult().run(command=waiter("g1", port))
     client = held(load, port)
     stop = instance.start_command("stop", instance.name)
@@ -238,7 +235,7 @@ def test_stop_drains(moult, load, port):
     assert not processes.descendants(), instance.log()
 
 
-def test_stop_now_does_not(moult, load, port):
+def test_stop_now_does_not_drain(moult, load, port):
     instance = moult().run("--drain-timeout=50s", command=waiter("g1", port))
     client = held(load, port)
     instance.stop("--now")
@@ -247,7 +244,7 @@ def test_stop_now_does_not(moult, load, port):
 
 
 def test_stop_ends_draining_generations_too(moult, load, port):
-    """Older generations that drain have their time until their own deadline, not for ever."""
+    """Older generations have until their own deadline, not for ever."""
     instance = moult().run("--drain-timeout=2s", command=waiter("g1", port))
     client = held(load, port)
     instance.upgrade(command=waiter("g2", port))
@@ -290,8 +287,9 @@ def test_hup_upgrades_and_usr1_reports(moult, load, port):
     instance.stop()
 
 
-def test_who_is_queued_at_a_retired_port_is_served(moult, port):
-    """The old one is busy with one client while its port goes: the others wait, none is reset."""
+def test_clients_queued_at_a_retired_port_are_served(moult, port):
+    """The old generation is busy with one client while its port is retired; the queued clients
+    wait, and none is reset."""
     old_port = network.new_port()
     instance = moult().run("--retire-after=0s", command=acceptor("g1", old_port, "single"))
     clients = [socket.create_connection(("127.0.0.1", old_port), 10) for _ in range(6)]
@@ -312,9 +310,9 @@ def test_who_is_queued_at_a_retired_port_is_served(moult, port):
 
 @pytest.mark.parametrize("waits", [("--wait=epoll", "--nonblocking"), ("--wait=select",)],
                          ids=["epoll", "select-blocking"])
-def test_a_port_that_is_no_longer_wanted(moult, load, port, waits):
-    """It is retired: nobody queued there is reset, its open connections go on, who comes later is
-    refused; a new port is served."""
+def test_a_port_that_the_next_version_drops(moult, load, port, waits):
+    """No queued client is reset, open connections go on, later clients are refused, and a new port
+    is served."""
     def command(tag, other):
         return [program("waiter"), "--tag", tag, *waits, "--port", str(port), "--port", str(other)]
     old_port, new_port = network.new_port(), network.new_port()
@@ -339,7 +337,7 @@ def test_a_port_that_is_no_longer_wanted(moult, load, port, waits):
 
 
 def test_more_than_max_draining_ends_the_oldest(moult, load, port):
-    """Bounded in number: the oldest loses its connections, the others do not."""
+    """The oldest generation loses its connections, the others do not."""
     instance = moult().run("--max-draining=2", command=waiter("g1", port))
     clients = {}
     for tag, after in (("g1", "g2"), ("g2", "g3"), ("g3", "g4")):
@@ -376,8 +374,9 @@ def assert_sleeps(pids, client):
 
 
 @pytest.mark.parametrize("case", cases.WAITS, ids=cases.ids)
-def test_who_may_not_accept_sleeps(moult, load, port, directory, case):
-    """Before the switch the next generation, after it the old one: both see every connection."""
+def test_a_generation_that_may_not_accept_sleeps(moult, load, port, directory, case):
+    """Before the switch the next generation, after the switch the old one: both see every
+    connection arrive."""
     flag = directory / "ready"
     instance = moult().run_ready_by(flag, port, case.command("g1", [port]))
     client = load(f"127.0.0.1:{port}", rate=100, persistent=1 if case.persistent else 0,
@@ -397,8 +396,9 @@ def test_who_may_not_accept_sleeps(moult, load, port, directory, case):
     instance.stop("--now")
 
 
-def test_stop_now_waits_for_who_ignores_it(moult, port):
-    """Longer than a launcher may take to answer a question: it has not failed, it is not over."""
+def test_stop_now_waits_for_a_daemon_that_ignores_the_stop_signal(moult, port):
+    """It takes longer than a command normally waits for an answer, and does not report a failure
+    meanwhile."""
     instance = moult().run("--kill-after=6s", command=waiter("g1", port, "--ignore-signal=15"))
     instance.stop("--now")
     assert not processes.descendants(), instance.log()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A bad new version is a non-event: the current one goes on, and nothing of the bad one is left."""
+"""A new version that fails: the current generation goes on, and no process or file of the new one is left."""
 
 import collections
 import os
@@ -60,8 +60,8 @@ FAILURES = [
 @pytest.mark.parametrize("options, reason", FAILURES,
                          ids=lambda value: "-".join(o.lstrip("-").partition("=")[2] for o in value)
                          if isinstance(value, tuple) else "")
-def test_a_version_that_fails_is_a_non_event(moult, load, port, options, reason):
-    """Under load, with connections held; and the next version is a good one."""
+def test_a_version_that_fails_changes_nothing(moult, load, port, options, reason):
+    """Under load, with connections held; the next upgrade is good and succeeds."""
     instance = moult().run("--ready-timeout=700ms", command=epoll("g1", port))
     client = load(f"127.0.0.1:{port}", rate=600, persistent=3)
     client.wait(lambda report: report["answered"] >= 50 and report["persistent"]["answered"] >= 3)
@@ -92,7 +92,7 @@ def test_a_version_that_fails_is_a_non_event(moult, load, port, options, reason)
     ("--fail=exit1", "--fail-at=listening"), ("--fail=die-soon", "--fail-at=waiting")],
     ids=["before-ready", "after-ready"])
 def test_every_way_of_waiting_survives_a_roll_back(moult, load, port, case, options):
-    """What the current generation had let go of it takes up again."""
+    """The current generation serves again the listeners that it had let go."""
     instance = moult().run(command=case.command("g1", [port]))
     client = load(f"127.0.0.1:{port}", rate=case.rate, persistent=case.persistent)
     client.wait_answers(50)
@@ -135,8 +135,8 @@ def truncate(path):
     (make_directory, 126, "[Pp]ermission denied|directory|cannot be executed"),
     (truncate, 126, "[Ff]ormat|cannot be executed"),
 ], ids=lambda value: value.__name__ if callable(value) else "")
-def test_a_program_that_cannot_be_executed(moult, load, port, directory, spoil, status, words):
-    """The file is spoilt, said so, and put back: the next upgrade takes it."""
+def test_a_damaged_program_file_fails_the_upgrade(moult, load, port, directory, spoil, status, words):
+    """The reason is told; once the file is repaired, the next upgrade succeeds."""
     path = directory / "daemon"
     shutil.copy(program("waiter"), path)
     command = [str(path), *epoll("g1", port)[1:]]
@@ -161,8 +161,8 @@ def test_a_program_that_cannot_be_executed(moult, load, port, directory, spoil, 
     instance.stop()
 
 
-def test_of_twenty_at_once_one_runs(moult, load, port):
-    """The other nineteen are told that they are late, and change nothing."""
+def test_of_twenty_upgrades_at_once_one_runs(moult, load, port):
+    """The other nineteen are refused as busy, and change nothing."""
     instance = moult().run(command=epoll("g1", port))
     client = load(f"127.0.0.1:{port}", rate=600)
     client.wait_answers(50)
@@ -185,7 +185,7 @@ def test_of_twenty_at_once_one_runs(moult, load, port):
 @pytest.mark.parametrize("options", [("--fail=exit1",), ("--fail=die-soon", "--fail-at=waiting")],
                          ids=["before-ready", "after-ready"])
 def test_a_failed_upgrade_keeps_the_command(moult, load, port, options):
-    """What `upgrade` without a command starts is what serves, not what failed last."""
+    """`upgrade` without a command starts the program that serves, not the one that failed last."""
     instance = moult().run(command=epoll("g1", port))
     client = load(f"127.0.0.1:{port}", rate=300)
     client.wait_answers(20)
@@ -199,7 +199,7 @@ def test_a_failed_upgrade_keeps_the_command(moult, load, port, options):
 
 
 def test_the_next_generation_is_killed_while_it_starts(moult, load, port):
-    """kill -9 from outside, the whole tree: as any other failure."""
+    """kill -9 of the whole process tree counts as any other failure."""
     instance = moult().run(command=epoll("g1", port))
     client = load(f"127.0.0.1:{port}", rate=600)
     client.wait_answers(20)
@@ -234,8 +234,8 @@ SAID = {
 
 
 @pytest.mark.parametrize("runtime", SAID)
-def test_the_line_that_says_why_is_shown(moult, port, directory, runtime):
-    """Which is not always the last: some print a call stack below it."""
+def test_the_line_with_the_reason_is_shown(moult, port, directory, runtime):
+    """It is not always the last one: some programs print a call stack after it."""
     said, why = SAID[runtime]
     (directory / "said").write_text(said)
     instance = moult().run(command=epoll("g1", port))

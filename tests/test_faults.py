@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""
-Each system call of the launcher fails in turn, and each of a daemon at its start, those of the library
-among them: whatever becomes of an upgrade, no client is lost, the launcher goes on, and the next
-upgrade works.  A sample of them; MOULT_FAULTS=1 lets every one fail.
+"""Each system call of the launcher fails in turn, and each call at the start of a daemon.
+
+Whatever becomes of an upgrade, no client is lost, the launcher goes on, and the next upgrade works.
+A sample of the calls; MOULT_FAULTS=1 lets every one fail.
 """
 
 import os
@@ -10,7 +10,7 @@ import re
 
 import pytest
 
-from harness import build, processes
+from harness import processes
 from harness.build import program
 from harness.faults import ALL, Allocations, Fault, numbers
 from harness.load import assert_nothing_lost
@@ -119,17 +119,31 @@ def upgrades(served, kind, fault, until):
     served.finish()
 
 
+QUESTIONS = ("status", "daemon"), ("status", "daemon", "--json"), ("list",)
+
+
+def questions(served, words, fault, until):
+    """As upgrades(): the question is answered or refused with a reason, and the next one is answered."""
+    for number in until:
+        one = fault(number)
+        served.command(words)
+        said = one.end()
+        assert served.instance.command(*words).returncode == 0, said
+        if said is None:
+            break
+
+
 @pytest.mark.parametrize("kind, part", [(kind, part) for kind in KINDS for part in
                                         range(PARTS if ALL or kind == "upgrade" else 1)])
-def test_a_call_of_the_launcher_at_an_upgrade(moult, load, port, directory, kind, part):
+def test_a_system_call_of_the_launcher_fails_during_an_upgrade(moult, load, port, directory, kind, part):
     served = Served(moult, load, port, directory)
     upgrades(served, kind, lambda number: Fault(served.pid, number, number),
              numbers(part, PARTS if ALL or kind == "upgrade" else 1, 37))
 
 
 @pytest.mark.parametrize("name, stride", [("moult-broker", 7), ("moult-keeper", 2)])
-def test_a_call_of_its_helpers_at_an_upgrade(moult, load, port, directory, name, stride):
-    """The process that reads the requests, and the keeper of the generation that serves."""
+def test_a_system_call_of_a_helper_fails_during_an_upgrade(moult, load, port, directory, name, stride):
+    """In the process that reads the requests, and in the keeper of the generation that serves."""
     served = Served(moult, load, port, directory)
     upgrades(served, "upgrade", lambda number: Fault(served.helper(name), number, number),
              numbers(0, 1, stride))
@@ -137,49 +151,32 @@ def test_a_call_of_its_helpers_at_an_upgrade(moult, load, port, directory, name,
 
 @pytest.mark.exact
 @pytest.mark.parametrize("kind", ["upgrade", "no-overlap"])
-def test_an_allocation_of_the_launcher_at_an_upgrade(moult, load, port, directory, kind):
+def test_an_allocation_of_the_launcher_fails_during_an_upgrade(moult, load, port, directory, kind):
     allocations = Allocations(directory / "allocations")
     served = Served(moult, load, port, directory, allocations.environment)
-
-    def fault(number):
-        allocations.fail(served.pid, number)
-        return allocations
-    upgrades(served, kind, fault, numbers(0, 1, 13))
+    upgrades(served, kind, lambda number: allocations.fail(served.pid, number), numbers(0, 1, 13))
 
 
-@pytest.mark.parametrize("words", [("status", "daemon"), ("status", "daemon", "--json"), ("list",)],
-                         ids=" ".join)
-def test_a_call_of_the_launcher_at_a_question(moult, load, port, directory, words):
-    """It is answered, or refused with a reason; the next one is answered."""
+@pytest.mark.parametrize("words", QUESTIONS, ids=" ".join)
+def test_a_system_call_of_the_launcher_fails_during_a_question(moult, load, port, directory, words):
     served = Served(moult, load, port, directory)
-    for number in numbers(0, 1, 17):
-        one = Fault(served.pid, number, number)
-        served.command(words)
-        said = one.end()
-        assert served.instance.command(*words).returncode == 0, said
-        if said is None:
-            break
+    questions(served, words, lambda number: Fault(served.pid, number, number), numbers(0, 1, 17))
     served.finish()
 
 
 @pytest.mark.exact
-def test_an_allocation_of_the_launcher_at_a_question(moult, load, port, directory):
+def test_an_allocation_of_the_launcher_fails_during_a_question(moult, load, port, directory):
     allocations = Allocations(directory / "allocations")
     served = Served(moult, load, port, directory, allocations.environment)
-    for words in (("status", "daemon"), ("status", "daemon", "--json"), ("list",)):
-        for number in numbers(0, 1, 5):
-            allocations.fail(served.pid, number)
-            served.command(words)
-            said = allocations.end()
-            assert served.instance.command(*words).returncode == 0, said
-            if said is None:
-                break
+    for words in QUESTIONS:
+        questions(served, words, lambda number: allocations.fail(served.pid, number),
+                  numbers(0, 1, 5))
     served.finish()
 
 
 @pytest.mark.parametrize("part", range(2))
-def test_a_call_of_the_launcher_at_a_stop(moult, port, part):
-    """It stops, or says why not and stops when it is told again."""
+def test_a_system_call_of_the_launcher_fails_during_a_stop(moult, port, part):
+    """The launcher stops, or says why not and stops when it is told again."""
     for number in numbers(part, 2, 31):
         instance = moult(f"s{number}").run(
             *QUICK, command=[program("waiter"), "--tag", "g1", "--wait=epoll", "--port", str(port)])
@@ -197,8 +194,9 @@ def test_a_call_of_the_launcher_at_a_stop(moult, port, part):
 
 
 @pytest.mark.parametrize("part", range(2))
-def test_a_call_of_the_launcher_at_its_start(moult, port, part):
-    """It serves and can be upgraded, or it ends with a line that says why, and leaves nothing."""
+def test_a_system_call_of_the_launcher_fails_at_its_start(moult, port, part):
+    """It serves and can be upgraded, or it exits with a line that gives the reason, and leaves
+    nothing."""
     for number in numbers(part, 2, 23):
         instance = moult(f"r{number}")
         instance.run(*QUICK, command=[program("waiter"), "--tag", "g1", "--wait=epoll",
@@ -224,11 +222,9 @@ def test_a_call_of_the_launcher_at_its_start(moult, port, part):
 
 
 @pytest.mark.parametrize("part", range(2))
-def test_a_call_of_a_daemon_at_its_start(moult, load, port, directory, part):
-    """
-    Its own or one of the library's: it may fail as it would alone, but it does not crash, and the
-    generation before it serves on.
-    """
+def test_a_system_call_of_a_daemon_fails_at_its_start(moult, load, port, directory, part):
+    """The call is the daemon's own or the library's. The daemon may fail as it would alone, but
+    does not crash, and the generation before it serves on."""
     served = Served(moult, load, port, directory)
     for number in numbers(part, 2, 13):
         if number > SET_UP:

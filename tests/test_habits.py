@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Habits of real daemons that are no matter of one call: services that need each other, kids with
-other privileges."""
+"""Habits of real daemons that involve several processes: services that talk to each other, children
+with other privileges."""
 
 import socket
 
@@ -27,8 +27,8 @@ def ask_on(connection, answers):
     return answers.readline()
 
 
-def test_services_that_need_each_other_end_when_their_clients_have(moult, load, directory, port):
-    """They talk to each other all the time, which is no client's connection."""
+def test_connections_between_services_do_not_keep_a_generation(moult, load, directory, port):
+    """The services talk to each other all the time; only connections of clients count."""
     instance = moult().run(command=services(directory, port, "g1"))
     client = load(f"127.0.0.1:{port}", rate=100, persistent=2, persistent_every=30)
     client.wait_answers(20, "g1")
@@ -47,9 +47,9 @@ def test_services_that_need_each_other_end_when_their_clients_have(moult, load, 
     instance.stop()
 
 
-def test_services_reach_each_other_until_their_last_client_has_gone(moult, directory, port):
-    """Half a line before the upgrade, the other half after it: the front asks the clerk only then,
-    by a path that the next generation does not have."""
+def test_services_reach_each_other_until_the_last_client_has_left(moult, directory, port):
+    """Half a line comes before the upgrade, the other half after it. Only then the front asks the
+    clerk, at a path that the next generation does not have."""
     instance = moult().run(command=services(directory, port, "g1"))
     connection, answers = connect(port)
     connection.sendall(b"hel")
@@ -64,8 +64,8 @@ def test_services_reach_each_other_until_their_last_client_has_gone(moult, direc
     instance.stop()
 
 
-def test_a_stop_leaves_services_to_each_other_while_they_have_clients(moult, directory, port):
-    """As an upgrade does: who is connected is served to the end."""
+def test_services_reach_each_other_while_a_stop_drains(moult, directory, port):
+    """Connected clients are served to the end, as in an upgrade."""
     instance = moult().run(command=services(directory, port, "g1"))
     connection, answers = connect(port)
     assert ask_on(connection, answers).startswith("GEN g1 ")
@@ -78,10 +78,10 @@ def test_a_stop_leaves_services_to_each_other_while_they_have_clients(moult, dir
     assert instance.wait_ended() == 0
 
 
-def test_who_listens_with_other_privileges_is_told_of(moult, port):
-    """A master that executes the process that listens with another real uid than the effective one,
-    as squid does: the loader loads nothing into that, so it is served as without us, and that is
-    said at once and by each upgrade."""
+def test_a_listener_in_a_process_with_other_privileges_is_reported(moult, port):
+    """As in squid, the master executes the process that listens with a real uid that differs from
+    the effective one. The loader loads no library into such a process, so it is served as without
+    moult. That is reported at once and by each upgrade."""
     kid = f"{program('waiter')} --tag g1 --wait=epoll --nonblocking --port={port}"
     master = ["sh", "-c", f"setpriv --ruid=65534 {kid}; exit"]
     instance = moult().run(command=master, wait=False)

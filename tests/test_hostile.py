@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Processes that have been broken into, and users who have no part in the daemon: what they say is
-checked, and hurts at most the generation that said it."""
+"""Compromised processes of a daemon, and users who have no part in it.
+
+The launcher checks what they send, and they harm at most the generation that they belong to.
+"""
 
 import errno
 import os
@@ -103,7 +105,8 @@ def links(instance):
 
 
 def test_a_worker_gets_no_listener_that_it_never_had(hostile):
-    """Root's control socket and the TCP service, by each verb that hands one out or speaks of one."""
+    """A worker asks for the control socket of root and for the TCP service, by each verb that
+    gives or names a listener."""
     instance = hostile.run("steal.py")
     hostile.wait()
     answers = hostile.lines()
@@ -148,8 +151,8 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("who", REFUSED)
-def test_what_each_verb_refuses(hostile, stranger, who):
-    """The table of rights in shim/contract.h, asked by those that it is there against."""
+def test_each_verb_checks_the_rights_of_the_sender(hostile, stranger, who):
+    """The table of rights in shim/contract.h, asked by the processes that it denies."""
     from harness.network import new_port
     other, asked = new_port(), hostile.directory / "worker" / "asked"
     if who == "dropped":
@@ -181,7 +184,7 @@ def test_what_each_verb_refuses(hostile, stranger, who):
     instance.stop()
 
 
-def test_an_old_generation_gets_nothing_of_a_newer_one(hostile, port):
+def test_an_old_generation_gets_no_listener_of_a_newer_one(hostile, port):
     """A worker of the draining generation asks for a port that only the new version has."""
     from harness.network import new_port
     other = new_port()
@@ -193,9 +196,8 @@ def test_an_old_generation_gets_nothing_of_a_newer_one(hostile, port):
     instance.wait_gone(1, deadline=30)
 
 
-def test_the_board_is_read_only_and_the_tally_nobodys_word(hostile, load):
-    """A worker cannot write the launcher's words; what it writes into the counts delays a switch by a
-    second at most, and loses no client."""
+def test_a_worker_cannot_write_the_board_and_a_false_tally_loses_no_client(hostile, load):
+    """What a worker writes into the counts delays a switch by at most a second."""
     instance = hostile.run("scribble.py", "--inherits", "4", options=["--drain-timeout=6s"])
     hostile.wait("^slot")
     lines = hostile.lines()
@@ -210,8 +212,8 @@ def test_the_board_is_read_only_and_the_tally_nobodys_word(hostile, load):
     assert "given" not in hostile.out()
 
 
-def test_listeners_without_end_leave_the_next_generation_its_own(hostile):
-    """2,500 listeners and as many that are announced and never come."""
+def test_too_many_listeners_leave_room_for_the_next_generation(hostile):
+    """2,500 listeners, and as many that are announced and never come."""
     instance = hostile.run("exhaust.py", "2500")
     hostile.wait(deadline=50)
     assert int(hostile.lines()["kept"]) <= 2048, hostile.out()
@@ -228,9 +230,9 @@ def test_listeners_without_end_leave_the_next_generation_its_own(hostile):
 
 
 @pytest.mark.parametrize("how", ["device", "filter"])
-def test_what_a_worker_sets_on_the_shared_socket_ends_with_the_upgrade(hostile, how):
-    """A device that it is bound to, or a filter that drops everything, keeps clients away; the next
-    version's socket has neither."""
+def test_socket_options_of_a_hostile_worker_end_with_the_upgrade(hostile, how):
+    """A device that it binds the socket to, or a filter that drops everything, keeps clients away
+    until the next version, whose socket has neither."""
     subprocess.run(["ip", "link", "add", "other", "type", "dummy"], check=False)
     if how == "device" and not pathlib.Path("/sys/class/net/other").exists():
         make_device("other")
@@ -251,8 +253,8 @@ def make_device(name):
     fcntl.ioctl(device, 0x400454cb, 1)
 
 
-def test_who_is_always_about_to_bind_delays_nobody(hostile, moult, directory):
-    """A UDP port with SO_REUSEPORT that a worker says again and again it is binding."""
+def test_a_worker_that_announces_binds_all_the_time_delays_nobody(hostile, moult, directory):
+    """It announces a UDP port with SO_REUSEPORT again and again."""
     from harness.network import new_port
     udp = new_port()
     instance = hostile.run("again.py", udp)
@@ -268,9 +270,9 @@ def test_who_is_always_about_to_bind_delays_nobody(hostile, moult, directory):
 
 
 @pytest.mark.parametrize("how,count", [("silent", 400), ("noisy", 400), ("lingering", 20)])
-def test_strangers_cost_nothing_and_say_nothing(hostile, stranger, how, count):
-    """Any user may connect to the launcher's socket: silently, with messages of another contract, and
-    with descriptors whose close waits."""
+def test_connections_of_strangers_to_the_launcher_change_nothing(hostile, stranger, how, count):
+    """Any user may connect to its socket: silently, with messages of another contract, and with
+    descriptors whose close blocks."""
     instance = hostile.run()
     log = instance.log()
     process = stranger("stranger.py", address_of(instance), how, count)
@@ -283,8 +285,8 @@ def test_strangers_cost_nothing_and_say_nothing(hostile, stranger, how, count):
     instance.stop()
 
 
-def test_no_overlap_beside_lingering_strangers(hostile, stranger):
-    """While nobody accepts, a launcher that hangs would be an outage."""
+def test_a_close_that_blocks_does_not_delay_a_no_overlap_upgrade(hostile, stranger):
+    """While no generation accepts, a launcher that hangs would be an outage."""
     instance = hostile.run()
     process = stranger("stranger.py", address_of(instance), "lingering", 10)
     assert process.stdout.readline() == "end\n"
@@ -293,8 +295,9 @@ def test_no_overlap_beside_lingering_strangers(hostile, stranger):
     instance.stop()
 
 
-def test_nobody_answers_in_a_dead_launchers_stead(hostile, stranger, directory):
-    """A daemon whose launcher was killed binds one more port; another user has the address by then."""
+def test_another_user_cannot_take_the_place_of_a_dead_launcher(hostile, stranger, directory):
+    """A daemon whose launcher was killed binds one more port; another user owns the address of the
+    launcher by then."""
     from harness.network import new_port
     other = new_port()
     program = (
@@ -324,8 +327,8 @@ def test_nobody_answers_in_a_dead_launchers_stead(hostile, stranger, directory):
     processes.kill([daemon])
 
 
-def test_memory_that_is_too_short_ends_no_program(stranger, plain):
-    """Another user's process sends two empty files in the place of the launcher's memory."""
+def test_shared_memory_that_is_too_short_ends_no_program(stranger, plain):
+    """A process of another user sends two empty files instead of the memory of the launcher."""
     name = "moult-7-0123456789abcdef"
     imposter = stranger("imposter.py", name)
     assert imposter.stdout.readline() == "listens\n"
@@ -340,10 +343,10 @@ def test_memory_that_is_too_short_ends_no_program(stranger, plain):
 
 
 @pytest.mark.timeout(120)
-def test_a_process_that_holds_the_token_and_does_everything(hostile, load):
-    """Thousands of requests of each verb with numbers, names, descriptors and lengths of all kinds, and
-    a tally full of nonsense: the launcher lives, upgrades pass, clients are served, nothing of root's
-    has changed and no descriptor has leaked."""
+def test_random_requests_with_a_valid_token_change_nothing_of_root(hostile, load):
+    """Thousands of requests of each verb with numbers, names, descriptors and lengths of all
+    kinds, and a tally of random values: the launcher lives, upgrades succeed, clients are served,
+    no file of root has changed and no descriptor has leaked."""
     victim = hostile.directory / "victim"
     victim.write_text("secret")
     victim.chmod(0o600)

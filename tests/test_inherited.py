@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What the launcher is started with: it works with all of it, and the program gets the same."""
+"""What the launcher inherits: it works with all of that, and the program inherits the same."""
 
 import ctypes
 import os
@@ -15,16 +15,12 @@ from harness import build, processes
 from harness.build import program
 from harness.moult import clean_environment
 from harness.network import ask, listens
+from harness.waiter import waiter
 from harness.waiting import wait_until
 
 LIBC = ctypes.CDLL(None, use_errno=True)
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 SIG_IGN = ctypes.c_void_p(1)
-
-
-def waiter(tag, port, *more):
-    return [program("waiter"), "--tag", tag, "--wait=epoll", "--nonblocking", "--port", str(port),
-            *more]
 
 
 def ignore(*numbers):
@@ -105,8 +101,8 @@ THROUGH = {
 
 @pytest.mark.exact
 @pytest.mark.parametrize("state", STATES)
-def test_the_program_gets_what_the_launcher_found(moult, port, directory, state):
-    """The same as without a launcher, before and after an upgrade; which works, and so does stop."""
+def test_the_program_inherits_what_the_launcher_inherited(moult, port, directory, state):
+    """The same as without a launcher, before and after an upgrade; upgrade and stop work."""
     path = directory / "mirror.out"
     command = [program("mirror"), "--tag", "g1", "--port", str(port), "--output", str(path)]
     through = THROUGH.get(state, [])
@@ -137,7 +133,7 @@ def test_the_program_gets_what_the_launcher_found(moult, port, directory, state)
     (resource.RLIMIT_NOFILE, 40, 64), (resource.RLIMIT_FSIZE, 1 << 17, 1 << 25),
     (resource.RLIMIT_NPROC, 1, 500)], ids=["descriptors", "file-size", "processes"])
 def test_limits_of_an_ordinary_user(moult, port, directory, which, soft, hard):
-    """What cannot be raised above the hard limit is raised up to it; upgrades and stop work."""
+    """Soft limits are raised up to the hard limit only; upgrades and stop work."""
     instance = moult(user=65533)
     for path in (build.MOULT, build.LIBRARY, program("waiter")):
         shutil.copy(path, directory)
@@ -158,8 +154,8 @@ def test_a_file_size_limit_that_is_too_low(moult, port):
     assert not processes.descendants()
 
 
-def test_an_alarm_is_the_programs(moult, port):
-    """Whoever executes with an alarm set wants the program ended then, and not its launcher."""
+def test_an_alarm_ends_the_program_and_not_the_launcher(moult, port):
+    """An alarm that is set before exec is meant for the program."""
     instance = moult().run("--restart=always", command=waiter("g1", port),
                            preexec_fn=lambda: signal.setitimer(signal.ITIMER_REAL, 2))
     instance.wait_log(r"generation 1: .*SIGALRM", deadline=15)
@@ -168,8 +164,8 @@ def test_an_alarm_is_the_programs(moult, port):
     instance.stop()
 
 
-def test_the_launcher_goes_with_its_parent_as_asked(moult, port):
-    """--pdeathsig=KILL would kill the launcher alone and leave the program: it stops it instead."""
+def test_the_launcher_stops_the_program_when_its_parent_dies(moult, port):
+    """--pdeathsig=KILL would kill the launcher alone and leave the program."""
     read, write = os.pipe()
     instance = moult()
     parent = ("import os, subprocess, sys\n"
@@ -184,8 +180,8 @@ def test_the_launcher_goes_with_its_parent_as_asked(moult, port):
     processes.reap_orphans()
 
 
-def test_the_launcher_without_proc(moult, port):
-    """It could not find the program's processes: it says so in one line and starts nothing."""
+def test_the_launcher_refuses_to_start_without_proc(moult, port):
+    """It could not find the processes of the program: it says so in one line and starts nothing."""
     instance = moult()
     result = subprocess.run(
         ["unshare", "-m", "sh", "-c", 'mount -t tmpfs none /proc && exec "$@"', "sh",
@@ -196,8 +192,8 @@ def test_the_launcher_without_proc(moult, port):
     assert not processes.descendants()
 
 
-def test_sockets_of_an_init_system_are_the_programs(moult, port, directory):
-    """LISTEN_PID names the process that may use them: the program's, in each generation."""
+def test_sockets_passed_by_an_init_system_reach_each_generation(moult, port, directory):
+    """LISTEN_PID names the process that may use them: the program of each generation."""
     path = directory / "pids"
     script = f'echo "$LISTEN_PID $$ $LISTEN_FDS" >>{path}; exec "$@"'
     instance = moult().run(through=["sh", "-c", 'LISTEN_FDS=1 LISTEN_PID=$$ exec "$@"', "sh"],
@@ -209,8 +205,9 @@ def test_sockets_of_an_init_system_are_the_programs(moult, port, directory):
 
 
 @pytest.mark.parametrize("number", range(3, 21))
-def test_any_number_for_readiness(moult, port, directory, number):
-    """None is taken by the launcher's own descriptors: a program that cannot run is said to be so."""
+def test_the_readiness_descriptor_may_have_any_number(moult, port, directory, number):
+    """None is taken by a descriptor of the launcher: a program that cannot run is reported as
+    such."""
     busy = directory / "busy"
     shutil.copy(program("waiter"), busy)
     command = waiter("g1", port, f"--ready-fd={number}")
@@ -222,8 +219,8 @@ def test_any_number_for_readiness(moult, port, directory, number):
     instance.stop()
 
 
-def test_a_number_for_readiness_beyond_the_limit(moult, port):
-    """The program could not have it: the start fails, and says so."""
+def test_a_readiness_descriptor_beyond_the_limit_fails_the_start(moult, port):
+    """The program could not have that number."""
     result = moult().command("run", "-n", "x", "--ready=fd=900", "--",
                              *waiter("g1", port, "--ready-fd=900"),
                              through=["setpriv", "--bounding-set=-all", "--inh-caps=-all", "sh", "-c",
@@ -233,8 +230,8 @@ def test_a_number_for_readiness_beyond_the_limit(moult, port):
     assert not processes.descendants()
 
 
-def test_a_launcher_under_a_launcher(moult, port):
-    """The library and the variables of the outer one do not reach into what the inner one does."""
+def test_a_launcher_under_another_launcher(moult, port):
+    """The library and the variables of the outer launcher have no effect on the inner one."""
     inner = moult("inner")
     outer = moult("outer")
     outer.run(command=[str(inner.moult), "run", "-n", "inner", "--", *waiter("g1", port)])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The library as a guest: what it costs the program that it lives in, and what it must not break."""
+"""The library inside a program: what it costs, and what it must not break."""
 
 import os
 import re
@@ -37,18 +37,15 @@ def settler(*arguments):
 # ---- epoll entries are put in order by many threads at once, without a lock ----
 
 @pytest.mark.parametrize("seed", [1, 100001])
-def test_every_schedule_of_threads_ends_and_ends_right(seed):
-    """Random schedules of 2 to 64 threads that ask, settle, and open and close the gate.
-
-    Nobody makes more calls than the changes that came meanwhile account for, and in the end the
-    kernel has what was asked for last.
-    """
+def test_every_schedule_of_threads_ends_with_the_last_request_in_the_kernel(seed):
+    """Random schedules of 2 to 64 threads that ask, settle, and open and close the gate. No thread
+    makes more calls than the changes account for."""
     settler("model", seed, 3000)
 
 
 @pytest.mark.parametrize("count", [2, 64])
-def test_threads_that_take_turns_do_not_disturb_each_other(count):
-    """Each makes one step, then the next one does; all have finished after a few rounds."""
+def test_threads_in_lockstep_finish_in_a_few_rounds(count):
+    """Each thread makes one step, then the next one does."""
     settler("lockstep", count)
 
 
@@ -74,11 +71,9 @@ def children_of(log, pid):
     return said(log()[start:])
 
 
-def test_a_vfork_child_that_moves_descriptors_changes_nothing_here(moult, plain, port, hold):
-    """The kernel is the oracle: without moult the program says the same, about itself and its children.
-
-    Asked at an open gate and, of the generation before, at a closed one; the services go on.
-    """
+def test_a_vfork_child_that_moves_descriptors_changes_nothing_in_its_parent(moult, plain, port, hold):
+    """Without moult the program reports the same about itself and its children. Asked at an open
+    gate and, of the old generation, at a closed one; the services go on."""
     def guest(tag):
         return [program("guest"), "vfork", "--tag", tag, str(port)]
 
@@ -131,8 +126,9 @@ def test_hooks_work_on_the_smallest_stacks(moult, port, hold):
 # ---- a limit is the daemon's, however many parts a wait is made of ----
 
 @pytest.mark.parametrize("call", ["poll", "ppoll", "select", "pselect"])
-def test_a_wait_does_not_begin_again_with_its_whole_limit(moult, port, call, hold):
-    """Woken after two of its three seconds by a connection that is the next generation's already."""
+def test_an_interrupted_wait_continues_with_the_time_left(moult, port, call, hold):
+    """After two of its three seconds it is woken by a connection that belongs to the next
+    generation."""
     def guest(tag):
         return [program("guest"), call, "--tag", tag, str(port)]
 

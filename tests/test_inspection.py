@@ -1,9 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""The launcher looks at programs that somebody else wrote: whatever they are, it lives."""
+"""Malformed programs: the launcher inspects them before an upgrade, and survives."""
 
-import os
 import pathlib
-import socket
 import stat
 import subprocess
 
@@ -12,12 +10,9 @@ import pytest
 from harness import build
 from harness.build import program
 from harness.network import ask
-from harness.opens import Opens
+from harness.opens import Opens, special_files
+from harness.waiter import waiter
 from harness.waiting import wait_until
-
-
-def waiter(port, tag="g1"):
-    return [program("waiter"), "--tag", tag, "--wait=epoll", "--nonblocking", "--port", str(port)]
 
 
 def script(path, text):
@@ -27,12 +22,7 @@ def script(path, text):
 
 def make(directory):
     """The files: {name: its path}."""
-    os.mkfifo(directory / "fifo", 0o755)
-    os.mknod(directory / "device", 0o755 | stat.S_IFCHR, os.makedev(1, 3))
-    with socket.socket(socket.AF_UNIX) as server:
-        server.bind(str(directory / "socket"))
-    (directory / "socket").chmod(0o755)
-    (directory / "folder").mkdir()
+    special_files(directory)
     (directory / "loop").symlink_to("loop")
     script(directory / "empty", "")
     script(directory / "itself", f"#!{directory / 'itself'}\n")
@@ -47,12 +37,12 @@ def make(directory):
     return {path.name: path for path in directory.iterdir()}
 
 
-def test_an_upgrade_to_anything(moult, port, directory):
-    """One clear line each time, and the current generation has not noticed."""
+def test_an_upgrade_to_a_malformed_program_fails_with_one_line(moult, port, directory):
+    """The current generation is not disturbed."""
     (directory / "files").mkdir()
     files = make(directory / "files")
     special = [files[name] for name in ("fifo", "device", "socket", "folder")]
-    instance = moult().run("--ready-timeout=500ms", command=waiter(port))
+    instance = moult().run("--ready-timeout=500ms", command=waiter("g1", port))
     opens = Opens(special)
     commands = [[path] for path in files.values()]
     commands += [["env", path] for path in special]
@@ -69,7 +59,7 @@ def test_an_upgrade_to_anything(moult, port, directory):
     assert not opens.seen()
     opens.close()
     assert instance.status()["generations"][0]["id"] == 1
-    instance.upgrade(command=waiter(port, "g2"))
+    instance.upgrade(command=waiter("g2", port))
     assert ask(port).startswith("GEN g2 ")
     instance.stop("--now")
 
@@ -179,9 +169,10 @@ def children(instance):
 @pytest.mark.parametrize("what, why", [
     ("crash", "did not end well"), ("hang", "not answer in time"),
     pytest.param("eat", "did not end well", marks=pytest.mark.exact)])
-def test_an_inspection_that_goes_wrong(infected, port, directory, what, why):
-    """The launcher says that it does not know, tries the command, and nothing is left."""
-    instance = infected.run("--ready-timeout=500ms", command=waiter(port))
+def test_an_upgrade_goes_on_if_the_inspection_fails(infected, port, directory, what, why):
+    """The launcher logs that it knows nothing of the program, tries the command, and leaves
+    nothing."""
+    instance = infected.run("--ready-timeout=500ms", command=waiter("g1", port))
     before = children(instance)
     script(directory / "evil", f"#!/bin/sh\n#taken-over {what}\nexit 3\n")
     result = instance.upgrade(command=[directory / "evil"], expect=1)
@@ -189,29 +180,29 @@ def test_an_inspection_that_goes_wrong(infected, port, directory, what, why):
     instance.wait_log(rf"evil could not be inspected \(.*{why}\); it is tried as it is")
     assert ask(port).startswith("GEN g1 ")
     wait_until(lambda: set(children(instance)) <= set(before), 10, lambda: children(instance))
-    instance.upgrade(command=waiter(port, "g2"))
+    instance.upgrade(command=waiter("g2", port))
     assert ask(port).startswith("GEN g2 ")
     instance.stop("--now")
 
 
-def test_a_start_that_cannot_be_inspected(infected, port, directory):
-    """It is started all the same, as it would be without us."""
+def test_a_start_goes_on_if_the_inspection_fails(infected, port, directory):
+    """As the program would start without moult."""
     script(directory / "wrapper",
-           f"#!/bin/sh\n#taken-over crash\nexec {' '.join(waiter(port))}\n")
+           f"#!/bin/sh\n#taken-over crash\nexec {' '.join(waiter('g1', port))}\n")
     instance = infected.run(command=[directory / "wrapper"])
     instance.wait_log("wrapper could not be inspected")
-    instance.upgrade(command=waiter(port, "g2"))
+    instance.upgrade(command=waiter("g2", port))
     assert ask(port).startswith("GEN g2 ")
     instance.stop("--now")
 
 
 @pytest.mark.exact  # a sanitiser's runtime needs what is forbidden
-def test_an_inspection_that_is_taken_over(infected, port, directory):
-    """It can write no file, signal nobody, connect to nobody and start nothing."""
+def test_a_compromised_inspection_can_do_nothing(infected, port, directory):
+    """It can write no file, signal no process, connect nowhere and start nothing."""
     victim = directory / "victim"
     victim.write_text("root's\n")
     victim.chmod(0o600)
-    instance = infected.run("--ready-timeout=500ms", command=waiter(port))
+    instance = infected.run("--ready-timeout=500ms", command=waiter("g1", port))
     script(directory / "evil", f"#!/bin/sh\n#taken-over escape {victim}\nexit 3\n")
     # Were one of its tries to succeed it would end in a crash
     assert "status 3" in instance.upgrade(command=[directory / "evil"], expect=1).stderr

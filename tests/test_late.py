@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Threads that sleep in epoll_wait already when the listener comes to be, and is registered there."""
+"""Threads that sleep in epoll_wait before the listener is created and registered there."""
 
 import pytest
 
@@ -18,8 +18,8 @@ def late(tag, model, *more):
 
 @pytest.mark.parametrize("threads", [1, 4])
 @pytest.mark.parametrize("model", MODELS)
-def test_it_is_ready_without_traffic(moult, port, model, threads):
-    """Nothing comes that would end a wait: it waits for connections all the same, and gets them."""
+def test_threads_asleep_before_the_bind_count_as_waiting(moult, port, model, threads):
+    """No event would end their wait; the generation becomes ready, and they get the connections."""
     def command(tag):
         return late(tag, model, f"--port={port}", f"--threads={threads}")
     instance = moult().run("--ready-timeout=10s", command=command("g1"))
@@ -55,7 +55,7 @@ def test_three_upgrades_lose_nothing(moult, load, port, model):
 
 
 @pytest.mark.parametrize("model", ["level", "edge-exclusive"])
-def test_a_unix_listener(moult, directory, model):
+def test_a_unix_listener_registered_while_threads_sleep(moult, directory, model):
     path = directory / "socket"
 
     def command(tag):
@@ -69,8 +69,9 @@ def test_a_unix_listener(moult, directory, model):
 
 
 @pytest.mark.parametrize("model", ["level", "edge-exclusive"])
-def test_another_address(moult, port, model):
-    """The new version's listener is registered before it listens, and is woken when it does."""
+def test_an_additional_address_registered_while_threads_sleep(moult, port, model):
+    """The listener of the new version is registered before it listens, and its threads wake up
+    when it does."""
     instance = moult().run("--ready-timeout=10s", command=late("g1", model, f"--port={port}"))
     instance.upgrade(command=late("g2", model, f"--port={port}", "--host=0.0.0.0"))
     for _ in range(5):
@@ -79,9 +80,9 @@ def test_another_address(moult, port, model):
 
 
 @pytest.mark.parametrize("model", ["level-poll", "edge-poll", "exclusive-poll"])
-def test_a_switch_long_after_another_wait(moult, port, directory, model):
-    """Another thread has waited for something else meanwhile, and waits no more: nobody but the
-    sleeper is there to notice the switch."""
+def test_a_thread_that_slept_through_another_wait_sees_the_switch(moult, port, directory, model):
+    """Another thread waited for something else meanwhile and waits no more, so only the sleeper
+    can notice the switch."""
     flag, output = directory / "flag", directory / "output"
     instance = moult().run_ready_by(flag, port, late("g1", model, f"--port={port}"))
     for tag in ("g2", "g3"):

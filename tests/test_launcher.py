@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What happens to the launcher itself: its limits, its user, its death, and bad moments."""
+"""The launcher itself: its limits, its user, its death, and events at bad moments."""
 
 import os
 import resource
@@ -13,12 +13,8 @@ from harness import build, processes
 from harness.build import program
 from harness.load import assert_lost_only_with, assert_nothing_lost
 from harness.network import ask
+from harness.waiter import waiter
 from harness.waiting import wait_until
-
-
-def waiter(tag, port, *more):
-    return [program("waiter"), "--tag", tag, "--wait=epoll", "--nonblocking", "--port", str(port),
-            *more]
 
 
 def test_upgrades_leave_nothing_in_the_launcher(moult, port):
@@ -56,8 +52,8 @@ def test_upgrades_leave_nothing_in_the_launcher(moult, port):
 
 
 @pytest.mark.exact
-def test_few_descriptors(moult, load, port):
-    """A daemon with a limit of forty: what the library holds open finds its place there too."""
+def test_a_daemon_with_a_limit_of_forty_descriptors(moult, load, port):
+    """The descriptors of the library find room too."""
     def command(tag):
         return ["sh", "-c", "ulimit -n 40; exec " + " ".join(waiter(tag, port))]
     instance = moult().run(command=command("g1"))
@@ -72,8 +68,8 @@ def test_few_descriptors(moult, load, port):
     instance.stop()
 
 
-def test_limits_are_the_launchers(moult, port, directory):
-    """Each generation has the limits the launcher was started with, whatever that one raised."""
+def test_each_generation_starts_with_the_limits_of_the_launcher(moult, port, directory):
+    """Whatever the generation before raised."""
     script = f"ulimit -n >> {directory}/limits; exec {' '.join(waiter('g1', port))}"
 
     def limit():
@@ -84,8 +80,8 @@ def test_limits_are_the_launchers(moult, port, directory):
     instance.stop()
 
 
-def test_another_users_launcher(moult, load, port, directory):
-    """Without any privilege: his runtime directory, his daemon."""
+def test_an_ordinary_user_runs_a_daemon(moult, load, port, directory):
+    """Without any privilege: own runtime directory, own daemon."""
     for path in (build.MOULT, build.LIBRARY, program("waiter")):
         shutil.copy(path, directory)
     command = {tag: [str(directory / "waiter"), *waiter(tag, port)[1:]] for tag in ("g1", "g2")}
@@ -105,8 +101,8 @@ def test_another_users_launcher(moult, load, port, directory):
 
 @pytest.mark.exact
 @pytest.mark.exact
-def test_the_operators_own_preload_stays(moult, plain, port, directory):
-    """A library of his own is there for the daemon and its children, ours is not to be seen."""
+def test_the_operators_own_preload_is_kept(moult, plain, port, directory):
+    """His library is there for the daemon and its children; moult's library is hidden."""
     library = next(path for path in ("/lib/x86_64-linux-gnu/libm.so.6",
                                      "/lib/aarch64-linux-gnu/libm.so.6") if os.path.exists(path))
     path = directory / "mirror.out"
@@ -122,7 +118,7 @@ def test_the_operators_own_preload_stays(moult, plain, port, directory):
 
 
 def test_the_daemon_outlives_its_launcher(moult, load, port):
-    """SIGKILL: nobody commands it any more, and it serves on as it did."""
+    """After SIGKILL of the launcher the daemon serves on as before."""
     instance = moult().run(command=waiter("g1", port))
     client = load(f"127.0.0.1:{port}", rate=600, persistent=3)
     client.wait_answers(50)
@@ -135,8 +131,8 @@ def test_the_daemon_outlives_its_launcher(moult, load, port):
     processes.end_all()
 
 
-def test_a_client_that_goes_away(moult, load, port):
-    """`moult upgrade` is interrupted: the upgrade is not left half done, and the next one works."""
+def test_an_interrupted_upgrade_command(moult, load, port):
+    """The upgrade is not left half done, and the next one works."""
     instance = moult().run(command=waiter("g1", port))
     client = load(f"127.0.0.1:{port}", rate=300)
     upgrade = instance.start_command("upgrade", instance.name, "--",
@@ -154,8 +150,8 @@ def test_a_client_that_goes_away(moult, load, port):
 
 
 @pytest.mark.parametrize("how", ["stop", "now", signal.SIGTERM, signal.SIGINT])
-def test_the_end_comes_in_the_middle_of_an_upgrade(moult, load, port, how):
-    """Neither generation is left, and the upgrade's client is told."""
+def test_a_stop_during_an_upgrade(moult, load, port, how):
+    """Neither generation is left, and the command that upgrades is told."""
     instance = moult().run(command=waiter("g1", port))
     client = load(f"127.0.0.1:{port}", rate=0, persistent=2)
     client.wait(lambda report: report["persistent"]["answered"] >= 2)
@@ -178,8 +174,8 @@ def test_the_end_comes_in_the_middle_of_an_upgrade(moult, load, port, how):
 
 
 @pytest.mark.parametrize("restart", ["no", "always"])
-def test_the_current_one_dies_while_the_next_one_starts(moult, load, port, restart):
-    """The queue stays open, and the next one takes it over."""
+def test_the_current_generation_dies_while_the_next_one_starts(moult, load, port, restart):
+    """The queue stays open, and the next generation takes it over."""
     instance = moult().run(f"--restart={restart}", command=waiter("g1", port))
     client = load(f"127.0.0.1:{port}", rate=600)
     client.wait_answers(50)
@@ -195,8 +191,8 @@ def test_the_current_one_dies_while_the_next_one_starts(moult, load, port, resta
     instance.stop()
 
 
-def test_many_signals_at_once(moult, load, port):
-    """HUP again and again: one upgrade at a time, and the launcher stays what it was."""
+def test_many_hup_signals_at_once(moult, load, port):
+    """Upgrades run one at a time, and the launcher does not change."""
     instance = moult().run(command=waiter("g1", port))
     client = load(f"127.0.0.1:{port}", rate=300)
     client.wait_answers(20)
@@ -218,7 +214,7 @@ def test_many_signals_at_once(moult, load, port):
     ("--stop-signal=15", "--drain-signal=URG"), ("--max-draining=64", "--log=stderr", "-v"),
     ("--log=syslog",), ("--restart", "no"),
 ], ids=" ".join)
-def test_right_options(moult, port, options):
+def test_options_that_are_valid(moult, port, options):
     instance = moult().run(*options, command=waiter("g1", port))
     instance.upgrade(command=waiter("g2", port))
     instance.wait_alone()
@@ -229,7 +225,7 @@ def test_right_options(moult, port, options):
 
 
 def test_status_watch(moult, port):
-    """It goes on telling until it is ended."""
+    """It goes on printing until it is interrupted."""
     instance = moult().run(command=waiter("g1", port))
     watch = instance.start_command("status", instance.name, "--watch")
     for _ in range(2):
@@ -239,8 +235,9 @@ def test_status_watch(moult, port):
     instance.stop()
 
 
-def test_a_program_with_an_io_uring_is_told_what_that_means(moult, port):
-    """It listens and is never seen to wait: the reason is said within seconds, and it runs on."""
+def test_a_program_that_waits_with_io_uring_is_reported(moult, port):
+    """It listens and is never seen to wait: within seconds the log gives the reason, and the
+    program runs on."""
     instance = moult().run(command=[program("uring"), "--tag", "g1", "--port", str(port)],
                            wait=False)
     said = instance.wait_log(r"uring has an io_uring and waits for connections nowhere else|"
@@ -256,7 +253,7 @@ def status_field(pid, name):
 
 
 def test_keepers_have_no_privileges(moult, port):
-    """They only wait: of all rights one is left, to end processes; the daemon has what we have."""
+    """They keep one capability, to end processes; the daemon has those of the launcher."""
     instance = moult().run(command=waiter("g1", port))
     daemon = instance.generation(1)["pid"]
     keeper = int(status_field(daemon, "PPid"))
@@ -272,8 +269,8 @@ def test_keepers_have_no_privileges(moult, port):
 
 
 @pytest.mark.exact
-def test_programs_of_its_user_do_not_reach_into_the_launcher(moult, port, directory):
-    """An ordinary user's daemon shares the uid: it can neither trace nor read launcher and keeper."""
+def test_a_daemon_with_the_same_uid_cannot_trace_the_launcher(moult, port, directory):
+    """It can neither trace nor read the memory of launcher and keeper."""
     for path in (build.MOULT, build.LIBRARY, program("waiter")):
         shutil.copy(path, directory)
     instance = moult(user=65534)

@@ -12,6 +12,7 @@ from harness import network, processes
 from harness.build import program
 from harness.load import assert_nothing_lost, assert_switches
 from harness.network import ask, listens
+from harness.waiter import waiter
 from harness.waiting import wait_until
 
 WAITS = {
@@ -63,8 +64,9 @@ def test_many_listeners(moult, load, count, wait):
     instance.stop()
 
 
-def test_a_hundred_more_and_a_hundred_less(moult, load, port):
-    """Ports that come are served at once; those that go are refused after, none is reset."""
+def test_a_hundred_ports_are_added_and_a_hundred_dropped(moult, load, port):
+    """New ports are served at once; dropped ports are refused afterwards, and no connection is
+    reset."""
     first = ABOVE
     goes = [f"127.0.0.1:{number}" for number in range(first, first + 100)]
     instance = moult().run("--retire-after=0s", command=epoll("g1", f"--port={port}"))
@@ -85,8 +87,8 @@ def test_a_hundred_more_and_a_hundred_less(moult, load, port):
     instance.stop()
 
 
-def test_ports_that_move_round(moult, load):
-    """Each generation drops one and adds one; what stays is never refused."""
+def test_each_generation_drops_one_port_and_adds_one(moult, load):
+    """The ports that stay are never refused."""
     ports = [network.new_port() for _ in range(5)]
     def command(tag, start):
         return epoll(tag, *(f"--port={port}" for port in ports[start:start + 3]))
@@ -109,11 +111,9 @@ def test_ports_that_move_round(moult, load):
 
 # ---- who calls listen() ----
 
-def test_workers_that_all_listen_on_what_they_inherit(moult, load):
-    """At the same time: each of their sockets is one listener for all that.
-
-    A second one would be found to have no successor at the next upgrade, and be shut down.
-    """
+def test_workers_that_all_listen_on_an_inherited_socket(moult, load):
+    """They call listen() at the same time, and their sockets are one listener all the same. A
+    second one would find no successor at the next upgrade, and be shut down."""
     ports = range(ABOVE, ABOVE + 20)
 
     def command(tag):
@@ -141,8 +141,8 @@ def test_workers_that_all_listen_on_what_they_inherit(moult, load):
 @pytest.mark.parametrize("where", [("--host=127.0.0.1",), ("--host=0.0.0.0",), ("--family=6",),
                                    ("--family=dual",), ("--family=both",)],
                          ids=lambda where: where[0][2:])
-def test_who_connects_to_its_own_port_first_finds_nobody(moult, load, port, where):
-    """And starts; the clients' connections meanwhile find the one that runs."""
+def test_a_daemon_that_probes_its_own_port_finds_it_free(moult, load, port, where):
+    """So it starts; connections of clients meanwhile reach the current generation."""
     def command(tag):
         return epoll(tag, f"--port={port}", "--habit=connect-test", *where)
     host = "[::1]" if where == ("--family=6",) else "127.0.0.1"
@@ -159,8 +159,8 @@ def test_who_connects_to_its_own_port_first_finds_nobody(moult, load, port, wher
     instance.stop()
 
 
-def test_who_crashed_finds_nobody_on_its_port_either(moult, port):
-    """The queue is still there, and would take a connection for an answer."""
+def test_a_restarted_daemon_that_probes_its_own_port_finds_it_free(moult, port):
+    """The queue still exists, and would take a connection for an answer."""
     instance = moult().run("--restart=always", command=epoll(
         "g1", f"--port={port}", "--habit=connect-test"))
     processes.kill([process.pid for process in instance.tagged("g1")])
@@ -176,8 +176,8 @@ os.execv(sys.argv[3], sys.argv[3:])"""
 
 
 @pytest.mark.parametrize("mine, theirs", [("127.0.0.1", "127.0.0.2"), ("::1", "127.0.0.1")])
-def test_a_stranger_on_the_same_port_is_found(moult, plain, port, mine, theirs):
-    """Before its bind() a daemon asks another service, which has its port at another address."""
+def test_a_daemon_that_probes_its_port_finds_another_service(moult, plain, port, mine, theirs):
+    """The other service has the same port at another address."""
     plain(epoll("other", f"--port={port}", f"--host={theirs}")).wait_listening(port, theirs)
     command = [[sys.executable, "-c", CALLER, theirs, str(port),
                 *epoll(tag, f"--port={port}", f"--host={mine}")] for tag in ("g1", "g2")]
@@ -201,8 +201,8 @@ CHANGES = {
 @pytest.mark.parametrize("change", CHANGES)
 @pytest.mark.parametrize("wait", ["epoll", "select-blocking"])
 def test_the_address_is_changed_and_changed_back(moult, load, port, change, wait):
-    """The wider one conflicts with the narrower, which the old generation still has: nothing lost
-    either way, and each serves what it has bound."""
+    """The wider address conflicts with the narrower one, which the old generation still has. No
+    connection is lost either way, and each generation serves what it has bound."""
     narrow, wide, hosts = CHANGES[change]
     instance = moult().run(command=daemon(wait, "g1", f"--port={port}", *narrow))
     client = load([f"{host}:{port}" for host in hosts], rate=600, persistent=4,
@@ -225,8 +225,8 @@ def test_the_address_is_changed_and_changed_back(moult, load, port, change, wait
     instance.stop()
 
 
-def test_an_address_that_has_nothing_to_do_with_the_old_one(moult, load, port):
-    """127.0.0.1 to 127.0.0.2 on one port: the one comes, the other goes."""
+def test_an_upgrade_to_an_unrelated_address(moult, load, port):
+    """From 127.0.0.1 to 127.0.0.2 on one port: one appears, the other goes."""
     instance = moult().run("--retire-after=0s", command=epoll("g1", f"--port={port}"))
     client = load(f"127.0.0.1:{port}", rate=300, persistent=2)
     client.wait_answers(50)
@@ -246,7 +246,7 @@ def test_an_address_that_has_nothing_to_do_with_the_old_one(moult, load, port):
     ("--fail=exit1", "--fail-at=bound"), ("--fail=exit1", "--fail-at=listening"),
     ("--fail=die-soon", "--fail-at=waiting")], ids=["bound", "listening", "after-the-switch"])
 def test_a_failed_version_with_another_address_leaves_no_trace(moult, load, port, change, options):
-    """The address is what it was, and the next version can have either."""
+    """The address is the earlier one, and the next version can have either."""
     narrow, wide, hosts = CHANGES[change]
     instance = moult().run(command=epoll("g1", f"--port={port}", *narrow))
     before = listening(instance)
@@ -271,7 +271,7 @@ def test_a_failed_version_with_another_address_leaves_no_trace(moult, load, port
 # ---- ports the kernel chooses ----
 
 def test_two_ports_the_kernel_has_chosen_are_kept(moult, load):
-    """In the order of their bind; they are two, not one twice."""
+    """In the order of their bind; they stay two different ports."""
     command = ["--port=0", "--port=0"]
     instance = moult().run(command=epoll("g1", *command))
     addresses = [row["address"] for row in instance.status()["listeners"]]
@@ -296,8 +296,8 @@ def test_two_ports_the_kernel_has_chosen_are_kept(moult, load):
     ("127.0.0.1", ("--host=127.0.0.1",)), ("127.0.0.1", ("--host=0.0.0.0",)),
     ("0.0.0.0", ("--host=127.0.0.1",)), ("127.0.0.1", ("--family=dual",))],
     ids=["same", "wildcard-over-it", "below-a-wildcard", "dual-stack-over-it"])
-def test_a_port_of_a_stranger_is_not_taken(moult, load, port, where, mine):
-    """bind() fails with EADDRINUSE as without us, the upgrade fails and says so."""
+def test_a_port_of_another_program_is_not_taken(moult, load, port, where, mine):
+    """bind() fails with EADDRINUSE as without moult, and the upgrade fails with that reason."""
     other = network.new_port()
     with socket.socket() as stranger:
         stranger.bind((where, other))
@@ -330,9 +330,9 @@ REBIND = f"--rebind-signal={int(signal.SIGUSR2)}"
 
 
 @pytest.mark.parametrize("wait", ["epoll", "select-blocking"])
-def test_a_daemon_that_binds_again(moult, load, port, wait):
-    """A reload closes the listener and binds the same address: nobody is refused or reset, in the
-    first generation as in a later one, and the upgrade after it works too."""
+def test_a_reload_that_binds_the_same_address_again(moult, load, port, wait):
+    """The daemon closes the listener and binds the same address: no client is refused or reset, in
+    the first generation as in a later one, and the next upgrade works."""
     instance = moult().run(command=daemon(wait, "g1", f"--port={port}", REBIND))
     client = load(f"127.0.0.1:{port}", rate=300, persistent=3)
     client.wait_answers(50)
@@ -356,8 +356,8 @@ def test_a_daemon_that_binds_again(moult, load, port, wait):
 
 @pytest.mark.parametrize("wait", ["epoll", "select-blocking"])
 def test_an_old_generation_that_binds_again(moult, load, port, wait):
-    """Some servers do so after each client.  It gets its address, though it may not accept: it
-    would end otherwise, with the connections it still has."""
+    """Some servers bind again after each client. The old generation gets its address, though it
+    may not accept; otherwise it would end with the connections that it still has."""
     instance = moult().run(command=daemon(wait, "g1", f"--port={port}", REBIND))
     client = load(f"127.0.0.1:{port}", rate=300, persistent=3, persistent_every=20)
     client.wait_answers(50)
@@ -374,4 +374,39 @@ def test_an_old_generation_that_binds_again(moult, load, port, wait):
     result = client.stop()
     assert_nothing_lost(result)
     assert result.tags["g1"]["last_started_ns"] < switched
+    instance.stop()
+
+
+def test_a_backlog_is_not_lowered_while_two_share_it(moult, load, port):
+    """listen() with a smaller number in the next generation takes effect when the old generation
+    has ended."""
+    instance = moult().run(command=waiter("g1", port, "--backlog=200"))
+    client = load(f"127.0.0.1:{port}", rate=0, persistent=2)
+    client.wait(lambda report: report["persistent"]["answered"] >= 2)
+    instance.upgrade(command=waiter("g2", port, "--backlog=20", "--habit=listen-twice"))
+    assert ask(port).startswith("GEN g2 ")
+    client.close_persistent()
+    instance.wait_gone(1)
+    assert not client.stop().losses
+    instance.stop()
+
+
+def test_one_listener_is_added_and_later_dropped(moult, load, port):
+    """The new one is there after the switch; the dropped one ends without a lost connection."""
+    other = network.new_port()
+    instance = moult().run("--retire-after=0s", command=waiter("g1", port))
+    client = load(f"127.0.0.1:{port}", rate=300)
+    client.wait_answers(20)
+    instance.upgrade(command=waiter("g2", port, "--port", str(other)))
+    assert ask(other).startswith("GEN g2 ")
+    addresses = [row["address"] for row in instance.status()["listeners"]]
+    assert addresses == [f"tcp:127.0.0.1:{port}", f"tcp:127.0.0.1:{other}"]
+    instance.wait_gone(1)
+    instance.upgrade(command=waiter("g3", port))
+    instance.wait_gone(2)
+    wait_until(lambda: not listens("127.0.0.1", other), 10, instance.log)
+    assert [row["address"] for row in instance.status()["listeners"]] == [
+        f"tcp:127.0.0.1:{port}"]
+    client.wait_answers(20, "g3")
+    assert_nothing_lost(client.stop())
     instance.stop()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The load client sees what is lost: without this no other test says anything."""
+"""The load client sees each connection that is lost; otherwise no other test would say anything."""
 
 import contextlib
 import signal
@@ -114,7 +114,7 @@ HTTP_ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\nGEN g1 1\n"
     (keeps_silent, "overflow", {"in_flight": 5, "timeout": 1000}),
 ], ids=lambda value: value if isinstance(value, str) else None)
 def test_each_loss_is_seen(server, load, port, behaviour, loss, options):
-    """A server that does one thing wrong, and the client calls it by its name."""
+    """The server does one thing wrong, and the client reports it under the right name."""
     server(port, behaviour)
     client = load(f"127.0.0.1:{port}", rate=200, **options)
     client.wait(lambda report: report[loss] >= 10, reason=loss)
@@ -123,7 +123,7 @@ def test_each_loss_is_seen(server, load, port, behaviour, loss, options):
     assert set(result.losses) - others == {loss}, result.explain()
 
 
-def test_nobody_there_is_refused(load, port):
+def test_a_refused_connection_is_seen(load, port):
     client = load(f"127.0.0.1:{port}", rate=200, persistent=2)
     client.wait(lambda report: report["refused"] >= 10 and report["persistent"]["refused"] == 2)
     result = client.stop()
@@ -136,7 +136,7 @@ def test_nobody_there_is_refused(load, port):
     (changes_its_name, "wrong"),
 ])
 def test_a_lost_persistent_connection_is_seen(server, load, port, behaviour, loss):
-    """It is cut or reset between two requests, or goes on with another generation."""
+    """It is cut or reset between two requests, or answered by another generation."""
     server(port, behaviour)
     client = load(f"127.0.0.1:{port}", rate=0, persistent=1, persistent_every=20)
     client.wait(lambda report: report["persistent"]["lost"] == 1)
@@ -165,7 +165,7 @@ def test_each_mode_reads_a_right_answer(server, load, port, mode, answer, option
 
 
 def test_a_binary_protocol(server, load, port):
-    """Zeros and bytes above 127 in the question and the answer are bytes like any other."""
+    """Zeros and bytes above 127 are ordinary bytes in the question and in the answer."""
     asked = []
 
     def behave(_, connection):
@@ -188,7 +188,7 @@ def test_ipv6(server, load, port):
 
 
 def test_a_slow_server_does_not_slow_the_client_down(server, load, port):
-    """Open loop: connections are started by the clock, not by the answers."""
+    """Connections are started by the clock, not by the answers."""
     server(port, keeps_silent)
     client = load(f"127.0.0.1:{port}", rate=500, duration=1, timeout=3000)
     started = client.wait(lambda report: report["elapsed_ms"] >= 1000)["started"]
@@ -197,7 +197,8 @@ def test_a_slow_server_does_not_slow_the_client_down(server, load, port):
 
 
 def test_persistent_connections_are_renewed(plain, load, port):
-    """By the command and by SIGUSR1: the old ones end in good order, as many new ones come."""
+    """By the command and by SIGUSR1: the old ones end in good order, and as many new ones are
+    opened."""
     plain([program("waiter"), "--wait", "epoll", "--tag", "g1", "--port", port]) \
         .wait_listening(port)
     client = load(f"127.0.0.1:{port}", rate=0, persistent=3, persistent_every=10)
@@ -244,7 +245,8 @@ def test_bad_options_are_refused(plain, arguments):
 
 
 def test_a_plain_restart_loses_connections(plain, load, port):
-    """The negative control: stop and start, as it is done without moult, is seen."""
+    """The negative control: a stop and a start without moult lose connections, and the client sees
+    that."""
     command = [program("waiter"), "--wait", "epoll", "--port", port, "--start-delay", 150, "--tag"]
     old = plain(command + ["g1"]).wait_listening(port)
     client = load(f"127.0.0.1:{port}", rate=600, persistent=3)
@@ -299,7 +301,7 @@ def test_a_path_that_is_not_there_is_refused(load, directory, kind):
 
 @pytest.mark.parametrize("kind", ["unix", "seqpacket", "dgram"])
 def test_a_path_without_its_socket_is_refused(load, directory, kind):
-    """What a dead server leaves behind."""
+    """A dead server leaves such a path behind."""
     types = {"unix": socket.SOCK_STREAM, "seqpacket": socket.SOCK_SEQPACKET,
              "dgram": socket.SOCK_DGRAM}
     with socket.socket(socket.AF_UNIX, types[kind]) as left:
@@ -311,7 +313,7 @@ def test_a_path_without_its_socket_is_refused(load, directory, kind):
 
 
 def test_a_full_unix_queue_is_waited_for(load, directory):
-    """A non-blocking connect() fails there with EAGAIN, a real client's would wait."""
+    """A non-blocking connect() fails with EAGAIN there; that of a real client would wait."""
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(f"{directory}/socket")
         listener.listen(1)
@@ -336,7 +338,7 @@ def test_a_full_unix_queue_is_waited_for(load, directory):
             thread.join()
 
 
-def test_a_full_unix_queue_is_not_waited_for_for_ever(load, directory):
+def test_a_full_unix_queue_is_not_waited_for_without_a_limit(load, directory):
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(f"{directory}/socket")
         listener.listen(1)
@@ -349,7 +351,7 @@ def test_a_full_unix_queue_is_not_waited_for_for_ever(load, directory):
 @pytest.mark.parametrize("kind", ["unix", "seqpacket"])
 @pytest.mark.parametrize("habit", ["unlink-at-exit", "unlink-first", "temp-rename"])
 def test_a_plain_restart_loses_unix_connections(plain, load, directory, kind, habit):
-    """Whether the path goes, stays without a socket, or is replaced."""
+    """Whether the path disappears, stays without a socket, or is replaced."""
     path = directory / "socket"
     command = [program("waiter"), "--wait=epoll", f"--unix={path}", "--start-delay=150",
                f"--type={'stream' if kind == 'unix' else kind}", "--habit=unlink-first",
@@ -365,93 +367,3 @@ def test_a_plain_restart_loses_unix_connections(plain, load, directory, kind, ha
     assert list(result.tags) == ["g1", "g2"]
     assert result["refused"] >= 10, result.explain()
     assert result["persistent"]["cut"] + result["persistent"]["reset"] == 3, result.explain()
-
-
-# ---- datagrams ----
-
-class DatagramServer:
-    """Gives what `behaviour` makes of each question's words: a list of answers."""
-
-    def __init__(self, listener, behaviour):
-        self.socket, self.behaviour, self.ended = listener, behaviour, False
-        self.socket.settimeout(0.1)
-        self.thread = threading.Thread(target=self._loop)
-        self.thread.start()
-
-    def _loop(self):
-        while not self.ended:
-            with contextlib.suppress(TimeoutError):
-                question, peer = self.socket.recvfrom(1000)
-                for answer in self.behaviour(question.split()[1]):
-                    self.socket.sendto(answer, peer)
-
-    def close(self):
-        self.ended = True
-        self.thread.join()
-        self.socket.close()
-
-
-def right(number, tag=b"g1"):
-    return b"GEN %s 1 %s\n" % (tag, number)
-
-
-@pytest.fixture(params=["udp", "dgram"])
-def datagrams(request, started, directory, port):
-    """datagrams(BEHAVIOUR): a server of either kind, and its address for the load client."""
-    def make(behaviour):
-        if request.param == "udp":
-            listener = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-            listener.bind(("127.0.0.1", port))
-            address = f"udp:127.0.0.1:{port}"
-        else:
-            listener = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-            listener.bind(f"{directory}/socket")
-            address = f"dgram:{directory}/socket"
-        started.append(DatagramServer(listener, behaviour))
-        return address
-    return make
-
-
-def test_datagrams(datagrams, load):
-    client = load(datagrams(lambda number: [right(number)]), rate=500)
-    client.wait_answers(200)
-    assert_nothing_lost(client.stop())
-
-
-@pytest.mark.parametrize("behaviour, loss", [
-    (lambda number: [right(number)] * (1 + (int(number) % 50 == 0)), "duplicate"),
-    (lambda number: [right(number), right(number, b"g2")], "duplicate"),
-    (lambda number: [right(number)] * (int(number) % 50 != 0), "timed_out"),
-    (lambda number: [right(b"7%s" % number)], "wrong"),
-    (lambda number: [b"GEN g1 1\n"], "wrong"),
-    (lambda number: [right(number) + b"and more"], "wrong"),
-], ids=["every-50th-twice", "by-two", "every-50th-not", "another-number", "no-number", "more"])
-def test_each_loss_of_a_datagram_is_seen(datagrams, load, behaviour, loss):
-    client = load(datagrams(behaviour), rate=500, timeout=200)
-    client.wait(lambda report: report[loss] >= 4, reason=loss)
-    result = client.stop()
-    assert set(result.losses) == {loss}, result.explain()
-
-
-def test_a_refused_datagram_is_seen(load, port):
-    client = load(f"udp:127.0.0.1:{port}", rate=200)
-    client.wait(lambda report: report["refused"] >= 10)
-    result = client.stop()
-    assert set(result.losses) == {"refused"}, result.explain()
-
-
-@pytest.mark.parametrize("kind", ["udp", "dgram"])
-def test_a_plain_restart_loses_datagrams(plain, load, directory, port, kind):
-    name = f"127.0.0.1:{port}" if kind == "udp" else f"{directory}/socket"
-    where = f"--port={port}" if kind == "udp" else f"--unix={name}"
-    command = [program("datagram"), "--wait=epoll", where, "--start-delay=150",
-               "--habit=unlink-first", "--tag"]
-    old = plain(command + ["g1"])
-    client = load(f"{kind}:{name}", rate=600, timeout=500)
-    client.wait(lambda report: "g1" in report.tags)
-    before = client.wait_answers(100)["refused"]
-    old.end()
-    plain(command + ["g2"])
-    client.wait(lambda report: "g2" in report.tags and report.tags["g2"]["answered"] >= 100)
-    result = client.stop()
-    assert result["refused"] >= before + 10, result.explain()

@@ -62,8 +62,8 @@ def settable():
 # ---- after the switch ----
 
 @pytest.mark.parametrize("late", [False, True], ids=["before-bind", "after-listen"])
-def test_what_a_generation_sets_holds(moult, port, late):
-    """As on a socket of its own; and for its successor, who sets nothing, it is gone again."""
+def test_socket_options_of_a_generation_hold_until_it_ends(moult, port, late):
+    """As on a socket of its own; for a successor that sets nothing the option is unset again."""
     options = settable()
     instance = moult().run(command=server("g1", port))
     plain = report(port)
@@ -81,8 +81,7 @@ def test_what_a_generation_sets_holds(moult, port, late):
     instance.stop()
 
 
-def test_a_first_generation_is_as_without_us(moult, plain, port):
-    """The same program without a launcher tells the same of the same options."""
+def test_a_first_generation_reads_the_options_that_it_reads_without_moult(moult, plain, port):
     options = settable()
     other = new_port()
     thing = plain(server("g1", other, spec(options)))
@@ -98,8 +97,9 @@ def test_a_first_generation_is_as_without_us(moult, plain, port):
 
 
 @pytest.mark.parametrize("option", ["window-clamp=3000", "maxseg=500"])
-def test_what_reads_as_unset_is_unset(moult, port, option):
-    """Neither can be set to what is read where it is not: connections must not be limited by it."""
+def test_a_window_clamp_and_a_segment_size_are_unset_for_the_next_generation(moult, port, option):
+    """The value that getsockopt() shows for "unset" cannot be set; connections must not be limited
+    by it."""
     instance = moult().run(command=server("g1", port, f"--model={option}"))
     instance.upgrade(command=server("g2", port))
     with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
@@ -121,7 +121,7 @@ def test_ipv6_only_or_not(moult, port, family, v6only):
     instance.stop()
 
 
-def test_reuseaddr_is_the_daemons_own(moult, port):
+def test_reuseaddr_reads_as_the_daemon_set_it(moult, port):
     instance = moult().run(command=server("g1", port))
     assert_has(report(port), {"reuseaddr": 1})
     instance.upgrade(command=server("g2", port, "--model=reuseaddr=0"))
@@ -142,8 +142,7 @@ def unnamed(told):
 
 
 @pytest.mark.parametrize("late", [False, True], ids=["before-bind", "after-listen"])
-def test_the_next_ones_options_are_its_own_view(moult, port, directory, late):
-    """It reads back what it has set, and the one that serves has what it had."""
+def test_the_next_generation_reads_its_own_options_and_the_current_one_keeps_its(moult, port, directory, late):
     flag, output = directory / "flag", directory / "output"
     instance = moult().run_ready_by(flag, port, server("g1", port, spec({"sndbuf": 60000})))
     before = report(port)
@@ -160,7 +159,7 @@ def test_the_next_ones_options_are_its_own_view(moult, port, directory, late):
 
 
 def test_a_failed_version_leaves_no_option(moult, port, directory):
-    """It fails before it is ready; what comes after it finds nothing of it either."""
+    """It fails before it is ready; later versions see none of its options."""
     output = directory / "output"
     instance = moult().run("--ready-timeout=700ms", command=server("g1", port, spec(EARLY | {
         "congestion": "cubic"})))
@@ -175,7 +174,7 @@ def test_a_failed_version_leaves_no_option(moult, port, directory):
     instance.stop()
 
 
-def test_options_come_back_with_the_one_before(moult, port):
+def test_a_roll_back_restores_the_options(moult, port):
     """The new version dies right after the switch: its predecessor has its own options again."""
     instance = moult().run(command=server("g1", port, spec({"sndbuf": 60000, "tos": 16})))
     before = report(port)
@@ -185,8 +184,8 @@ def test_options_come_back_with_the_one_before(moult, port):
     instance.stop()
 
 
-def test_a_listener_to_be(moult, port, directory):
-    """An address beside the one that is served listens only at the switch; for the daemon at once."""
+def test_a_listener_on_a_conflicting_address_listens_at_the_switch(moult, port, directory):
+    """For the daemon it listens at once."""
     flag, output = directory / "flag", directory / "output"
     instance = moult().run_ready_by(flag, port, server("g1", port))
     before = report(port)
@@ -205,8 +204,8 @@ def test_a_listener_to_be(moult, port, directory):
 # ---- flags ----
 
 @pytest.mark.parametrize("how", ["fcntl", "fcntl64", "ioctl", "socket"])
-def test_o_nonblock_is_each_ones_own(moult, port, directory, how):
-    """By each way to set it; one that blocks follows, and one that does not after that."""
+def test_each_generation_has_its_own_o_nonblock(moult, port, directory, how):
+    """By each way to set it; a blocking generation follows a non-blocking one, and the reverse."""
     flag, output = directory / "flag", directory / "output"
     on = ("--nonblocking",) if how == "socket" else (f"--model=@{how}=1",)
     off = () if how == "socket" else ("--nonblocking", f"--model=@{how}=0")
@@ -228,7 +227,7 @@ def test_o_nonblock_is_each_ones_own(moult, port, directory, how):
 
 
 @pytest.mark.parametrize("when", ["", "@"], ids=["before-bind", "after-listen"])
-def test_close_on_exec_is_the_daemons(moult, port, when):
+def test_close_on_exec_is_what_the_daemon_set(moult, port, when):
     instance = moult().run(command=server("g1", port))
     for tag, value in (("g2", 1), ("g3", 0), ("g4", 1)):
         instance.upgrade(command=server(tag, port, f"--model={when}cloexec={value}"))
@@ -237,7 +236,7 @@ def test_close_on_exec_is_the_daemons(moult, port, when):
 
 
 def test_the_backlog_only_grows_in_a_hand_over(moult, port):
-    """A smaller one would drop what waits in the queue that generations share."""
+    """A smaller backlog would drop clients from the queue that both generations share."""
     instance = moult().run(command=server("g1", port, "--backlog=100"))
     for tag, backlog, wanted in (("g2", 20, 100), ("g3", 300, 300), ("g4", 100, 300)):
         instance.upgrade(command=server(tag, port, f"--backlog={backlog}"))
@@ -279,8 +278,9 @@ def test_udp_options_of_ipv6(moult, port):
     instance.stop()
 
 
-def test_each_generation_joins_the_group(moult, port):
-    """The groups are the shared socket's: no second join fails, and one question has one answer."""
+def test_each_generation_joins_the_multicast_group(moult, port):
+    """Membership belongs to the shared socket: no second join fails, and one question has one
+    answer."""
     group = "239.1.2.3"
     command = [port, "--type=dgram", "--host=0.0.0.0", f"--model=@join={group}"]
     instance = moult().run(command=server("g1", *command))

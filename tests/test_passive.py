@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Listeners that a daemon opens for one of its clients: FTP's passive mode, forwarded ports."""
+"""Listeners that a daemon opens for one client: the passive mode of FTP, forwarded ports."""
 
 import contextlib
 import socket
@@ -50,8 +50,8 @@ def client_of(port):
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_a_client_on_its_way_arrives(moult, port, model):
-    """It has been told the port before an upgrade, and connects after it; and once more, later."""
+def test_a_client_that_was_told_a_port_before_the_upgrade_connects_after_it(moult, port, model):
+    """And once more, later."""
     instance = moult().run(command=passive("g1", model, port))
     for number, tag in enumerate(("g2", "g3"), 1):
         with client_of(port) as client:
@@ -67,8 +67,8 @@ def test_a_client_on_its_way_arrives(moult, port, model):
     instance.stop()
 
 
-def test_a_port_that_is_taken_stays_so(moult, port):
-    """Two generations choose from one range, as behind a firewall: neither gets the other's."""
+def test_two_generations_choose_different_ports_of_one_range(moult, port):
+    """As behind a firewall."""
     instance = moult().run(command=passive("g1", "fork", port))
     with client_of(port) as old:
         number = network.new_port()
@@ -81,8 +81,7 @@ def test_a_port_that_is_taken_stays_so(moult, port):
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_they_are_no_burden(moult, port, model):
-    """Each is gone with its client: the launcher keeps none, nor the memory of one."""
+def test_the_launcher_forgets_a_passive_listener_with_its_client(moult, port, model):
     instance = moult().run(command=passive("g1", model, port))
     with client_of(port) as client:
         for _ in range(300):
@@ -93,9 +92,9 @@ def test_they_are_no_burden(moult, port, model):
     instance.stop()
 
 
-def test_a_worker_is_none(moult, port):
-    """A process that a client has asked for, but without him, serves everybody: its port is kept
-    for the next generation's."""
+def test_a_listener_of_a_worker_is_no_passive_listener(moult, port):
+    """A process that was started at the request of a client, but serves everybody, keeps its port
+    for the next generation."""
     instance = moult().run(command=passive("g1", "fork", port))
     number = network.new_port()
     with client_of(port) as client:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A worker of the daemon that has been taken over, and what root's launcher does with paths.
+"""A worker that has been broken into sends the launcher paths and sockets.
 
 It is nobody, holds the token and owns a directory (harness/hostile.py).  Whatever it says and does
 there, nothing changes that it could not change itself, and the launcher goes on.
@@ -7,7 +7,6 @@ there, nothing changes that it could not change itself, and the launcher goes on
 
 import ctypes
 import errno
-import fcntl
 import os
 import re
 import socket
@@ -17,42 +16,11 @@ import threading
 
 import pytest
 
-from harness import build
-from harness.build import program
 from harness.network import ask
-from harness.waiting import wait_until
+from harness.worker import hostile, is_untouched, place, victim
 
 NOBODY = 65534
 LIBC = ctypes.CDLL(None, use_errno=True)
-HOSTILE = build.ROOT / "tests" / "harness" / "hostile.py"
-
-
-@pytest.fixture
-def place(directory):
-    """The worker's own directory."""
-    path = directory / "place"
-    path.mkdir(mode=0o755)
-    os.chown(path, NOBODY, NOBODY)
-    return path
-
-
-@pytest.fixture
-def victim(directory):
-    """A file of root's."""
-    path = directory / "victim"
-    path.write_text("precious\n")
-    path.chmod(0o600)
-    return path
-
-
-@pytest.fixture
-def hostile(place, port):
-    """hostile(TAG, ATTACK, ...): a command."""
-    def command(tag, *attack, fail=False):
-        return ["/usr/bin/python3", str(HOSTILE), "--tag", tag, "--port", str(port),
-                "--directory", str(place), "--bare", program("bare-static"),
-                *(["--fail"] if fail else []), *map(str, attack)]
-    return command
 
 
 @pytest.fixture
@@ -69,12 +37,6 @@ def tmpfs(directory):
     yield mount
     for path in mounted:
         LIBC.umount2(os.fsencode(path), 2)
-
-
-def is_untouched(victim):
-    status = victim.stat()
-    return (status.st_uid, status.st_gid, stat.S_IMODE(status.st_mode), victim.read_text()) == (
-        0, 0, 0o600, "precious\n")
 
 
 def said(instance, words):
@@ -101,8 +63,9 @@ def ask_somebody(instance):
 
 # ---- mode, owner, removal ----
 
-def test_a_link_in_place_of_a_socket_at_any_instant(moult, place, victim, hostile):
-    """Mode and owner are put back when an upgrade fails: never on what a link leads to."""
+def test_mode_and_owner_are_not_set_through_a_link(moult, place, victim, hostile):
+    """They are restored when an upgrade fails, while the worker swaps the socket and a link all
+    the time."""
     instance = moult().run(command=hostile("g1", "swaps_its_path", victim))
     said(instance, "announced")
     (place / "fail").touch()
@@ -112,8 +75,8 @@ def test_a_link_in_place_of_a_socket_at_any_instant(moult, place, victim, hostil
     end(instance, place)
 
 
-def test_what_is_put_back(moult, place, hostile):
-    """The permissions without set-id bits; and the owner not, for who has bound it could not."""
+def test_a_failed_upgrade_restores_the_mode_without_set_id_bits_and_not_the_owner(moult, place, hostile):
+    """The process that has bound the socket could not change the owner."""
     instance = moult().run(command=hostile("g1", "has_a_socket"))
     said(instance, r"announced \d+")
     path = place / "socket"
@@ -139,8 +102,7 @@ def test_what_is_put_back(moult, place, hostile):
 
 
 @pytest.mark.parametrize("owner", [NOBODY, 0], ids=["its own directory", "root's"])
-def test_only_what_the_binder_can_remove_is_removed(moult, place, hostile, owner):
-    """The path goes with its socket where the process that has bound it could remove it itself."""
+def test_a_path_is_removed_only_if_the_binder_could_remove_it(moult, place, hostile, owner):
     instance = moult().run(command=hostile("g1", "has_a_socket"))
     said(instance, r"announced \d+")
     os.chown(place, owner, owner)
@@ -150,9 +112,9 @@ def test_only_what_the_binder_can_remove_is_removed(moult, place, hostile, owner
     end(instance, place)
 
 
-def test_names_that_lead_elsewhere(moult, place, directory, hostile):
-    """A place is a directory and one name in it; anything else is refused, by each verb.  And a
-    place that is none of the listener's is not taken for its own."""
+def test_a_name_with_a_slash_is_refused(moult, place, directory, hostile):
+    """Each verb accepts a directory and one name in it. A place that does not belong to the
+    listener is not taken for its own."""
     with socket.socket(socket.AF_UNIX) as victim:
         victim.bind(str(directory / "victim"))
         instance = moult().run(command=hostile("g1", "names_with_slashes", directory / "victim"))
@@ -173,8 +135,8 @@ def test_names_that_lead_elsewhere(moult, place, directory, hostile):
     assert stat.S_ISSOCK((directory / "victim").stat().st_mode)
 
 
-def test_a_socket_with_the_same_inode_on_another_file_system(moult, place, hostile, tmpfs):
-    """It is none of the daemon's, however its number is like one that is."""
+def test_a_socket_with_the_same_inode_number_on_another_file_system(moult, place, hostile, tmpfs):
+    """It is not taken for the socket of the daemon."""
     run, own = tmpfs("root"), tmpfs("place")
     os.chown(own, NOBODY, NOBODY)
     for number in range(200):
@@ -194,8 +156,8 @@ def test_a_socket_with_the_same_inode_on_another_file_system(moult, place, hosti
         end(instance, own)
 
 
-def test_addresses_as_long_as_a_message(moult, place, hostile):
-    """An address of a UNIX socket has 110 bytes, a message has room for more."""
+def test_addresses_longer_than_a_unix_address_are_refused(moult, place, hostile):
+    """A UNIX address has 110 bytes, a message has room for more."""
     instance = moult().run(command=hostile("g1", "long_addresses"))
     said(instance, "tried")
     answers = re.findall(r"hostile: (address|place|other) (\d+) (-?\d+)", instance.log())
@@ -212,8 +174,8 @@ def test_addresses_as_long_as_a_message(moult, place, hostile):
 
 # ---- files that are read ----
 
-def test_a_file_that_the_asker_may_not_read(moult, port, place, hostile):
-    """Whether it is the newer generation's pid file is not told: it would tell what is in it."""
+def test_the_content_of_a_file_that_the_sender_may_not_read_is_not_revealed(moult, port, place, hostile):
+    """Whether it is the pid file of the newer generation would tell what is in it."""
     instance = moult().run(command=hostile("g1", "asks_what_it_cannot_read"))
     with socket.create_connection(("127.0.0.1", port)):  # generation 1 has to wait for a question
         instance.upgrade(command=hostile("g2"))
@@ -261,8 +223,8 @@ class Silent:
         os.close(self.device)
 
 
-def test_a_file_system_that_never_answers(moult, place, directory, hostile):
-    """Of the daemon's own, for example.  The launcher waits twice, and then has had enough of this
+def test_a_file_system_that_never_answers_delays_only_its_generation(moult, place, directory, hostile):
+    """Such as one of the daemon's own. The launcher waits twice, then asks no more for this
     generation; others are served."""
     path = directory / "silent"
     path.mkdir()
@@ -280,9 +242,9 @@ def test_a_file_system_that_never_answers(moult, place, directory, hostile):
 
 # ---- pokes ----
 
-def test_pokes_reach_no_one_else(moult, place, directory, hostile):
-    """The paths have become links to sockets that only root reaches. The daemon's own sockets are
-    reached all the same: what waits there is released."""
+def test_pokes_reach_only_the_sockets_of_the_daemon(moult, place, directory, hostile):
+    """Its paths have become links to sockets that only root can reach. The daemon's own sockets
+    are still reached: its blocked threads wake up."""
     private = directory / "private"
     private.mkdir(mode=0o700)
     with socket.socket(socket.AF_UNIX) as stream, \
@@ -295,9 +257,9 @@ def test_pokes_reach_no_one_else(moult, place, directory, hostile):
         instance = moult().run(command=hostile("g1", "pokes_elsewhere", private))
         said(instance, "tried")
         assert instance.log().count("hostile: poked") == 2
-        for victim in (stream.accept, lambda: datagram.recv(1)):
+        for receive in (stream.accept, lambda: datagram.recv(1)):
             with pytest.raises(BlockingIOError):
-                victim()
+                receive()
         end(instance, place)
 
 
@@ -305,8 +267,8 @@ def test_pokes_reach_no_one_else(moult, place, directory, hostile):
 
 @pytest.mark.parametrize("attack", ["lingers_as_a_listener", "lingers_in_a_queue",
                                     "lingers_in_a_poke"])
-def test_a_socket_whose_last_close_waits_for_years(moult, place, hostile, attack):
-    """SO_LINGER, and data that its peer never takes. The launcher has the last descriptor."""
+def test_a_close_that_blocks_for_years_does_not_block_the_launcher(moult, place, hostile, attack):
+    """SO_LINGER and unread data; the launcher has the last descriptor."""
     instance = moult().run(command=hostile("g1", attack))
     said(instance, "closed")
     if attack != "lingers_in_a_poke":
@@ -315,158 +277,3 @@ def test_a_socket_whose_last_close_waits_for_years(moult, place, hostile, attack
         instance.upgrade(command=hostile(tag))
         assert ask_somebody(instance)
     end(instance, place)
-
-
-# ---- --aside ----
-
-def names(path):
-    return sorted(entry.name for entry in path.iterdir())
-
-
-def waiter(tag, port):
-    return [program("waiter"), "--tag", tag, "--wait=epoll", "--nonblocking", "--port", str(port)]
-
-
-def nobody(path, target=None):
-    """Makes a file, or a link, of theirs."""
-    path.symlink_to(target) if target else path.touch()
-    os.chown(path, NOBODY, NOBODY, follow_symlinks=False)
-    return path
-
-
-def test_names_that_others_have_taken(moult, port, place):
-    """Files that look as if they were put aside are in no upgrade's way, and are not removed."""
-    nobody(place / "lock")
-    instance = moult().run(f"--aside={place}/lock", command=waiter("g1", port))
-    taken = [nobody(place / f"lock.aside-daemon{end}").name
-             for end in ("", *(f".{number}" for number in range(1, 100)),
-                         *(f".{number:016x}" for number in range(100)))]
-    instance.upgrade(command=waiter("g2", port))
-    assert names(place) == sorted(taken)
-    instance.stop()
-
-
-def test_a_directory_in_place_of_the_file(moult, port, place):
-    """Others have made it: that is said, and keeps nobody from an upgrade."""
-    (place / "lock").mkdir()
-    os.chown(place / "lock", NOBODY, NOBODY)
-    instance = moult().run(f"--aside={place}/lock", command=waiter("g1", port))
-    result = instance.upgrade(command=waiter("g2", port))
-    assert f"--aside={place}/lock: is a directory of somebody else's, and stays" in result.stderr
-    assert (place / "lock").is_dir()
-    instance.stop()
-
-
-@pytest.mark.parametrize("how", ["absolute", "relative", "back"])
-def test_a_link_of_others_on_the_way(moult, port, place, directory, how):
-    """In a directory that they may write to it is not followed: root would remove what they say."""
-    elsewhere = directory / "elsewhere"
-    elsewhere.mkdir()
-    (elsewhere / "lock").write_text("precious\n")
-    path = place / "run" / "lock"
-    if how == "back":
-        nobody(place / "run", elsewhere)
-        path = place / "run" / ".." / "elsewhere" / "lock"
-    else:
-        nobody(place / "run", elsewhere if how == "absolute" else "../elsewhere")
-    instance = moult().run(f"--aside={path}", command=waiter("g1", port))
-    result = instance.upgrade(command=waiter("g2", port))
-    assert "a symbolic link on the way to it is in a directory that others may" in result.stderr
-    assert names(elsewhere) == ["lock"] and (elsewhere / "lock").read_text() == "precious\n"
-    instance.stop()
-
-
-def test_links_of_the_operators_on_the_way(moult, port, directory):
-    """Are followed, as /var/run is, whatever they look like."""
-    real = directory / "real"
-    real.mkdir()
-    (directory / "first").symlink_to("./second//")
-    (directory / "second").symlink_to(f"{directory}/real/../real")
-    (real / "lock").touch()
-    instance = moult().run(f"--aside={directory}/./first//lock", command=waiter("g1", port))
-    instance.upgrade(command=waiter("g2", port))
-    assert not names(real)
-    instance.stop()
-
-
-@pytest.mark.parametrize("fails", [False, True], ids=["succeeds", "fails"])
-def test_another_file_under_the_name_that_ours_has_meanwhile(moult, port, place, hostile, fails):
-    """It is neither removed nor put back. That is said."""
-    nobody(place / "lock")
-    instance = moult().run(f"--aside={place}/lock", command=waiter("g1", port))
-    upgrade = instance.start_command(
-        "upgrade", instance.name, *([] if fails else ["--ready=exec=test -e " + f"{place}/fail"]),
-        "--", *(hostile("bad", fail=True) if fails else waiter("g2", port)))
-    aside = wait_until(lambda: next(iter(place.glob("lock.aside-*")), None), 10, instance.log)
-    aside.rename(place / "stolen")
-    nobody(aside).write_text("another\n")
-    (place / "fail").touch()
-    _, said_by_it = upgrade.communicate(timeout=40)
-    assert upgrade.returncode == fails, said_by_it
-    assert f"{aside.name} beside it is another file by now, and stays" in said_by_it
-    assert names(place) == ["fail", aside.name, "stolen"] and aside.read_text() == "another\n"
-    instance.stop()
-
-
-# ---- the launcher's pid file ----
-
-def locked(path, kind):
-    file = open(path, "r+" if kind == fcntl.F_WRLCK else "r")
-    fcntl.fcntl(file, fcntl.F_SETLK, struct.pack("hhqqi4x", kind, os.SEEK_SET, 0, 0, 0))
-    return file
-
-
-@pytest.mark.parametrize("obstacle", ["link", "locked file", "directory", "full directory",
-                                      "read lock", "fifo", "hard link"])
-def test_what_is_in_the_launchers_pid_files_place(moult, port, place, directory, victim, obstacle):
-    """The directory is the daemon's. What it has put there keeps nobody from starting, is not
-    opened, and what it leads to does not change."""
-    path, file = place / "launcher.pid", None
-    if obstacle == "link":
-        file = locked(victim, fcntl.F_WRLCK)
-        nobody(path, victim)
-    elif obstacle == "locked file":
-        file = locked(nobody(path), fcntl.F_WRLCK)
-    elif "directory" in obstacle:
-        path.mkdir()
-        os.chown(path, NOBODY, NOBODY)
-        if obstacle == "full directory":
-            nobody(path / "file")
-    elif obstacle == "read lock":  # anybody can have it on what a killed launcher has left
-        path.write_text("1\n")
-        path.chmod(0o644)
-        file = locked(path, fcntl.F_RDLCK)
-    elif obstacle == "fifo":
-        os.mkfifo(path)
-    else:
-        file = locked(victim, fcntl.F_WRLCK)
-        os.link(victim, path)
-    instance = moult().run(f"--pid-file={path}", command=waiter("g1", port))
-    assert path.read_text() == f"{instance.process.pid}\n" and not path.is_symlink()
-    assert len(names(place)) == 1 + (obstacle == "full directory")
-    instance.stop()
-    assert not path.exists() and is_untouched(victim)
-    if file:
-        file.close()
-
-
-def test_a_pid_file_that_is_somebody_elses_by_now(moult, port, place, victim):
-    """Moved away, and a link in its place: the link stays, and so does what it leads to."""
-    path = place / "launcher.pid"
-    instance = moult().run(f"--pid-file={path}", command=waiter("g1", port))
-    path.rename(place / "moved")
-    victim.write_text(f"{instance.process.pid}\n")
-    nobody(path, victim)
-    instance.stop()
-    assert path.is_symlink() and victim.read_text() == f"{instance.process.pid}\n"
-
-
-def test_a_pid_file_behind_a_link_of_others(moult, place, port, directory):
-    """Root would write where they say."""
-    elsewhere = directory / "elsewhere"
-    elsewhere.mkdir()
-    nobody(place / "run", elsewhere)
-    result = moult().command("run", "-n", "daemon", f"--pid-file={place}/run/launcher.pid", "--",
-                             *waiter("g1", port))
-    assert result.returncode == 1 and "directory that others may write to" in result.stderr
-    assert not names(elsewhere)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Who is at the other end: what clients are told of the daemon, and the daemon of its clients."""
+"""The other end of a connection: what clients see of the daemon, and the daemon of its clients."""
 
 import socket
 import struct
@@ -23,8 +23,8 @@ def peer_of(path, kind):
 @pytest.mark.parametrize("kind", TYPES)
 @pytest.mark.parametrize("words", [("waiter", "--wait=epoll", "--nonblocking"),
                                    ("acceptor", "--model=single")], ids=["epoll", "blocking"])
-def test_clients_are_told_the_new_process(moult, directory, kind, words):
-    """SO_PEERCRED names who listens, which is who answers."""
+def test_clients_see_the_credentials_of_the_new_process(moult, directory, kind, words):
+    """SO_PEERCRED names the process that listens, which is the one that answers."""
     path = directory / "socket"
 
     def command(tag):
@@ -42,8 +42,9 @@ def test_clients_are_told_the_new_process(moult, directory, kind, words):
 
 @pytest.mark.parametrize("where", ["udp", "unix"])
 @pytest.mark.parametrize("threads", [1, 4])
-def test_no_datagram_of_ours_reaches_the_daemon(moult, load, port, directory, where, threads):
-    """Blocked readers are woken to see that their turn is over; they report all they do not know."""
+def test_no_datagram_of_moult_reaches_the_daemon(moult, load, port, directory, where, threads):
+    """Blocked readers are woken when the gate closes; the daemon reports every datagram that it
+    does not know."""
     path = directory / "socket"
     place = f"--port={port}" if where == "udp" else f"--unix={path}"
 
@@ -62,8 +63,8 @@ def test_no_datagram_of_ours_reaches_the_daemon(moult, load, port, directory, wh
 
 
 @pytest.mark.parametrize("kind", TYPES)
-def test_no_connection_of_ours_reaches_the_daemon(moult, directory, kind):
-    """Four blocked accepts are woken at each switch; not one returns a connection without a word."""
+def test_no_connection_of_moult_reaches_the_daemon(moult, directory, kind):
+    """Four blocked accepts are woken at each switch; none returns a connection without data."""
     path = directory / "socket"
 
     def command(tag):

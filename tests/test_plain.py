@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Without a launcher the preloaded library is libc: nothing a program can see is different."""
+"""Without a launcher the preloaded library changes nothing that a program can see."""
 
 import contextlib
 import os
@@ -33,7 +33,7 @@ def end(command):
 
 
 @pytest.mark.parametrize("case", cases.ALL, ids=cases.ids)
-def test_each_program_serves_as_without_it(plain, load, case):
+def test_each_program_serves_as_without_the_library(plain, load, case):
     """The kernel is the oracle: the same answers, the same orderly ends, the same exit status."""
     ports = [network.new_port() for _ in range(case.ports)]
     command = case.command("g1", ports)
@@ -81,8 +81,8 @@ def test_a_program_sees_no_difference(plain, directory):
 
 
 @pytest.mark.exact
-def test_a_member_sees_no_difference(plain, moult, directory, port):
-    """The same calls in a daemon with a launcher: none of its gates is closed."""
+def test_a_daemon_with_a_launcher_sees_no_difference(plain, moult, directory, port):
+    """The same calls; none of its gates is closed."""
     path = directory / "mirror.out"
     command = [program("mirror"), "--tag", "x", "--output", path, "--port", port, "--model=calls"]
     texts = []
@@ -109,8 +109,8 @@ def test_a_member_sees_no_difference(plain, moult, directory, port):
     "1:1:" + "0" * 32 + ":nobody-listens-here", "1:1:" + "0" * 32 + ":" + "x" * 4096,
     "1:-1:" + "g" * 32 + ":", "1:99999999999999999999:" + "0" * 32 + ":a",
 ])
-def test_a_variable_that_leads_nowhere_changes_nothing(plain, directory, variable):
-    """No launcher answers, or the contract is another one: the library stays inert."""
+def test_a_library_without_its_launcher_is_inert(plain, directory, variable):
+    """No launcher answers, or the contract is another one."""
     ended, expected = mirror(plain, directory, None)
     preloaded, found = mirror(plain, directory, LIBRARY, MOULT=variable)
     lines = [line for line in found.splitlines()
@@ -122,7 +122,7 @@ def test_a_variable_that_leads_nowhere_changes_nothing(plain, directory, variabl
 @pytest.mark.exact
 @pytest.mark.exact
 def test_children_see_no_difference(plain, directory, port):
-    """What is started by fork and exec, vfork, posix_spawn, system and popen."""
+    """Programs started by fork and exec, vfork, posix_spawn, system and popen."""
     texts = []
     for preload in (None, LIBRARY):
         path = directory / "mirror.out"
@@ -146,8 +146,8 @@ def without_numbers(text):
                                     signal.SIGURG, signal.SIGALRM])
 @pytest.mark.parametrize("name, options", [("waiter", ("--wait=epoll",)),
                                            ("acceptor", ("--model=pool",))])
-def test_signals_do_what_they_did(plain, port, name, options, number):
-    """Ended by the same signals with the same status; what is ignored by default stays ignored."""
+def test_signals_act_as_without_the_library(plain, port, name, options, number):
+    """The same signals end the program with the same status; ignored ones stay ignored."""
     ended = []
     for preload in (None, LIBRARY):
         server = plain([program(name), "--tag", "g1", "--port", port, *options], preload=preload)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""Each generation starts with what the launcher was started with, whatever the last one has changed;
+"""Each generation inherits what the launcher inherited, whatever the generation before has changed.
 
-and what daemons give up of their rights, before and after they bind, they may give up under moult.
+Daemons may give up rights before and after they bind, as they may without moult.
 """
 
 import ctypes
@@ -84,8 +84,8 @@ WAYS = ["fork and execv", "fork and execvpe", "vfork and execlp", "posix_spawn",
 
 
 @pytest.mark.exact
-def test_what_is_inherited_is_what_it_is_without_us(moult, port, directory, stdio):
-    """By the daemon and all its children, in each generation; the kernel is the oracle."""
+def test_a_daemon_inherits_what_it_inherits_without_moult(moult, port, directory, stdio):
+    """So do all its children, in each generation; the kernel is the oracle."""
     expected, found = directory / "plain.out", [directory / f"g{i}.out" for i in (1, 2, 3)]
     instance = moult()
 
@@ -127,7 +127,8 @@ def test_what_is_inherited_is_what_it_is_without_us(moult, port, directory, stdi
 @pytest.mark.parametrize("append", [False, True], ids=["truncated", "append"])
 @pytest.mark.parametrize("background", [False, True], ids=["foreground", "background"])
 def test_a_log_is_neither_rewound_nor_truncated(moult, port, directory, append, background):
-    """stdout is a file, opened once by whoever started the launcher; all generations write on."""
+    """stdout is a file that was opened once, when the launcher was started; all generations append
+    to it."""
     instance, path = moult(), directory / "log"
     path.write_text("old\n")
 
@@ -159,7 +160,8 @@ def test_a_log_is_neither_rewound_nor_truncated(moult, port, directory, append, 
 
 
 def test_a_working_directory_that_has_been_moved_and_removed(moult, port, directory):
-    """The next generation is where the launcher is, whatever that is called by now, if anything."""
+    """The next generation starts in the directory of the launcher, whatever its name is now, if it
+    has one."""
     def waiter(tag):
         return [program("waiter"), "--tag", tag, "--wait=poll", "--port", str(port)]
 
@@ -186,7 +188,7 @@ HABITS = ["chroot", "pivot-root", "capabilities", "limits", "unshare-network", "
                          ids=["epoll", "pool"])
 @pytest.mark.parametrize("habit", HABITS)
 def test_a_daemon_that_gives_up_its_rights_when_it_listens(moult, load, port, kind, style, habit):
-    """The next generation has those of the launcher again, and binds the same address."""
+    """The next generation has the rights of the launcher again, and binds the same address."""
     if habit in ("limits", "all-of-it") and kind == "acceptor":
         kind, style = "acceptor", "--model=single"  # it may not fork any more, as nobody
 
@@ -209,11 +211,9 @@ def test_a_daemon_that_gives_up_its_rights_when_it_listens(moult, load, port, ki
 
 
 @pytest.mark.parametrize("outside", [True, False], ids=["unshare", "by-itself"])
-def test_processes_whose_pids_mean_nothing_to_the_launcher(moult, load, port, outside):
-    """In a PID namespace of their own they are not taken for dead, and their accepts are waited for:
-
-    Workers that sit in accept() when the gate closes would each serve one connection too many.
-    """
+def test_processes_in_their_own_pid_namespace_are_not_taken_for_dead(moult, load, port, outside):
+    """Their accepts are waited for. Workers that sit in accept() when the gate closes would
+    otherwise each serve one connection too many."""
     def command(tag):
         words = [program("acceptor"), "--tag", tag, "--model=prefork", "--port", str(port)]
         script = "echo 32000 > /proc/sys/kernel/ns_last_pid; exec \"$@\""  # no such pid outside
@@ -221,7 +221,6 @@ def test_processes_whose_pids_mean_nothing_to_the_launcher(moult, load, port, ou
                 [*words, "--habit=unshare-pid"])
 
     instance = moult().run("--kill-after=300ms", command=command("g1"))
-    switched = []
     for tag in ("g2", "g3", "g4"):
         client = load(f"127.0.0.1:{port}", rate=100)
         client.wait_answers(20)
@@ -238,8 +237,8 @@ def test_processes_whose_pids_mean_nothing_to_the_launcher(moult, load, port, ou
 
 
 def test_a_worker_in_a_pid_namespace_that_is_killed_inside_accept(moult, load, port):
-    """What it had in flight ends with it: the drain of its generation does not wait for its deadline,
-    which is five minutes away."""
+    """What it had in flight ends with it: the drain of its generation does not wait for its
+    deadline, five minutes later."""
     words = [program("acceptor"), "--tag", "g1", "--model=prefork", "--port", str(port)]
     instance = moult().run("--kill-after=300ms",
                            command=["unshare", "--pid", "--fork", "sh", "-c", "exec \"$@\"", "sh", *words])
@@ -266,11 +265,9 @@ SANDBOXED = [("waiter", f"--wait={style}") for style in (
 @pytest.mark.exact
 @pytest.mark.parametrize("habit", ["sandbox-kill", "sandbox-error"])
 @pytest.mark.parametrize("kind, style", SANDBOXED, ids=[style for _, style in SANDBOXED])
-def test_a_filter_that_allows_nothing_but_the_loop(moult, load, port, kind, style, habit):
-    """It is killed for any other call, or told EPERM: also for what we would do inside it.
-
-    While it serves, warms up, drains with clients, and takes over again after a bad upgrade.
-    """
+def test_a_seccomp_filter_that_allows_only_the_calls_of_the_loop(moult, load, port, kind, style, habit):
+    """Any other call kills the daemon, or fails with EPERM: also calls of the library. While the
+    daemon serves, warms up, drains with clients, and takes over again after a bad upgrade."""
     def command(tag, *more):
         return [program(kind), "--tag", tag, style, *(["--nonblocking", "--accept4"] if kind == "waiter" else []),
                 f"--habit={habit}", "--port", str(port), *more]
@@ -297,8 +294,9 @@ def test_a_filter_that_allows_nothing_but_the_loop(moult, load, port, kind, styl
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
-def test_a_filter_is_read_as_the_kernel_reads_it(seed):
-    """Every instruction, by random filters; and whom they bind: threads, children, all of them."""
+def test_a_seccomp_filter_is_interpreted_as_by_the_kernel(seed):
+    """Every instruction, in random filters; and the processes that a filter binds: threads,
+    children, all of them."""
     result = subprocess.run([program("filter"), str(seed), "400"], capture_output=True, text=True,
                             timeout=60, check=False)
     assert result.returncode == 0, result.stderr
@@ -321,8 +319,8 @@ def forbid_recent_calls():
 
 
 @pytest.mark.parametrize("style", ["epoll", "epoll-edge", "poll", "select"])
-def test_a_filter_around_the_launcher_too(moult, load, port, style):
-    """One that was there before the daemon, and that we cannot have read."""
+def test_a_seccomp_filter_installed_before_the_daemon_started(moult, load, port, style):
+    """The library could not read it."""
     def command(tag):
         return [program("waiter"), "--tag", tag, f"--wait={style}", "--nonblocking", "--port",
                 str(port)]
@@ -362,8 +360,8 @@ class Ntp(Question):
 
 
 @pytest.mark.daemons
-def test_chronyd_with_its_filter(moult, started, port, directory):
-    """A real one, which kills: read() and select() are in it, and little else."""
+def test_chronyd_with_its_seccomp_filter(moult, started, port, directory):
+    """It kills, and allows read() and select(), and little else."""
     def command(tag):
         path = directory / f"{tag}.conf"
         path.write_text(f"port {port}\nbindaddress 127.0.0.1\nallow\nlocal stratum {tag[1:]}\n"

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""SO_REUSEPORT groups: a socket per worker, and as many workers as each generation wants.
+"""SO_REUSEPORT groups: a socket for each worker, and as many workers as each generation wants.
 
-All of a group share one queue under moult, so that none can be reset with the socket that goes.
+Under moult all sockets of a group share one queue, so no client is reset when a socket is closed.
 """
 
 import os
@@ -65,8 +65,8 @@ def test_the_number_of_workers_changes(moult, load, port, wait, who):
 
 
 @pytest.mark.parametrize("wait", ["epoll", "accept"])
-def test_a_failed_version_with_another_number_leaves_no_trace(moult, load, port, wait):
-    """Whether it wanted more sockets or fewer: none of those it made gets a client."""
+def test_a_failed_version_with_another_number_of_workers_leaves_no_trace(moult, load, port, wait):
+    """Whether it wanted more sockets or fewer: none of its sockets gets a client."""
     instance = moult().run(command=daemon(wait, "g1", port, 4, who="master"))
     client = load(f"127.0.0.1:{port}", rate=600)
     client.wait_answers(50)
@@ -84,7 +84,7 @@ def test_a_failed_version_with_another_number_leaves_no_trace(moult, load, port,
 
 
 def test_threads_with_a_socket_each(moult, load, port):
-    """The group of one process; the next generation has fewer threads, then more."""
+    """The group belongs to one process; the next generation has fewer threads, then more."""
     def command(tag, threads):
         return [program("acceptor"), "--tag", tag, "--model=pool", f"--port={port}",
                 "--reuseport=master", f"--threads={threads}"]
@@ -122,9 +122,9 @@ def test_a_lone_client_is_never_stalled(moult, port, workers):
                                        ("master", ("--respawn",))],
                          ids=["not-replaced", "replaced", "master-replaces"])
 @pytest.mark.parametrize("wait", ["epoll", "accept"])
-def test_a_worker_that_is_killed_takes_nobody_along(moult, load, port, wait, who, more):
-    """What it had accepted is lost with it; whoever is queued at its socket, or comes to it, is
-    served by another, and the next generation has all its sockets."""
+def test_a_killed_worker_loses_only_what_it_had_accepted(moult, load, port, wait, who, more):
+    """Clients that are queued at its socket, or come to it, are served by another worker, and the
+    next generation has all its sockets."""
     instance = moult().run(command=daemon(wait, "g1", port, 4, *more, who=who))
     client = load(f"127.0.0.1:{port}", rate=600, persistent=WAITS[wait][1])
     client.wait_answers(100)
@@ -147,8 +147,8 @@ def test_a_worker_that_is_killed_takes_nobody_along(moult, load, port, wait, who
     instance.stop()
 
 
-def test_a_worker_that_is_stopped_stalls_nobody(moult, load, port):
-    """Without moult the kernel goes on to put clients into its queue, and they wait for it."""
+def test_a_stopped_worker_stalls_no_client(moult, load, port):
+    """Without moult the kernel goes on to put clients into the queue of that worker."""
     instance = moult().run(command=daemon("epoll", "g1", port, 4))
     client = load(f"127.0.0.1:{port}", rate=300)
     client.wait_answers(50)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Many connections: an upgrade counts them right, keeps them all, and ends when they have ended."""
+"""Many connections: an upgrade counts them, keeps them all, and ends when they have ended."""
 
 import pytest
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A datagram server whose turn is over may still send, and is told when it can."""
+"""A datagram server that may not receive any more can still send, and is told when it can."""
 
 import os
 import signal
@@ -16,9 +16,10 @@ def sender(tag, port, model, *more):
 
 
 @pytest.mark.parametrize("model", ["level", "edge", "oneshot", "poll"])
-def test_it_is_told_that_it_can_send_and_of_no_question(moult, load, port, directory, model):
-    """Twenty waits for both, while the next generation is asked all the time: each tells that it
-    can send, none of a question.  And one for questions only is not woken."""
+def test_a_server_that_may_not_receive_is_told_that_it_can_send(moult, load, port, directory, model):
+    """Twenty waits for both, while the next generation gets questions all the time: each wait
+    reports that sending is possible, and none reports a question. A wait for questions alone is
+    not woken."""
     output = directory / "output"
     instance = moult().run(command=sender(
         "g1", port, model, f"--output={output}", f"--ignore-signal={int(signal.SIGTERM)}"))

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""How a daemon gets started: by wrappers and scripts, by itself again, with an environment of its own.
+"""How a daemon is started: by wrappers and scripts, by itself, and with a new environment.
 
-The library follows the listener: who could come to bind or accept is a member of the generation,
-and nobody else sees anything of us.
+The library follows the listener: a process that could bind or accept is a member of the generation,
+and no other process sees anything of moult.
 """
 
 import os
@@ -23,12 +23,8 @@ from harness.build import program
 from harness.daemons import Setting
 from harness.load import assert_nothing_lost, assert_switches
 from harness.network import ask
+from harness.waiter import waiter
 from harness.waiting import wait_until
-
-
-def waiter(tag, port, *more):
-    return [program("waiter"), "--tag", tag, "--wait=epoll", "--nonblocking", "--port", str(port),
-            *more]
 
 
 # ---- wrappers ----
@@ -141,8 +137,9 @@ EXACT = {"setpriv", "su", "su-login", "runuser", "runuser-login", "bash-exec-cle
 
 @pytest.mark.parametrize("wrapper", [
     pytest.param(name, marks=[pytest.mark.exact] if name in EXACT else []) for name in WRAPPERS])
-def test_the_daemon_behind_a_wrapper(moult, load, port, directory, wrapper):
-    """Each generation is started by it, under load; at the end nothing of wrapper or daemon is left."""
+def test_upgrades_behind_each_wrapper_lose_nothing(moult, load, port, directory, wrapper):
+    """Each generation is started by the wrapper, under load; at the end no process of wrapper or
+    daemon is left."""
     def command(tag):
         return WRAPPERS[wrapper](waiter(tag, port), directory)
 
@@ -163,8 +160,8 @@ def test_the_daemon_behind_a_wrapper(moult, load, port, directory, wrapper):
 
 
 @pytest.mark.daemons
-def test_nginx_behind_wrappers(moult, load, port, directory):
-    """Three of them, one of which clears the environment, and nginx daemonises."""
+def test_nginx_behind_three_wrappers(moult, load, port, directory):
+    """One of them clears the environment, and nginx daemonises."""
     setting = Setting(directory, port)
 
     def command(tag):
@@ -200,8 +197,9 @@ def make_root(path, *programs):
 
 
 @pytest.mark.exact  # the runtime is not there
-def test_a_root_directory_with_the_library(moult, load, port, directory):
-    """A wrapper's chroot: the loader finds it inside under the name that it has outside."""
+def test_a_new_root_directory_that_contains_the_library(moult, load, port, directory):
+    """The wrapper calls chroot; the loader finds the library inside under the name that it has
+    outside."""
     root = make_root(directory / "root", program("waiter"), str(build.LIBRARY))
 
     def command(tag):
@@ -219,8 +217,8 @@ def test_a_root_directory_with_the_library(moult, load, port, directory):
 
 
 @pytest.mark.exact
-def test_a_root_directory_without_the_library(moult, port, directory):
-    """It runs, as without us, and it is said what is missing."""
+def test_a_new_root_directory_without_the_library(moult, port, directory):
+    """The daemon runs as without moult, and the log says what is missing."""
     root = make_root(directory / "root", program("waiter"))
     instance = moult().run("--ready-timeout=300ms", wait=False,
                            command=["chroot", root, *waiter("g1", port)])
@@ -231,7 +229,8 @@ def test_a_root_directory_without_the_library(moult, port, directory):
 
 @pytest.mark.exact
 def test_a_library_that_the_daemon_may_not_read(moult, port, directory):
-    """Installed where only root looks, and the daemon is started as somebody else."""
+    """It is installed in a directory that only root may enter, and the daemon is started as
+    another user."""
     place = directory / "private"
     place.mkdir(mode=0o700)
     shutil.copy(build.MOULT, place)
@@ -245,8 +244,8 @@ def test_a_library_that_the_daemon_may_not_read(moult, port, directory):
     instance.stop("--now")
 
 
-def test_another_network(moult, port):
-    """The names of our sockets are not known there."""
+def test_a_daemon_in_another_network_namespace(moult, port):
+    """The abstract names of the launcher's sockets are unknown there."""
     instance = moult().run("--ready-timeout=300ms", wait=False,
                            command=["unshare", "--net", *waiter("g1", port)])
     instance.wait_log(r"waiter, pid \d+, is in another network namespace than the launcher")
@@ -265,8 +264,8 @@ def starter(tag, port, model):
         "through-clean")),
     "early-system", "early-popen", "early-background",
 ])
-def test_who_accepts_was_given_an_environment_built_anew(moult, load, port, model):
-    """Who is executed with the listener, or before there is one, is of the generation."""
+def test_a_worker_with_a_new_environment_is_a_member(moult, load, port, model):
+    """It is executed with the listener, or before there is one."""
     instance = moult().run(command=starter("g1", port, model))
     client = load(f"127.0.0.1:{port}", rate=300)
     client.wait_answers(20, "g1")
@@ -285,7 +284,8 @@ def test_who_accepts_was_given_an_environment_built_anew(moult, load, port, mode
 @pytest.mark.parametrize("model", ["self-fresh", "self-clearenv", "self-moved", "self-proc",
                                    "self-rebind"])
 def test_a_daemon_that_executes_itself_while_it_serves(moult, load, port, model):
-    """Again and again, also while the old generation drains and the new one has taken over."""
+    """Again and again, also while the old generation drains and after the new one has taken
+    over."""
     def served(tag):
         return instance.log().count(f"starter {tag}: serves")
 
@@ -373,8 +373,9 @@ with socket.create_server(("127.0.0.1", port)) as listener:
 @pytest.mark.exact  # a sanitiser's runtime is in LD_PRELOAD, too
 @pytest.mark.parametrize("preload", [None, "libm.so.6"])
 @pytest.mark.parametrize("added", [False, True], ids=["in-place", "copied"])
-def test_the_environment_is_given_back_as_it_has_become(moult, port, directory, preload, added):
-    """What setenv() did while ours were lent to system() stays, and ours do not."""
+def test_changes_to_the_environment_during_system_are_kept(moult, port, directory, preload, added):
+    """system() runs while the variables of moult are in the environment; what setenv() changes
+    meanwhile stays, and those variables go."""
     command = ["/usr/bin/python3", "-c", LENDS, str(directory), str(port),
                "added" if added else "not"]
     if preload:
@@ -394,8 +395,9 @@ def test_the_environment_is_given_back_as_it_has_become(moult, port, directory, 
 
 @pytest.mark.daemons
 @pytest.mark.exact
-def test_a_program_that_a_web_server_starts(moult, plain, port, directory):
-    """CGI of a real server: environment, descriptors and memory are what they are without us."""
+def test_a_cgi_program_sees_nothing_of_moult(moult, plain, port, directory):
+    """Started by a real web server: environment, descriptors and memory are what they are without
+    moult."""
     script = directory / "cgi-bin" / "look"
     script.parent.mkdir()
     script.write_text("#!/bin/sh\nprintf 'Content-Type: text/plain\\n\\n'\n"

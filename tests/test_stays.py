@@ -8,8 +8,8 @@ import threading
 
 from harness.load import assert_nothing_lost
 from harness.network import listens
+from harness.places import places, stages
 from harness.waiting import wait_until
-from test_moves import Place, places, stages  # noqa: F401
 
 
 def dial(place, text=b"hello\n"):
@@ -47,7 +47,7 @@ class Beside:
             raise self.error
 
 
-def test_a_failed_upgrade_leaves_the_time_of_a_stay_as_it_was(moult, load, places):  # noqa: F811
+def test_a_failed_upgrade_leaves_the_time_of_a_stay_as_it_was(moult, load, places):
     first, second = places
     instance = moult().run(command=stages("g1", first.word(), second.word()))
     instance.upgrade("--retire-after=60s",
@@ -65,8 +65,9 @@ def test_a_failed_upgrade_leaves_the_time_of_a_stay_as_it_was(moult, load, place
     instance.stop("--now")
 
 
-def test_an_older_generation_drains_once(moult, places):  # noqa: F811
-    """The one that was to drain next dies in the probation: an older one goes on with its drain."""
+def test_an_older_generation_drains_once(moult, places):
+    """The generation that was to drain next dies in its probation: an older one continues its
+    drain."""
     first, _ = places
     instance = moult().run("--drain-timeout=100s", command=stages("g1", first.word()))
     with held(instance, first):
@@ -81,8 +82,9 @@ def test_an_older_generation_drains_once(moult, places):  # noqa: F811
     instance.stop("--now")
 
 
-def test_a_stop_serves_who_waits_for_the_next_generation(moult, places):  # noqa: F811
-    """The current one has died, and the next one is not ready yet, but waits for connections."""
+def test_a_stop_serves_clients_that_wait_for_the_next_generation(moult, places):
+    """The current generation has died, and the next one is not ready yet, but waits for
+    connections."""
     first, second = places
     instance = moult().run(command=stages("g1", first.word()))
     pid = instance.generation(1)["pid"]
@@ -98,8 +100,8 @@ def test_a_stop_serves_who_waits_for_the_next_generation(moult, places):  # noqa
     stop.join(30)
 
 
-def test_all_gates_are_closed_before_the_next_generation_starts(moult, places):  # noqa: F811
-    """--no-overlap: also that of an older generation with whom a listener has stayed."""
+def test_all_gates_are_closed_before_the_next_generation_starts(moult, places):
+    """--no-overlap: also the gate of an older generation that has kept a listener."""
     first, second = places
     instance = moult().run(command=stages("g1", first.word(), second.word()))
     with held(instance, first):
@@ -114,8 +116,9 @@ def test_all_gates_are_closed_before_the_next_generation_starts(moult, places): 
     instance.stop("--now")
 
 
-def test_a_gate_whose_time_has_just_passed_is_closed_too(moult, places):  # noqa: F811
-    """The time of the stay passes during a failing upgrade, and the --no-overlap follows at once."""
+def test_a_gate_whose_time_has_just_passed_is_closed_too(moult, places):
+    """The time of the stay ends during a failing upgrade, and an upgrade with --no-overlap follows
+    at once."""
     first, second = places
     instance = moult().run("--retire-after=1s",
                            command=stages("g1", first.word(), second.word()))
@@ -137,8 +140,8 @@ def test_a_gate_whose_time_has_just_passed_is_closed_too(moult, places):  # noqa
     instance.stop("--now")
 
 
-def test_what_is_queued_after_a_stay_is_served(moult, places):  # noqa: F811
-    """Its generation is beyond its own deadline by then: it has a moment more for the queue."""
+def test_clients_queued_at_the_end_of_a_stay_are_served(moult, places):
+    """The deadline of their generation is over by then; it has a moment more for the queue."""
     first, second = places
     instance = moult().run("--retire-after=500ms", "--drain-timeout=100ms",
                            command=stages("g1", first.word(), second.word()))
@@ -152,8 +155,8 @@ def test_what_is_queued_after_a_stay_is_served(moult, places):  # noqa: F811
     instance.stop("--now")
 
 
-def test_a_retiring_listener_of_one_that_serves_again(moult, places):  # noqa: F811
-    """It had stopped to let clients in; its successor has died, and it lets them in again."""
+def test_a_retiring_listener_of_a_generation_that_serves_again(moult, places):
+    """It had stopped to accept; its successor has died, and it accepts again."""
     first, second = places
     instance = moult().run("--retire-after=500ms",
                            command=stages("g1", first.word(), second.word()))

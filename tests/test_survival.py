@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""The launcher is killed, or stopped, at any moment: somebody accepts all the same.
+"""The launcher is killed or stopped at any moment: a generation accepts all the same.
 
 A sweep: the launcher does something (an upgrade, a stop), and is hit right before the Nth of its
-system calls since then.  Every so many are tried; with MOULT_SWEEP=1, all.
+system calls since then.  A sample of the numbers is tried; with MOULT_SWEEP=1, all.
 """
 
 import contextlib
@@ -173,9 +173,10 @@ READERS = ("datagram", "--wait=block", "--receive=recvmsg")
 @pytest.mark.parametrize("words, next_words, asks", [
     (EPOLL, POOL, ask_tcp), (POOL, EPOLL, ask_tcp), (DATAGRAMS, READERS, ask_udp),
     (READERS, DATAGRAMS, ask_udp)])
-def test_the_old_one_ends_while_the_next_one_warms_up(moult, port, directory, how, words,
+def test_the_old_generation_ends_while_the_next_one_starts_without_a_launcher(moult, port, directory, how, words,
                                                       next_words, asks):
-    """The next one has taken the listener up and waits for its turn; nobody is left to say when."""
+    """The next generation has taken up the listener and waits for its turn, but no launcher can
+    tell it."""
     instance = moult().run(command=daemon("g1", [port], words))
     flag = directory / "flag"
     upgrade = instance.start_command("upgrade", instance.name, f"--ready=exec=test -e {flag}",
@@ -204,7 +205,7 @@ def test_the_old_one_ends_while_the_next_one_warms_up(moult, port, directory, ho
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
-def test_no_call_of_the_daemons_waits_for_a_launcher(moult, port, directory, how):
+def test_no_call_of_the_daemon_waits_for_a_dead_launcher(moult, port, directory, how):
     """Each call that asks the launcher is over in the time in which an answer would come."""
     where = directory / "at"
     where.mkdir()
@@ -228,8 +229,9 @@ def test_no_call_of_the_daemons_waits_for_a_launcher(moult, port, directory, how
 
 
 @pytest.mark.parametrize("words", [EPOLL, POOL])
-def test_a_launcher_that_is_continued_has_the_last_word(moult, port, directory, words):
-    """The old one makes room, and has served while the launcher was stopped; then it makes room."""
+def test_a_launcher_that_is_continued_completes_the_switch(moult, port, directory, words):
+    """The old generation has closed its gate, and served again while the launcher was stopped; it
+    closes the gate again."""
     (directory / "data").touch()
     lock = f"--lock={directory}/data"
     instance = moult().run(command=daemon("g1", [port], words, lock))
@@ -262,7 +264,7 @@ def sleeps(pid):
 
 
 def test_keepers_sleep(moult, load, port):
-    """A generation that serves and one that drains: their keepers have nothing to look at."""
+    """The keepers of a generation that serves and of one that drains have nothing to poll."""
     instance = moult().run(command=daemon("g1", [port], EPOLL))
     client = load(f"127.0.0.1:{port}", rate=50, persistent=1)
     client.wait_answers(5)
@@ -299,21 +301,24 @@ def upgraded(s, load):
 
 
 @pytest.mark.parametrize("number", numbers(126, 9))
-def test_killed_in_an_upgrade(sweep, load, number):
-    """Nobody is refused, reset or kept waiting, and whichever generation ends then, the other serves."""
+def test_the_launcher_is_killed_in_an_upgrade(sweep, load, number):
+    """No client is refused, reset or kept waiting, and whichever generation ends then, the other
+    serves."""
     upgraded(sweep(number, "kill"), load)
 
 
 @pytest.mark.parametrize("number", numbers(126, 14))
-def test_stopped_in_an_upgrade(sweep, load, number):
-    """Somebody serves after some seconds, nobody is lost, and the launcher goes on where it was."""
+def test_the_launcher_is_stopped_in_an_upgrade(sweep, load, number):
+    """After some seconds a generation serves, no client is lost, and the launcher goes on where it
+    was."""
     upgraded(sweep(number, "stop"), load)
 
 
 @pytest.mark.parametrize("number", range(1, 8))
 @pytest.mark.parametrize("how", ["kill", "stop"])
-def test_hit_when_a_gate_changes(sweep, load, how, number):
-    """The next one's first word, and each step of the switch: the word is set, nobody is woken."""
+def test_the_launcher_is_hit_when_a_gate_changes(sweep, load, how, number):
+    """At the first message of the next generation, and at each step of the switch: the word is
+    set, and no thread is woken."""
     s = sweep(number, how)
     s.only = ("futex",)
     upgraded(s, load)
@@ -341,8 +346,9 @@ def in_turn(s):
 
 
 @pytest.mark.parametrize("number", numbers(160, 15))
-def test_killed_when_nobody_serves(alone, number):
-    """The old one draining, told to stop, gone; the next one on its way: whoever lives serves."""
+def test_the_launcher_is_killed_while_no_generation_serves(alone, number):
+    """The old generation drains, is told to stop, or is gone; the next one is starting: whichever
+    lives serves."""
     s = alone(number, "kill")
     if in_turn(s):
         await_service_or_end(s.instance, s.ports)
@@ -350,8 +356,8 @@ def test_killed_when_nobody_serves(alone, number):
 
 
 @pytest.mark.parametrize("number", numbers(160, 20))
-def test_stopped_when_nobody_serves(alone, number):
-    """The same, for as long as the launcher is stopped."""
+def test_the_launcher_is_stopped_while_no_generation_serves(alone, number):
+    """As when it is killed, for as long as it is stopped."""
     s = alone(number, "stop")
     if in_turn(s):
         await_service_or_end(s.instance, s.ports)
@@ -363,8 +369,8 @@ def test_stopped_when_nobody_serves(alone, number):
 
 @pytest.mark.parametrize("number", numbers(40, 6))
 @pytest.mark.parametrize("how", ["drain", "--now"])
-def test_killed_in_a_stop(sweep, how, number):
-    """The daemon serves as if nobody had asked for its end, or it ends."""
+def test_the_launcher_is_killed_in_a_stop(sweep, how, number):
+    """The daemon serves as if no stop had been asked for, or it ends."""
     s = sweep(number, "kill")
     if s.hits("stop", s.instance.name, *([how] if how == "--now" else [])):
         await_service_or_end(s.instance, s.ports)
@@ -372,8 +378,8 @@ def test_killed_in_a_stop(sweep, how, number):
 
 
 @pytest.mark.parametrize("number", numbers(40, 8))
-def test_stopped_in_a_stop(sweep, number):
-    """Continued, the launcher ends what it has begun to end."""
+def test_the_launcher_is_stopped_in_a_stop(sweep, number):
+    """Continued, the launcher ends the generations that it has begun to end."""
     s = sweep(number, "stop")
     if s.hits("stop", s.instance.name):
         s.instance.signal(signal.SIGCONT)
@@ -383,8 +389,8 @@ def test_stopped_in_a_stop(sweep, number):
 
 @pytest.mark.parametrize("number", numbers(40, 8))
 @pytest.mark.parametrize("how", ["kill", "stop"])
-def test_hit_when_the_current_one_crashes(sweep, how, number):
-    """Whom it had replaced still has a client, and serves again."""
+def test_the_launcher_is_hit_when_the_current_generation_crashes(sweep, how, number):
+    """The generation before it still has a client, and serves again."""
     s = sweep(number, how)
     with socket.create_connection(("127.0.0.1", s.ports[0]), timeout=5) as guest:
         guest.sendall(b"hello\n")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Threads and processes at full tilt: cancelled, interrupted, forked while the generations change."""
+"""Many threads and processes at full speed: cancelled, interrupted and forked during upgrades."""
 
 import fcntl
 import os
@@ -60,15 +60,14 @@ def test_32_threads_that_wait_together(moult, load, port, model):
 
 @pytest.mark.parametrize("model", ["once", "twice"])
 def test_processes_that_come_and_go(moult, load, port, model):
-    """Some fork and end while others accept; who accepts is not who serves, or serves but once."""
+    """Some fork and end while others accept; the process that accepts is not the one that serves,
+    or serves only once."""
     switch_under_load(moult(), load, port, lambda tag: storm(tag, port, model), rate=150)
 
 
 def test_more_processes_than_there_is_room_for(moult, port):
-    """5000 have come and gone; those that come now still count for themselves alone.
-
-    One killed where it waits for a connection must not be waited for.
-    """
+    """5000 processes have come and gone; later ones still have counters of their own. The launcher
+    must not wait for one that was killed while it waited for a connection."""
     instance = moult().run("--drain-timeout=100s",
                            command=storm("g1", port, "once", "--processes=5000"))
     main = instance.generation(1)["pid"]
@@ -96,7 +95,8 @@ def cancel(instance, tag):
 
 @pytest.mark.parametrize("model", WAITS)
 def test_threads_are_cancelled_where_they_wait(moult, load, port, directory, model):
-    """At an open gate, before it opens and after it has closed; nobody is waited for afterwards."""
+    """At an open gate, before it opens and after it has closed; the launcher waits for none of
+    them afterwards."""
     flag = directory / "ready"
     instance = moult().run_ready_by(flag, port, crew("g1", port, model))
     cancel(instance, "g1")
@@ -130,11 +130,9 @@ def blocked(pid, count):
 
 
 @pytest.mark.parametrize("before, after", [(1, 0), (2, 0), (1, 2)])
-def test_accept_timed_out_by_a_jump(moult, load, port, before, after):
-    """siglongjmp() leaves accept() for good, before the gate closes and after.
-
-    The next accept() comes from higher on the stack or from further down, in turns.
-    """
+def test_an_accept_left_by_siglongjmp(moult, load, port, before, after):
+    """Before the gate closes and after. The next accept() is called from higher on the stack or
+    from further down, in turns."""
     def jump(tag):
         tell(instance.log, instance.tagged(tag)[0].pid, signal.SIGUSR1,
              f"crew {tag}: jumped out of accept")
@@ -183,7 +181,7 @@ def what_signals_do(log, pid):
 
 @pytest.mark.parametrize("model", WAITS)
 def test_signals_interrupt_as_without_moult(moult, plain, load, port, model):
-    """SA_RESTART restarts an accept and nothing else; at an open gate as at a closed one."""
+    """SA_RESTART restarts an accept and no other wait, at an open gate as at a closed one."""
     def command(tag):
         return crew(tag, port, model, "--output=yes")
 
@@ -231,8 +229,8 @@ def build_with_thread_sanitiser():
 
 @pytest.mark.exact  # it brings a sanitiser of its own
 @pytest.mark.parametrize("model", WAITS)
-def test_threads_share_nothing_unordered(moult, load, port, directory, model):
-    """What 32 threads do to the library's tables, in gcc's thread sanitiser: no report."""
+def test_the_thread_sanitiser_finds_no_data_race(moult, load, port, directory, model):
+    """32 threads use the tables of the library."""
     instance = moult()
     instance.moult, runtime = build_with_thread_sanitiser()
     reports = directory / "reports"

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""Connections that end up in another process than they began in, and ends that come by halves.
+"""Connections that move to another process, and connections of which one half has ended.
 
-The old generation lives exactly as long as they do: not a counter inside it says so, but the kernel.
+The old generation lives exactly as long as they do.  The kernel says so, not a counter.
 """
 
 import os
@@ -38,7 +38,7 @@ def holds(instance, number, count):
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_it_lives_as_long_as_its_connections(moult, load, port, model):
+def test_a_generation_lives_as_long_as_its_connections(moult, load, port, model):
     """Under load; the connections held end one generation after the other."""
     instance = moult().run("--drain-timeout=50s", "--kill-after=20s",
                            command=traveller("g1", port, model))
@@ -63,8 +63,8 @@ def test_it_lives_as_long_as_its_connections(moult, load, port, model):
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_the_last_connection_decides(moult, load, port, model):
-    """They end one by one, and the count follows; the generation goes with the last one."""
+def test_a_generation_ends_with_its_last_connection(moult, load, port, model):
+    """The connections end one by one, and the count follows."""
     instance = moult().run("--drain-timeout=50s", "--kill-after=20s",
                            command=traveller("g1", port, model))
     connections = [connected(port) for _ in range(3)]
@@ -96,8 +96,8 @@ def says(connection):
     return answer.decode()
 
 
-def test_a_connection_on_its_way_is_one(moult, load, port):
-    """Sent to a worker that does not read: no process has it, and the generation stays."""
+def test_a_connection_in_transit_between_processes_counts(moult, load, port):
+    """It was sent to a worker that does not read: no process has it, and the generation stays."""
     instance = moult().run("--drain-timeout=50s", command=traveller("g1", port, "pass"))
     main = instance.generation(1)["pid"]
     workers = [process.pid for process in instance.tagged("g1") if process.pid != main]
@@ -121,8 +121,8 @@ def test_a_connection_on_its_way_is_one(moult, load, port):
     instance.stop()
 
 
-def test_the_client_ends_its_half(moult, port):
-    """The daemon goes on sending: a connection in CLOSE_WAIT is one."""
+def test_a_connection_in_close_wait_counts(moult, port):
+    """The client has ended its half, and the daemon goes on sending."""
     instance = moult().run("--drain-timeout=50s", command=traveller("g1", port, "half-client"))
     with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
         connection.sendall(b"hello\n")
@@ -139,8 +139,8 @@ def test_the_client_ends_its_half(moult, port):
     instance.stop()
 
 
-def test_the_server_ends_its_half(moult, port):
-    """It has said all, and waits for the client's end: a connection in FIN_WAIT2 is one."""
+def test_a_connection_in_fin_wait2_counts(moult, port):
+    """The daemon has ended its half, and waits for the client's end."""
     instance = moult().run("--drain-timeout=50s", command=traveller("g1", port, "half-server"))
     with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
         connection.sendall(b"hello\n")
@@ -158,8 +158,8 @@ def test_the_server_ends_its_half(moult, port):
 
 
 @pytest.mark.parametrize("before", [True, False], ids=["before-the-upgrade", "while-draining"])
-def test_a_child_holds_it_when_the_main_process_is_gone(moult, port, before):
-    """The generation is not its first process: it ends with the child's connection."""
+def test_a_generation_outlives_its_first_process(moult, port, before):
+    """A child holds a connection; the generation ends with that."""
     instance = moult().run("--drain-timeout=50s", command=traveller("g1", port, "orphan"))
     connection = connected(port)
     main = instance.generation(1)["pid"]
@@ -182,3 +182,21 @@ def test_a_child_holds_it_when_the_main_process_is_gone(moult, port, before):
     instance.wait_gone(1)
     assert not instance.tagged("g1")
     instance.stop()
+
+
+def test_a_connection_that_moves_between_processes_is_always_counted(moult, load, port):
+    """A count that reads one process first and the other later may see the connection in neither.
+    The kernel still lists it, so the launcher counts again."""
+    def command(tag):
+        return [program("potato"), "--tag", tag, f"--port={port}"]
+    instance = moult().run(command=command("g1"))
+    client = load(f"127.0.0.1:{port}", rate=0, persistent=1, persistent_every=20)
+    client.wait(lambda report: report["persistent"]["answered"] >= 5)
+    instance.upgrade(command=command("g2"))
+    instance.wait_generation(1, lambda old: old and old["state"] == "draining")
+    client.wait(lambda report: report["persistent"]["answered"] >= 205, deadline=30)
+    assert instance.generation(1)["state"] == "draining"
+    client.close_persistent()
+    result = client.stop()
+    assert not result.losses, result.explain()
+    instance.stop("--now")

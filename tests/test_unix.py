@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""UNIX stream and seqpacket listeners: the queue is handed over, and the path always leads to it."""
+"""UNIX stream and seqpacket listeners: the queue is handed over, and the path leads to it at every moment."""
 
 import os
 import signal
@@ -91,8 +91,8 @@ def test_three_upgrades_lose_nothing(moult, load, path, wait, kind, abstract):
     assert "a silent connection" not in instance.log()
 
 
-def test_the_status_names_it(moult, path):
-    """As it names TCP listeners: what it is, where, and whether it was handed over."""
+def test_the_status_names_unix_listeners(moult, path):
+    """Kind, path, and whether it was handed over, as for TCP."""
     name = f"@{path}"
     command = waiter("g1", path, f"--unix={name}", "--backlog=77")
     instance = moult().run(command=command)
@@ -128,8 +128,8 @@ HABITS = ["unlink-first", "unlink-at-exit", "connect-test", "chdir-first", "chro
     *((habit, "stream") for habit in HABITS),
     *((habit, "seqpacket") for habit in ("unlink-first", "connect-test", "temp-rename",
                                        "backup-rename"))])
-def test_each_habit_with_the_path(moult, load, path, habit, kind):
-    """Whatever a daemon does to its path, at every moment it leads to somebody who serves."""
+def test_the_path_leads_to_a_serving_daemon_at_every_moment(moult, load, path, habit, kind):
+    """Whatever the daemon does to its path."""
     def command(tag):
         return waiter(tag, path, f"--habit={habit}", kind=kind)
     instance = moult().run(command=command("g1"))
@@ -150,8 +150,8 @@ def test_each_habit_with_the_path(moult, load, path, habit, kind):
     instance.stop()
 
 
-def test_the_mode_and_the_owner_are_the_daemons(moult, path):
-    """Each generation sets them as the first did; one that does not leaves them as they are."""
+def test_the_mode_and_the_owner_are_those_that_the_daemon_set(moult, path):
+    """Each generation sets them as the first did; one that does not set them leaves them."""
     def owned():
         status = path.stat()
         return stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid
@@ -165,8 +165,8 @@ def test_the_mode_and_the_owner_are_the_daemons(moult, path):
     instance.stop()
 
 
-def test_a_daemon_that_has_dropped_its_uid(moult, load, path):
-    """Each generation binds as nobody, who may not ask the launcher for more than his own."""
+def test_a_daemon_that_drops_its_uid_before_it_binds(moult, load, path):
+    """Each generation binds as nobody, and the launcher does no more for it than nobody may."""
     def command(tag):
         return waiter(tag, path, "--habit=drop-uid-early", "--habit=unlink-first")
     instance = moult().run(command=command("g1"))
@@ -183,8 +183,8 @@ def test_a_daemon_that_has_dropped_its_uid(moult, load, path):
 
 # ---- connect-test: is another one running? ----
 
-def test_who_is_told_that_another_one_runs_does_not_start(moult, plain, path):
-    """The truth at the first start: a stranger listens there, and goes on."""
+def test_a_daemon_that_finds_another_service_at_its_path_does_not_start(moult, plain, path):
+    """At the first start the answer is true: another program listens there, and goes on."""
     plain(waiter("other", path)).wait_listening_unix(path)
     instance = moult()
     result = instance.command("run", "-n", instance.name, "--",
@@ -195,7 +195,7 @@ def test_who_is_told_that_another_one_runs_does_not_start(moult, plain, path):
     assert not instance.tagged("g1")
 
 
-def test_what_a_dead_one_left_does_not_keep_it_from_starting(moult, path):
+def test_a_path_left_by_a_dead_daemon_does_not_prevent_a_start(moult, path):
     with socket.socket(socket.AF_UNIX) as left:
         left.bind(str(path))
     instance = moult().run(command=waiter("g1", path, "--habit=connect-test"))
@@ -203,8 +203,8 @@ def test_what_a_dead_one_left_does_not_keep_it_from_starting(moult, path):
     instance.stop()
 
 
-def test_a_stale_path_is_in_the_way_as_without_us(moult, path):
-    """A daemon that does not clean up must not start at the second time, and so be told."""
+def test_a_stale_path_prevents_a_start_as_without_moult(moult, path):
+    """A daemon that does not clean up cannot start a second time, and must get that error."""
     with socket.socket(socket.AF_UNIX) as left:
         left.bind(str(path))
     instance = moult()
@@ -222,8 +222,8 @@ def test_a_stale_path_is_in_the_way_as_without_us(moult, path):
     ("--habit=backup-rename", "--fail-at=bound"), ("--habit=backup-rename", "--fail-at=listening"),
     ("--habit=chmod-after-bind", "--fail-at=listening"),
 ], ids=lambda options: "-".join(option.partition("=")[2] for option in options))
-def test_a_failed_version_leaves_the_path(moult, load, path, options):
-    """It has unlinked and bound it, or renamed its own over it, and dies."""
+def test_a_failed_version_leaves_the_path_to_the_current_one(moult, load, path, options):
+    """It has unlinked and bound the path, or renamed its own socket over it, when it dies."""
     instance = moult().run(command=waiter("g1", path))
     before = path.stat()
     client = load(address(path), rate=600, persistent=2, persistent_every=30)
@@ -244,7 +244,7 @@ def test_a_failed_version_leaves_the_path(moult, load, path, options):
     instance.stop()
 
 
-def test_one_that_dies_after_the_switch_gives_the_path_back(moult, load, path):
+def test_a_version_that_dies_after_the_switch_gives_the_path_back(moult, load, path):
     instance = moult().run(command=waiter("g1", path))
     client = load(address(path), rate=600)
     client.wait_answers(50)
@@ -263,8 +263,8 @@ def rename(path):
 
 @pytest.mark.parametrize("spoil", [os.unlink, rename], ids=["removed", "renamed"])
 @pytest.mark.parametrize("habit", ["none", "unlink-first"])
-def test_a_path_that_was_taken_away_comes_back(moult, load, path, spoil, habit):
-    """By the next upgrade; connections that the old one has go on meanwhile."""
+def test_a_removed_path_is_restored_by_the_next_upgrade(moult, load, path, spoil, habit):
+    """Connections of the old generation go on meanwhile."""
     more = () if habit == "none" else (f"--habit={habit}",)
     instance = moult().run(command=waiter("g1", path, *more))
     stays = load(address(path), rate=0, persistent=3, persistent_every=20)
@@ -287,8 +287,9 @@ def test_a_path_that_was_taken_away_comes_back(moult, load, path, spoil, habit):
     instance.stop()
 
 
-def test_a_stranger_on_the_path_is_not_cut_off(moult, plain, path):
-    """The operator has moved our path away and started something else there: EADDRINUSE."""
+def test_another_program_at_the_path_is_not_replaced(moult, plain, path):
+    """The operator has moved the path away and started another program there: bind() fails with
+    EADDRINUSE."""
     instance = moult().run(command=waiter("g1", path))
     path.rename(path.parent / "away")
     plain(waiter("other", path))
@@ -306,8 +307,9 @@ def test_a_stranger_on_the_path_is_not_cut_off(moult, plain, path):
 @pytest.mark.parametrize("upgrades", [0, 2])
 @pytest.mark.parametrize("how", ["stop", "stop --now", "killed"])
 @pytest.mark.parametrize("habit", ["unlink-at-exit", "unlink-first"])
-def test_the_path_stays_exactly_where_the_daemon_leaves_it(moult, path, habit, how, upgrades):
-    """Gone after `stop` if the daemon removes it, there if not; and there if it was killed."""
+def test_the_path_is_removed_only_if_the_daemon_removes_it(moult, path, habit, how, upgrades):
+    """After `stop` it is gone if the daemon removes it, and stays otherwise; it stays if the
+    daemon was killed."""
     words = (path, f"--habit={habit}")
     instance = moult().run(command=waiter("g1", *words))
     for tag in TAGS[1:upgrades + 1]:
@@ -324,7 +326,7 @@ def test_the_path_stays_exactly_where_the_daemon_leaves_it(moult, path, habit, h
 
 
 def test_a_killed_daemon_that_is_restarted_keeps_its_path(moult, load, path):
-    """The queue waits for it; whoever comes meanwhile is answered later."""
+    """The queue stays open; clients that come meanwhile are answered later."""
     instance = moult().run("--restart=always", command=waiter("g1", path, "--habit=unlink-first"))
     client = load(address(path), rate=300)
     client.wait_answers(50)
@@ -338,7 +340,7 @@ def test_a_killed_daemon_that_is_restarted_keeps_its_path(moult, load, path):
 
 
 def test_a_daemon_that_outlives_its_launcher_removes_its_path(moult, path):
-    """Nobody else needs it then: unlink() at exit is libc's again."""
+    """No other generation needs the path then: unlink() at exit is that of libc."""
     instance = moult().run(command=waiter("g1", path, "--habit=unlink-at-exit"))
     daemon_pid = instance.tagged("g1")[0].pid
     os.kill(instance.process.pid, signal.SIGKILL)
@@ -352,8 +354,8 @@ def test_a_daemon_that_outlives_its_launcher_removes_its_path(moult, path):
 
 @pytest.mark.parametrize("kind", TYPES)
 @pytest.mark.parametrize("abstract", [False, True], ids=["path", "abstract"])
-def test_a_listener_that_is_no_longer_wanted(moult, load, path, kind, abstract):
-    """It is retired without a reset: its connections go on, and who comes later is refused."""
+def test_a_unix_listener_that_the_next_version_drops(moult, load, path, kind, abstract):
+    """No connection is reset: open ones go on, and later clients are refused."""
     other = f"@{path}-other" if abstract else f"{path}-other"
     instance = moult().run("--retire-after=0s", command=waiter("g1", path, f"--unix={other}", kind=kind))
     stays = load(address(path, kind), rate=300)
@@ -375,8 +377,8 @@ def test_a_listener_that_is_no_longer_wanted(moult, load, path, kind, abstract):
     instance.stop()
 
 
-def test_tcp_beside_unix_and_one_more(moult, load, path, port):
-    """Listeners of both families at once; the next configuration adds one."""
+def test_tcp_and_unix_listeners_of_one_daemon(moult, load, path, port):
+    """The next configuration adds one."""
     more = f"{path}-more"
     instance = moult().run(command=waiter("g1", path, f"--port={port}"))
     assert instance.status()["state"] == "serving"

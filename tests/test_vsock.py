@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""An address family that cannot be handed over: the daemon runs, and the operator is told."""
+"""An address family that cannot be handed over: the daemon runs, and the operator reads that."""
 
 import socket
 import sys
@@ -30,8 +30,8 @@ def why_not(port):
     return None
 
 
-def test_vsock(moult, port):
-    """What it listens on beside it is handed over as ever, by its own word."""
+def test_a_vsock_listener_is_reported_and_not_handed_over(moult, port):
+    """The daemon's other listeners are handed over as ever."""
     reason = why_not(port)
     if reason:
         pytest.skip(f"no AF_VSOCK here: {reason}")

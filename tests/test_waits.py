@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Every way of waiting, process model and habit is upgraded under load, and no client notices."""
+"""Upgrades under load of every way of waiting, process model and habit: no client notices."""
 
 import os
 import signal
@@ -74,7 +74,7 @@ MIXED = ["epoll-edge-nonblocking", "poll-blocking", "accept-threads", "epoll-edg
 
 
 @pytest.mark.parametrize("order", [MIXED, MIXED[::-1]], ids=["there", "and-back"])
-def test_generations_may_wait_differently(moult, load, port, order):
+def test_generations_may_differ_in_o_nonblock(moult, load, port, order):
     """One wants O_NONBLOCK on the listener, the next does not; they share the file description."""
     kinds = {case.name: case for case in cases.WAITS}
     commands = [kinds[name].command(tag, [port]) for name, tag in zip(order, TAGS)]
@@ -95,11 +95,9 @@ def test_generations_may_wait_differently(moult, load, port, order):
     ("accept-threads", "fcntl-late-epoll-edge"), ("accept-prefork", "ioctl-late-poll"),
     ("select-blocking", "epoll-edge-nonblocking"), ("epoll-edge-nonblocking", "accept-pool"),
     ("epoll-edge-nonblocking", "blocking-late-select")])
-def test_a_flag_is_the_generations_own(moult, load, port, directory, old, new):
-    """What the next one sets while it waits for its turn does not reach the current one's accept().
-
-    One that blocks would see EAGAIN, and end; one that accepts until EAGAIN would hang.
-    """
+def test_o_nonblock_of_the_next_generation_does_not_reach_the_current_one(moult, load, port, directory, old, new):
+    """The next one sets the flag while it waits for its turn. A current generation that blocks
+    would see EAGAIN and end; one that accepts until EAGAIN would hang."""
     kinds = {case.name: case for case in cases.ALL}
     flag = directory / "ready"
     instance = moult().run_ready_by(flag, port, kinds[old].command("g1", [port]))
@@ -149,10 +147,8 @@ def test_a_lone_client_is_never_stalled(moult, port, case):
 
 @pytest.mark.parametrize("case", cases.WAITS, ids=cases.ids)
 def test_the_first_connection_after_an_idle_switch(moult, load, port, case):
-    """Nobody comes while it is switched: whoever sits in accept() has to be told all the same.
-
-    The old generation is kept by a connection it has, so it could still take the next one.
-    """
+    """No client comes during the switch, so threads that sit in accept() must still be told. The
+    old generation is kept alive by a connection, so it could still take the next one."""
     instance = moult().run(command=case.command("g1", [port]))
     client = load(f"127.0.0.1:{port}", rate=0, persistent=1 if case.persistent else 0)
     client.wait(lambda report: report["persistent"]["answered"] >= report["persistent"]["started"])
@@ -167,11 +163,10 @@ def test_the_first_connection_after_an_idle_switch(moult, load, port, case):
 
 
 @pytest.mark.parametrize("wait", ["poll", "ppoll", "select", "pselect"])
-def test_a_connection_of_the_next_generation_is_not_announced(moult, port, wait):
-    """The old one sleeps when its gate closes, and is woken by the next connection.
-
-    Were it told, a server that does not expect accept() to fail would end, or sleep in a second one.
-    """
+def test_a_connection_for_the_next_generation_does_not_end_a_wait_of_the_old_one(moult, port, wait):
+    """The old generation sleeps when its gate closes, and the next connection wakes it. If its
+    wait reported that connection, a server that does not expect accept() to fail would end or
+    block."""
     command = [program("waiter"), f"--wait={wait}", f"--port={port}", "--habit=strict-accept",
                "--tag"]
     instance = moult().run(command=[*command, "g1"])
@@ -191,8 +186,9 @@ def test_a_connection_of_the_next_generation_is_not_announced(moult, port, wait)
 
 
 @pytest.mark.parametrize("wait", ["poll", "ppoll", "select", "pselect", "epoll"])
-def test_a_handler_sees_the_mask_that_the_daemon_has(moult, load, port, wait):
-    """While a gate is closed, too: some runtimes look at what they have interrupted, and end."""
+def test_a_signal_handler_sees_the_signal_mask_of_the_daemon(moult, load, port, wait):
+    """Also while a gate is closed: some runtimes look at the code that they have interrupted, and
+    abort."""
     command = [program("waiter"), f"--wait={wait}", f"--port={port}", "--habit=strict-signals",
                "--tag"]
     instance = moult().run(command=[*command, "g1"])

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: MIT
-"""What the tests stand on: processes, ports, the load client and the launcher under test."""
+"""What the tests use: processes, ports, the load client and the launcher under test."""

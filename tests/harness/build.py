@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Where the programs under test are, and how those of the tests come into being."""
+"""Where the programs under test are, and how the programs of the tests are built."""
 
 import fcntl
 import os

@@ -24,7 +24,7 @@ SLOTS_AT = LISTENERS * VIEW_SIZE
 
 
 def find_variable():
-    """As a process that was broken into does: out of its own memory."""
+    """The value of MOULT, read from the own memory as a compromised process would."""
     with open("/proc/self/maps") as maps, open("/proc/self/mem", "rb", 0) as memory:
         for line in maps:
             start, end = (int(number, 16) for number in line.split()[0].split("-"))
@@ -51,7 +51,7 @@ def inet_address(host, port):
 
 
 class Launcher:
-    """Asks the launcher that the variable's value names."""
+    """Sends requests to the launcher that the value of the variable names."""
 
     def __init__(self, variable):
         contract, generation, self.token, pid, _uid, self.address = variable.split(":")
@@ -82,7 +82,7 @@ class Launcher:
         return received
 
     def announce(self, sock, directory, name):
-        """A UNIX socket that is bound there, and listens or is a datagram socket: its number."""
+        """Announces a UNIX socket that is bound there; returns its number."""
         self.ask(BIND, fds=[sock.fileno(), directory], address=unix_address(name))
         return self.ask(LISTEN, fds=[sock.fileno()], backlog=4)[1]
 
@@ -110,5 +110,5 @@ def receive(channel):
 
 
 def pin(path):
-    """A directory or a file, by O_PATH."""
+    """Opens a directory or a file with O_PATH."""
     return os.open(path, os.O_PATH)

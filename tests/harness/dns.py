@@ -16,7 +16,7 @@ def message(number):
 
 
 def tag_of(number, answer):
-    """Who answered; it is the answer to that question, and there is one record in it."""
+    """The tag; checks that the answer has one record and belongs to that question."""
     identity, flags, _, count = struct.unpack_from("!4H", answer)
     found = re.search(rb"GEN (\w+)", answer)
     if identity != number & 0xffff or flags & 0x800f != 0x8000 or count != 1 or not found:

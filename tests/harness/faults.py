@@ -13,13 +13,13 @@ ALL = bool(os.environ.get("MOULT_FAULTS"))
 
 
 def numbers(part, parts, stride):
-    """Which calls one of `parts` tests lets fail: each `stride`-th, of which it has its share."""
+    """The numbers of the calls that one of `parts` tests lets fail: its share of each `stride`-th."""
     stride = 1 if ALL else stride
     return range(1 + part * stride, 1 << 20, parts * stride)
 
 
 class Fault:
-    """The N-th call of that process from now on, of those that can fail."""
+    """Lets the N-th call of that process from now on fail, of those that can fail."""
 
     def __init__(self, pid, number, variant=0):
         self.process = subprocess.Popen(
@@ -29,7 +29,7 @@ class Fault:
         assert first.startswith(b"attached"), (first, self.process.stderr.read())
 
     def end(self):
-        """Lets the process alone; what has failed, or None if it did not come so far."""
+        """Stops tracing; returns what has failed, or None if there were fewer calls."""
         while self.process.poll() is None:
             self.process.terminate()
             try:
@@ -49,7 +49,7 @@ class Fault:
 
 
 class Allocations:
-    """Those of a process that was started with `environment`."""
+    """Allocations of a process that was started with `environment`."""
 
     def __init__(self, path):
         self.file = open(path, "w+b")
@@ -58,11 +58,12 @@ class Allocations:
         self.environment = {"LD_PRELOAD": build.preload("allocation"), "ALLOCATION_FAULT": str(path)}
 
     def fail(self, pid, number):
-        """The N-th from now on."""
+        """The N-th from now on fails; returns self, to be ended."""
         self.memory[:24] = struct.pack("qqq", pid, number, 0)
+        return self
 
     def end(self):
-        """Whether it has come so far."""
+        """What has failed, or None if there were fewer allocations."""
         _, until, count = struct.unpack("qqq", self.memory[:24])
         self.memory[:24] = bytes(24)
         return f"allocation {count}" if not until else None

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A daemon of root's whose worker has been taken over: it is nobody, and holds the token.
+"""A daemon of root with a compromised worker, which runs as nobody and holds the token.
 
     python3 hostile.py --tag TAG --port PORT --directory PLACE --bare BARE [--fail] ATTACK
 
@@ -30,7 +30,7 @@ def say(*words):
 
 
 def wait(name, deadline=60):
-    """Until the test says so."""
+    """Until the test makes that file."""
     end = time.monotonic() + deadline
     while not os.path.exists(name):
         if time.monotonic() > end:
@@ -55,7 +55,7 @@ def bound(name, kind=socket.SOCK_STREAM):
 
 
 def with_linger():
-    """A connection whose last close() waits for years: (it, the other end, who listens)."""
+    """A connection whose last close() blocks for years: (connection, its other end, the listener)."""
     server = socket.create_server(("127.0.0.1", 0))
     client = socket.create_connection(server.getsockname())
     return fill(client), server.accept()[0], server
@@ -71,14 +71,23 @@ def fill(client):
         return client
 
 
-def send_descriptor(connection, sock):
+def give_away(connection, sock):
+    """Sends the socket and closes both: its last descriptor is in the queue of the connection."""
     contract.send(connection, b"x", [sock.fileno()])
+    sock.close()
+    connection.close()
 
 
 def close(launcher, number, sock):
-    """As the library does: it says which one, while it is still open."""
+    """Closes the socket as the library does: the launcher is told before."""
     launcher.ask(contract.CLOSED, number, [sock.fileno()], answer=False)
     sock.close()
+
+
+def close_and_stay(launcher, number, sock):
+    close(launcher, number, sock)
+    say("closed")
+    wait("done")
 
 
 def unlinked(launcher, number, directory, name):
@@ -100,7 +109,7 @@ def replace(launcher, number, place, other):
 # ---- attacks ----
 
 def swaps_its_path(launcher, victim):
-    """Its socket, with set-id bits, and a link to the victim take turns, all the time."""
+    """Its path is in turn a socket with set-id bits and a link to the victim, all the time."""
     sock = bound("socket")
     os.chmod("socket", 0o6777)
     os.symlink(victim, "link")
@@ -112,7 +121,7 @@ def swaps_its_path(launcher, victim):
 
 
 def has_a_socket(launcher):
-    """And does nothing more to it than the test says."""
+    """Announces a socket, and closes it when the test says so."""
     sock = bound("socket")
     os.chmod("socket", 0o6751)
     number = launcher.announce(sock, here(), "socket")
@@ -124,7 +133,7 @@ def has_a_socket(launcher):
 
 
 def names_with_slashes(launcher, victim):
-    """Nothing outside of the directory that came along can be named."""
+    """Tries to name a file outside of the directory that it sends along."""
     sock = bound("socket")
     place = here()
     number = launcher.announce(sock, place, "socket")
@@ -154,7 +163,7 @@ def names_with_slashes(launcher, victim):
 
 
 def long_addresses(launcher):
-    """As long as a message has room for, and longer, in each verb that has an address."""
+    """Addresses as long as a message allows, and longer, in each verb that has one."""
     sock, tcp, place = bound("socket"), socket.socket(), here()
     number = launcher.announce(sock, place, "socket")
     for length in (109, 110, 111, 127, 128, 129, 2**32 - 1):
@@ -198,7 +207,7 @@ def same_inode_elsewhere(launcher, directory, name, inode):
 
 
 def pokes_elsewhere(launcher, victims):
-    """Its paths have become links to others' sockets when the launcher pokes."""
+    """Its paths are links to sockets of others when the launcher pokes."""
     for name, kind in (("stream", socket.SOCK_STREAM), ("datagram", socket.SOCK_DGRAM)):
         sock = bound(name, kind)
         number = launcher.announce(sock, here(), name)
@@ -219,8 +228,8 @@ def pokes_elsewhere(launcher, victims):
 
 
 def lingers_as_a_listener(launcher):
-    """A listener that has become a connection with data that cannot be sent: the launcher's is the
-    last descriptor of it."""
+    """A listener becomes a connection with data that cannot be sent; the launcher has its last
+    descriptor."""
     far = socket.create_server(("127.0.0.1", 0))
     sock = socket.socket()
     sock.bind(("127.0.0.1", 0))
@@ -229,28 +238,22 @@ def lingers_as_a_listener(launcher):
     assert LIBC.connect(sock.fileno(), struct.pack("=H14x", socket.AF_UNSPEC), 16) == 0
     sock.connect(far.getsockname())
     fill(sock)
-    close(launcher, number, sock)
-    say("closed")
-    wait("done")
+    close_and_stay(launcher, number, sock)
 
 
 def lingers_in_a_queue(launcher):
-    """The same, in the queue of a UNIX listener."""
+    """Such a connection is in the queue of a UNIX listener."""
     slow = with_linger()
     sock = bound("socket")
     number = launcher.announce(sock, here(), "socket")
     client = socket.socket(socket.AF_UNIX)
     client.connect("socket")
-    send_descriptor(client, slow[0])
-    slow[0].close()
-    client.close()
-    close(launcher, number, sock)
-    say("closed")
-    wait("done")
+    give_away(client, slow[0])
+    close_and_stay(launcher, number, sock)
 
 
 def lingers_in_a_poke(launcher):
-    """The same, sent as an answer to a poke."""
+    """Such a connection is sent as the answer to a poke."""
     slow = with_linger()
     sock = bound("socket")
     number = launcher.announce(sock, here(), "socket")
@@ -258,15 +261,13 @@ def lingers_in_a_poke(launcher):
     say("shut", launcher.ask(contract.SHUT, number, [sock.fileno()])[0])
     launcher.claim_inflight(0)
     poke, _ = sock.accept()
-    send_descriptor(poke, slow[0])
-    slow[0].close()
-    poke.close()
+    give_away(poke, slow[0])
     say("closed")
     wait("done")
 
 
 def asks_what_it_cannot_read(launcher):
-    """Is that the pid file of the newer generation, which only root may read?"""
+    """Asks whether a file that only root may read is the pid file of the newer generation."""
     wait("ask")
     for name in "secret", "public":
         say("place", name, launcher.ask(contract.REMOVED, fds=[here()],

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The load client, started and read; see load.c for what it counts."""
+"""The load client, started and read; see load/account.h for what it counts."""
 
 import json
 import os
@@ -42,7 +42,7 @@ class Result(dict):
 
 
 class Load:
-    """One running load client. `address` is "HOST:PORT" or another of load_address.h, or several."""
+    """One running load client. `address` is "HOST:PORT" or another of load/address.h, or several."""
 
     def __init__(self, address, **options):
         addresses = [address] if isinstance(address, str) else address
@@ -123,8 +123,8 @@ def assert_nothing_lost(result):
 def assert_switches(result, tags, switched):
     """Each of `tags` answered, in this order, and none after `upgrade` to the next had returned.
 
-    `switched` are the instants (monotonic, ns) at which the upgrades returned; what counts of a
-    connection is when it was started.
+    `switched` are the instants (monotonic, ns) at which the upgrades returned; a connection
+    counts at the instant at which it was started.
     """
     assert list(result.tags) == list(tags), result.explain()
     for old, instant in zip(tags, switched):
@@ -133,10 +133,10 @@ def assert_switches(result, tags, switched):
 
 
 def assert_lost_only_with(result, deaths):
-    """What was lost were connections a daemon had accepted when it was killed; nothing else.
+    """Only connections that a daemon had accepted when it was killed were lost.
 
-    `deaths` are pairs of instants (monotonic, ns): before the kill, and when it was dead.  Whoever
-    was queued, or came while nobody was there, has waited and was answered.
+    `deaths` are pairs of instants (monotonic, ns): before the kill, and when it was dead.  Clients
+    that were queued, or came while no daemon ran, have waited and were answered.
     """
     kinds = {loss.removeprefix("persistent ") for loss in result.losses}
     assert kinds <= {"cut", "reset"}, result.explain()

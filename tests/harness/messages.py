@@ -9,7 +9,7 @@ from harness.questions import Lost
 
 
 def options(number, protocol, own):
-    """SIP's way to ask whether somebody is there."""
+    """The request with which SIP asks whether a server is there."""
     return (f"OPTIONS sip:test@127.0.0.1 SIP/2.0\r\nVia: SIP/2.0/{protocol} {own[0]}:{own[1]};rport;"
             f"branch=z9hG4bK{number}\r\nFrom: <sip:a@test>;tag=a{number}\r\nTo: <sip:test@127.0.0.1>"
             f"\r\nCall-ID: {number}@test\r\nCSeq: 1 OPTIONS\r\nMax-Forwards: 5\r\n"
@@ -35,7 +35,7 @@ class SipTcp(Stream):
 
 
 class SyslogUdp(Datagram):
-    """Nobody answers a message; a program that gets it sends it back to the port that is in it."""
+    """Syslog has no answer; the program that gets a message sends it back to the port named in it."""
 
     def ask(self):
         self.socket.bind(("127.0.0.1", 0))
@@ -55,7 +55,7 @@ class SyslogTcp(SyslogUdp):
 
 
 class Mumble(Datagram):
-    """The ping that shows a server in a list; how many users there may be tells who answers."""
+    """The ping that shows a server in a list; the number of users that are allowed is the tag."""
 
     def question(self, number):
         return struct.pack("!IQ", 0, number)

@@ -47,7 +47,7 @@ class Moult:
         return self
 
     def run_ready_by(self, flag, port, command):
-        """Whose readiness is a file; the first generation has it as soon as it listens."""
+        """Runs with --ready=exec; the file is made for the first generation as soon as it listens."""
         self.run(f"--ready=exec=test -e {flag}", command=command, wait=False)
         wait_until(lambda: listens("127.0.0.1", port), 10, self.log)
         flag.touch()
@@ -128,7 +128,7 @@ class Moult:
         return None
 
     def wait_generation(self, number, condition, deadline=10.0):
-        """Until condition(generation) is true, where None is one that is gone."""
+        """Until condition(generation) is true; None stands for one that is gone."""
         wait_until(lambda: condition(self.generation(number)), deadline,
                    lambda: f"generation {number}: {self.status()}\n{self.log()}")
 
@@ -143,7 +143,7 @@ class Moult:
         return wait_until(alone, deadline, lambda: f"{self.status()}\n{self.log()}")
 
     def tagged(self, tag):
-        """Living processes of the generation that was given this --tag; the launcher is none."""
+        """Living processes of the generation with this --tag, without the launcher."""
         return [process for process in processes.with_words("--tag", tag)
                 if process.command[0] != str(self.moult)]
 
@@ -166,7 +166,7 @@ class Moult:
 
 
 def clean_environment(**more):
-    """Ours, without what a launcher or a test run may have put there.
+    """The environment of the test, without what a launcher or a test run may have put there.
 
     A sanitiser's runtime has to come first in every process that loads a sanitised library; see
     scripts/sanitised.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Thousands of idle connections, in processes of their own: one may not have that many descriptors.
+"""Thousands of idle connections, in several processes: one may not have that many descriptors.
 
 Run as a program it is such a process: multitude.py PORT SOURCE COUNT; it obeys "ask TAG" (all of
 them, one answer each), "close COUNT" and the end of its input, and says "done" after each.

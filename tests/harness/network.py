@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """A network namespace per test: no port is taken, and nothing listens to the world.
 
-And who listens there, and what he answers.
+Also tells which ports are listened on, and what a service answers.
 """
 
 import ctypes
@@ -34,7 +34,7 @@ def enter_namespace():
 
 
 def new_port():
-    """A port nobody uses, on any address of either family; ours until release_ports()."""
+    """A port that is free on any address of either family; reserved until release_ports()."""
     while True:
         port = FIRST_PORT + next(_number) % (LAST_PORT - FIRST_PORT)
         lock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -58,7 +58,7 @@ def release_ports():
 
 
 def listens(host, port):
-    """Somebody listens there: by the kernel's table, since a connection would be served."""
+    """Whether a socket listens there, by the table of the kernel: a connection would be served."""
     table = "tcp6" if ":" in host else "tcp"
     with open(f"/proc/thread-self/net/{table}") as file:
         rows = [line.split() for line in file.readlines()[1:]]
@@ -66,7 +66,7 @@ def listens(host, port):
 
 
 def ask(port, host="127.0.0.1", question=b"hello\n"):
-    """One question on a connection of its own; the answer's first line."""
+    """Asks one question on a connection of its own; returns the first line of the answer."""
     with socket.create_connection((host, port), timeout=10) as connection:
         connection.sendall(question)
         return connection.makefile().readline()

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""Which files are opened, by the kernel's word: also devices and FIFOs, by any process."""
+"""Which files any process opens, as the kernel reports: also devices and FIFOs."""
 
 import ctypes
 import os
+import socket
+import stat
 import struct
 
 IN_OPEN = 0x20
@@ -10,7 +12,7 @@ LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 class Opens:
-    """From its making on; a reference by O_PATH, a stat and a look at the attributes are none."""
+    """Watches the paths from now on.  O_PATH, stat() and reading attributes do not count."""
 
     def __init__(self, paths):
         self.fd = LIBC.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -36,3 +38,14 @@ class Opens:
 
     def close(self):
         os.close(self.fd)
+
+
+def special_files(directory):
+    """Makes what is no regular file, and may act or wait when it is opened; returns the paths."""
+    os.mkfifo(directory / "fifo", 0o755)
+    os.mknod(directory / "device", 0o755 | stat.S_IFCHR, os.makedev(1, 3))
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(directory / "socket"))
+    (directory / "socket").chmod(0o755)
+    (directory / "folder").mkdir()
+    return [directory / name for name in ("fifo", "device", "socket", "folder")]

@@ -9,7 +9,7 @@ from harness.questions import Lost, Question
 
 
 class Datagram(Question):
-    """question(number) is sent; tag_of(number, answer) says who answered."""
+    """question(number) is sent; tag_of(number, answer) returns the tag."""
 
     def ask(self):
         self.socket.connect(self.address)
@@ -48,7 +48,7 @@ def named(answer, right):
 
 
 class Snmp(Datagram):
-    """SNMPv2c GET of sysName.0; the request's number is the last but one thing in its head."""
+    """SNMPv2c GET of sysName.0; the number of the request is the last but one field of its header."""
 
     NAME = bytes.fromhex("302902010104067075626c6963a01c0204")
     VALUE = bytes.fromhex("020100020100300e300c06082b060102010105000500")
@@ -72,7 +72,7 @@ class Radius(Datagram):
 
 
 class Ntp(Datagram):
-    """The stratum tells who answers."""
+    """The stratum is the tag."""
 
     def question(self, number):
         return struct.pack("!B39xQ", 0x23, number + 1)

@@ -4,11 +4,9 @@
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import tempfile
 
-from harness.build import SANITISER
 from harness.moult import clean_environment
 from harness.network import listens, listens_unix
 from harness.processes import alive, descendants

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Processes of this test: whatever is started becomes ours again when its parent ends."""
+"""Processes of this test, which inherits every process whose parent ends."""
 
 import collections
 import ctypes
@@ -15,7 +15,7 @@ PR_SET_CHILD_SUBREAPER = 36
 
 
 def become_subreaper():
-    """Orphans come to us, so that none can be overlooked however it forked."""
+    """Orphans become our children, so the test finds every process however it was forked."""
     assert ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0
 
 
@@ -36,7 +36,7 @@ def alive(pid):
 
 
 def name(pid):
-    """What the process calls itself; "" if it has ended."""
+    """The name that the process gave itself; "" if it has ended."""
     try:
         with open(f"/proc/{pid}/comm", encoding="utf-8", errors="replace") as file:
             return file.read().rstrip("\n")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Questions that a real client asks: a program for each; what it prints names who answered."""
+"""Questions that a real client asks: a program for each; its output contains the tag."""
 
 import os
 import re
@@ -14,7 +14,7 @@ SESSIONS = set()  # those of the clients, which are no processes of a daemon's
 
 
 def is_client(pid):
-    """Or gone."""
+    """True also if the process has ended."""
     try:
         return os.getsid(pid) in SESSIONS
     except ProcessLookupError:

@@ -19,7 +19,7 @@ LINGER = 0.3
 
 
 class Lost(Exception):
-    """What became of a question instead of its answer: one of the load client's words for it."""
+    """A question without its answer; the reason in the words of the load client."""
 
 
 class Question:
@@ -41,12 +41,12 @@ class Question:
         raise NotImplementedError
 
     def again(self):
-        """Something comes after the answer."""
+        """Called for data after the answer."""
         raise Lost("duplicate")
 
 
 class Result(dict):
-    """What the checks of harness.load ask of a report."""
+    """A report with the fields that the checks of harness.load read."""
 
     def __init__(self, answered, in_flight, losses, tags, longest):
         super().__init__(answered=answered, in_flight=in_flight, persistent={"in_flight": 0},

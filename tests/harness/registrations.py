@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Which sockets the epoll instances of a process watch, by the kernel's word."""
+"""Which sockets the epoll instances of a process watch, as the kernel reports."""
 
 import os
 import re
@@ -34,8 +34,8 @@ def registrations(pid):
     return sorted(found)
 
 
-def ghosts(pid):
-    """Entries whose descriptor is closed, or is something else by now."""
+def stale_entries(pid):
+    """Entries whose descriptor is closed, or is another file by now."""
     def is_one(fd, inode):
         try:
             return os.stat(f"/proc/{pid}/fd/{fd}").st_ino != inode

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Transfers of the file "file", block by block; its first line is "GEN TAG"."""
 
-import socket
 import struct
 
 from harness.questions import Lost, Question
@@ -42,6 +41,6 @@ class Transfer(Question):
         return tag
 
     def again(self):
-        """The last block once more is a retransmission; anybody else is a second answer."""
+        """The last block once more is a retransmission; from another peer it is a second answer."""
         if self.socket.recvfrom(4 + BLOCK)[1] != self.peer:
             raise Lost("duplicate")

@@ -15,34 +15,21 @@
 #include <poll.h>
 #include <pthread.h>
 #include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/resource.h>
-#include <sys/select.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "tests/programs/closer.h"
+#include "tests/programs/closer_moves.h"
+#include "tests/programs/closer_waits.h"
 #include "tests/programs/legacy.h"
 
-enum { HIGH = 1500, KERNEL_SIGSET = 8 };
+enum { HIGH = 1500 };
 
-extern int __poll_chk(struct pollfd *, nfds_t, int, size_t); /* what -D_FORTIFY_SOURCE calls */
-extern int __ppoll_chk(struct pollfd *, nfds_t, const struct timespec *, const sigset_t *, size_t);
-
-static int epoll = -1;
 static bool raw; /* accept and close with system calls */
-
-#define first  legacy.listeners[0]
-#define second legacy.listeners[1]
-
-static void require(bool good, const char *what)
-{
-	if (!good)
-		legacy_die(4, what);
-}
 
 static void *thread_serve(void *fd)
 {
@@ -80,12 +67,6 @@ static void serve(int fd)
 	pthread_detach(thread);
 }
 
-static void watch(int fd)
-{
-	struct epoll_event event = {.events = EPOLLIN, .data.fd = fd};
-	require(epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event) == 0, "epoll_ctl add");
-}
-
 static void unwatch(int fd)
 {
 	require(epoll_ctl(epoll, EPOLL_CTL_DEL, fd, NULL) == 0, "epoll_ctl del");
@@ -99,241 +80,6 @@ static void epoll_make(void)
 		if (legacy.listeners[i] >= 0)
 			watch(legacy.listeners[i]);
 }
-
-/* ---- wait-: each returns when the first listener is ready, or was interrupted ---- */
-
-static struct epoll_event got[4];
-static struct pollfd polled;
-
-static int by_epoll_wait(void)
-{
-	return (int)syscall(SYS_epoll_wait, epoll, got, 4, -1);
-}
-
-static int by_epoll_pwait(void)
-{
-	return (int)syscall(SYS_epoll_pwait, epoll, got, 4, 3000, NULL, KERNEL_SIGSET);
-}
-
-static int by_sys_epoll_pwait2(void)
-{
-	struct timespec t = {3, 0};
-	return (int)syscall(SYS_epoll_pwait2, epoll, got, 4, &t, NULL, KERNEL_SIGSET);
-}
-
-static int by_epoll_pwait2(void)
-{
-	return epoll_pwait2(epoll, got, 4, NULL, NULL);
-}
-
-static int by_poll(void)
-{
-	return (int)syscall(SYS_poll, &polled, 1, -1);
-}
-
-/* The kernel says how much was left of the time: nothing, when it is over. */
-static int over(int result, long seconds, long parts)
-{
-	require(result != 0 || (!seconds && !parts), "the time that is left");
-	return result;
-}
-
-static int by_ppoll(void)
-{
-	struct timespec t = {0, 20000000};
-	int result = (int)syscall(SYS_ppoll, &polled, 1, &t, NULL, KERNEL_SIGSET);
-	return over(result, t.tv_sec, t.tv_nsec);
-}
-
-static int by_poll_chk(void)
-{
-	return __poll_chk(&polled, 1, -1, sizeof(polled));
-}
-
-static int by_ppoll_chk(void)
-{
-	return __ppoll_chk(&polled, 1, NULL, NULL, sizeof(polled));
-}
-
-/* Larger than the header's: the listener may be any number below 8192. */
-static fd_set *set_of(int fd)
-{
-	static unsigned long words[128];
-	memset(words, 0, sizeof(words));
-	words[fd / 64] |= 1ul << fd % 64;
-	return (void *)words;
-}
-
-static int by_select(void)
-{
-	struct timeval t = {0, 20000};
-	int result = (int)syscall(SYS_select, first + 1, set_of(first), NULL, NULL, &t);
-	return over(result, t.tv_sec, t.tv_usec);
-}
-
-static int by_pselect6(void)
-{
-	struct timespec t = {0, 20000000};
-	int result = (int)syscall(SYS_pselect6, first + 1, set_of(first), NULL, NULL, &t, NULL);
-	return over(result, t.tv_sec, t.tv_nsec);
-}
-
-static int by_high_select(void)
-{
-	return select(first + 1, set_of(first), NULL, NULL, NULL);
-}
-
-static int by_high_pselect(void)
-{
-	return pselect(first + 1, set_of(first), NULL, NULL, NULL, NULL);
-}
-
-/* ---- move-: returns the listener's new number; the old one is closed ---- */
-
-static int closing(int fd, int result)
-{
-	close(fd);
-	return result;
-}
-
-static int lowest_or(int fd, int a, int b)
-{
-	return fd == a ? b : a;
-}
-
-static int by_dup(int fd)
-{
-	return closing(fd, dup(fd));
-}
-
-static int by_dup2(int fd)
-{
-	return closing(fd, dup2(fd, lowest_or(fd, 300, 301)));
-}
-
-static int by_dup3(int fd)
-{
-	return closing(fd, dup3(fd, lowest_or(fd, 300, 301), O_CLOEXEC));
-}
-
-static int by_dupfd(int fd)
-{
-	return closing(fd, fcntl(fd, F_DUPFD, lowest_or(fd, 400, 500)));
-}
-
-static int by_dupfd_cloexec(int fd)
-{
-	return closing(fd, fcntl(fd, F_DUPFD_CLOEXEC, lowest_or(fd, 400, 500)));
-}
-
-static int by_sys_dup(int fd)
-{
-	int to = (int)syscall(SYS_dup, fd);
-	syscall(SYS_close, fd);
-	return to;
-}
-
-static int by_sys_dup2(int fd)
-{
-	return closing(fd, (int)syscall(SYS_dup2, fd, lowest_or(fd, 300, 301)));
-}
-
-static int by_sys_dup3(int fd)
-{
-	return closing(fd, (int)syscall(SYS_dup3, fd, lowest_or(fd, 300, 301), O_CLOEXEC));
-}
-
-static int by_sys_fcntl(int fd)
-{
-	return closing(fd, (int)syscall(SYS_fcntl, fd, F_DUPFD, lowest_or(fd, 400, 500)));
-}
-
-/* ---- close-: the number, or (dup2) what it was; the rest of the program goes on ---- */
-
-static int null(void)
-{
-	return open("/dev/null", O_RDONLY | O_CLOEXEC);
-}
-
-static int by_fclose(int fd)
-{
-	return fclose(fdopen(fd, "r"));
-}
-
-static int by_freopen(int fd)
-{
-	return freopen("/dev/null", "r", fdopen(fd, "r")) ? 0 : -1;
-}
-
-static int by_close_range(int fd)
-{
-	return close_range((unsigned)fd, (unsigned)fd, 0);
-}
-
-static int by_unshare(int fd)
-{
-	return close_range((unsigned)fd, (unsigned)fd, CLOSE_RANGE_UNSHARE);
-}
-
-/* It has been moved above all others. */
-static int by_closefrom(int fd)
-{
-	closefrom(fd);
-	return 0;
-}
-
-static int by_sys_close(int fd)
-{
-	return (int)syscall(SYS_close, fd);
-}
-
-static int by_sys_close_range(int fd)
-{
-	return (int)syscall(SYS_close_range, fd, fd, 0);
-}
-
-static int by_dup2_over(int fd)
-{
-	return dup2(null(), fd);
-}
-
-static int by_dup3_over(int fd)
-{
-	return dup3(null(), fd, O_CLOEXEC);
-}
-
-static int by_sys_dup2_over(int fd)
-{
-	return (int)syscall(SYS_dup2, null(), fd);
-}
-
-static int by_sys_dup3_over(int fd)
-{
-	return (int)syscall(SYS_dup3, null(), fd, 0);
-}
-
-/* CLOEXEC closes nothing yet, then shutdown() and close() do. */
-static int by_shutdown(int fd)
-{
-	require(close_range((unsigned)fd, (unsigned)fd, CLOSE_RANGE_CLOEXEC) == 0, "CLOEXEC");
-	shutdown(fd, SHUT_RDWR);
-	return close(fd);
-}
-
-/* ---- epoll-: closed in a way of the above and made again, or moved ---- */
-
-static int by_second_of_the_same(int fd)
-{
-	int other = epoll_create1(0);
-	require(other >= 0 && dup2(other, fd) == fd, "dup2 over an epoll");
-	close(other);
-	epoll = fd;
-	for (int i = 0; i < legacy.listener_count; i++)
-		watch(legacy.listeners[i]);
-	return fd;
-}
-
-/* ---- the loops ---- */
 
 static const struct way {
 	const char *name;

@@ -213,17 +213,88 @@ static pid_t run(char **command)
 	return pid;
 }
 
+struct injection {
+	pid_t pid;
+	unsigned long wanted, count; /* of calls that can fail */
+	unsigned variant;
+	bool counting;
+	bool entered; /* the process is inside a call */
+	int injected; /* the error of the call, 0: none yet */
+	long last;
+};
+
+/* The process enters a call: the wanted one is not made. */
+static void enter_call(struct injection *i, const struct ptrace_syscall_info *info)
+{
+	long call = (long)info->entry.nr;
+	int error = i->counting ? error_for(call, i->variant) : 0;
+	i->counting |= call == SYS_munmap; /* the loader's last one */
+	/* A look at each possible descriptor counts once. */
+	if (call == SYS_fstat && i->last == SYS_fstat)
+		error = 0;
+	i->last = call;
+	i->entered = true;
+	i->count += error != 0;
+	if (!error || i->wanted != i->count)
+		return;
+	i->injected = error;
+	printf("%ld %s %lu %#llx %#llx\n", call, strerrorname_np(error), i->count,
+	        (unsigned long long)info->entry.args[0], (unsigned long long)info->entry.args[1]);
+	if (call != SYS_close)
+		set_call(i->pid, -1);
+}
+
+/* The process leaves a call.  True: it was the wanted one, which has failed now. */
+static bool leave_call(struct injection *i)
+{
+	bool entered = i->entered;
+	i->entered = false;
+	if (!entered || !i->injected)
+		return false;
+	set_result(i->pid, -i->injected);
+	ptrace(PTRACE_DETACH, i->pid, 0, 0);
+	return true;
+}
+
+/* Until the call has failed or the process has ended.  False: told to end. */
+static bool trace(struct injection *i)
+{
+	int signal = 0;
+	bool said = false, is_call;
+	while (next_stop(i->pid, &signal, &is_call)) {
+		if (!said)
+			printf("attached %d\n", i->pid);
+		said = true;
+		if (told_to_end && !(i->injected && i->entered)) {
+			printf("none %lu\n", i->count);
+			ptrace(PTRACE_DETACH, i->pid, 0, signal);
+			return false;
+		}
+		struct ptrace_syscall_info info;
+		if (is_call && ptrace(PTRACE_GET_SYSCALL_INFO, i->pid, sizeof(info), &info) > 0) {
+			if (info.op == PTRACE_SYSCALL_INFO_ENTRY)
+				enter_call(i, &info);
+			else if (info.op == PTRACE_SYSCALL_INFO_EXIT && leave_call(i))
+				break;
+		}
+		ptrace(PTRACE_SYSCALL, i->pid, 0, signal);
+	}
+	if (!i->injected)
+		printf("none %lu\n", i->count);
+	return true;
+}
+
 int main(int argc, char **argv)
 {
 	if (argc < 4)
 		return 2;
 	bool starts = !strcmp(argv[1], "run");
-	pid_t pid = starts ? run(argv + 4) : atoi(argv[1]);
-	unsigned long wanted = strtoul(argv[2], NULL, 10), count = 0;
-	unsigned variant = (unsigned)strtoul(argv[3], NULL, 10);
-	int injected = 0, signal = 0;
-	long last = -1;
-	bool entered = false, counting = !starts, is_call;
+	struct injection injection = {.pid = starts ? run(argv + 4) : atoi(argv[1]),
+	        .wanted = strtoul(argv[2], NULL, 10),
+	        .variant = (unsigned)strtoul(argv[3], NULL, 10),
+	        .counting = !starts,
+	        .last = -1};
+	pid_t pid = injection.pid;
 	struct sigaction action = {.sa_handler = note_end};
 	sigaction(SIGTERM, &action, NULL);
 	setvbuf(stdout, NULL, _IOLBF, 0);
@@ -232,56 +303,11 @@ int main(int argc, char **argv)
 		die("ptrace");
 	if (starts)
 		kill(pid, SIGCONT);
-	bool said = false;
-	while (next_stop(pid, &signal, &is_call)) {
-		if (!said)
-			printf("attached %d\n", pid);
-		said = true;
-		if (told_to_end && !(injected && entered)) {
-			printf("none %lu\n", count);
-			ptrace(PTRACE_DETACH, pid, 0, signal);
+	if (!trace(&injection) || !starts)
+		return 0;
+	int status;
+	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		if (told_to_end)
 			return 0;
-		}
-		struct ptrace_syscall_info info;
-		if (is_call && ptrace(PTRACE_GET_SYSCALL_INFO, pid, sizeof(info), &info) > 0) {
-			if (info.op == PTRACE_SYSCALL_INFO_ENTRY) {
-				long call = (long)info.entry.nr;
-				int error = counting ? error_for(call, variant) : 0;
-				counting |= call == SYS_munmap; /* the loader's last one */
-				/* A look at each possible descriptor counts once. */
-				if (call == SYS_fstat && last == SYS_fstat)
-					error = 0;
-				last = call;
-				entered = true;
-				count += error != 0;
-				if (error && wanted == count) {
-					injected = error;
-					printf("%ld %s %lu %#llx %#llx\n", call,
-					        strerrorname_np(error), count,
-					        (unsigned long long)info.entry.args[0],
-					        (unsigned long long)info.entry.args[1]);
-					if (call != SYS_close)
-						set_call(pid, -1);
-				}
-			} else if (info.op == PTRACE_SYSCALL_INFO_EXIT && entered) {
-				entered = false;
-				if (injected) {
-					set_result(pid, -injected);
-					ptrace(PTRACE_DETACH, pid, 0, 0);
-					break;
-				}
-			}
-		}
-		ptrace(PTRACE_SYSCALL, pid, 0, signal);
-	}
-	if (!injected)
-		printf("none %lu\n", count);
-	if (starts) {
-		int status;
-		while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-			if (told_to_end)
-				return 0;
-		return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-	}
-	return 0;
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }

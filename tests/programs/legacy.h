@@ -107,3 +107,4 @@ extern int legacy_worker;
 _Noreturn void legacy_die(int status, const char *what);
 
 #include "tests/programs/legacy_daemon.h"
+#include "tests/programs/legacy_serving.h"

@@ -1,36 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * What the load client can be pointed at, as it is written on the command line:
- *
- *   127.0.0.1:80  [::1]:80                   TCP
- *   unix:/path  unix:@name                   a UNIX stream socket, by path or abstract
- *   seqpacket:/path  seqpacket:@name
- *   udp:127.0.0.1:80  udp:[::1]:80           one datagram a question, one datagram its answer
- *   dgram:/path  dgram:@name
- */
-#pragma once
-
+/* The addresses of the load client, as text: see address.h. */
 #include <arpa/inet.h>
 #include <errno.h>
-#include <netinet/in.h>
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/un.h>
 
-enum { ADDRESS_TEXT = sizeof(((struct sockaddr_un *)NULL)->sun_path) + INET6_ADDRSTRLEN + 9 };
+#include "tests/harness/load/address.h"
 
-struct address {
-	int type; /* SOCK_STREAM, SOCK_SEQPACKET or SOCK_DGRAM */
-	socklen_t length;
-	struct sockaddr_storage name;
-};
-
-/* NULL, or what is wrong with it. */
+/* Returns NULL, or the complaint. */
 static const char *address_parse_ip(const char *text, struct address *address)
 {
 	char host[INET6_ADDRSTRLEN + 2], *end;
@@ -76,7 +55,7 @@ static const char *address_parse_unix(const char *text, struct address *address)
 	return NULL;
 }
 
-static const char *address_parse(const char *text, struct address *address)
+const char *address_parse(const char *text, struct address *address)
 {
 	static const struct {
 		const char *prefix;
@@ -93,8 +72,7 @@ static const char *address_parse(const char *text, struct address *address)
 	return kinds[i].parse(text + strlen(kinds[i].prefix), address);
 }
 
-/* What a socket is called, as a server can read it: 127.0.0.1:80, [::1]:80 or @name. */
-static bool address_own(int fd, char text[ADDRESS_TEXT])
+bool address_own(int fd, char text[ADDRESS_TEXT])
 {
 	struct sockaddr_storage name = {.ss_family = AF_UNSPEC};
 	socklen_t length = sizeof(name);

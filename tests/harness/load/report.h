@@ -1,0 +1,5 @@
+/* SPDX-License-Identifier: MIT */
+/* The report: one line, one JSON object. */
+#pragma once
+
+void report(const char *kind);

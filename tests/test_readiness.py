@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: MIT
+"""--ready: when a generation counts as ready, and what happens when it never is."""
+
+import re
+import socket
+
+import pytest
+
+from harness import processes
+from harness.build import program
+from harness.load import assert_nothing_lost, assert_switches
+from harness.waiter import waiter
+from harness.waiting import wait_until
+
+
+@pytest.mark.parametrize("ready, options", [
+    ("notify", ("--notify", "--ready-after=600")),
+    ("fd=7", ("--ready-fd=7", "--ready-after=600")),
+], ids=["notify", "fd"])
+def test_no_switch_before_the_daemon_says_that_it_is_ready(moult, load, port, ready, options):
+    """Though the daemon already waits for connections."""
+    instance = moult().run(f"--ready={ready}", command=waiter("g1", port, *options))
+    assert instance.generation(1)["ready_ms"] >= 600
+    client = load(f"127.0.0.1:{port}", rate=600)
+    client.wait_answers(20)
+    began = client.report()["now_ns"]
+    switched = instance.upgrade(command=waiter("g2", port, *options)).instant
+    assert instance.generation(2)["ready_ms"] >= 600
+    client.wait_answers(20, "g2")
+    result = client.stop()
+    assert_nothing_lost(result)
+    assert_switches(result, ["g1", "g2"], [switched])
+    assert result.tags["g2"]["first_answered_ns"] - began >= 600e6
+    instance.stop()
+
+
+def test_readiness_by_a_command(moult, load, port, directory):
+    flag = directory / "ready"
+    instance = moult().run_ready_by(flag, port, waiter("g1", port))
+    client = load(f"127.0.0.1:{port}", rate=600)
+    command = instance.start_command("upgrade", instance.name, "--", *waiter("g2", port))
+    instance.wait_generation(2, lambda new: new and new["state"] == "next" and
+                             new["processes"] > 0)
+    client.wait_answers(200, "g1")
+    assert command.poll() is None and "g2" not in client.report().tags
+    flag.touch()
+    _, err = command.communicate(timeout=20)
+    assert command.returncode == 0, err
+    client.wait_answers(20, "g2")
+    assert_nothing_lost(client.stop())
+    instance.stop()
+
+
+@pytest.mark.parametrize("ready", ["serving", "notify", "fd=5", "exec=false", "exec=exit 3"])
+def test_an_upgrade_that_is_never_ready_fails(moult, load, port, ready):
+    """After --ready-timeout the upgrade fails, and says what was waited for."""
+    instance = moult().run(command=waiter("g1", port))
+    client = load(f"127.0.0.1:{port}", rate=300)
+    client.wait_answers(20)
+    more = ("--fail=hang", "--fail-at=listening") if ready == "serving" else ()
+    result = instance.upgrade(f"--ready={ready}", "--ready-timeout=500ms",
+                              command=waiter("bad", port, *more), expect=1)
+    assert re.search(r"generation 2: .*ready.*500 ms", result.stderr), result.stderr
+    assert not instance.tagged("bad")
+    client.wait_answers(20, "g1")
+    result = client.stop()
+    assert_nothing_lost(result)
+    assert list(result.tags) == ["g1"]
+    instance.stop()
+
+
+def test_a_first_generation_that_is_never_ready(moult, port):
+    """No earlier generation could serve: the log says so, the daemon goes on, and can be
+    stopped."""
+    instance = moult().run("--ready-timeout=300ms", wait=False,
+                           command=waiter("g1", port, "--fail=hang"))
+    instance.wait_log(r"generation 1: not ready after 300 ms")
+    assert instance.tagged("g1")
+    instance.stop("--now")
+    assert not processes.descendants()
+
+
+def test_notify_socket_is_not_set_unasked(moult, port, directory):
+    """Its presence alone changes the behaviour of some daemons."""
+    path = directory / "mirror.out"
+    instance = moult().run(command=[program("mirror"), "--tag", "g1", "--port", port, "--output",
+                                    path])
+    assert "NOTIFY_SOCKET" not in path.read_text()
+    instance.stop()
+
+
+def test_only_the_daemon_can_say_that_it_is_ready(moult, port, directory):
+    """A datagram from a process outside the generation is not believed."""
+    path = directory / "environment"
+    script = f"env > {path}; exec {' '.join(waiter('g1', port))}"
+    instance = moult().run("--ready=notify", "--ready-timeout=2s", command=["sh", "-c", script],
+                           wait=False)
+    address = wait_until(lambda: path.exists() and re.search(
+        r"^NOTIFY_SOCKET=@(.+)$", path.read_text(), re.M), 10, instance.log)[1]
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as stranger:
+        stranger.sendto(b"READY=1\n", f"\0{address}")
+    instance.wait_log("generation 1: not ready after 2 s")
+    instance.stop("--now")
