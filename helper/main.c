@@ -25,7 +25,7 @@ static int dispatch(enum verb verb, struct options *options, int word_count, cha
 	char complaint[512];
 
 	options_default(options);
-	if (options_parse(options, verb, word_count, words, complaint, sizeof complaint) < 0) {
+	if (options_parse(options, verb, word_count, words, complaint, sizeof(complaint)) < 0) {
 		(void)fprintf(stderr, "moult: %s\n", complaint);
 		return EXIT_USAGE;
 	}

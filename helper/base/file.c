@@ -23,7 +23,7 @@ int file_open_pinned(struct file *file, int pinned)
 	if (!S_ISREG(file->status.st_mode))
 		return -EACCES;
 	file->size = (uint64_t)file->status.st_size;
-	(void)snprintf(link, sizeof link, "/proc/self/fd/%d", pinned);
+	(void)snprintf(link, sizeof(link), "/proc/self/fd/%d", pinned);
 	file->fd = open(link, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	return file->fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOMEM) ? -errno : 0;
 }

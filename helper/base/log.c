@@ -47,7 +47,7 @@ void log_open(bool to_syslog, enum log_level most, const char *name)
 	state.most = most;
 	state.prefix[0] = '\0';
 	if (name)
-		(void)snprintf(state.prefix, sizeof state.prefix, "%.64s: ", name);
+		(void)snprintf(state.prefix, sizeof(state.prefix), "%.64s: ", name);
 	if (to_syslog)
 		openlog("moult", LOG_PID, LOG_DAEMON);
 }
@@ -94,7 +94,7 @@ static void write_stderr(const char *line)
 	int length;
 
 	if (state.lost) {
-		length = snprintf(text, sizeof text, "moult: %s%u lines were lost\n", state.prefix,
+		length = snprintf(text, sizeof(text), "moult: %s%u lines were lost\n", state.prefix,
 		        state.lost);
 		if (!write_soon(text, (size_t)length)) {
 			state.lost++;
@@ -102,8 +102,8 @@ static void write_stderr(const char *line)
 		}
 		state.lost = 0;
 	}
-	length = snprintf(text, sizeof text, "moult: %s%s\n", state.prefix, line);
-	if (length > 0 && (size_t)length < sizeof text && !write_soon(text, (size_t)length))
+	length = snprintf(text, sizeof(text), "moult: %s%s\n", state.prefix, line);
+	if (length > 0 && (size_t)length < sizeof(text) && !write_soon(text, (size_t)length))
 		state.lost++;
 }
 
@@ -134,13 +134,13 @@ static bool syslog_at_once(int priority, const char *line)
 	time_t clock = time(NULL);
 	struct tm tm;
 	CLEANUP(fd_close) int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	(void)strftime(at, sizeof at, "%b %e %T", localtime_r(&clock, &tm));
-	int length = snprintf(text, sizeof text, "<%d>%s moult[%d]: %s%s", LOG_DAEMON | priority,
+	(void)strftime(at, sizeof(at), "%b %e %T", localtime_r(&clock, &tm));
+	int length = snprintf(text, sizeof(text), "<%d>%s moult[%d]: %s%s", LOG_DAEMON | priority,
 	        at, (int)getpid(), state.prefix, line);
-	if (fd < 0 || length < 0 || (size_t)length >= sizeof text)
+	if (fd < 0 || length < 0 || (size_t)length >= sizeof(text))
 		return false;
 	if (sendto(fd, text, (size_t)length, MSG_DONTWAIT | MSG_NOSIGNAL,
-	            (const struct sockaddr *)&logger, sizeof logger) >= 0)
+	            (const struct sockaddr *)&logger, sizeof(logger)) >= 0)
 		return true;
 	if (errno == EAGAIN)
 		return false;
@@ -154,7 +154,7 @@ static void write_syslog(int priority, const char *line)
 	char text[64];
 
 	if (state.lost) {
-		(void)snprintf(text, sizeof text, "%u lines were lost", state.lost);
+		(void)snprintf(text, sizeof(text), "%u lines were lost", state.lost);
 		if (!syslog_at_once(priority, text)) {
 			state.lost++;
 			return;
@@ -186,7 +186,7 @@ void log_line(enum log_level level, const char *format, ...)
 	va_list arguments;
 
 	va_start(arguments, format);
-	(void)vsnprintf(line, sizeof line, format, arguments);
+	(void)vsnprintf(line, sizeof(line), format, arguments);
 	va_end(arguments);
 	say(level, line);
 	errno = saved;
@@ -206,11 +206,11 @@ void log_limited(struct log_limit *limit, enum log_level level, const char *form
 		return;
 	}
 	va_start(arguments, format);
-	int length = vsnprintf(line, sizeof line, format, arguments);
+	int length = vsnprintf(line, sizeof(line), format, arguments);
 	va_end(arguments);
-	if (limit->left_out && length > 0 && (size_t)length < sizeof line)
-		(void)snprintf(line + length, sizeof line - (size_t)length, " (and %u more before)",
-		        limit->left_out);
+	if (limit->left_out && length > 0 && (size_t)length < sizeof(line))
+		(void)snprintf(line + length, sizeof(line) - (size_t)length,
+		        " (and %u more before)", limit->left_out);
 	limit->left_out = 0;
 	limit->said++;
 	say(level, line);

@@ -135,7 +135,7 @@ static bool is_shell(const char *path)
 
 static void doubt(struct chain *chain, const char *path, const char *what)
 {
-	(void)snprintf(chain->doubt, sizeof chain->doubt, "%.150s %.140s", path, what);
+	(void)snprintf(chain->doubt, sizeof(chain->doubt), "%.150s %.140s", path, what);
 }
 
 /* 1: a script, and the words are what runs it; 0: no script; -errno. */
@@ -146,13 +146,13 @@ static int follow_script(struct follower *follower, const char *path)
 	const char *line[3] = {0};
 	char head[HEAD];
 	size_t length, count = 0;
-	int r = file_open(&file, path);
+	int result = file_open(&file, path);
 
-	if (r < 0)
-		return r;
+	if (result < 0)
+		return result;
 	if (file.fd < 0)
 		return 0;
-	length = file.size < sizeof head ? (size_t)file.size : sizeof head;
+	length = file.size < sizeof(head) ? (size_t)file.size : sizeof(head);
 	if (!file_read(&file, 0, head, length))
 		return -EIO;
 	if (length >= SELFMAG && !memcmp(head, ELFMAG, SELFMAG))
@@ -168,7 +168,7 @@ static int follow_script(struct follower *follower, const char *path)
 	line[count++] = words_copy(words, path, strlen(path));
 	if (!line[count - 1] || !words_replace(words, 1, line, count))
 		return -E2BIG;
-	(void)snprintf(follower->script, sizeof follower->script, "%s", path);
+	(void)snprintf(follower->script, sizeof(follower->script), "%s", path);
 	return 1;
 }
 
@@ -183,7 +183,7 @@ static bool follow_shell_script(struct follower *follower, const char *path)
 	if (!*follower->script && !*follower->wrapping.lookup.root && chain->words.count > 1 &&
 	        chain->words.word[1][0] != '-')
 		(void)snprintf(
-		        follower->script, sizeof follower->script, "%s", chain->words.word[1]);
+		        follower->script, sizeof(follower->script), "%s", chain->words.word[1]);
 	if (!*follower->script)
 		return false;
 	if (follow_script_end(follower, follower->script)) {
@@ -191,7 +191,7 @@ static bool follow_shell_script(struct follower *follower, const char *path)
 		*follower->script = '\0';
 		return true;
 	}
-	(void)snprintf(chain->doubt, sizeof chain->doubt,
+	(void)snprintf(chain->doubt, sizeof(chain->doubt),
 	        "%.120s is a script for %.60s: what it starts cannot be told", follower->script,
 	        path);
 	return false;
@@ -203,29 +203,30 @@ static int follow(struct follower *follower)
 	struct chain *chain = follower->chain;
 	struct wrapping *wrapping = &follower->wrapping;
 	struct chain_step *step = &chain->steps[chain->count];
-	char path[PATH_MAX], word[sizeof chain->missing];
-	int r;
+	char path[PATH_MAX], word[sizeof(chain->missing)];
+	int result;
 
-	(void)snprintf(word, sizeof word, "%s", chain->words.word[0]);
+	(void)snprintf(word, sizeof(word), "%s", chain->words.word[0]);
 	if (wrapping->is_applet) {
-		memcpy(path, chain->steps[chain->count - 1].path, sizeof path);
-		r = 0;
+		memcpy(path, chain->steps[chain->count - 1].path, sizeof(path));
+		result = 0;
 	} else {
-		r = lookup_program(&wrapping->lookup, chain->words.word[0], path, sizeof path);
+		result =
+		        lookup_program(&wrapping->lookup, chain->words.word[0], path, sizeof(path));
 	}
-	if (r < 0 && chain->count > 0 && (r == -ENOSYS || wrapping->guesses)) {
+	if (result < 0 && chain->count > 0 && (result == -ENOSYS || wrapping->guesses)) {
 		doubt(chain, word, "is not found from here: what runs cannot be told");
 		chain->steps[chain->count - 1].kind = CHAIN_PROGRAM;
 		return 0;
 	}
-	if (r < 0) {
-		(void)snprintf(chain->missing, sizeof chain->missing, "%s", word);
-		return r;
+	if (result < 0) {
+		(void)snprintf(chain->missing, sizeof(chain->missing), "%s", word);
+		return result;
 	}
 	if (chain->count == COUNT(chain->steps))
 		return -ELOOP;
 	chain->count++;
-	memcpy(step->path, path, sizeof path);
+	memcpy(step->path, path, sizeof(path));
 	step->kind = CHAIN_WRAPPER;
 
 	switch (wrapper_follow(&chain->words, wrapping)) {
@@ -246,29 +247,29 @@ static int follow(struct follower *follower)
 		follower->scripts = 0;
 		return 1;
 	}
-	r = follow_script(follower, path);
-	if (r < 0)
-		(void)snprintf(chain->missing, sizeof chain->missing, "%s", word);
-	step->kind = r > 0 ? CHAIN_SCRIPT : CHAIN_PROGRAM;
-	if (r > 0 && follower->scripts++ >= SCRIPTS_MAX)
+	result = follow_script(follower, path);
+	if (result < 0)
+		(void)snprintf(chain->missing, sizeof(chain->missing), "%s", word);
+	step->kind = result > 0 ? CHAIN_SCRIPT : CHAIN_PROGRAM;
+	if (result > 0 && follower->scripts++ >= SCRIPTS_MAX)
 		return -ELOOP;
-	return r;
+	return result;
 }
 
 struct chain *chain_new(char *const command[], int *ret_error)
 {
-	struct chain *chain = calloc(1, sizeof *chain);
+	struct chain *chain = calloc(1, sizeof(*chain));
 	struct follower follower = {
 	        .chain = chain, .wrapping.lookup = {.path = getenv("PATH"), .root = ""}};
-	int r;
+	int result;
 
 	if (!chain)
 		return NULL;
 	words_set(&chain->words, command);
 	do
-		r = follow(&follower);
-	while (r > 0);
-	(void)snprintf(chain->root, sizeof chain->root, "%s", follower.wrapping.lookup.root);
-	*ret_error = r;
+		result = follow(&follower);
+	while (result > 0);
+	(void)snprintf(chain->root, sizeof(chain->root), "%s", follower.wrapping.lookup.root);
+	*ret_error = result;
 	return chain;
 }

@@ -54,14 +54,14 @@ static void find_verdict(const struct chain *chain, int error, struct findings *
 	char reason[400], library[PATH_MAX];
 	struct finding *finding;
 	size_t step;
-	int r = inspect_chain(chain, error, &verdict, reason, sizeof reason, &step);
+	int result = inspect_chain(chain, error, &verdict, reason, sizeof(reason), &step);
 
-	if (r < 0) {
-		bool missing = r == -ENOENT || r == -ENOTDIR;
+	if (result < 0) {
+		bool missing = result == -ENOENT || result == -ENOTDIR;
 
 		finding = findings_add(findings, SEVERITY_REFUSED,
 		        missing ? "missing" : "not-executable", "%s", reason);
-		(void)snprintf(finding->advice, sizeof finding->advice, "%s",
+		(void)snprintf(finding->advice, sizeof(finding->advice), "%s",
 		        missing ? "look for a wrong name, a wrong PATH, or a package to install"
 		                : "look at its mode, and at what is named in its first line");
 		return;
@@ -73,9 +73,9 @@ static void find_verdict(const struct chain *chain, int error, struct findings *
 		return;
 	}
 	finding = findings_add(findings, SEVERITY_REFUSED, verdicts[verdict].id, "%s", reason);
-	(void)snprintf(finding->advice, sizeof finding->advice, "%s", verdicts[verdict].advice);
-	if (verdict == INSPECT_HIDDEN && preload_library(library, sizeof library) == 0)
-		(void)snprintf(finding->advice, sizeof finding->advice,
+	(void)snprintf(finding->advice, sizeof(finding->advice), "%s", verdicts[verdict].advice);
+	if (verdict == INSPECT_HIDDEN && preload_library(library, sizeof(library)) == 0)
+		(void)snprintf(finding->advice, sizeof(finding->advice),
 		        "have %.300s under the same path in there (a copy or a bind mount)",
 		        library);
 }
@@ -91,14 +91,14 @@ static void find_all(const struct chain *chain, int error, struct findings *find
 			continue;
 		finding = findings_add(findings, SEVERITY_WARNING, "runs-once", "%.300s %s",
 		        step->path, step->once);
-		(void)snprintf(finding->advice, sizeof finding->advice,
+		(void)snprintf(finding->advice, sizeof(finding->advice),
 		        "have moult run the program without it");
 	}
 	if (*chain->doubt) {
 		struct finding *finding = findings_add(findings, SEVERITY_NOTE, "doubt",
 		        "%s; it is judged as far as that only", chain->doubt);
 
-		(void)snprintf(finding->advice, sizeof finding->advice,
+		(void)snprintf(finding->advice, sizeof(finding->advice),
 		        "check the program that it starts as well");
 	}
 	if (error == 0 && findings->list[0].severity == SEVERITY_OK)
@@ -147,7 +147,7 @@ static void print_text(
 	for (size_t i = 0; i + 1 < chain->count; i++) {
 		char text[2 * PATH_MAX + 32];
 
-		(void)snprintf(text, sizeof text, "%s is a %s: runs %s", chain->steps[i].path,
+		(void)snprintf(text, sizeof(text), "%s is a %s: runs %s", chain->steps[i].path,
 		        kinds[chain->steps[i].kind], chain->steps[i + 1].path);
 		print_line("ok", text, "");
 	}

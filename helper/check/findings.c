@@ -27,7 +27,7 @@ struct finding *findings_add(
 	finding = &findings->list[findings->count++];
 	*finding = (struct finding){.severity = severity, .id = id};
 	va_start(arguments, format);
-	(void)vsnprintf(finding->text, sizeof finding->text, format, arguments);
+	(void)vsnprintf(finding->text, sizeof(finding->text), format, arguments);
 	va_end(arguments);
 	return finding;
 }
@@ -39,7 +39,7 @@ static void advise(struct finding *finding, const char *format, ...)
 	va_list arguments;
 
 	va_start(arguments, format);
-	(void)vsnprintf(finding->advice, sizeof finding->advice, format, arguments);
+	(void)vsnprintf(finding->advice, sizeof(finding->advice), format, arguments);
 	va_end(arguments);
 }
 
@@ -114,7 +114,7 @@ static void find_in_libraries(
 	uint64_t read = 0;
 
 	for (size_t i = 0; i < LIBRARIES_MAX && read < LIBRARIES_BYTES_MAX &&
-	                   elf_needed(file, elf, i, name, sizeof name);
+	                   elf_needed(file, elf, i, name, sizeof(name));
 	        i++) {
 		CLEANUP(file_close) struct file library = {.fd = -1};
 		struct scan found = {0};
@@ -124,7 +124,7 @@ static void find_in_libraries(
 
 		if (!strncmp(name, "liburing", 8))
 			scan->calls_uring = true;
-		if (is_of_libc(name) || !open_library(elf, name, &library, path, sizeof path) ||
+		if (is_of_libc(name) || !open_library(elf, name, &library, path, sizeof(path)) ||
 		        elf_read(&library, &headers) != ELF_PROGRAM)
 			continue;
 		scan_code(&library, &headers, &found);
@@ -195,8 +195,8 @@ static void report_refusal(
 	/* It is no daemon, or has no way to know of another one */
 	if (!(scan->accepts || scan->detaches) || !(scan->locks || scan->kills))
 		return;
-	for (size_t i = 0; i < scan->path_count && used < sizeof files; i++)
-		used += (size_t)snprintf(files + used, sizeof files - used, "%s%s",
+	for (size_t i = 0; i < scan->path_count && used < sizeof(files); i++)
+		used += (size_t)snprintf(files + used, sizeof(files) - used, "%s%s",
 		        i > 0 ? ", " : "", scan->paths[i]);
 	if (*scan->refusal) {
 		for (char *c = scan->refusal; *c; c++)

@@ -106,14 +106,14 @@ static int judge(const char *path, enum inspect_verdict *ret_verdict, const char
 {
 	CLEANUP(file_close) struct file file = {.fd = -1};
 	char magic[SELFMAG];
-	int r = file_open(&file, path);
+	int result = file_open(&file, path);
 
 	*ret_what = NULL;
 	*ret_verdict = INSPECT_FINE;
-	if (r < 0)
-		return r;
+	if (result < 0)
+		return result;
 	/* What may be executed but not read has its privileges only to be judged by */
-	if (file.fd >= 0 && (!file_read(&file, 0, magic, sizeof magic) ||
+	if (file.fd >= 0 && (!file_read(&file, 0, magic, sizeof(magic)) ||
 	                            memcmp(magic, ELFMAG, SELFMAG) != 0)) {
 		*ret_verdict = INSPECT_FOREIGN;
 		*ret_what = "is not a program this system knows";
@@ -141,12 +141,12 @@ static int judge_surroundings(
 
 	if (file_open(&file, last->path) == 0 && file.fd >= 0 &&
 	        elf_read(&file, &elf) == ELF_PROGRAM && *elf.loader &&
-	        lookup_file(&lookup, elf.loader, found, sizeof found) == -ENOENT) {
+	        lookup_file(&lookup, elf.loader, found, sizeof(found)) == -ENOENT) {
 		*ret_what = "needs a loader that is not installed";
 		return -ENOENT;
 	}
-	if (*chain->root && preload_library(path, sizeof path) == 0 &&
-	        lookup_file(&lookup, path, found, sizeof found) == -ENOENT) {
+	if (*chain->root && preload_library(path, sizeof(path)) == 0 &&
+	        lookup_file(&lookup, path, found, sizeof(found)) == -ENOENT) {
 		*ret_verdict = INSPECT_HIDDEN;
 		*ret_what = "is in another root, in which the library is not: upgrades are not "
 		            "possible";
@@ -180,16 +180,16 @@ int inspect_chain(const struct chain *chain, int error, enum inspect_verdict *re
 	for (size_t i = 0; i < chain->count; i++) {
 		const struct chain_step *step = &chain->steps[i];
 		bool is_last = i + 1 == chain->count;
-		int r;
+		int result;
 
 		if (step->kind == CHAIN_SCRIPT)
 			continue;
 		subject.judged = step->path;
 		*ret_step = i;
-		r = judge(step->path, ret_verdict, &what);
-		if (r == 0 && is_last && *ret_verdict == INSPECT_FINE)
-			r = judge_surroundings(chain, ret_verdict, &what);
-		if (r == 0 && is_last && chain->is_elsewhere) {
+		result = judge(step->path, ret_verdict, &what);
+		if (result == 0 && is_last && *ret_verdict == INSPECT_FINE)
+			result = judge_surroundings(chain, ret_verdict, &what);
+		if (result == 0 && is_last && chain->is_elsewhere) {
 			*ret_verdict = INSPECT_ELSEWHERE;
 			what = "has the system's manager start the program, out of our reach: "
 			       "upgrades are not possible";
@@ -198,8 +198,8 @@ int inspect_chain(const struct chain *chain, int error, enum inspect_verdict *re
 			continue;
 		if (what)
 			explain(&subject, what);
-		if (r < 0 || *ret_verdict != INSPECT_FINE)
-			return r;
+		if (result < 0 || *ret_verdict != INSPECT_FINE)
+			return result;
 	}
 	*ret_step = chain->count - 1;
 	return 0;

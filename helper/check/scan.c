@@ -84,7 +84,7 @@ static const unsigned char *find_call(const unsigned char *code, const unsigned 
 {
 	static const unsigned char instruction[] = {0x0f, 0x05};
 
-	return memmem(code, (size_t)(end - code), instruction, sizeof instruction);
+	return memmem(code, (size_t)(end - code), instruction, sizeof(instruction));
 }
 
 /* mov $N,%eax; mov $N,%rax; push $N, pop %rax: the last one before `call`. */
@@ -115,9 +115,9 @@ static bool passes_number(const unsigned char *code, const unsigned char *end, u
 	const unsigned char wanted[] = {0xbf, number & 0xff, number >> 8 & 0xff, 0, 0};
 	const unsigned char *start = code;
 
-	while ((code = memmem(code, (size_t)(end - code), wanted, sizeof wanted))) {
+	while ((code = memmem(code, (size_t)(end - code), wanted, sizeof(wanted)))) {
 		const unsigned char *from = code - start < WINDOW / 2 ? start : code - WINDOW / 2;
-		const unsigned char *to = code + sizeof wanted;
+		const unsigned char *to = code + sizeof(wanted);
 		const unsigned char *limit = end - to < WINDOW / 2 ? end : to + WINDOW / 2;
 
 		code = to;
@@ -138,7 +138,7 @@ static const unsigned char *find_call(const unsigned char *code, const unsigned 
 {
 	static const unsigned char instruction[] = {0x01, 0x00, 0x00, 0xd4};
 
-	return memmem(code, (size_t)(end - code), instruction, sizeof instruction);
+	return memmem(code, (size_t)(end - code), instruction, sizeof(instruction));
 }
 
 /* mov w8,#N or mov x8,#N: the last one before `call`. */
@@ -215,7 +215,7 @@ static void scan_chunk(const unsigned char *code, size_t length, size_t kept, st
 			const char *name = call_name(number);
 
 			if (name && !*scan->call)
-				(void)snprintf(scan->call, sizeof scan->call, "%s", name);
+				(void)snprintf(scan->call, sizeof(scan->call), "%s", name);
 			scan->has_uring = scan->has_uring || number == uring_setup;
 		}
 		call += CALL_SIZE;

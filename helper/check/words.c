@@ -29,7 +29,7 @@ bool words_replace(struct words *words, size_t removed, const char *const insert
 	kept = words->count - removed;
 	if (count > WORDS_MAX - kept || kept + count == 0)
 		return false;
-	memmove(words->word + count, words->word + removed, (kept + 1) * sizeof *words->word);
+	memmove(words->word + count, words->word + removed, (kept + 1) * sizeof(*words->word));
 	for (size_t i = 0; i < count; i++)
 		words->word[i] = inserted[i];
 	words->count = kept + count;
@@ -40,7 +40,7 @@ const char *words_copy(struct words *words, const char *text, size_t length)
 {
 	char *copy = words->text + words->used;
 
-	if (length >= sizeof words->text - words->used)
+	if (length >= sizeof(words->text) - words->used)
 		return NULL;
 	memcpy(copy, text, length);
 	copy[length] = '\0';
@@ -68,7 +68,7 @@ static void begin_word(struct parser *parser)
 
 	if (parser->start)
 		return;
-	if (words->used == sizeof words->text) {
+	if (words->used == sizeof(words->text)) {
 		parser->is_full = true;
 		words->used--;
 	}
@@ -80,7 +80,7 @@ static void put(struct parser *parser, char c)
 	struct words *words = parser->words;
 
 	begin_word(parser);
-	if (parser->end + 1 >= words->text + sizeof words->text)
+	if (parser->end + 1 >= words->text + sizeof(words->text))
 		parser->is_full = true;
 	else
 		*parser->end++ = c;
@@ -131,7 +131,7 @@ int words_split(struct words *words, size_t removed, const char *text)
 			put(&parser, *parser.at++);
 		}
 	}
-	if (parser.start && parser.end + 1 >= words->text + sizeof words->text)
+	if (parser.start && parser.end + 1 >= words->text + sizeof(words->text))
 		return -1;
 	end_word(&parser);
 	if (parser.is_full || !words_replace(words, removed, parser.list, parser.count))

@@ -114,8 +114,8 @@ static int socket_address(struct sockaddr_un *address, const char *directory, co
 
 	*address = (struct sockaddr_un){.sun_family = AF_UNIX};
 	length = snprintf(
-	        address->sun_path, sizeof address->sun_path, "%s/%s.sock", directory, name);
-	return length < 0 || (size_t)length >= sizeof address->sun_path ? -ENAMETOOLONG : 0;
+	        address->sun_path, sizeof(address->sun_path), "%s/%s.sock", directory, name);
+	return length < 0 || (size_t)length >= sizeof(address->sun_path) ? -ENAMETOOLONG : 0;
 }
 
 /* A connected socket, or -errno; a launcher that does not even accept is -EAGAIN. */
@@ -123,25 +123,25 @@ static int control_connect(const struct sockaddr_un *address, int patience_ms)
 {
 	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 	int room = 2 * CONTROL_REQUEST_MAX;
-	int r;
+	int result;
 
 	if (fd < 0)
 		return -errno;
 	/* A request is one datagram: as far as the system allows there is room for the longest */
-	(void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &room, sizeof room);
+	(void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &room, sizeof(room));
 	if (patience_ms >= 0) {
 		struct timeval limit = {.tv_sec = patience_ms / 1000};
 
 		/* connect() waits too, while the queue is full */
-		(void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
+		(void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
 	}
 	do
-		r = connect(fd, (const struct sockaddr *)address, sizeof *address);
-	while (r < 0 && errno == EINTR);
-	if (r < 0) {
-		r = -errno;
+		result = connect(fd, (const struct sockaddr *)address, sizeof(*address));
+	while (result < 0 && errno == EINTR);
+	if (result < 0) {
+		result = -errno;
 		close(fd);
-		return r;
+		return result;
 	}
 	return fd;
 }
@@ -161,17 +161,17 @@ static int request_send(int fd, const struct request *request)
 static int answer_receive(int fd, int patience_ms, struct answer *answer)
 {
 	struct pollfd in = {.fd = fd, .events = POLLIN};
-	struct iovec parts[] = {{&answer->kind, 1}, {answer->text, sizeof answer->text - 1}};
+	struct iovec parts[] = {{&answer->kind, 1}, {answer->text, sizeof(answer->text) - 1}};
 	struct msghdr message = {.msg_iov = parts, .msg_iovlen = COUNT(parts)};
 	ssize_t n;
-	int r;
+	int result;
 
 	do
-		r = poll(&in, 1, patience_ms);
-	while (r < 0 && errno == EINTR);
-	if (r < 0)
+		result = poll(&in, 1, patience_ms);
+	while (result < 0 && errno == EINTR);
+	if (result < 0)
 		return -errno;
-	if (r == 0)
+	if (result == 0)
 		return -ETIMEDOUT;
 	do
 		n = recvmsg(fd, &message, MSG_CMSG_CLOEXEC);
@@ -204,9 +204,9 @@ static void hold_line(struct screen *screen, const struct answer *answer)
 {
 	size_t length = answer->length + 1;
 
-	if (length > sizeof screen->held)
+	if (length > sizeof(screen->held))
 		return;
-	if (length > sizeof screen->held - screen->held_length)
+	if (length > sizeof(screen->held) - screen->held_length)
 		screen->held_length = 0;
 	memcpy(screen->held + screen->held_length, answer->text, answer->length);
 	screen->held_length += length;
@@ -269,24 +269,24 @@ static int relay(int fd, enum verb verb, const char *name, struct screen *screen
 	static struct answer answer;
 	/* A drain, and a daemon that ignores its stop signal, last as long as they last */
 	int patience = verb == VERB_UPGRADE || verb == VERB_STOP ? NO_LIMIT : PATIENCE_MS;
-	int r, status;
+	int result, status;
 
 	for (;;) {
-		r = answer_receive(fd, patience, &answer);
-		if (r <= 0 || answer.kind == CONTROL_EXIT)
+		result = answer_receive(fd, patience, &answer);
+		if (result <= 0 || answer.kind == CONTROL_EXIT)
 			break;
 		show(screen, &answer);
 	}
 	screen_erase(screen);
-	status = r > 0 ? parse_status(answer.text) : -1;
+	status = result > 0 ? parse_status(answer.text) : -1;
 	if (status != EXIT_DONE)
 		(void)fwrite(screen->held, 1, screen->held_length, stderr);
-	if (r == 0)
+	if (result == 0)
 		return fail(EXIT_FAILED, "%s: the launcher ended before it answered", name);
-	if (r == -ETIMEDOUT)
+	if (result == -ETIMEDOUT)
 		return fail(EXIT_FAILED, "%s: the launcher does not answer", name);
-	if (r < 0)
-		return fail(EXIT_FAILED, "%s: no answer: %s", name, strerror(-r));
+	if (result < 0)
+		return fail(EXIT_FAILED, "%s: no answer: %s", name, strerror(-result));
 	if (status < 0)
 		return fail(EXIT_FAILED, "%s: the launcher's answer makes no sense", name);
 	if (fflush(stdout) != 0 || ferror(stdout))
@@ -299,7 +299,7 @@ static int ask(enum verb verb, const char *name, const struct sockaddr_un *addre
 {
 	CLEANUP(fd_close)
 	int fd = control_connect(address, verb == VERB_UPGRADE ? NO_LIMIT : PATIENCE_MS);
-	int r;
+	int result;
 
 	if (fd == -ENOENT || fd == -ECONNREFUSED)
 		return fail(EXIT_NO_INSTANCE, "no running instance named %s (%s)", name,
@@ -308,11 +308,12 @@ static int ask(enum verb verb, const char *name, const struct sockaddr_un *addre
 		return fail(EXIT_FAILED, "%s: the launcher does not answer", name);
 	if (fd < 0)
 		return fail(EXIT_FAILED, "%s: cannot reach the launcher: %s", name, strerror(-fd));
-	r = request_send(fd, request);
-	if (r == -EMSGSIZE)
+	result = request_send(fd, request);
+	if (result == -EMSGSIZE)
 		return fail(EXIT_USAGE, "the command line is too long for this system");
-	if (r < 0)
-		return fail(EXIT_FAILED, "%s: cannot ask the launcher: %s", name, strerror(-r));
+	if (result < 0)
+		return fail(
+		        EXIT_FAILED, "%s: cannot ask the launcher: %s", name, strerror(-result));
 	return relay(fd, verb, name, screen);
 }
 
@@ -357,7 +358,7 @@ static int instances_read(const char *directory, struct instances *instances)
 			instances->names[instances->count++] = name;
 	}
 	closedir(entries);
-	qsort(instances->names, instances->count, sizeof *instances->names, compare_names);
+	qsort(instances->names, instances->count, sizeof(*instances->names), compare_names);
 	return 0;
 }
 
@@ -380,8 +381,8 @@ static int complain_several(const struct instances *instances)
 	char names[512];
 	size_t used = 0;
 
-	for (size_t i = 0; i < instances->count && used < sizeof names; i++)
-		used += (size_t)snprintf(names + used, sizeof names - used, "%s%s",
+	for (size_t i = 0; i < instances->count && used < sizeof(names); i++)
+		used += (size_t)snprintf(names + used, sizeof(names) - used, "%s%s",
 		        i > 0 ? ", " : "", instances->names[i]);
 	return fail(EXIT_USAGE, "several instances are running, say which: %s", names);
 }
@@ -391,10 +392,10 @@ static int find_only(const char *directory, char **ret_name)
 {
 	CLEANUP(instances_deinit) struct instances instances = {0};
 	size_t running = 0;
-	int r = instances_read(directory, &instances);
+	int result = instances_read(directory, &instances);
 
-	if (r < 0)
-		return fail(EXIT_FAILED, "%s: %s", directory, strerror(-r));
+	if (result < 0)
+		return fail(EXIT_FAILED, "%s: %s", directory, strerror(-result));
 	for (size_t i = 0; i < instances.count; i++) {
 		char *name = instances.names[i];
 
@@ -418,12 +419,12 @@ static int find_only(const char *directory, char **ret_name)
 
 static int find_directory(char *directory, size_t size)
 {
-	int r = control_directory(directory, size, 0);
+	int result = control_directory(directory, size, 0);
 	char reason[400];
 
-	if (r == 0)
+	if (result == 0)
 		return 0;
-	control_directory_explain(r, directory, reason, sizeof reason);
+	control_directory_explain(result, directory, reason, sizeof(reason));
 	return fail(EXIT_FAILED, "%s", reason);
 }
 
@@ -440,34 +441,34 @@ int client_run(enum verb verb, const struct options *options, int word_count, ch
 	char directory[sizeof(struct sockaddr_un)];
 	struct sockaddr_un address;
 	char *json[] = {"--json"};
-	int r;
+	int result;
 
 	/* Watching is done here */
 	if (verb == VERB_STATUS) {
 		words = json;
 		word_count = options->json;
 	}
-	r = request_init(&request, verb, word_count, words);
-	if (r == -E2BIG)
+	result = request_init(&request, verb, word_count, words);
+	if (result == -E2BIG)
 		return fail(EXIT_USAGE, "the command line is too long, at most %d bytes",
 		        CONTROL_REQUEST_MAX);
-	if (r < 0)
-		return fail(EXIT_FAILED, "%s", strerror(-r));
-	r = find_directory(directory, sizeof directory);
-	if (r == 0 && !name) {
-		r = find_only(directory, &found);
+	if (result < 0)
+		return fail(EXIT_FAILED, "%s", strerror(-result));
+	result = find_directory(directory, sizeof(directory));
+	if (result == 0 && !name) {
+		result = find_only(directory, &found);
 		name = found;
 	}
-	if (r != 0)
-		return r;
+	if (result != 0)
+		return result;
 	if (socket_address(&address, directory, name) < 0)
 		return fail(EXIT_FAILED, "%s/%s.sock: too long for a socket", directory, name);
 
 	for (;;) {
 		screen.clear_first = options->watch && isatty(STDOUT_FILENO);
-		r = ask(verb, name, &address, &request, &screen);
-		if (!options->watch || r != EXIT_DONE)
-			return r;
+		result = ask(verb, name, &address, &request, &screen);
+		if (!options->watch || result != EXIT_DONE)
+			return result;
 		sleep(1);
 	}
 }
@@ -516,15 +517,15 @@ int client_list(void)
 	CLEANUP(request_deinit) struct request request = {0};
 	CLEANUP(instances_deinit) struct instances instances = {0};
 	char directory[sizeof(struct sockaddr_un)];
-	int r = find_directory(directory, sizeof directory);
+	int result = find_directory(directory, sizeof(directory));
 
-	if (r != 0)
-		return r;
-	r = request_init(&request, VERB_LIST, 0, NULL);
-	if (r == 0)
-		r = instances_read(directory, &instances);
-	if (r < 0)
-		return fail(EXIT_FAILED, "%s: %s", directory, strerror(-r));
+	if (result != 0)
+		return result;
+	result = request_init(&request, VERB_LIST, 0, NULL);
+	if (result == 0)
+		result = instances_read(directory, &instances);
+	if (result < 0)
+		return fail(EXIT_FAILED, "%s: %s", directory, strerror(-result));
 	(void)printf(LIST_COLUMNS, "NAME", "PID", "STATE", "GENERATION", "COMMAND");
 	for (size_t i = 0; i < instances.count; i++)
 		list_one(directory, instances.names[i], &request);

@@ -179,10 +179,10 @@ static int take_time(
 static int take_ready_timeout(nanoseconds *time, const char *text, const struct complaint *to)
 {
 	nanoseconds wanted = 0;
-	int r = take_time(&wanted, "ready-timeout", text, to);
+	int result = take_time(&wanted, "ready-timeout", text, to);
 
-	if (r < 0)
-		return r;
+	if (result < 0)
+		return result;
 	if (wanted == 0)
 		return complain(to, "--ready-timeout=%s: nothing is ready in no time", text);
 	*time = wanted;
@@ -228,7 +228,7 @@ static int take_aside(struct options *options, const char *path, const struct co
 	if (path[strlen(path) - 1] == '/')
 		return complain(to, "--aside=%s: a directory cannot be put aside", path);
 	count = word_list_count(settings->aside);
-	list = reallocarray(settings->aside, count + 2, sizeof *list);
+	list = reallocarray(settings->aside, count + 2, sizeof(*list));
 	if (!list)
 		return out_of_memory(to);
 	settings->aside = list;
@@ -390,7 +390,7 @@ static int name_default(struct options *options, const struct complaint *to)
 	const char *slash = strrchr(program, '/');
 	char name[64 + 1];
 
-	(void)snprintf(name, sizeof name, "%s", slash ? slash + 1 : program);
+	(void)snprintf(name, sizeof(name), "%s", slash ? slash + 1 : program);
 	for (char *c = name; *c; c++)
 		if (!isascii((unsigned char)*c) ||
 		        (!isalnum((unsigned char)*c) && !strchr("._@-", *c)))
@@ -407,22 +407,22 @@ static int read_words(
         struct options *options, enum verb verb, int argc, char **argv, const struct complaint *to)
 {
 	struct reader reader;
-	int answer, r = 0;
+	int answer, result = 0;
 
 	reader_init(&reader, verb);
 	opterr = 0;
 	optind = 0; /* start afresh */
 	while ((answer = getopt_long(argc, argv, reader.letters, reader.words, NULL)) != -1) {
 		if (answer == 1) {
-			r = take_word(options, verb, optarg, optind - 2, to);
+			result = take_word(options, verb, optarg, optind - 2, to);
 		} else {
 			const struct known *option = find_option(answer);
 
-			r = option ? take_option(options, option, optarg, to)
-			           : complain_option(answer, verb, argv[optind - 1], to);
+			result = option ? take_option(options, option, optarg, to)
+			                : complain_option(answer, verb, argv[optind - 1], to);
 		}
-		if (r < 0 || options->help)
-			return r;
+		if (result < 0 || options->help)
+			return result;
 	}
 
 	if (verb == VERB_RUN || verb == VERB_UPGRADE || verb == VERB_CHECK) {
@@ -433,9 +433,9 @@ static int read_words(
 		if (argc > 1 && !strcmp(argv[argc - 1], "--"))
 			return complain(to, "--: which program?");
 	}
-	for (int i = optind; i < argc && r == 0; i++)
-		r = take_word(options, verb, argv[i], i - 1, to);
-	return r;
+	for (int i = optind; i < argc && result == 0; i++)
+		result = take_word(options, verb, argv[i], i - 1, to);
+	return result;
 }
 
 int options_parse(struct options *options, enum verb verb, int argc, char **argv, char *complaint,
@@ -443,12 +443,12 @@ int options_parse(struct options *options, enum verb verb, int argc, char **argv
 {
 	struct complaint to = {complaint, size};
 	char **words;
-	int r;
+	int result;
 
 	if (argc < 0 || argc >= INT_MAX - 1)
 		return complain(&to, "too many words");
 	/* getopt wants a program's name in front */
-	words = calloc((size_t)argc + 2, sizeof *words);
+	words = calloc((size_t)argc + 2, sizeof(*words));
 	if (!words)
 		return out_of_memory(&to);
 	words[0] = (char *)verb_name(verb);
@@ -456,9 +456,9 @@ int options_parse(struct options *options, enum verb verb, int argc, char **argv
 		words[i + 1] = argv[i];
 
 	options->name_word = -1;
-	r = read_words(options, verb, argc + 1, words, &to);
+	result = read_words(options, verb, argc + 1, words, &to);
 	free(words);
-	if (r == 0 && verb == VERB_RUN && !options->help && !options->name)
-		r = name_default(options, &to);
-	return r;
+	if (result == 0 && verb == VERB_RUN && !options->help && !options->name)
+		result = name_default(options, &to);
+	return result;
 }

@@ -43,13 +43,13 @@ static int find(char *path, size_t size)
 int control_directory(char *path, size_t size, int create)
 {
 	struct stat status;
-	int r;
+	int result;
 
 	path[0] = '\0';
-	r = find(path, size);
+	result = find(path, size);
 
-	if (r < 0)
-		return r;
+	if (result < 0)
+		return result;
 	if (create && mkdir(path, 0700) < 0 && errno != EEXIST)
 		return -errno;
 	if (lstat(path, &status) < 0) {

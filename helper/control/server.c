@@ -352,7 +352,7 @@ static int lock_directory(const char *directory, int *ret_lock)
 			return -errno;
 		if (now() >= deadline)
 			return -EBUSY;
-		nanosleep(&(struct timespec){0, 10 * MILLISECOND}, NULL);
+		(void)nanosleep(&(struct timespec){0, 10 * MILLISECOND}, NULL);
 	}
 	*ret_lock = lock;
 	lock = -1;
@@ -367,7 +367,7 @@ static int bind_and_listen(void)
 		return -errno;
 	mode_t mask = umask(0077);
 	int result = bind(server.fd, (struct sockaddr *)&address, sizeof(address)) < 0 ? -errno : 0;
-	umask(mask);
+	(void)umask(mask);
 	return result == 0 && listen(server.fd, 64) < 0 ? -errno : result;
 }
 

@@ -45,7 +45,7 @@ static int compare_inodes(const void *a, const void *b)
 bool inode_set_has(const struct inode_set *set, uint64_t inode)
 {
 	return set->count > 0 &&
-	       bsearch(&inode, set->inodes, set->count, sizeof inode, compare_inodes);
+	       bsearch(&inode, set->inodes, set->count, sizeof(inode), compare_inodes);
 }
 
 void inode_set_filter(struct inode_set *set, const struct inode_set *other, bool kept)
@@ -61,7 +61,7 @@ void inode_set_filter(struct inode_set *set, const struct inode_set *other, bool
 /* At the end, in no order: see inode_set_sort(). */
 static int inode_set_add(struct inode_set *set, uint64_t inode)
 {
-	uint64_t *larger = array_grow(set->inodes, set->count, &set->allocated, sizeof inode);
+	uint64_t *larger = array_grow(set->inodes, set->count, &set->allocated, sizeof(inode));
 
 	if (!larger)
 		return -ENOMEM;
@@ -75,7 +75,7 @@ static void inode_set_sort(struct inode_set *set)
 	size_t kept = 0;
 
 	if (set->count > 0)
-		qsort(set->inodes, set->count, sizeof *set->inodes, compare_inodes);
+		qsort(set->inodes, set->count, sizeof(*set->inodes), compare_inodes);
 	for (size_t i = 0; i < set->count; i++)
 		if (i == 0 || set->inodes[i] != set->inodes[i - 1])
 			set->inodes[kept++] = set->inodes[i];
@@ -103,17 +103,17 @@ int audit_connections(const struct audit_port *ports, size_t count, struct inode
 	CLEANUP(diag_rows_deinit) struct diag_rows rows = {0};
 	struct inode_set set = {0};
 	struct port_set wanted = {0};
-	int r;
+	int result;
 
 	for (size_t i = 0; i < count; i++)
 		port_set_add(&wanted, ports[i].port);
-	r = count > 0 ? diag_tcp(STATES_CONNECTED, &wanted, NEVER, &rows) : 0;
-	for (size_t i = 0; i < rows.count && r == 0; i++)
+	result = count > 0 ? diag_tcp(STATES_CONNECTED, &wanted, NEVER, &rows) : 0;
+	for (size_t i = 0; i < rows.count && result == 0; i++)
 		if (rows.rows[i].inode != 0)
-			r = inode_set_add(&set, rows.rows[i].inode);
-	if (r < 0) {
+			result = inode_set_add(&set, rows.rows[i].inode);
+	if (result < 0) {
 		inode_set_deinit(&set);
-		return r;
+		return result;
 	}
 	inode_set_sort(&set);
 	*ret_set = set;
@@ -133,62 +133,62 @@ int audit_unix_connections(const uint64_t *listeners, size_t count, const struct
         struct inode_set *set, bool *ret_internal)
 {
 	CLEANUP(diag_rows_deinit) struct diag_rows rows = {0};
-	uint64_t *names = calloc(count + 1, sizeof *names);
+	uint64_t *names = calloc(count + 1, sizeof(*names));
 	size_t named = 0;
-	int r = names ? diag_unix(&rows) : -ENOMEM;
+	int result = names ? diag_unix(&rows) : -ENOMEM;
 
 	*ret_internal = false;
-	for (size_t i = 0; i < rows.count && r == 0; i++) {
+	for (size_t i = 0; i < rows.count && result == 0; i++) {
 		const struct diag_row *row = &rows.rows[i];
 
 		if (row->state == TCP_LISTEN && row->name && named < count &&
 		        is_one_of(row->inode, listeners, count))
 			names[named++] = row->name;
 	}
-	for (size_t i = 0; i < rows.count && r == 0; i++) {
+	for (size_t i = 0; i < rows.count && result == 0; i++) {
 		const struct diag_row *row = &rows.rows[i];
 
 		if (row->state == TCP_LISTEN || row->type == SOCK_DGRAM || !row->inode ||
 		        !row->name || !is_one_of(row->name, names, named))
 			continue;
 		if (!row->peer || !inode_set_has(own, row->peer))
-			r = inode_set_add(set, row->inode);
+			result = inode_set_add(set, row->inode);
 		else if (inode_set_has(own, row->inode))
 			*ret_internal = true;
 	}
 	free(names);
 	inode_set_sort(set);
-	return r;
+	return result;
 }
 
 int audit_datagram_peers(struct inode_set *set)
 {
 	CLEANUP(diag_rows_deinit) struct diag_rows rows = {0};
-	int r = diag_udp_connected(&rows);
+	int result = diag_udp_connected(&rows);
 
-	for (size_t i = 0; i < rows.count && r == 0; i++)
+	for (size_t i = 0; i < rows.count && result == 0; i++)
 		if (rows.rows[i].inode)
-			r = inode_set_add(set, rows.rows[i].inode);
+			result = inode_set_add(set, rows.rows[i].inode);
 	inode_set_sort(set);
-	return r;
+	return result;
 }
 
 int audit_listeners(struct audit_listener **ret_rows, size_t *ret_count)
 {
 	CLEANUP(diag_rows_deinit) struct diag_rows rows = {0};
 	struct audit_listener *listeners;
-	int r = diag_tcp(STATE(TCP_LISTEN), NULL, NEVER, &rows);
+	int result = diag_tcp(STATE(TCP_LISTEN), NULL, NEVER, &rows);
 
-	if (r < 0)
-		return r;
-	listeners = calloc(rows.count + 1, sizeof *listeners);
+	if (result < 0)
+		return result;
+	listeners = calloc(rows.count + 1, sizeof(*listeners));
 	if (!listeners)
 		return -ENOMEM;
 	for (size_t i = 0; i < rows.count; i++) {
 		listeners[i].family = rows.rows[i].family;
 		listeners[i].port = rows.rows[i].port;
 		listeners[i].inode = rows.rows[i].inode;
-		memcpy(listeners[i].address, rows.rows[i].address, sizeof listeners[i].address);
+		memcpy(listeners[i].address, rows.rows[i].address, sizeof(listeners[i].address));
 	}
 	*ret_rows = listeners;
 	*ret_count = rows.count;
@@ -198,14 +198,14 @@ int audit_listeners(struct audit_listener **ret_rows, size_t *ret_count)
 int audit_handshakes(struct port_set *ret_ports)
 {
 	CLEANUP(diag_rows_deinit) struct diag_rows rows = {0};
-	int r = diag_tcp(STATE(TCP_SYN_RECV), NULL, after(HANDSHAKES_PATIENCE), &rows);
+	int result = diag_tcp(STATE(TCP_SYN_RECV), NULL, after(HANDSHAKES_PATIENCE), &rows);
 
 	*ret_ports = (struct port_set){0};
 	/* With an inode it was accepted already (TCP fast open) */
-	for (size_t i = 0; i < rows.count && r == 0; i++)
+	for (size_t i = 0; i < rows.count && result == 0; i++)
 		if (rows.rows[i].inode == 0)
 			port_set_add(ret_ports, rows.rows[i].port);
-	return r;
+	return result;
 }
 
 /* ---- the processes' side ---- */
@@ -222,33 +222,33 @@ static int visit_table(pid_t pid, descriptor_visitor *visitor, void *context, si
 	char path[64], link[64];
 	const struct dirent *entry;
 	DIR *table;
-	int r = 0;
+	int result = 0;
 
 	*ret_seen = 0;
-	(void)snprintf(path, sizeof path, "/proc/%d/fd", (int)pid);
+	(void)snprintf(path, sizeof(path), "/proc/%d/fd", (int)pid);
 	table = opendir(path);
 	if (!table && errno == ENOENT)
 		/* Gone, or hidden from us by the mount option hidepid */
 		return kill(pid, 0) < 0 && errno == ESRCH ? 0 : -EACCES;
 	if (!table)
 		return errno == ESRCH ? 0 : errno == EPERM ? -EACCES : -errno;
-	while (r == 0 && (entry = readdir(table))) {
+	while (result == 0 && (entry = readdir(table))) {
 		ssize_t length;
 
 		if (!isdigit((unsigned char)entry->d_name[0]))
 			continue;
 		(*ret_seen)++;
 		/* Longer ones are files; reading the link never waits for their file system */
-		length = readlinkat(dirfd(table), entry->d_name, link, sizeof link - 1);
+		length = readlinkat(dirfd(table), entry->d_name, link, sizeof(link) - 1);
 		if (length >= 0) {
 			link[length] = '\0';
-			r = visitor(context, pid, entry->d_name, link);
+			result = visitor(context, pid, entry->d_name, link);
 		} else if (errno != ENOENT && errno != ESRCH) {
-			r = errno == EPERM ? -EACCES : -errno;
+			result = errno == EPERM ? -EACCES : -errno;
 		}
 	}
 	closedir(table);
-	return r;
+	return result;
 }
 
 /* The other threads of a process whose main thread has ended: its own table is empty then. */
@@ -258,20 +258,20 @@ static int visit_threads(pid_t pid, descriptor_visitor *visitor, void *context)
 	const struct dirent *entry;
 	size_t seen = 0;
 	DIR *tasks;
-	int r = 0;
+	int result = 0;
 
-	(void)snprintf(path, sizeof path, "/proc/%d/task", (int)pid);
+	(void)snprintf(path, sizeof(path), "/proc/%d/task", (int)pid);
 	tasks = opendir(path);
 	if (!tasks)
 		return errno == ENOENT || errno == ESRCH ? 0 : -errno;
-	while (r == 0 && seen == 0 && (entry = readdir(tasks))) {
+	while (result == 0 && seen == 0 && (entry = readdir(tasks))) {
 		pid_t task = (pid_t)strtol(entry->d_name, NULL, 10);
 
 		if (task > 0 && task != pid)
-			r = visit_table(task, visitor, context, &seen);
+			result = visit_table(task, visitor, context, &seen);
 	}
 	closedir(tasks);
-	return r;
+	return result;
 }
 
 static int visit_descriptors(pid_t pid, descriptor_visitor *visitor, void *context)
@@ -279,13 +279,13 @@ static int visit_descriptors(pid_t pid, descriptor_visitor *visitor, void *conte
 	size_t seen;
 	pid_t parent;
 	char state;
-	int r = visit_table(pid, visitor, context, &seen);
+	int result = visit_table(pid, visitor, context, &seen);
 
-	if (r == -EACCES && tree_stat(pid, &state, &parent) == 0 && state == 'Z') {
-		r = 0;
+	if (result == -EACCES && tree_stat(pid, &state, &parent) == 0 && state == 'Z') {
+		result = 0;
 		seen = 0;
 	}
-	return r == 0 && seen == 0 ? visit_threads(pid, visitor, context) : r;
+	return result == 0 && seen == 0 ? visit_threads(pid, visitor, context) : result;
 }
 
 /* A socket and one of the processes that have it. */
@@ -314,7 +314,7 @@ static int note_socket(void *context, pid_t pid, const char *number, const char 
 
 	if (strncmp(link, "socket:[", 8) != 0)
 		return 0;
-	larger = array_grow(to->holders, to->count, &to->allocated, sizeof *larger);
+	larger = array_grow(to->holders, to->count, &to->allocated, sizeof(*larger));
 	if (!larger)
 		return -ENOMEM;
 	to->holders = larger;
@@ -344,11 +344,11 @@ static long read_in_flight(const struct holder *holder)
 	long count = -ENOENT;
 	FILE *info;
 
-	(void)snprintf(path, sizeof path, "/proc/%d/fdinfo/%d", (int)holder->pid, holder->fd);
+	(void)snprintf(path, sizeof(path), "/proc/%d/fdinfo/%d", (int)holder->pid, holder->fd);
 	info = fopen(path, "re");
 	if (!info)
 		return -errno;
-	while (fgets(line, sizeof line, info)) {
+	while (fgets(line, sizeof(line), info)) {
 		if (sscanf(line, "ino: %llu", &inode) == 1 && inode != holder->inode) {
 			count = -ENOENT;
 			break;
@@ -372,18 +372,18 @@ static bool may_carry(const struct diag_row *row)
  */
 static int list_carriers(const struct holders *holders, struct diag_rows *rows)
 {
-	int r = diag_unix(rows);
+	int result = diag_unix(rows);
 
-	if (r != -ENOENT)
-		return r;
-	r = 0;
-	for (size_t i = 0; i < holders->count && r == 0; i++) {
+	if (result != -ENOENT)
+		return result;
+	result = 0;
+	for (size_t i = 0; i < holders->count && result == 0; i++) {
 		struct diag_row row = {.inode = holders->holders[i].inode, .family = AF_UNIX};
 
 		if (i == 0 || row.inode != holders->holders[i - 1].inode)
-			r = diag_rows_add(rows, &row);
+			result = diag_rows_add(rows, &row);
 	}
-	return r;
+	return result;
 }
 
 /* `holders` is sorted. */
@@ -392,10 +392,10 @@ static int count_in_flight(const struct holders *holders, size_t *ret_in_flight)
 	CLEANUP(diag_rows_deinit) struct diag_rows rows = {0};
 	const struct holder *end = holders->holders + holders->count;
 	size_t in_flight = 0;
-	int r = list_carriers(holders, &rows);
+	int result = list_carriers(holders, &rows);
 
-	if (r < 0)
-		return r;
+	if (result < 0)
+		return result;
 	for (size_t i = 0; i < rows.count; i++) {
 		struct holder key = {.inode = rows.rows[i].inode};
 		const struct holder *holder;
@@ -404,7 +404,7 @@ static int count_in_flight(const struct holders *holders, size_t *ret_in_flight)
 		if (!may_carry(&rows.rows[i]))
 			continue;
 		holder = bsearch(
-		        &key, holders->holders, holders->count, sizeof key, compare_holders);
+		        &key, holders->holders, holders->count, sizeof(key), compare_holders);
 		if (!holder)
 			continue;
 		while (holder > holders->holders && holder[-1].inode == key.inode)
@@ -425,24 +425,24 @@ int audit_sockets(const struct pid_set *set, struct inode_set *ret_set, size_t *
 	CLEANUP(holders_deinit) struct holders holders = {0};
 	struct inode_set sockets = {0};
 	size_t unreadable = 0, in_flight = 0;
-	int r = 0;
+	int result = 0;
 
-	for (size_t i = 0; i < set->count && r == 0; i++) {
-		r = visit_descriptors(set->pids[i], note_socket, &holders);
-		if (r == -EACCES) {
+	for (size_t i = 0; i < set->count && result == 0; i++) {
+		result = visit_descriptors(set->pids[i], note_socket, &holders);
+		if (result == -EACCES) {
 			unreadable++;
-			r = 0;
+			result = 0;
 		}
 	}
-	if (r == 0 && holders.count > 0) {
-		qsort(holders.holders, holders.count, sizeof *holders.holders, compare_holders);
-		r = count_in_flight(&holders, &in_flight);
+	if (result == 0 && holders.count > 0) {
+		qsort(holders.holders, holders.count, sizeof(*holders.holders), compare_holders);
+		result = count_in_flight(&holders, &in_flight);
 	}
-	for (size_t i = 0; i < holders.count && r == 0; i++)
-		r = inode_set_add(&sockets, holders.holders[i].inode);
-	if (r < 0) {
+	for (size_t i = 0; i < holders.count && result == 0; i++)
+		result = inode_set_add(&sockets, holders.holders[i].inode);
+	if (result < 0) {
 		inode_set_deinit(&sockets);
-		return r;
+		return result;
 	}
 	inode_set_sort(&sockets);
 	*ret_set = sockets;
@@ -506,17 +506,18 @@ static int count_registrations(void *context, pid_t pid, const char *number, con
 
 	if (strcmp(link, "anon_inode:[eventpoll]") != 0)
 		return 0;
-	(void)snprintf(path, sizeof path, "/proc/%d/fdinfo/%.16s", (int)pid, number);
+	(void)snprintf(path, sizeof(path), "/proc/%d/fdinfo/%.16s", (int)pid, number);
 	info = fopen(path, "re");
 	if (!info)
 		return errno == ENOENT || errno == ESRCH ? 0 : errno == EPERM ? -EACCES : -errno;
-	while (fgets(line, sizeof line, info)) {
+	while (fgets(line, sizeof(line), info)) {
 		if (sscanf(line, "tfd: %*d events: %x data: %*x pos:%*d ino:%llx sdev:%x", &events,
 		            &inode, &device) != 3)
 			continue;
 		struct audit_registration key = {.inode = inode}, *row = NULL;
 		if (device == to->device)
-			row = bsearch(&key, to->rows, to->count, sizeof key, compare_registrations);
+			row = bsearch(
+			        &key, to->rows, to->count, sizeof(key), compare_registrations);
 		if (!row)
 			continue;
 		row->count++;
@@ -530,10 +531,10 @@ int audit_registrations(
         const struct pid_set *set, struct audit_registration *registrations, size_t count)
 {
 	struct registrations found = {.rows = registrations, .count = count};
-	int r = socket_device(&found.device);
+	int result = socket_device(&found.device);
 
-	qsort(registrations, count, sizeof *registrations, compare_registrations);
-	for (size_t i = 0; i < set->count && r == 0; i++)
-		r = visit_descriptors(set->pids[i], count_registrations, &found);
-	return r;
+	qsort(registrations, count, sizeof(*registrations), compare_registrations);
+	for (size_t i = 0; i < set->count && result == 0; i++)
+		result = visit_descriptors(set->pids[i], count_registrations, &found);
+	return result;
 }

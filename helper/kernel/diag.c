@@ -37,7 +37,7 @@ void diag_rows_deinit(struct diag_rows *rows)
 int diag_rows_add(struct diag_rows *rows, const struct diag_row *row)
 {
 	struct diag_row *larger =
-	        array_grow(rows->rows, rows->count, &rows->allocated, sizeof *row);
+	        array_grow(rows->rows, rows->count, &rows->allocated, sizeof(*row));
 
 	if (!larger)
 		return -ENOMEM;
@@ -93,7 +93,7 @@ static void request_filter(union request *request, const uint16_t *list, size_t 
 		used++;
 	}
 	attribute.nla_len = (uint16_t)(NLA_HDRLEN + used * op);
-	memcpy(to, &attribute, sizeof attribute);
+	memcpy(to, &attribute, sizeof(attribute));
 	memcpy(to + NLA_HDRLEN, code, used * op);
 	request->header.nlmsg_len += attribute.nla_len;
 }
@@ -102,14 +102,14 @@ static void parse_inet(const uint8_t *body, size_t size, struct diag_row *row)
 {
 	struct inet_diag_msg message;
 
-	if (size < sizeof message)
+	if (size < sizeof(message))
 		return;
-	memcpy(&message, body, sizeof message);
+	memcpy(&message, body, sizeof(message));
 	row->family = message.idiag_family;
 	row->state = message.idiag_state;
 	row->inode = message.idiag_inode;
 	row->port = ntohs(message.id.idiag_sport);
-	memcpy(row->address, message.id.idiag_src, sizeof row->address);
+	memcpy(row->address, message.id.idiag_src, sizeof(row->address));
 }
 
 static void parse_unix(const uint8_t *body, size_t size, struct diag_row *row)
@@ -119,38 +119,38 @@ static void parse_unix(const uint8_t *body, size_t size, struct diag_row *row)
 	struct unix_diag_vfs file;
 	uint32_t peer;
 	struct nlattr attribute;
-	size_t offset = NLMSG_ALIGN(sizeof message);
+	size_t offset = NLMSG_ALIGN(sizeof(message));
 
-	if (size < sizeof message)
+	if (size < sizeof(message))
 		return;
-	memcpy(&message, body, sizeof message);
+	memcpy(&message, body, sizeof(message));
 	row->family = message.udiag_family;
 	row->state = message.udiag_state;
 	row->type = message.udiag_type;
 	row->inode = message.udiag_ino;
-	while (offset <= size && size - offset >= sizeof attribute) {
+	while (offset <= size && size - offset >= sizeof(attribute)) {
 		const uint8_t *value = body + offset + NLA_HDRLEN;
 
-		memcpy(&attribute, body + offset, sizeof attribute);
+		memcpy(&attribute, body + offset, sizeof(attribute));
 		if (attribute.nla_len < NLA_HDRLEN || attribute.nla_len > size - offset)
 			return;
 		if (attribute.nla_type == UNIX_DIAG_NAME || attribute.nla_type == UNIX_DIAG_VFS)
 			row->name = moult_hash(row->name ? row->name : MOULT_HASH_START, value,
 			        attribute.nla_len - (unsigned)NLA_HDRLEN);
 		if (attribute.nla_type == UNIX_DIAG_VFS &&
-		        attribute.nla_len >= NLA_HDRLEN + sizeof file) {
-			memcpy(&file, value, sizeof file);
+		        attribute.nla_len >= NLA_HDRLEN + sizeof(file)) {
+			memcpy(&file, value, sizeof(file));
 			row->file = file.udiag_vfs_ino;
 			row->file_device = file.udiag_vfs_dev;
 		}
 		if (attribute.nla_type == UNIX_DIAG_PEER &&
-		        attribute.nla_len >= NLA_HDRLEN + sizeof peer) {
-			memcpy(&peer, value, sizeof peer);
+		        attribute.nla_len >= NLA_HDRLEN + sizeof(peer)) {
+			memcpy(&peer, value, sizeof(peer));
 			row->peer = peer;
 		}
 		if (attribute.nla_type == UNIX_DIAG_RQLEN &&
-		        attribute.nla_len >= NLA_HDRLEN + sizeof queue) {
-			memcpy(&queue, value, sizeof queue);
+		        attribute.nla_len >= NLA_HDRLEN + sizeof(queue)) {
+			memcpy(&queue, value, sizeof(queue));
 			row->queued = queue.udiag_rqueue;
 			row->limit = queue.udiag_wqueue;
 		}
@@ -163,9 +163,9 @@ static int parse_error(const uint8_t *body, size_t size)
 {
 	int error = 0;
 
-	if (size < sizeof error)
+	if (size < sizeof(error))
 		return 0;
-	memcpy(&error, body, sizeof error);
+	memcpy(&error, body, sizeof(error));
 	return error < 0 ? error : 0;
 }
 
@@ -177,12 +177,12 @@ static int parse_datagram(const uint8_t *data, size_t size, struct diag_rows *ro
 {
 	struct nlmsghdr header;
 
-	for (size_t offset = 0; size - offset >= sizeof header;) {
+	for (size_t offset = 0; size - offset >= sizeof(header);) {
 		const uint8_t *body = data + offset + NLMSG_HDRLEN;
 		size_t length, step;
 		struct diag_row row = {0};
 
-		memcpy(&header, data + offset, sizeof header);
+		memcpy(&header, data + offset, sizeof(header));
 		if (header.nlmsg_len < NLMSG_HDRLEN || header.nlmsg_len > size - offset)
 			return -EBADMSG;
 		length = header.nlmsg_len - NLMSG_HDRLEN;
@@ -214,16 +214,16 @@ static int dump_once(
 	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
 	struct timeval limit = {.tv_sec = DUMP_SECONDS};
 	struct sockaddr_nl kernel = {.nl_family = AF_NETLINK}, from;
-	int r = 1;
+	int result = 1;
 
 	if (fd < 0)
 		return -errno;
-	(void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+	(void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
 	if (sendto(fd, request, request->header.nlmsg_len, 0, (struct sockaddr *)&kernel,
-	            sizeof kernel) < 0)
+	            sizeof(kernel)) < 0)
 		return -errno;
-	while (r > 0) {
-		socklen_t length = sizeof from;
+	while (result > 0) {
+		socklen_t length = sizeof(from);
 		ssize_t n = recvfrom(
 		        fd, buffer, DUMP_BUFFER, MSG_TRUNC, (struct sockaddr *)&from, &length);
 
@@ -236,10 +236,10 @@ static int dump_once(
 		if (n == 0 || n > DUMP_BUFFER)
 			return -EBADMSG;
 		/* Anybody may send to our netlink socket; the kernel's port is 0 */
-		if (length == sizeof from && from.nl_pid == 0)
-			r = parse_datagram(buffer, (size_t)n, rows);
+		if (length == sizeof(from) && from.nl_pid == 0)
+			result = parse_datagram(buffer, (size_t)n, rows);
 	}
-	return r;
+	return result;
 }
 
 /* Adds the rows of a dump. 0 or -errno; -EAGAIN: never complete in several attempts. */
@@ -247,16 +247,16 @@ static int dump(const union request *request, nanoseconds deadline, struct diag_
 {
 	size_t before = rows->count;
 	uint8_t *buffer = malloc(DUMP_BUFFER);
-	int r = -EAGAIN;
+	int result = -EAGAIN;
 
 	if (!buffer)
 		return -ENOMEM;
-	for (int i = 0; i < DUMP_ATTEMPTS && r == -EAGAIN; i++) {
+	for (int i = 0; i < DUMP_ATTEMPTS && result == -EAGAIN; i++) {
 		rows->count = before;
-		r = dump_once(request, deadline, buffer, rows);
+		result = dump_once(request, deadline, buffer, rows);
 	}
 	free(buffer);
-	return r;
+	return result;
 }
 
 /* TCP rows of both families in these states, on these ports (NULL: any). */
@@ -281,15 +281,15 @@ int diag_tcp(
 		        .idiag_states = states,
 		};
 		union request request;
-		int r;
+		int result;
 
-		request_init(&request, &body, sizeof body);
+		request_init(&request, &body, sizeof(body));
 		if (count > 0 && count <= FILTER_PORTS)
 			request_filter(&request, list, count);
-		r = dump(&request, deadline, rows);
+		result = dump(&request, deadline, rows);
 		/* A kernel without IPv6 has no such sockets */
-		if (r < 0 && !(families[i] == AF_INET6 && r == -ENOENT))
-			return r;
+		if (result < 0 && !(families[i] == AF_INET6 && result == -ENOENT))
+			return result;
 	}
 	for (size_t i = 0; i < rows->count; i++)
 		if (!ports || port_set_has(ports, rows->rows[i].port))
@@ -310,12 +310,12 @@ int diag_udp_connected(struct diag_rows *rows)
 		        .idiag_states = 1u << TCP_ESTABLISHED,
 		};
 		union request request;
-		int r;
+		int result;
 
-		request_init(&request, &body, sizeof body);
-		r = dump(&request, NEVER, rows);
-		if (r < 0 && r != -ENOENT)
-			return r;
+		request_init(&request, &body, sizeof(body));
+		result = dump(&request, NEVER, rows);
+		if (result < 0 && result != -ENOENT)
+			return result;
 	}
 	return 0;
 }
@@ -330,7 +330,7 @@ static void request_init_unix(union request *request, uint32_t inode)
 	        .udiag_show = UDIAG_SHOW_RQLEN | UDIAG_SHOW_NAME | UDIAG_SHOW_VFS | UDIAG_SHOW_PEER,
 	};
 
-	request_init(request, &body, sizeof body);
+	request_init(request, &body, sizeof(body));
 }
 
 int diag_unix(struct diag_rows *rows)
@@ -345,14 +345,14 @@ int diag_unix_one(uint64_t inode, struct diag_row *ret_row)
 {
 	CLEANUP(diag_rows_deinit) struct diag_rows rows = {0};
 	union request request;
-	int r;
+	int result;
 
 	request_init_unix(&request, (uint32_t)inode);
 	/* One socket instead of all: a single answer, and no end of a dump behind it */
 	request.header.nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK;
-	r = dump(&request, NEVER, &rows);
-	if (r < 0)
-		return r;
+	result = dump(&request, NEVER, &rows);
+	if (result < 0)
+		return result;
 	if (rows.count != 1 || rows.rows[0].inode != inode)
 		return -ENOENT;
 	*ret_row = rows.rows[0];

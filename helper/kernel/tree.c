@@ -63,7 +63,7 @@ static int pid_set_insert(struct pid_set *set, size_t position, pid_t pid)
 {
 	if (set->count == set->allocated) {
 		size_t allocated = set->allocated ? 2 * set->allocated : 64;
-		pid_t *pids = reallocarray(set->pids, allocated, sizeof *pids);
+		pid_t *pids = reallocarray(set->pids, allocated, sizeof(*pids));
 
 		if (!pids)
 			return -ENOMEM;
@@ -71,7 +71,7 @@ static int pid_set_insert(struct pid_set *set, size_t position, pid_t pid)
 		set->allocated = allocated;
 	}
 	memmove(set->pids + position + 1, set->pids + position,
-	        (set->count - position) * sizeof *set->pids);
+	        (set->count - position) * sizeof(*set->pids));
 	set->pids[position] = pid;
 	set->count++;
 	return 0;
@@ -81,12 +81,12 @@ static int pid_set_insert(struct pid_set *set, size_t position, pid_t pid)
 static int pid_set_add(struct pid_set *set, pid_t pid)
 {
 	size_t position = pid_set_position(set, pid);
-	int r;
+	int result;
 
 	if (position < set->count && set->pids[position] == pid)
 		return 0;
-	r = pid_set_insert(set, position, pid);
-	return r < 0 ? r : 1;
+	result = pid_set_insert(set, position, pid);
+	return result < 0 ? result : 1;
 }
 
 /* The name of a directory in /proc, or 0 when it is not a number. */
@@ -108,11 +108,11 @@ int tree_stat(pid_t pid, char *ret_state, pid_t *ret_parent)
 	char state;
 	int fd, parent;
 
-	(void)snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+	(void)snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
-	length = read(fd, text, sizeof text - 1);
+	length = read(fd, text, sizeof(text) - 1);
 	if (length < 0)
 		length = -errno;
 	close(fd);
@@ -146,9 +146,9 @@ static void walk_deinit(struct walk *walk)
 
 static int walk_meet(struct walk *walk, pid_t pid)
 {
-	int r = pid_set_add(&walk->seen, pid);
+	int result = pid_set_add(&walk->seen, pid);
 
-	return r > 0 ? pid_set_insert(&walk->queue, walk->queue.count, pid) : r;
+	return result > 0 ? pid_set_insert(&walk->queue, walk->queue.count, pid) : result;
 }
 
 /* "12 34 56 " in pieces of any size. */
@@ -157,28 +157,28 @@ static int read_children(int fd, struct walk *walk)
 	char text[4096];
 	ssize_t length;
 	unsigned long pid = 0;
-	int r = 0;
+	int result = 0;
 
-	while (r == 0 && (length = read(fd, text, sizeof text)) > 0) {
-		for (ssize_t i = 0; i < length && r == 0; i++) {
+	while (result == 0 && (length = read(fd, text, sizeof(text))) > 0) {
+		for (ssize_t i = 0; i < length && result == 0; i++) {
 			if (isdigit((unsigned char)text[i])) {
 				/* Bounded for the sake of the arithmetic only */
 				pid = (pid * 10 + (unsigned)(text[i] - '0')) & INT32_MAX;
 			} else if (pid > 0) {
-				r = walk_meet(walk, (pid_t)pid);
+				result = walk_meet(walk, (pid_t)pid);
 				pid = 0;
 			}
 		}
 	}
-	if (r == 0 && pid > 0)
-		r = walk_meet(walk, (pid_t)pid);
-	return r;
+	if (result == 0 && pid > 0)
+		result = walk_meet(walk, (pid_t)pid);
+	return result;
 }
 
 /* Ended meanwhile. Anything else that fails must not pass for "no processes left". */
-static bool is_gone(int r)
+static bool is_gone(int result)
 {
-	return r == -ENOENT || r == -ESRCH;
+	return result == -ENOENT || result == -ESRCH;
 }
 
 /* Children of all threads of `pid`; a process that is gone has none. */
@@ -187,41 +187,41 @@ static int walk_children(struct walk *walk, pid_t pid)
 	char path[64];
 	const struct dirent *entry;
 	DIR *tasks;
-	int r = 0;
+	int result = 0;
 
-	(void)snprintf(path, sizeof path, "/proc/%d/task", (int)pid);
+	(void)snprintf(path, sizeof(path), "/proc/%d/task", (int)pid);
 	tasks = opendir(path);
 	if (!tasks)
 		return is_gone(-errno) ? 0 : -errno;
-	while (r == 0 && now() < walk->deadline && (entry = readdir(tasks))) {
+	while (result == 0 && now() < walk->deadline && (entry = readdir(tasks))) {
 		pid_t task = parse_pid(entry->d_name);
 		int fd;
 
 		if (task == 0)
 			continue;
-		(void)snprintf(path, sizeof path, "%d/children", (int)task);
+		(void)snprintf(path, sizeof(path), "%d/children", (int)task);
 		fd = openat(dirfd(tasks), path, O_RDONLY | O_CLOEXEC);
 		if (fd < 0) {
-			r = is_gone(-errno) ? 0 : -errno;
+			result = is_gone(-errno) ? 0 : -errno;
 			continue;
 		}
-		r = read_children(fd, walk);
+		result = read_children(fd, walk);
 		close(fd);
 	}
 	closedir(tasks);
-	return r;
+	return result;
 }
 
 static int walk_down(struct walk *walk, pid_t root, bool whole)
 {
-	int r = walk_meet(walk, root);
+	int result = walk_meet(walk, root);
 
-	for (size_t i = 0; r == 0 && i < walk->queue.count && now() < walk->deadline; i++) {
-		r = walk_children(walk, walk->queue.pids[i]);
+	for (size_t i = 0; result == 0 && i < walk->queue.count && now() < walk->deadline; i++) {
+		result = walk_children(walk, walk->queue.pids[i]);
 		if (!whole)
 			break;
 	}
-	return r;
+	return result;
 }
 
 /* Without "children": any process whose parent is in the walk, until none is added. */
@@ -230,31 +230,31 @@ static int walk_everything(struct walk *walk, pid_t root, bool whole)
 	const struct dirent *entry;
 	size_t before;
 	DIR *processes = opendir("/proc");
-	int r;
+	int result;
 
 	if (!processes)
 		return -errno;
-	r = walk_meet(walk, root);
+	result = walk_meet(walk, root);
 	do {
 		before = walk->queue.count;
 		rewinddir(processes);
-		while (r == 0 && now() < walk->deadline && (entry = readdir(processes))) {
+		while (result == 0 && now() < walk->deadline && (entry = readdir(processes))) {
 			pid_t pid = parse_pid(entry->d_name), parent;
 			char state;
 
 			if (pid == 0)
 				continue;
-			r = tree_stat(pid, &state, &parent);
-			if (r < 0) {
-				r = is_gone(r) ? 0 : r;
+			result = tree_stat(pid, &state, &parent);
+			if (result < 0) {
+				result = is_gone(result) ? 0 : result;
 				continue;
 			}
 			if (parent == root || (whole && pid_set_has(&walk->seen, parent)))
-				r = walk_meet(walk, pid);
+				result = walk_meet(walk, pid);
 		}
-	} while (r == 0 && whole && walk->queue.count > before && now() < walk->deadline);
+	} while (result == 0 && whole && walk->queue.count > before && now() < walk->deadline);
 	closedir(processes);
-	return r;
+	return result;
 }
 
 static bool has_children_files(void)
@@ -268,18 +268,18 @@ static bool has_children_files(void)
 
 static int list(pid_t root, bool whole, nanoseconds deadline, struct pid_set *set)
 {
-	int r = 0;
+	int result = 0;
 
-	for (int i = 0; i < WALKS && r == 0; i++) {
+	for (int i = 0; i < WALKS && result == 0; i++) {
 		CLEANUP(walk_deinit) struct walk walk = {.deadline = deadline};
 
-		r = has_children_files() ? walk_down(&walk, root, whole)
-		                         : walk_everything(&walk, root, whole);
-		for (size_t k = 1; k < walk.queue.count && r == 0; k++)
+		result = has_children_files() ? walk_down(&walk, root, whole)
+		                              : walk_everything(&walk, root, whole);
+		for (size_t k = 1; k < walk.queue.count && result == 0; k++)
 			if (pid_set_add(set, walk.queue.pids[k]) < 0)
-				r = -ENOMEM;
+				result = -ENOMEM;
 	}
-	return r;
+	return result;
 }
 
 int tree_list(pid_t root, struct pid_set *set)
@@ -318,15 +318,15 @@ static int climb(pid_t root, pid_t pid)
 
 bool tree_has(pid_t root, pid_t pid)
 {
-	int r = -EAGAIN;
+	int result = -EAGAIN;
 
 	if (root <= 0 || pid <= 0)
 		return false;
 	if (pid == root)
 		return true;
-	for (int i = 0; i < ATTEMPTS && r == -EAGAIN; i++)
-		r = climb(root, pid);
-	return r == 1;
+	for (int i = 0; i < ATTEMPTS && result == -EAGAIN; i++)
+		result = climb(root, pid);
+	return result == 1;
 }
 
 static bool is_child(pid_t root, pid_t pid)
