@@ -15,20 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "helper/kernel/tree.h"
-
-/* Sorted socket inodes; the same connection held by many processes counts once. */
-struct inode_set {
-	uint64_t *inodes;
-	size_t count;
-	size_t allocated;
-};
-
-void inode_set_deinit(struct inode_set *set);
-bool inode_set_has(const struct inode_set *set, uint64_t inode);
-
-/* Leaves those of `set` that are in `other`, or (without `kept`) those that are not. */
-void inode_set_filter(struct inode_set *set, const struct inode_set *other, bool kept);
+#include "helper/kernel/inode_set.h"
 
 /* The socket a listener is, as the store knows it. */
 struct audit_port {
@@ -55,18 +42,6 @@ int audit_unix_connections(const uint64_t *listeners, size_t count, const struct
  */
 int audit_datagram_peers(struct inode_set *set);
 
-/*
- * Sockets open in the processes of `set`.  *ret_unreadable: processes whose /proc/PID/fd we may not
- * read (another uid, not dumpable).  *ret_in_flight: descriptors in flight inside their UNIX
- * sockets (the sum of fdinfo's scm_fds).  A process that ended meanwhile holds nothing.  0 or
- * -errno.
- */
-int audit_sockets(const struct pid_set *set, struct inode_set *ret_set, size_t *ret_unreadable,
-        size_t *ret_in_flight);
-
-/* Has a process of the set an io_uring, through which it may accept past the library? */
-bool audit_uses_io_uring(const struct pid_set *set);
-
 /* How many inodes are in both. */
 size_t audit_join(const struct inode_set *a, const struct inode_set *b);
 
@@ -82,16 +57,3 @@ int audit_listeners(struct audit_listener **ret_rows, size_t *ret_count);
 /* The ports with rows in SYN_RECV: handshakes that will still reach an accept queue. 0 or -errno. */
 struct port_set;
 int audit_handshakes(struct port_set *ret_ports);
-
-/*
- * Do epoll instances of the processes in `set` still watch these sockets?  Read from
- * /proc/PID/fdinfo, the kernel's truth, once for all of them; sorted by inode.  An instance that
- * several processes share counts once in each.  0; -EACCES when a process could not be looked at.
- */
-struct audit_registration {
-	uint64_t inode;
-	size_t count;
-	size_t exclusive; /* of them, with EPOLLEXCLUSIVE */
-};
-int audit_registrations(
-        const struct pid_set *set, struct audit_registration *registrations, size_t count);

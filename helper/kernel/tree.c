@@ -61,15 +61,11 @@ bool pid_set_has(const struct pid_set *set, pid_t pid)
 
 static int pid_set_insert(struct pid_set *set, size_t position, pid_t pid)
 {
-	if (set->count == set->allocated) {
-		size_t allocated = set->allocated ? 2 * set->allocated : 64;
-		pid_t *pids = reallocarray(set->pids, allocated, sizeof(*pids));
+	pid_t *larger = array_grow(set->pids, set->count, &set->allocated, sizeof(*larger));
 
-		if (!pids)
-			return -ENOMEM;
-		set->pids = pids;
-		set->allocated = allocated;
-	}
+	if (!larger)
+		return -ENOMEM;
+	set->pids = larger;
 	memmove(set->pids + position + 1, set->pids + position,
 	        (set->count - position) * sizeof(*set->pids));
 	set->pids[position] = pid;
@@ -175,12 +171,6 @@ static int read_children(int fd, struct walk *walk)
 	return result;
 }
 
-/* Ended meanwhile. Anything else that fails must not pass for "no processes left". */
-static bool is_gone(int result)
-{
-	return result == -ENOENT || result == -ESRCH;
-}
-
 /* Children of all threads of `pid`; a process that is gone has none. */
 static int walk_children(struct walk *walk, pid_t pid)
 {
@@ -192,7 +182,7 @@ static int walk_children(struct walk *walk, pid_t pid)
 	(void)snprintf(path, sizeof(path), "/proc/%d/task", (int)pid);
 	tasks = opendir(path);
 	if (!tasks)
-		return is_gone(-errno) ? 0 : -errno;
+		return tree_is_gone(-errno) ? 0 : -errno;
 	while (result == 0 && now() < walk->deadline && (entry = readdir(tasks))) {
 		pid_t task = parse_pid(entry->d_name);
 		int fd;
@@ -202,7 +192,7 @@ static int walk_children(struct walk *walk, pid_t pid)
 		(void)snprintf(path, sizeof(path), "%d/children", (int)task);
 		fd = openat(dirfd(tasks), path, O_RDONLY | O_CLOEXEC);
 		if (fd < 0) {
-			result = is_gone(-errno) ? 0 : -errno;
+			result = tree_is_gone(-errno) ? 0 : -errno;
 			continue;
 		}
 		result = read_children(fd, walk);
@@ -246,7 +236,7 @@ static int walk_everything(struct walk *walk, pid_t root, bool whole)
 				continue;
 			result = tree_stat(pid, &state, &parent);
 			if (result < 0) {
-				result = is_gone(result) ? 0 : result;
+				result = tree_is_gone(result) ? 0 : result;
 				continue;
 			}
 			if (parent == root || (whole && pid_set_has(&walk->seen, parent)))

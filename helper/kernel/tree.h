@@ -10,6 +10,7 @@
  */
 #pragma once
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
@@ -22,6 +23,15 @@ struct pid_set {
 
 void pid_set_deinit(struct pid_set *set);
 bool pid_set_has(const struct pid_set *set, pid_t pid);
+
+/*
+ * Is this -errno of a look into /proc/PID the one of a process that has ended?  Anything else that
+ * fails must not pass for "no processes left".
+ */
+static inline bool tree_is_gone(int error)
+{
+	return error == -ENOENT || error == -ESRCH;
+}
 
 /*
  * One look at /proc/PID/stat: the state letter ('Z' for a zombie; of the main thread, others may
