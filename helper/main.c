@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "helper/base/fail.h"
 #include "helper/check/check.h"
 #include "helper/cli/client.h"
 #include "helper/cli/options.h"
@@ -25,10 +26,8 @@ static int dispatch(enum verb verb, struct options *options, int word_count, cha
 	char complaint[512];
 
 	options_default(options);
-	if (options_parse(options, verb, word_count, words, complaint, sizeof(complaint)) < 0) {
-		(void)fprintf(stderr, "moult: %s\n", complaint);
-		return EXIT_USAGE;
-	}
+	if (options_parse(options, verb, word_count, words, complaint, sizeof(complaint)) < 0)
+		return fail(EXIT_USAGE, "%s", complaint);
 	if (options->help)
 		return say(options_help);
 	if (verb == VERB_RUN) {
@@ -68,7 +67,6 @@ int main(int argc, char **argv)
 		options_deinit(&options);
 		return status;
 	}
-	(void)fprintf(stderr, "moult: %s: no such %s (see moult --help)\n", argv[1],
+	return fail(EXIT_USAGE, "%s: no such %s (see moult --help)", argv[1],
 	        argv[1][0] == '-' ? "option" : "command");
-	return EXIT_USAGE;
 }

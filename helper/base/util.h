@@ -4,6 +4,7 @@
 
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
@@ -32,6 +33,13 @@ static inline nanoseconds after(nanoseconds delay)
 	return delay >= NEVER - t ? NEVER : t + delay;
 }
 
+/* Sleeps; a signal may end it early. */
+static inline void nap(nanoseconds duration)
+{
+	struct timespec t = {duration / SECOND, duration % SECOND};
+	(void)nanosleep(&t, NULL);
+}
+
 /* Closes and forgets; for CLEANUP and for fields. -1 is "no descriptor". */
 static inline void fd_close(int *fd)
 {
@@ -52,6 +60,13 @@ static inline int fd_is_plenty(void)
 		return 1;
 	rlim_t reserve = limit.rlim_cur / 4 < 128 ? limit.rlim_cur / 4 : 128;
 	return (rlim_t)fd + reserve < limit.rlim_cur;
+}
+
+/* The part of a path behind its last slash; a pointer into `path`. */
+static inline const char *path_base(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	return slash ? slash + 1 : path;
 }
 
 static inline void string_free(char **string)

@@ -123,10 +123,9 @@ static bool follow_script_end(struct follower *follower, const char *path)
 static bool is_shell(const char *path)
 {
 	static const char *const shells[] = {"sh", "dash", "bash", "ash", "ksh", "mksh", "zsh"};
-	const char *slash = strrchr(path, '/');
 
 	for (size_t i = 0; i < COUNT(shells); i++)
-		if (!strcmp(slash ? slash + 1 : path, shells[i]))
+		if (!strcmp(path_base(path), shells[i]))
 			return true;
 	return false;
 }

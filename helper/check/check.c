@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "helper/base/fail.h"
 #include "helper/base/json.h"
 #include "helper/base/verb.h"
 #include "helper/check/findings.h"
@@ -198,18 +199,14 @@ int check_run(char *const command[], bool json)
 	bool refused;
 	struct chain *chain = chain_new(command, &error);
 
-	if (!chain) {
-		(void)fputs("moult: out of memory\n", stderr);
-		return EXIT_FAILED;
-	}
+	if (!chain)
+		return fail(EXIT_FAILED, "out of memory");
 	findings.count = 0;
 	find_all(chain, error, &findings);
 	(json ? print_json : print_text)(command[0], chain, &findings);
 	refused = first_refusal(&findings) != NULL;
 	free(chain);
-	if (fflush(stdout) != 0 || ferror(stdout)) {
-		(void)fprintf(stderr, "moult: cannot write the answer: %s\n", strerror(errno));
-		return EXIT_FAILED;
-	}
+	if (fflush(stdout) != 0 || ferror(stdout))
+		return fail(EXIT_FAILED, "cannot write the answer: %s", strerror(errno));
 	return refused ? EXIT_FAILED : EXIT_DONE;
 }

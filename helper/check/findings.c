@@ -47,8 +47,7 @@ static void advise(struct finding *finding, const char *format, ...)
 
 static void find_libc(const char *path, const struct elf *elf, struct findings *findings)
 {
-	const char *slash = strrchr(elf->loader, '/');
-	const char *loader = slash ? slash + 1 : elf->loader;
+	const char *loader = path_base(elf->loader);
 	struct finding *finding;
 
 	if (!strncmp(loader, "ld-linux", 8) || !strncmp(loader, "ld64.so", 7) ||

@@ -462,8 +462,7 @@ static const struct wrapper wrappers[] = {
 
 enum wrapper_answer wrapper_follow(struct words *words, struct wrapping *wrapping)
 {
-	const char *slash = strrchr(words->word[0], '/');
-	const char *name = slash ? slash + 1 : words->word[0];
+	const char *name = path_base(words->word[0]);
 
 	wrapping->clears = false;
 	wrapping->is_applet = false;

@@ -8,13 +8,13 @@
 #include <dirent.h>
 #include <errno.h>
 #include <poll.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
+#include "helper/base/fail.h"
 #include "helper/base/printable.h"
 #include "helper/base/units.h"
 #include "helper/cli/client.h"
@@ -56,21 +56,6 @@ struct instances {
 	char *names[INSTANCES_MAX];
 	size_t count;
 };
-
-static int fail(int status, const char *format, ...) PRINTF(2, 3);
-
-static int fail(int status, const char *format, ...)
-{
-	va_list arguments;
-
-	(void)fflush(stdout);
-	(void)fputs("moult: ", stderr);
-	va_start(arguments, format);
-	(void)vfprintf(stderr, format, arguments);
-	va_end(arguments);
-	(void)fputc('\n', stderr);
-	return status;
-}
 
 static void request_deinit(struct request *request)
 {

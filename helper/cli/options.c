@@ -387,10 +387,9 @@ static int take_command(
 static int name_default(struct options *options, const struct complaint *to)
 {
 	const char *program = options->settings.command[0];
-	const char *slash = strrchr(program, '/');
 	char name[64 + 1];
 
-	(void)snprintf(name, sizeof(name), "%s", slash ? slash + 1 : program);
+	(void)snprintf(name, sizeof(name), "%s", path_base(program));
 	for (char *c = name; *c; c++)
 		if (!isascii((unsigned char)*c) ||
 		        (!isalnum((unsigned char)*c) && !strchr("._@-", *c)))

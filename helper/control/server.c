@@ -352,7 +352,7 @@ static int lock_directory(const char *directory, int *ret_lock)
 			return -errno;
 		if (now() >= deadline)
 			return -EBUSY;
-		(void)nanosleep(&(struct timespec){0, 10 * MILLISECOND}, NULL);
+		nap(10 * MILLISECOND);
 	}
 	*ret_lock = lock;
 	lock = -1;

@@ -10,6 +10,7 @@
 static FILE *sink; /* the fuzzer itself writes to stderr */
 #undef stderr
 #define stderr sink
+#include "helper/base/fail.c"
 #include "helper/cli/client.c"
 
 int LLVMFuzzerInitialize(int *argc, char ***argv)
