@@ -10,13 +10,12 @@
 #include <errno.h>
 #include <getopt.h>
 #include <limits.h>
-#include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "helper/base/units.h"
 #include "helper/cli/options.h"
+#include "helper/cli/values.h"
 
 enum key {
 	KEY_NAME,
@@ -86,41 +85,6 @@ static const struct known {
 /* What getopt returns for the option at this index of the table; above every letter. */
 enum { FIRST_VALUE = 0x100 };
 
-/* Where a complaint goes; complain() returns -EINVAL for the caller to pass on. */
-struct complaint {
-	char *text;
-	size_t size;
-};
-
-static int complain(const struct complaint *to, const char *format, ...) PRINTF(2, 3);
-
-static int complain(const struct complaint *to, const char *format, ...)
-{
-	va_list arguments;
-
-	va_start(arguments, format);
-	(void)vsnprintf(to->text, to->size, format, arguments);
-	va_end(arguments);
-	return -EINVAL;
-}
-
-static int out_of_memory(const struct complaint *to)
-{
-	(void)complain(to, "out of memory");
-	return -ENOMEM;
-}
-
-static int string_replace(char **string, const char *text, const struct complaint *to)
-{
-	char *copy = strdup(text);
-
-	if (!copy)
-		return out_of_memory(to);
-	free(*string);
-	*string = copy;
-	return 0;
-}
-
 void options_default(struct options *options)
 {
 	*options = (struct options){.level = LOG_LEVEL_NOTICE, .name_word = -1};
@@ -134,158 +98,37 @@ void options_deinit(struct options *options)
 	string_free(&options->pid_file);
 }
 
-static int take_ready(struct settings *settings, const char *how, const struct complaint *to)
-{
-	int fd = -1;
-
-	if (!strncmp(how, "exec=", 5)) {
-		if (!how[5])
-			return complain(to, "--ready=exec=: which command?");
-		settings->ready = READY_EXEC;
-		return string_replace(&settings->ready_command, how + 5, to);
-	}
-	if (!strncmp(how, "fd=", 3)) {
-		if (!number_parse(how + 3, 0, 1023, &fd))
-			return complain(
-			        to, "--ready=%s: not a descriptor number from 3 to 1023", how);
-		if (fd <= STDERR_FILENO)
-			return complain(to,
-			        "--ready=%s: 0, 1 and 2 are the program's standard streams (try "
-			        "fd=3)",
-			        how);
-		settings->ready = READY_FD;
-	} else if (!strcmp(how, "serving")) {
-		settings->ready = READY_SERVING;
-	} else if (!strcmp(how, "notify")) {
-		settings->ready = READY_NOTIFY;
-	} else {
-		return complain(
-		        to, "--ready=%s: not one of serving, notify, fd=N, exec=COMMAND", how);
-	}
-	settings->ready_fd = fd;
-	string_free(&settings->ready_command);
-	return 0;
-}
-
-static int take_time(
-        nanoseconds *time, const char *option, const char *text, const struct complaint *to)
-{
-	if (duration_parse(text, time) < 0)
-		return complain(
-		        to, "--%s=%s: not a time (try 500ms, 30s, 5m, 1h, infinity)", option, text);
-	return 0;
-}
-
-static int take_ready_timeout(nanoseconds *time, const char *text, const struct complaint *to)
-{
-	nanoseconds wanted = 0;
-	int result = take_time(&wanted, "ready-timeout", text, to);
-
-	if (result < 0)
-		return result;
-	if (wanted == 0)
-		return complain(to, "--ready-timeout=%s: nothing is ready in no time", text);
-	*time = wanted;
-	return 0;
-}
-
-static int take_signal(
-        int *number, const char *option, const char *text, const struct complaint *to)
-{
-	if (signal_parse(text, number) < 0)
-		return complain(
-		        to, "--%s=%s: not a signal (try TERM, QUIT, USR1, 15)", option, text);
-	return 0;
-}
-
-static int take_restart(enum restart_policy *policy, const char *text, const struct complaint *to)
-{
-	if (!strcmp(text, "no"))
-		*policy = RESTART_NO;
-	else if (!strcmp(text, "on-failure"))
-		*policy = RESTART_ON_FAILURE;
-	else if (!strcmp(text, "always"))
-		*policy = RESTART_ALWAYS;
-	else
-		return complain(to, "--restart=%s: not one of no, on-failure, always", text);
-	return 0;
-}
-
-/* The first one begins a new list. */
-static int take_aside(struct options *options, const char *path, const struct complaint *to)
-{
-	struct settings *settings = &options->settings;
-	size_t count = 0;
-	char **list;
-
-	if (!options->aside_named) {
-		word_list_free(settings->aside);
-		settings->aside = NULL;
-		options->aside_named = true;
-	}
-	if (!*path)
-		return 0;
-	if (path[strlen(path) - 1] == '/')
-		return complain(to, "--aside=%s: a directory cannot be put aside", path);
-	count = word_list_count(settings->aside);
-	list = reallocarray(settings->aside, count + 2, sizeof(*list));
-	if (!list)
-		return out_of_memory(to);
-	settings->aside = list;
-	list[count] = strdup(path);
-	list[count + 1] = NULL;
-	return list[count] ? 0 : out_of_memory(to);
-}
-
-static int take_log(bool *to_syslog, const char *text, const struct complaint *to)
-{
-	if (strcmp(text, "stderr") && strcmp(text, "syslog"))
-		return complain(to, "--log=%s: not one of stderr, syslog", text);
-	*to_syslog = !strcmp(text, "syslog");
-	return 0;
-}
-
-static int take_name(struct options *options, const char *name, const struct complaint *to)
-{
-	if (!name_is_valid(name))
-		return complain(to,
-		        "%s: not a name (at most 64 of A-Z a-z 0-9 . _ @ -, not starting with . "
-		        "or -)",
-		        name);
-	return string_replace(&options->name, name, to);
-}
-
 static int take_option(struct options *options, const struct known *option, const char *text,
         const struct complaint *to)
 {
 	struct settings *settings = &options->settings;
 
 	switch (option->key) {
-	case KEY_NAME: return take_name(options, text, to);
+	case KEY_NAME: return value_name(&options->name, text, to);
 	case KEY_PID_FILE:
 		if (!*text)
 			return complain(to, "--pid-file=: which file?");
 		return string_replace(&options->pid_file, text, to);
 	case KEY_BACKGROUND: options->background = true; return 0;
-	case KEY_LOG: return take_log(&options->syslog, text, to);
-	case KEY_READY: return take_ready(settings, text, to);
-	case KEY_READY_TIMEOUT: return take_ready_timeout(&settings->ready_timeout, text, to);
+	case KEY_LOG: return value_log(&options->syslog, text, to);
+	case KEY_READY: return value_ready(settings, text, to);
+	case KEY_READY_TIMEOUT: return value_ready_timeout(&settings->ready_timeout, text, to);
 	case KEY_RETIRE_AFTER:
 		settings->retire_after_given = true;
-		return take_time(&settings->retire_after, option->name, text, to);
+		return value_time(&settings->retire_after, option->name, text, to);
 	case KEY_DRAIN_TIMEOUT:
 		settings->drain_timeout_given = true;
-		return take_time(&settings->drain_timeout, option->name, text, to);
-	case KEY_DRAIN_SIGNAL: return take_signal(&settings->drain_signal, option->name, text, to);
-	case KEY_STOP_SIGNAL: return take_signal(&settings->stop_signal, option->name, text, to);
-	case KEY_KILL_AFTER: return take_time(&settings->kill_after, option->name, text, to);
+		return value_time(&settings->drain_timeout, option->name, text, to);
+	case KEY_DRAIN_SIGNAL: return value_signal(&settings->drain_signal, option->name, text, to);
+	case KEY_STOP_SIGNAL: return value_signal(&settings->stop_signal, option->name, text, to);
+	case KEY_KILL_AFTER: return value_time(&settings->kill_after, option->name, text, to);
 	case KEY_MAX_DRAINING:
 		if (!number_parse(text, 1, 64, &settings->max_draining))
 			return complain(to, "--max-draining=%s: not a number from 1 to 64", text);
 		return 0;
 	case KEY_NO_OVERLAP: settings->no_overlap = true; return 0;
-	case KEY_RESTART: return take_restart(&settings->restart, text, to);
-	case KEY_ASIDE: return take_aside(options, text, to);
+	case KEY_RESTART: return value_restart(&settings->restart, text, to);
+	case KEY_ASIDE: return value_aside(settings, &options->aside_named, text, to);
 	case KEY_QUIET: options->level = LOG_LEVEL_ERROR; return 0;
 	case KEY_VERBOSE: options->level = LOG_LEVEL_DEBUG; return 0;
 	case KEY_WAIT: options->wait = true; return 0;
@@ -365,7 +208,7 @@ static int take_word(struct options *options, enum verb verb, const char *word, 
 		return complain(to, "%s: one name is enough%s", word,
 		        verb == VERB_UPGRADE ? " (a new command line goes after --)" : "");
 	options->name_word = index;
-	return take_name(options, word, to);
+	return value_name(&options->name, word, to);
 }
 
 static int take_command(
