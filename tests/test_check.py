@@ -341,7 +341,7 @@ def test_what_cannot_be_executed(command, finding):
 
 def known_wrappers():
     """{name: its options}, from the table itself, so that what is added to it is tested, too."""
-    text = (build.ROOT / "helper" / "wrapper.c").read_text()
+    text = (build.ROOT / "helper" / "check" / "wrapper.c").read_text()
     table = text[text.index("wrappers[] = {"):]
     table = table[:table.index("\n};")]
     wrappers = {}
