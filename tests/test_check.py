@@ -496,6 +496,15 @@ def test_names_of_two_bytes_do_not_drive_the_terminal(directory):
     assert "a?2Jb\u00e9" in result.stdout
 
 
+def test_names_do_not_turn_the_direction_of_writing(directory):
+    """U+202E shows what follows it backwards: "nimda" would read as "admin"."""
+    path = directory / "a\u202enimda"
+    shutil.copy(program("waiter"), path)
+    result = run_check(path)
+    assert result.returncode == 0 and "\u202e" not in result.stdout
+    assert "a?nimda" in result.stdout
+
+
 # ---- upgrades agree ----
 
 def waiter_words(port):

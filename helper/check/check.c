@@ -12,6 +12,7 @@
 
 #include "helper/base/fail.h"
 #include "helper/base/json.h"
+#include "helper/base/printable.h"
 #include "helper/base/verb.h"
 #include "helper/check/findings.h"
 #include "helper/check/inspect.h"
@@ -116,25 +117,13 @@ static const struct finding *first_refusal(const struct findings *findings)
 
 /* ---- saying ---- */
 
-/* It holds what files say: nothing in it may drive the terminal. */
-static void print(const char *text)
-{
-	for (const unsigned char *c = (const unsigned char *)text; *c; c++) {
-		/* The control characters above ASCII have two bytes in UTF-8 */
-		bool is_wide = c[0] == 0xc2 && c[1] >= 0x80 && c[1] < 0xa0;
-
-		(void)putchar(*c < ' ' || *c == 0x7f || is_wide ? '?' : *c);
-		c += is_wide;
-	}
-}
-
 static void print_line(const char *severity, const char *text, const char *advice)
 {
 	(void)printf("%-8s ", severity);
-	print(text);
+	printable_write(stdout, text);
 	if (*advice) {
 		(void)fputs("; ", stdout);
-		print(advice);
+		printable_write(stdout, advice);
 	}
 	(void)putchar('\n');
 }
@@ -155,9 +144,9 @@ static void print_text(
 	for (size_t i = 0; i < findings->count; i++)
 		print_line(severities[findings->list[i].severity], findings->list[i].text,
 		        findings->list[i].advice);
-	print(slash && slash[1] ? slash + 1 : program);
+	printable_write(stdout, slash && slash[1] ? slash + 1 : program);
 	(void)fputs(refusal ? ": cannot be upgraded: " : ": can be upgraded", stdout);
-	print(refusal ? refusal->text : "");
+	printable_write(stdout, refusal ? refusal->text : "");
 	(void)putchar('\n');
 }
 
