@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Reading a file that nobody vouches for. */
+/* Reads of an untrusted file. */
 #include "helper/base/file.h"
 
 #include <errno.h>
@@ -9,10 +9,10 @@
 
 #include "helper/base/util.h"
 
-/* In all: a file made to be slow ends here, and counts as what was seen of it. */
+/* For one file. A file that answers slowly costs at most this many reads. */
 enum { READS_MAX = 32 * 1024 };
 
-/* What has been looked at is what is opened, whatever the path has come to mean. */
+/* /proc/self/fd opens the very file that was checked, even if its path now names another one. */
 int file_open_pinned(struct file *file, int pinned)
 {
 	char link[32];
