@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The network's side: sock_diag dumps.
+ * Connections and listeners, from sock_diag dumps.
  *
- * Only ports are compared: a connection may have come in on any address of the host, and one of
- * IPv4 to a dual-stack listener is an AF_INET6 row with a mapped address.
+ * Only ports are compared.  A connection may have come in on any address of the host, and an IPv4
+ * connection to a dual-stack listener is an AF_INET6 row with a mapped address.
  */
 #include "helper/kernel/audit.h"
 
@@ -15,11 +15,11 @@
 #include "helper/base/util.h"
 #include "helper/kernel/diag.h"
 
-/* The states of a row as bits; TIME_WAIT and LISTEN are no connections. */
+/* States of a row as bits. TIME_WAIT, LISTEN and CLOSE are not connections. */
 #define STATE(state)     (1u << (state))
 #define STATES_CONNECTED (0xfffu & ~(STATE(TCP_TIME_WAIT) | STATE(TCP_LISTEN) | STATE(TCP_CLOSE)))
 
-/* The launcher's loop waits for them. */
+/* The launcher's loop stands still during this dump. */
 static const nanoseconds HANDSHAKES_PATIENCE = 100 * MILLISECOND;
 
 size_t audit_join(const struct inode_set *a, const struct inode_set *b)
@@ -66,7 +66,7 @@ static bool is_one_of(uint64_t value, const uint64_t *values, size_t count)
 	return false;
 }
 
-/* An accepted socket has the name and file of its listener; 0 is "no inode" and "no name". */
+/* An accepted socket has the name and file of its listener. A row may have no inode or name: 0. */
 int audit_unix_connections(const uint64_t *listeners, size_t count, const struct inode_set *own,
         struct inode_set *set, bool *ret_internal)
 {
@@ -139,7 +139,7 @@ int audit_handshakes(struct port_set *ret_ports)
 	int result = diag_tcp(STATE(TCP_SYN_RECV), NULL, after(HANDSHAKES_PATIENCE), &rows);
 
 	*ret_ports = (struct port_set){0};
-	/* With an inode it was accepted already (TCP fast open) */
+	/* A row with an inode was accepted already (TCP fast open) */
 	for (size_t i = 0; i < rows.count && result == 0; i++)
 		if (rows.rows[i].inode == 0)
 			port_set_add(ret_ports, rows.rows[i].port);

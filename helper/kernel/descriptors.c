@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The processes' side: /proc/PID/fd and /proc/PID/fdinfo. */
+/* Reads /proc/PID/fd and /proc/PID/fdinfo. */
 #include "helper/kernel/descriptors.h"
 
 #include <ctype.h>
@@ -17,10 +17,10 @@
 #include "helper/base/util.h"
 #include "helper/kernel/diag.h"
 
-/* Called with what descriptor `number` of `pid` (or of one of its threads) is. 0 or -errno. */
+/* Called for each descriptor of `pid`, which may be a thread; `link`: its target. 0 or -errno. */
 typedef int descriptor_visitor(void *context, pid_t pid, const char *number, const char *link);
 
-/* What a failure to look at a process counts as: 0, it has ended; -EACCES, it may not be looked at. */
+/* The errno of a look at a process: 0, the process has ended; -EACCES, we may not look; -errno. */
 static int refusal(int error)
 {
 	if (tree_is_gone(-error))
@@ -29,8 +29,8 @@ static int refusal(int error)
 }
 
 /*
- * Every descriptor in one /proc/PID/fd.  *ret_seen: how many there were.  0 also when the process
- * is gone; -EACCES.
+ * Visits every descriptor in one /proc/PID/fd.  *ret_seen: their number.  0, also when the process
+ * has ended; -EACCES: we may not look; other -errno.
  */
 static int visit_table(pid_t pid, descriptor_visitor *visitor, void *context, size_t *ret_seen)
 {
@@ -43,7 +43,7 @@ static int visit_table(pid_t pid, descriptor_visitor *visitor, void *context, si
 	(void)snprintf(path, sizeof(path), "/proc/%d/fd", (int)pid);
 	table = opendir(path);
 	if (!table && errno == ENOENT)
-		/* Gone, or hidden from us by the mount option hidepid */
+		/* The process has ended, or the mount option hidepid hides it from us */
 		return kill(pid, 0) < 0 && errno == ESRCH ? 0 : -EACCES;
 	if (!table)
 		return refusal(errno);
@@ -53,7 +53,10 @@ static int visit_table(pid_t pid, descriptor_visitor *visitor, void *context, si
 		if (!isdigit((unsigned char)entry->d_name[0]))
 			continue;
 		(*ret_seen)++;
-		/* Longer ones are files; reading the link never waits for their file system */
+		/*
+		 * A longer target is a file.  readlink here never waits for the file system of the
+		 * target.
+		 */
 		length = readlinkat(dirfd(table), entry->d_name, link, sizeof(link) - 1);
 		if (length >= 0) {
 			link[length] = '\0';
@@ -66,7 +69,7 @@ static int visit_table(pid_t pid, descriptor_visitor *visitor, void *context, si
 	return result;
 }
 
-/* The other threads of a process whose main thread has ended: its own table is empty then. */
+/* Visits the other threads. When the main thread has ended, its own table is empty. */
 static int visit_threads(pid_t pid, descriptor_visitor *visitor, void *context)
 {
 	char path[64];
@@ -103,7 +106,7 @@ static int visit_descriptors(pid_t pid, descriptor_visitor *visitor, void *conte
 	return result == 0 && seen == 0 ? visit_threads(pid, visitor, context) : result;
 }
 
-/* A socket and one of the processes that have it. */
+/* A socket, and one of the processes that have it open. */
 struct holder {
 	uint64_t inode;
 	pid_t pid;
@@ -148,8 +151,8 @@ static int compare_holders(const void *a, const void *b)
 }
 
 /*
- * Descriptors in flight inside one socket.  -ENOENT when it is not that socket any more or an old
- * kernel does not say.
+ * The number of descriptors in flight inside one socket.  -ENOENT: the descriptor is another socket
+ * by now, or the kernel is too old to print scm_fds.
  */
 static long read_in_flight(const struct holder *holder)
 {
@@ -175,15 +178,17 @@ static long read_in_flight(const struct holder *holder)
 	return count;
 }
 
-/* A stream with nothing in it carries no descriptors: each travels with a byte at least. */
+/*
+ * An empty stream carries no descriptors: on a stream, descriptors travel with at least one byte.
+ */
 static bool may_carry(const struct diag_row *row)
 {
 	return row->type != SOCK_STREAM || row->state == TCP_LISTEN || row->queued > 0;
 }
 
 /*
- * UNIX sockets that may have descriptors in flight.  Reading fdinfo of every socket instead would
- * cost more than all the rest, and is left to kernels that cannot list them.
+ * UNIX sockets that may have descriptors in flight.  A kernel without UNIX sock_diag (-ENOENT) gets
+ * all sockets of the holders instead; to read fdinfo of each of them costs more than all the rest.
  */
 static int list_carriers(const struct holders *holders, struct diag_rows *rows)
 {
@@ -201,7 +206,7 @@ static int list_carriers(const struct holders *holders, struct diag_rows *rows)
 	return result;
 }
 
-/* `holders` is sorted. */
+/* `holders` is sorted by inode. */
 static int count_in_flight(const struct holders *holders, size_t *ret_in_flight)
 {
 	CLEANUP(diag_rows_deinit) struct diag_rows rows = {0};
@@ -224,7 +229,7 @@ static int count_in_flight(const struct holders *holders, size_t *ret_in_flight)
 			continue;
 		while (holder > holders->holders && holder[-1].inode == key.inode)
 			holder--;
-		/* Whoever still has it may tell */
+		/* The first process that still has the socket gives the answer */
 		for (; count < 0 && holder < end && holder->inode == key.inode; holder++)
 			count = read_in_flight(holder);
 		if (count > 0)
@@ -279,7 +284,7 @@ bool audit_uses_io_uring(const struct pid_set *set)
 {
 	bool found = false;
 
-	/* Where we may not look there is nothing to say */
+	/* A process that we may not look at counts as one without io_uring */
 	for (size_t i = 0; i < set->count && !found; i++)
 		(void)visit_descriptors(set->pids[i], note_io_uring, &found);
 	return found;
@@ -290,7 +295,7 @@ bool audit_uses_io_uring(const struct pid_set *set)
 struct registrations {
 	struct audit_registration *rows;
 	size_t count;
-	unsigned device; /* of all sockets: other file systems number their inodes the same way */
+	unsigned device; /* the sockets' file system: inode numbers are unique only within one */
 };
 
 static int compare_registrations(const void *a, const void *b)
@@ -299,7 +304,7 @@ static int compare_registrations(const void *a, const void *b)
 	        &((const struct audit_registration *)b)->inode);
 }
 
-/* As fdinfo prints it: the kernel's own dev_t, 20 bits for the minor. */
+/* In the form of fdinfo: the kernel's own dev_t, with 20 bits for the minor. */
 static int socket_device(unsigned *ret_device)
 {
 	CLEANUP(fd_close) int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The kernel's list of sockets: what is asked, and answers that are never trusted for their
- * lengths. */
+/* sock_diag requests and answers. Every length in an answer is checked before use. */
 #include <errno.h>
 #include <linux/inet_diag.h>
 #include <linux/netlink.h>
@@ -18,9 +17,9 @@
 
 enum {
 	PORTS = 65536,
-	/* With more listening ports than this the dump is filtered here instead of in the kernel */
+	/* With more ports than this the whole dump is read and filtered here, not in the kernel */
 	FILTER_PORTS = 64,
-	/* Bytecode for one port: ">=", "<=", "jump to the end" */
+	/* Entries of bytecode for one port: ">=" and "<=" take two each, "jump to the end" one */
 	FILTER_OPS = 5,
 	DUMP_ATTEMPTS = 8,
 	DUMP_SECONDS = 5,
@@ -67,8 +66,9 @@ static void request_init(union request *request, const void *body, size_t size)
 }
 
 /*
- * "Source port is one of these" for the kernel.  Each operation names the distance to the next one
- * if it holds and if it does not; exactly at the end means yes, beyond it no.
+ * Adds the bytecode for "the source port is one of `list`".  Each operation has two distances: to
+ * the next operation if it is true, and if it is false.  A run that stops exactly at the end means
+ * yes; beyond the end means no.
  */
 static void request_filter(union request *request, const uint16_t *list, size_t count)
 {
@@ -79,7 +79,7 @@ static void request_filter(union request *request, const uint16_t *list, size_t 
 	size_t used = 0, last = FILTER_OPS * count - 1;
 
 	for (size_t i = 0; i < count; i++) {
-		/* The port is the second half of a comparison; without the final jump "yes" is 0 */
+		/* The second entry of a comparison holds the port. The last port needs no jump. */
 		code[used++] = (struct inet_diag_bc_op){
 		        INET_DIAG_BC_S_GE, (uint8_t)(2 * op), (uint16_t)(5 * op)};
 		code[used++] = (struct inet_diag_bc_op){0, 0, list[i]};
@@ -158,7 +158,7 @@ static void parse_unix(const uint8_t *body, size_t size, struct diag_row *row)
 	}
 }
 
-/* The error a DONE or ERROR message carries; 0 when it says all is well. */
+/* The -errno of a DONE or ERROR message; 0: no error. */
 static int parse_error(const uint8_t *body, size_t size)
 {
 	int error = 0;
@@ -170,8 +170,8 @@ static int parse_error(const uint8_t *body, size_t size)
 }
 
 /*
- * One datagram of a dump.  1: it goes on, 0: that was the last, -EAGAIN: sockets came and went in a
- * way that makes it incomplete, other -errno.
+ * One datagram of a dump.  1: more follow; 0: this was the last; -EAGAIN: the kernel's table
+ * changed during the dump, which may be incomplete; other -errno.
  */
 static int parse_datagram(const uint8_t *data, size_t size, struct diag_rows *rows)
 {
@@ -190,8 +190,7 @@ static int parse_datagram(const uint8_t *data, size_t size, struct diag_rows *ro
 			return -EAGAIN;
 		if (header.nlmsg_type == NLMSG_DONE)
 			return parse_error(body, length);
-		if (header.nlmsg_type ==
-		        NLMSG_ERROR) /* 0: the acknowledgement that was asked for */
+		if (header.nlmsg_type == NLMSG_ERROR) /* error 0: the acknowledgement (NLM_F_ACK) */
 			return parse_error(body, length);
 		if (header.nlmsg_type == SOCK_DIAG_BY_FAMILY && length > 0) {
 			if (body[0] == AF_UNIX)
@@ -235,14 +234,14 @@ static int dump_once(
 			return errno == EAGAIN ? -ETIMEDOUT : -errno;
 		if (n == 0 || n > DUMP_BUFFER)
 			return -EBADMSG;
-		/* Anybody may send to our netlink socket; the kernel's port is 0 */
+		/* Other processes may send to our netlink socket; only the kernel has port 0 */
 		if (length == sizeof(from) && from.nl_pid == 0)
 			result = parse_datagram(buffer, (size_t)n, rows);
 	}
 	return result;
 }
 
-/* Adds the rows of a dump. 0 or -errno; -EAGAIN: never complete in several attempts. */
+/* Appends the rows of a dump. 0 or -errno; -EAGAIN: no attempt gave a complete dump. */
 static int dump(const union request *request, nanoseconds deadline, struct diag_rows *rows)
 {
 	size_t before = rows->count;
@@ -259,7 +258,6 @@ static int dump(const union request *request, nanoseconds deadline, struct diag_
 	return result;
 }
 
-/* TCP rows of both families in these states, on these ports (NULL: any). */
 int diag_tcp(
         unsigned states, const struct port_set *ports, nanoseconds deadline, struct diag_rows *rows)
 {
@@ -287,7 +285,7 @@ int diag_tcp(
 		if (count > 0 && count <= FILTER_PORTS)
 			request_filter(&request, list, count);
 		result = dump(&request, deadline, rows);
-		/* A kernel without IPv6 has no such sockets */
+		/* -ENOENT: a kernel without IPv6 */
 		if (result < 0 && !(families[i] == AF_INET6 && result == -ENOENT))
 			return result;
 	}
@@ -303,7 +301,7 @@ int diag_udp_connected(struct diag_rows *rows)
 	static const uint8_t families[] = {AF_INET, AF_INET6};
 
 	for (size_t i = 0; i < COUNT(families); i++) {
-		/* A UDP socket with a peer is "established", one without is "closed" */
+		/* A UDP socket with a peer is in ESTABLISHED, one without a peer in CLOSE */
 		struct inet_diag_req_v2 body = {
 		        .sdiag_family = families[i],
 		        .sdiag_protocol = IPPROTO_UDP,
@@ -348,7 +346,7 @@ int diag_unix_one(uint64_t inode, struct diag_row *ret_row)
 	int result;
 
 	request_init_unix(&request, (uint32_t)inode);
-	/* One socket instead of all: a single answer, and no end of a dump behind it */
+	/* Not a dump: a single answer without NLMSG_DONE. The acknowledgement ends it. */
 	request.header.nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK;
 	result = dump(&request, NEVER, &rows);
 	if (result < 0)

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-/* Sorted sets of socket inodes: the identity by which the kernel's tables are compared. */
+/*
+ * Sorted sets of socket inodes.  The inode number identifies a socket in all tables of the kernel.
+ */
 #pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-/* The elements are the set's own, sorted and without duplicates except after inode_set_add(). */
+/* All zero: empty. The array belongs to the set: sorted, without duplicates. */
 struct inode_set {
 	uint64_t *inodes;
 	size_t count;
@@ -23,7 +25,7 @@ void inode_set_sort(struct inode_set *set);
 
 bool inode_set_has(const struct inode_set *set, uint64_t inode);
 
-/* Leaves those of `set` that are in `other`, or (without `kept`) those that are not. */
+/* Keeps the elements of `set` that are in `other` (kept), or those that are not in it (!kept). */
 void inode_set_filter(struct inode_set *set, const struct inode_set *other, bool kept);
 
 /* For qsort() and bsearch(): the order of two uint64_t. */
