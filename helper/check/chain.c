@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Following a command line.
+ * Follows a command line.
  *
- * A script becomes its interpreter with the script as argument, as in the kernel; so "env -S" in a
- * first line and on a command line are the same thing, and so is a shell's script that ends in
- * "exec PROGRAM" and "sh -c".
+ * A script is replaced by its interpreter with the script as argument, as the kernel does.  So the
+ * same code reads "env -S" in a first line and on a command line, and the same code reads "sh -c"
+ * and a shell script that ends in "exec PROGRAM".
  */
 #include "helper/check/chain.h"
 
@@ -18,23 +18,23 @@
 #include "helper/check/wrapper.h"
 
 enum {
-	SCRIPTS_MAX = 4, /* in a row, as in the kernel */
-	HEAD = 256,      /* as much of the first line as the kernel reads */
+	SCRIPTS_MAX = 4, /* in a row, the same limit as the kernel's */
+	HEAD = 256,      /* the kernel reads as much of the first line */
 	SCRIPT_SIZE_MAX = 64 * 1024,
 };
 
 struct follower {
 	struct chain *chain;
 	struct wrapping wrapping;
-	unsigned scripts; /* in a row */
+	unsigned scripts; /* so far, in a row */
 	char script[PATH_MAX];
 };
 
 /* ---- scripts ---- */
 
 /*
- * The first line of a script as words: the interpreter, and the rest as one, as the kernel takes
- * it.  0: the kernel would not take that line.
+ * The first line of a script as words: the interpreter, and the rest of the line as one word, as in
+ * the kernel.  Returns the number of words; 0: the kernel would refuse the line.
  */
 static size_t read_first_line(
         struct words *words, const char *head, size_t length, const char *ret_words[2])
@@ -52,7 +52,7 @@ static size_t read_first_line(
 	name = start;
 	while (name < end && head[name] != ' ' && head[name] != '\t')
 		name++;
-	/* A path that was cut off; cut arguments do no harm */
+	/* The kernel refuses a path that is cut off by the limit, but takes a cut argument */
 	if (name == start || (is_cut && name == end))
 		return 0;
 	ret_words[0] = words_copy(words, head + start, name - start);
@@ -62,7 +62,9 @@ static size_t read_first_line(
 	return !ret_words[0] || !ret_words[1] ? 0 : name < end ? 2 : 1;
 }
 
-/* The last line of a shell's script, with those it continues; NULL: there is none to be told. */
+/*
+ * The last line of a shell script that is not a comment, with the lines it continues; NULL: none.
+ */
 static const char *last_line(char *text)
 {
 	char *end = text + strlen(text), *line;
@@ -82,7 +84,7 @@ static const char *last_line(char *text)
 	}
 }
 
-/* Where a second "exec" stands, the last one may not be the one that is reached. */
+/* With a second "exec" in the script, the one in the last line may not be reached. */
 static bool has_one_exec(const char *text)
 {
 	unsigned count = 0;
@@ -96,7 +98,7 @@ static bool has_one_exec(const char *text)
 	return count == 1;
 }
 
-/* The shell that runs this script becomes what its last line says.  False: that is not told. */
+/* Replaces the words by the program that the script's last line executes. False: not known. */
 static bool follow_script_end(struct follower *follower, const char *path)
 {
 	struct words *words = &follower->chain->words;
@@ -116,7 +118,7 @@ static bool follow_script_end(struct follower *follower, const char *path)
 	if (!line || strncmp(line, "exec", 4) != 0 ||
 	        words_from_shell(words, line, true) != SHELL_COMMAND)
 		return false;
-	/* A relative one is seen from where the script has gone */
+	/* A relative path depends on the directory to which the script has changed */
 	return !strchr(words->word[0], '/') || words->word[0][0] == '/';
 }
 
@@ -137,7 +139,7 @@ static void doubt(struct chain *chain, const char *path, const char *what)
 	(void)snprintf(chain->doubt, sizeof(chain->doubt), "%.150s %.140s", path, what);
 }
 
-/* 1: a script, and the words are what runs it; 0: no script; -errno. */
+/* 1: a script, and the words are now its interpreter's command; 0: not a script; -errno. */
 static int follow_script(struct follower *follower, const char *path)
 {
 	struct words *words = &follower->chain->words;
@@ -159,7 +161,10 @@ static int follow_script(struct follower *follower, const char *path)
 	if (length > 2 && head[0] == '#' && head[1] == '!')
 		count = read_first_line(words, head, length, line);
 	if (count == 0) {
-		/* The kernel refuses it, and execvp() hands it to the shell */
+		/*
+		 * The kernel refuses a file without a usable first line; execvp() runs it by the
+		 * shell
+		 */
 		if (memchr(head, '\0', length))
 			return 0;
 		line[count++] = "/bin/sh";
@@ -171,14 +176,14 @@ static int follow_script(struct follower *follower, const char *path)
 	return 1;
 }
 
-/* What a script's shell becomes; it is the last step otherwise. */
+/* True: the words are now the program that the script's shell executes. */
 static bool follow_shell_script(struct follower *follower, const char *path)
 {
 	struct chain *chain = follower->chain;
 
 	if (!is_shell(chain->words.word[0]))
 		return false;
-	/* "sh FILE" */
+	/* The command is "sh FILE" */
 	if (!*follower->script && !*follower->wrapping.lookup.root && chain->words.count > 1 &&
 	        chain->words.word[1][0] != '-')
 		(void)snprintf(
@@ -196,7 +201,7 @@ static bool follow_shell_script(struct follower *follower, const char *path)
 	return false;
 }
 
-/* 1: there is a next step; 0: this was the last; -errno. */
+/* Adds one step. 1: another one follows; 0: this was the last; -errno. */
 static int follow(struct follower *follower)
 {
 	struct chain *chain = follower->chain;

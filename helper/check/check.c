@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * moult check: the judgement that run and upgrade make, with what else can be told, and advice.
+ * moult check: the judgement of run and upgrade, further findings about the program, and advice.
  *
  * The JSON is a contract: fields and ids are added, never changed.
  */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The headers, segments and dynamic section of an ELF file: every offset in it may be wrong. */
+/* Headers, segments and dynamic section of an ELF file. Every offset in the file may be wrong. */
 #include "helper/check/elf.h"
 
 #include <fcntl.h>
@@ -10,7 +10,7 @@
 #include "helper/base/util.h"
 
 enum {
-	/* More than these is no program we know how to judge */
+	/* A file with more of them is read up to here */
 	SECTIONS_MAX = 4096,
 	NOTES_MAX = 64 * 1024,
 	DYNAMIC_MAX = 1024,
@@ -34,7 +34,7 @@ static void read_loader(struct file *file, const ElfW(Phdr) * segment, struct el
 
 	if (segment->p_filesz < 2 || segment->p_filesz > sizeof(loader) ||
 	        !file_read(file, segment->p_offset, loader, segment->p_filesz)) {
-		/* The kernel will refuse it; it is not static in any case */
+		/* The kernel refuses the file; in any case it is not static */
 		(void)snprintf(elf->loader, sizeof(elf->loader), "?");
 		return;
 	}
@@ -51,7 +51,7 @@ bool elf_segment(struct file *file, const struct elf *elf, size_t index, ElfW(Ph
 	               sizeof(*ret_segment));
 }
 
-/* Where in the file an address of the program is; 0: nowhere. */
+/* The offset in the file of an address of the program; 0: not in the file. */
 static uint64_t offset_of(struct file *file, const struct elf *elf, uint64_t address)
 {
 	ElfW(Phdr) segment;
@@ -63,7 +63,7 @@ static uint64_t offset_of(struct file *file, const struct elf *elf, uint64_t add
 	return 0;
 }
 
-/* One entry of the dynamic section; false at its end. */
+/* One entry of the dynamic section; false: there are no more. */
 static bool dynamic_entry(
         struct file *file, const ElfW(Phdr) * segment, size_t index, ElfW(Dyn) * ret_entry)
 {
@@ -121,8 +121,8 @@ bool elf_needed(struct file *file, const struct elf *elf, size_t index, char *na
 }
 
 /*
- * Nothing says how many symbols there are but hash tables; their strings come right behind them in
- * every file that linkers make.
+ * The number of symbols is in the hash tables only.  Instead we read up to the strings: linkers put
+ * them right behind the symbols.
  */
 void elf_imports(struct file *file, const struct elf *elf,
         void (*found)(const char *name, void *context), void *context)
@@ -151,7 +151,7 @@ void elf_imports(struct file *file, const struct elf *elf,
 	}
 }
 
-/* A note of the owner "Go": the build id, there in stripped programs too. */
+/* A note of the owner "Go" is Go's build id. Stripped programs have it, too. */
 static bool notes_have_go(struct file *file, const ElfW(Phdr) * segment)
 {
 	uint64_t start = segment->p_offset, end = segment->p_filesz;
@@ -171,7 +171,7 @@ static bool notes_have_go(struct file *file, const ElfW(Phdr) * segment)
 		        file_read(file, start + at + sizeof(note), owner, sizeof(owner)) &&
 		        !memcmp(owner, "Go\0", sizeof(owner)))
 			return true;
-		/* Lengths are 32 bits: these sums fit */
+		/* Lengths have 32 bits, so the sums do not overflow */
 		at += sizeof(note) + (uint64_t)note.n_namesz;
 		at = (at + align - 1) / align * align;
 		at += note.n_descsz;
@@ -180,7 +180,7 @@ static bool notes_have_go(struct file *file, const ElfW(Phdr) * segment)
 	return false;
 }
 
-/* False: the table is not there, and the kernel will refuse the program. */
+/* False: the table is cut off or of a wrong size, and the kernel refuses the program. */
 static bool read_segments(struct file *file, struct elf *elf)
 {
 	ElfW(Phdr) segment;
@@ -209,7 +209,7 @@ static bool read_section(
 	                                       ret_section, sizeof(*ret_section));
 }
 
-/* The sections Go's linker makes, which strip leaves. */
+/* Go's linker makes these sections, and strip leaves them. */
 static bool sections_have_go(struct file *file, const struct elf *elf)
 {
 	static const char *const names[] = {".go.buildinfo", ".note.go.buildid"};
@@ -219,7 +219,7 @@ static bool sections_have_go(struct file *file, const struct elf *elf)
 	if (elf->header.e_shentsize != sizeof(section) || elf->header.e_shoff == 0 ||
 	        !read_section(file, elf, 0, &section))
 		return false;
-	/* Numbers too large for the header are in the first section */
+	/* A number that is too large for the header is in the first section */
 	if (count == 0)
 		count = section.sh_size < SECTIONS_MAX ? (size_t)section.sh_size : SECTIONS_MAX;
 	if (index == SHN_XINDEX)
@@ -248,7 +248,7 @@ static bool read_header(struct file *file, ElfW(Ehdr) * header)
 	       !memcmp(header->e_ident, ELFMAG, SELFMAG);
 }
 
-/* What processor we are made for: our own file says it. */
+/* Is it for our processor? The header of our own file has the processor's number. */
 static bool is_native(const ElfW(Ehdr) * header)
 {
 	struct file file;

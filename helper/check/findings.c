@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * From what a program's file hints at to what the operator may do about it.
+ * Turns the hints in a program's file into findings and advice.
  *
- * Only a program that has calls of its own and does not import libc's is refused: then nothing of
- * it passes the library, as the launcher would find out, too.
+ * Only a program that makes its own system calls and does not import bind or accept is refused:
+ * none of its calls passes through the library.
  */
 #include "helper/check/findings.h"
 
@@ -67,7 +67,7 @@ static void find_libc(const char *path, const struct elf *elf, struct findings *
 
 /* ---- libraries ---- */
 
-/* Parts of the C library, which do as they are told. */
+/* Parts of the C library and of the compiler. Their system calls are made for the program. */
 static bool is_of_libc(const char *name)
 {
 	static const char *const names[] = {"libc.so", "libc.musl", "ld-", "ld64.", "linux-vdso",
@@ -80,7 +80,7 @@ static bool is_of_libc(const char *name)
 	return false;
 }
 
-/* The places that need no configuration: where the loader is, and the usual ones. */
+/* Opens a library in the loader's directory or a usual one; ld.so.conf is not read. */
 static bool open_library(
         const struct elf *program, const char *name, struct file *file, char *path, size_t size)
 {
@@ -168,7 +168,7 @@ static void report_calls(const char *path, const struct scan *scan, struct findi
 	}
 }
 
-/* A file that the command line names as one of those that say "I run". */
+/* A pid or lock file that the command line names; NULL: none. */
 static const char *named_pid_file(const struct words *words)
 {
 	for (size_t i = 1; i < words->count; i++) {
@@ -191,7 +191,7 @@ static void report_refusal(
 	struct finding *finding;
 	size_t used = 0;
 
-	/* It is no daemon, or has no way to know of another one */
+	/* Not a daemon, or without the means to find another instance */
 	if (!(scan->accepts || scan->detaches) || !(scan->locks || scan->kills))
 		return;
 	for (size_t i = 0; i < scan->path_count && used < sizeof(files); i++)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Files of somebody else's, judged apart from the launcher. */
+/* Untrusted files are judged in a process apart from the launcher. */
 #include "helper/check/inspection.h"
 
 #include <errno.h>
@@ -26,7 +26,7 @@ static void work(void *context, void *to, int *ret_pinned)
 	report->verdict = verdict;
 }
 
-/* Is it what the work would say if nobody had taken it over, and a judgement? */
+/* Could work() have written this, and is it a judgement? A file may have taken the process over. */
 static bool is_judgement(struct report *report)
 {
 	report->reason[sizeof(report->reason) - 1] = '\0';
