@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* moult: one program, the launcher (run) and the operator's commands, which talk to it. */
+/* moult: the launcher (run), and the operator's commands, which send requests to a launcher. */
 #include <stdio.h>
 #include <string.h>
 
@@ -39,7 +39,7 @@ static int dispatch(enum verb verb, struct options *options, int word_count, cha
 	if (verb == VERB_LIST)
 		return client_list();
 	if (options->name_word >= 0) {
-		/* The launcher knows its name */
+		/* The request holds the words without the instance's name */
 		for (int i = options->name_word; i + 1 < word_count; i++)
 			words[i] = words[i + 1];
 		word_count--;

@@ -30,7 +30,7 @@ static void add_word(struct control_request *request, const char *word)
 int control_request_init(
         struct control_request *request, enum verb verb, int word_count, char **words)
 {
-	/* Measured first, then written */
+	/* The first pass measures, the second one writes */
 	for (int pass = 0; pass < 2; pass++) {
 		request->length = 0;
 		add_word(request, CONTROL_PROTOCOL);
@@ -66,12 +66,12 @@ int control_connect(const struct sockaddr_un *address, int patience_ms)
 
 	if (fd < 0)
 		return -errno;
-	/* A request is one datagram: as far as the system allows there is room for the longest */
+	/* A request is one datagram: ask for room for the longest one; the system may allow less */
 	(void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &room, sizeof(room));
 	if (patience_ms >= 0) {
 		struct timeval limit = {.tv_sec = patience_ms / 1000};
 
-		/* connect() waits too, while the queue is full */
+		/* connect() waits too, while the listener's queue is full */
 		(void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
 	}
 	do
@@ -92,7 +92,7 @@ int control_request_send(int fd, const struct control_request *request)
 	do
 		n = send(fd, request->text, request->length, MSG_NOSIGNAL);
 	while (n < 0 && errno == EINTR);
-	/* A launcher that turned us away has closed its end, and may have said why */
+	/* A launcher that refuses us closes its end, and its answer may say why */
 	return n < 0 && errno != EPIPE && errno != ECONNRESET ? -errno : 0;
 }
 

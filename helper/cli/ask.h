@@ -36,12 +36,14 @@ void control_request_deinit(struct control_request *request);
 int control_address(struct sockaddr_un *address, const char *directory, const char *name);
 
 /*
- * A connected socket, which the caller closes, or -errno: -ENOENT and -ECONNREFUSED when no launcher
- * is there, -EAGAIN when the launcher did not accept in time.
+ * A connected socket, which the caller closes, or -errno: -ENOENT and -ECONNREFUSED when no
+ * launcher is there, -EAGAIN when the launcher did not accept in time.
  */
 int control_connect(const struct sockaddr_un *address, int patience_ms);
 
-/* 0, also when the launcher has closed its end: an answer may be there all the same. Else -errno. */
+/*
+ * 0, also when the launcher has closed its end: an answer may be there all the same.  Else -errno.
+ */
 int control_request_send(int fd, const struct control_request *request);
 
 /* 1: an answer; 0: the launcher has closed the connection; -ETIMEDOUT; other -errno. */

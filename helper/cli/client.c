@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The operator's side of the control socket.
+ * The operator's commands.
  *
- * The launcher does the work and the talking; this relays.  A connection that ends before the exit
- * status came is a launcher that died, and is never taken for success.
+ * The launcher does the work and sends each line; the command only prints them.  If the connection
+ * ends before the exit status has come, the launcher has died, and the command fails.
  */
 #include "helper/cli/client.h"
 
@@ -20,7 +20,7 @@
 
 #define LIST_COLUMNS "%-20s %8s  %-9s %10s  %s\n"
 
-/* The exit status the launcher sent; -1 when it is not one. */
+/* The exit status in the launcher's last answer; -1: the text is not an exit status. */
 static int parse_status(const char *text)
 {
 	char *end;
@@ -32,7 +32,7 @@ static int parse_status(const char *text)
 static int relay(int fd, enum verb verb, const char *name, struct screen *screen)
 {
 	static struct answer answer;
-	/* A drain, and a daemon that ignores its stop signal, last as long as they last */
+	/* A drain has no fixed end, and neither has a daemon that ignores its stop signal */
 	int patience = verb == VERB_UPGRADE || verb == VERB_STOP ? NO_LIMIT : PATIENCE_MS;
 	int result, status;
 
@@ -97,7 +97,7 @@ int client_run(enum verb verb, const struct options *options, int word_count, ch
 	char *json[] = {"--json"};
 	int result;
 
-	/* Watching is done here */
+	/* --watch and the name stay here: the launcher is told --json only */
 	if (verb == VERB_STATUS) {
 		words = json;
 		word_count = options->json;
@@ -127,7 +127,7 @@ int client_run(enum verb verb, const struct options *options, int word_count, ch
 	}
 }
 
-/* Asks and listens to the end, so that the launcher never talks to a closed socket. */
+/* Reads all answers, so that the launcher never writes to a closed socket. False: no text came. */
 static bool list_ask(int fd, const struct control_request *request, struct answer *ret_answer)
 {
 	static struct answer answer;
@@ -159,7 +159,7 @@ static void list_one(const char *directory, const char *name, const struct contr
 		(void)printf(LIST_COLUMNS, name, "?", "unknown", "?", "(does not answer)");
 		return;
 	}
-	/* The launcher has put it into columns */
+	/* The launcher has formatted the line in LIST_COLUMNS */
 	if (answer.length > 0 && answer.text[answer.length - 1] == '\n')
 		answer.text[--answer.length] = '\0';
 	answer_make_printable(&answer);

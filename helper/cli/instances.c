@@ -26,7 +26,7 @@ static int compare_names(const void *a, const void *b)
 	return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-/* The name an entry of the directory stands for, or NULL. */
+/* NAME of the file name "NAME.sock", allocated; NULL: another file, or no memory. */
 static char *entry_name(const char *entry)
 {
 	size_t length = strlen(entry);
@@ -58,7 +58,7 @@ int instances_read(const char *directory, struct instances *instances)
 	return 0;
 }
 
-/* Somebody listens there, or at least we cannot say that nobody does. */
+/* False only if certainly nobody listens there. */
 static bool instance_is_running(const char *directory, const char *name)
 {
 	struct sockaddr_un address;
@@ -94,7 +94,7 @@ int instances_find_only(const char *directory, char **ret_name)
 	for (size_t i = 0; i < instances.count; i++) {
 		char *name = instances.names[i];
 
-		/* The running ones move to the front */
+		/* Running instances move to the front */
 		if (instance_is_running(directory, name)) {
 			instances.names[i] = instances.names[running];
 			instances.names[running++] = name;

@@ -2,9 +2,9 @@
 /*
  * The command line.
  *
- * One table says which option belongs to which verb; getopt_long does the reading.  Its permuting
- * is off: `run` stops at the program, whose own options are not ours, and the other verbs want to
- * know which word was the name and what came after "--".
+ * One table says which option belongs to which verb; getopt_long reads the words.  It does not
+ * permute them: `run` and `check` stop at the program, because the words after it are the program's
+ * options; the other verbs need the position of the name and the words behind "--".
  */
 #include <ctype.h>
 #include <errno.h>
@@ -82,7 +82,7 @@ static const struct known {
         {"no-overlap", 0, no_argument, RUN | UPGRADE, KEY_NO_OVERLAP},
 };
 
-/* What getopt returns for the option at this index of the table; above every letter. */
+/* getopt_long returns FIRST_VALUE + the index in the table, which is above every letter. */
 enum { FIRST_VALUE = 0x100 };
 
 void options_default(struct options *options)
@@ -140,7 +140,7 @@ static int take_option(struct options *options, const struct known *option, cons
 	return 0;
 }
 
-/* The options of one verb in getopt's form. */
+/* The options of one verb, in the form of getopt_long. */
 struct reader {
 	struct option words[COUNT(known_options) + 1];
 	char letters[2 + 2 * COUNT(known_options) + 1];
@@ -153,7 +153,9 @@ static void reader_init(struct reader *reader, enum verb verb)
 
 	*reader = (struct reader){0};
 	letter = reader->letters;
-	/* '+': stop at the program. '-': other words are returned as they come. */
+	/*
+	 * '+': stop at the first other word.  '-': return other words in their order, as option 1.
+	 */
 	*letter++ = verb == VERB_RUN || verb == VERB_CHECK ? '+' : '-';
 	*letter++ = ':';
 	for (size_t i = 0; i < COUNT(known_options); i++) {
@@ -183,7 +185,7 @@ static const struct known *find_option(int value)
 	return NULL;
 }
 
-/* getopt said '?' or ':' about the word before optind. */
+/* `answer`: '?' or ':' from getopt_long; `word`: the word that it refused. */
 static int complain_option(int answer, enum verb verb, const char *word, const struct complaint *to)
 {
 	const struct known *option = find_option(optopt);
@@ -198,7 +200,7 @@ static int complain_option(int answer, enum verb verb, const char *word, const s
 	return complain(to, "%s: not an option of %s (see moult --help)", word, verb_name(verb));
 }
 
-/* A word that is no option, before or after "--". */
+/* A word that is not an option, before or after "--". `index`: its place after the verb. */
 static int take_word(struct options *options, enum verb verb, const char *word, int index,
         const struct complaint *to)
 {
@@ -226,7 +228,7 @@ static int take_command(
 	return 0;
 }
 
-/* The instance is named after the program. */
+/* Without --name the instance is named after the program. */
 static int name_default(struct options *options, const struct complaint *to)
 {
 	const char *program = options->settings.command[0];
@@ -253,7 +255,7 @@ static int read_words(
 
 	reader_init(&reader, verb);
 	opterr = 0;
-	optind = 0; /* start afresh */
+	optind = 0; /* 0, not 1: glibc and musl forget an earlier run */
 	while ((answer = getopt_long(argc, argv, reader.letters, reader.words, NULL)) != -1) {
 		if (answer == 1) {
 			result = take_word(options, verb, optarg, optind - 2, to);
@@ -289,7 +291,7 @@ int options_parse(struct options *options, enum verb verb, int argc, char **argv
 
 	if (argc < 0 || argc >= INT_MAX - 1)
 		return complain(&to, "too many words");
-	/* getopt wants a program's name in front */
+	/* getopt_long skips words[0], the place of a program's name */
 	words = calloc((size_t)argc + 2, sizeof(*words));
 	if (!words)
 		return out_of_memory(&to);

@@ -17,7 +17,7 @@ void screen_erase(struct screen *screen)
 	screen->progress = false;
 }
 
-/* What does not fit is the beginning of a long story; its end is what matters. */
+/* A full buffer is emptied first: the last lines tell why a command has failed. */
 static void hold_line(struct screen *screen, const struct answer *answer)
 {
 	size_t length = answer->length + 1;
@@ -40,7 +40,7 @@ static void show_progress(struct screen *screen, struct answer *answer)
 		return;
 	if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 1)
 		columns = size.ws_col;
-	/* A line that wraps could not be erased */
+	/* ERASE_LINE does not erase a line that wraps */
 	if (answer->length >= columns)
 		answer->text[columns - 1] = '\0';
 	answer_make_printable(answer);
@@ -69,7 +69,7 @@ void screen_show(struct screen *screen, struct answer *answer)
 		(void)fflush(stdout);
 		break;
 	case CONTROL_PROGRESS: show_progress(screen, answer); break;
-	default: break; /* of a later version */
+	default: break; /* an answer of a later version */
 	}
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What of a launcher's answers is printed: text to stdout, lines and progress to stderr.
+ * Prints the launcher's answers: text to stdout, lines and progress to stderr.
  *
  * A progress line stays on the terminal until the next output replaces it.
  */
@@ -17,7 +17,7 @@ struct screen {
 	bool progress;    /* a progress line is on it now */
 	bool clear_first; /* clear the screen before the next text on stdout; once */
 	bool quiet;       /* hold lines back instead of printing them */
-	/* Lines held back, each with its newline. */
+	/* The lines held back, each with its newline */
 	char held[8192];
 	size_t held_length;
 };
@@ -28,5 +28,5 @@ void screen_show(struct screen *screen, struct answer *answer);
 /* Removes the progress line, if there is one. */
 void screen_erase(struct screen *screen);
 
-/* Prints the lines that were held back: a command that failed has to say why. */
+/* Prints the lines that were held back, after a command has failed: they say why. */
 void screen_flush_held(struct screen *screen);

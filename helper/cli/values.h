@@ -38,8 +38,8 @@ int value_ready(struct settings *settings, const char *how, const struct complai
 int value_ready_timeout(nanoseconds *time, const char *text, const struct complaint *to);
 int value_restart(enum restart_policy *policy, const char *text, const struct complaint *to);
 /*
- * --aside: adds to the list; "" adds nothing.  The first one of a command line (*named is false, and
- * becomes true) begins a new list.
+ * --aside: adds to the list; "" adds nothing.  The first one of a command line (*named is false,
+ * and becomes true) begins a new list.
  */
 int value_aside(
         struct settings *settings, bool *named, const char *path, const struct complaint *to);
