@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What `moult status` and `moult list` say. The JSON is a contract: fields are added, never
- * changed. */
+/* The text of `moult status` and `moult list`. In JSON, fields are added and never changed. */
 #include "helper/control/status.h"
 
 #include <stdio.h>
@@ -43,7 +42,7 @@ static const char *time_print(time_t at, char *text, size_t size)
 	return text;
 }
 
-/* Of the numbers of processes and connections: 0: of now; NEVER: there are none yet. */
+/* The age of the numbers of processes and connections. 0: current; NEVER: not counted yet. */
 static nanoseconds count_age(const struct generation *g)
 {
 	if (!survey_is_uncertain(g))
@@ -79,7 +78,7 @@ static void json_generation(FILE *out, struct generation *g)
 	(void)fputs("]}", out);
 }
 
-/* With whom it stays for want of a successor, or NULL. */
+/* The generation that keeps listener `i` because the next one has not bound it; NULL: none. */
 static const struct generation *stays_with(struct instance *instance, uint32_t i)
 {
 	for (struct generation *g = instance->newest; g; g = g->older)
@@ -88,7 +87,7 @@ static const struct generation *stays_with(struct instance *instance, uint32_t i
 	return NULL;
 }
 
-/* The generation that accepts there; null: it waits for one. And how long it may stay there. */
+/* The generation that accepts on the listener (null: none), and how long an old one keeps it. */
 static void json_whereabouts(FILE *out, struct instance *instance, uint32_t i)
 {
 	const struct generation *acceptor = instance_acceptor(instance, i);
@@ -109,7 +108,7 @@ static void json_listener(FILE *out, struct instance *instance, uint32_t i)
 	char name[LISTENER_TEXT];
 	unsigned queued = 0, backlog = 0;
 	listener_print(listener, name, sizeof(name));
-	(void)listener_queue(listener, &queued, &backlog); /* zeros when it does not listen */
+	(void)listener_queue(listener, &queued, &backlog); /* zeros if it does not listen */
 	(void)fputs("{\"address\":", out);
 	json_string(out, name);
 	(void)fprintf(out, ",\"backlog\":%u,\"queued\":%u,\"adopted\":%s", backlog, queued,
