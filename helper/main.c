@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* moult: one program, the launcher (run) and the operator's commands, which talk to it. */
+/* moult: the launcher (run), and the operator's commands, which send requests to a launcher. */
 #include <stdio.h>
 #include <string.h>
 
+#include "helper/base/fail.h"
 #include "helper/check/check.h"
 #include "helper/cli/client.h"
 #include "helper/cli/options.h"
@@ -25,10 +26,8 @@ static int dispatch(enum verb verb, struct options *options, int word_count, cha
 	char complaint[512];
 
 	options_default(options);
-	if (options_parse(options, verb, word_count, words, complaint, sizeof complaint) < 0) {
-		(void)fprintf(stderr, "moult: %s\n", complaint);
-		return EXIT_USAGE;
-	}
+	if (options_parse(options, verb, word_count, words, complaint, sizeof(complaint)) < 0)
+		return fail(EXIT_USAGE, "%s", complaint);
 	if (options->help)
 		return say(options_help);
 	if (verb == VERB_RUN) {
@@ -40,7 +39,7 @@ static int dispatch(enum verb verb, struct options *options, int word_count, cha
 	if (verb == VERB_LIST)
 		return client_list();
 	if (options->name_word >= 0) {
-		/* The launcher knows its name */
+		/* The request holds the words without the instance's name */
 		for (int i = options->name_word; i + 1 < word_count; i++)
 			words[i] = words[i + 1];
 		word_count--;
@@ -68,7 +67,6 @@ int main(int argc, char **argv)
 		options_deinit(&options);
 		return status;
 	}
-	(void)fprintf(stderr, "moult: %s: no such %s (see moult --help)\n", argv[1],
+	return fail(EXIT_USAGE, "%s: no such %s (see moult --help)", argv[1],
 	        argv[1][0] == '-' ? "option" : "command");
-	return EXIT_USAGE;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Reading a file that nobody vouches for. */
+/* Reads of an untrusted file. */
 #include "helper/base/file.h"
 
 #include <errno.h>
@@ -9,10 +9,10 @@
 
 #include "helper/base/util.h"
 
-/* In all: a file made to be slow ends here, and counts as what was seen of it. */
+/* For one file. A file that answers slowly costs at most this many reads. */
 enum { READS_MAX = 32 * 1024 };
 
-/* What has been looked at is what is opened, whatever the path has come to mean. */
+/* /proc/self/fd opens the very file that was checked, even if its path now names another one. */
 int file_open_pinned(struct file *file, int pinned)
 {
 	char link[32];
@@ -23,7 +23,7 @@ int file_open_pinned(struct file *file, int pinned)
 	if (!S_ISREG(file->status.st_mode))
 		return -EACCES;
 	file->size = (uint64_t)file->status.st_size;
-	(void)snprintf(link, sizeof link, "/proc/self/fd/%d", pinned);
+	(void)snprintf(link, sizeof(link), "/proc/self/fd/%d", pinned);
 	file->fd = open(link, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	return file->fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOMEM) ? -errno : 0;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A file of somebody else's, read in pieces.  It is untrusted input: it may shrink, be endless or
- * be made to be slow.  Never mapped, as one that shrinks meanwhile would be a SIGBUS.
+ * Reads a file that somebody else wrote, in pieces.  The file is untrusted input: it may shrink, be
+ * endless or answer slowly.  It is never mapped: access to a mapping of a file that has shrunk is a
+ * SIGBUS.
  */
 #pragma once
 
@@ -11,24 +12,24 @@
 #include <sys/stat.h>
 
 struct file {
-	int fd; /* ours to close; -1: it may be executed but not read */
+	int fd; /* closed by file_close(); -1: the file may not be read */
 	uint64_t size;
-	unsigned reads; /* so far, and their bytes */
+	unsigned reads; /* calls of file_read() so far, and their bytes */
 	uint64_t bytes;
 	struct stat status;
 };
 
 /*
- * 0, with fd -1 if it may not be read, or not now (it has a lease); -EACCES: not a regular file;
- * other -errno.  Nothing but a regular file is ever opened: a device may act on that, and a FIFO
- * wait for somebody.
+ * 0, with fd -1 if the file may not be read, or not now (somebody holds a lease on it); -EACCES:
+ * not a regular file; other -errno.  Only a regular file is ever opened: opening a device may make
+ * the device act, and opening a FIFO may wait for its other end.
  */
 int file_open(struct file *file, const char *path);
 
-/* The same for what an O_PATH descriptor, which stays the caller's, refers to. */
+/* The same for the file of an O_PATH descriptor, which stays the caller's. */
 int file_open_pinned(struct file *file, int pinned);
 
 void file_close(struct file *file);
 
-/* All of it or nothing; false also when it has been read too often. */
+/* Reads all `size` bytes, else returns false; also false after too many reads of this file. */
 bool file_read(struct file *file, uint64_t offset, void *data, size_t size);

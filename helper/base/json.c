@@ -4,14 +4,14 @@
 
 void json_string(FILE *out, const char *text)
 {
-	fputc('"', out);
+	(void)fputc('"', out);
 	for (const unsigned char *c = (const unsigned char *)text; *c; c++) {
 		if (*c == '"' || *c == '\\')
-			fprintf(out, "\\%c", *c);
+			(void)fprintf(out, "\\%c", *c);
 		else if (*c < ' ' || *c >= 127)
-			fprintf(out, "\\u%04x", *c);
+			(void)fprintf(out, "\\u%04x", *c);
 		else
-			fputc(*c, out);
+			(void)fputc(*c, out);
 	}
-	fputc('"', out);
+	(void)fputc('"', out);
 }

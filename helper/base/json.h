@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* The only part of JSON that is not trivial to print. */
+/* Prints strings in JSON. The rest of JSON needs no function. */
 #pragma once
 
 #include <stdio.h>
 
-/* In quotes; a byte of unknown encoding is shown as Latin-1. */
+/*
+ * Adds the quotes.  Each byte above 126 is written as a Latin-1 character: the encoding is unknown.
+ */
 void json_string(FILE *out, const char *text);

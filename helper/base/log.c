@@ -2,9 +2,9 @@
 /*
  * Lines to stderr or syslog.
  *
- * A line is one write(), because the daemon writes to the same stderr.  It never holds a control
- * character: names and reasons in it come from programs and command lines, and one event must stay
- * one line.
+ * A line is one write(), because the daemon writes to the same stderr.  A line never holds a
+ * control character: its names and reasons come from programs and command lines, and one event must
+ * stay one line.
  */
 #include "helper/base/log.h"
 
@@ -24,7 +24,7 @@
 
 enum {
 	LINE_MAX_BYTES = 1024,
-	/* How long a full pipe whose reader sleeps may hold the launcher up: then lines are lost */
+	/* How long the launcher waits for the reader of a full pipe before it drops the line */
 	PATIENCE_MS = 200,
 	LINES_REMEMBERED = 64,
 };
@@ -34,7 +34,9 @@ static struct {
 	enum log_level most;
 	char prefix[96]; /* "web: " */
 	unsigned lost;   /* lines since the last one that could be written */
-	/* Hashes of the last lines: an operator's command repeats them, maybe into the same file */
+	/*
+	 * Hashes of the last lines.  An operator's command repeats them, maybe into the same file.
+	 */
 	uint64_t said[LINES_REMEMBERED];
 	size_t said_next;
 	log_listener *listener;
@@ -47,7 +49,7 @@ void log_open(bool to_syslog, enum log_level most, const char *name)
 	state.most = most;
 	state.prefix[0] = '\0';
 	if (name)
-		(void)snprintf(state.prefix, sizeof state.prefix, "%.64s: ", name);
+		(void)snprintf(state.prefix, sizeof(state.prefix), "%.64s: ", name);
 	if (to_syslog)
 		openlog("moult", LOG_PID, LOG_DAEMON);
 }
@@ -59,9 +61,10 @@ void log_listen(log_listener *listener, void *context)
 }
 
 /*
- * Writes without waiting. The streams are shared with the program: O_NONBLOCK on them would be the
- * program's too, and between a poll() and a write() the program may fill the pipe. A pipe or terminal
- * that is opened again has flags of its own. A file never blocks.
+ * Writes without waiting.  False: try again later.  stderr is shared with the program, so
+ * O_NONBLOCK on it would change the program's stream, and the program may fill the pipe between our
+ * poll() and our write().  So a pipe or a terminal is opened again: the new descriptor has flags of
+ * its own.  A regular file never blocks.
  */
 static bool write_at_once(const char *text, size_t length)
 {
@@ -75,11 +78,11 @@ static bool write_at_once(const char *text, size_t length)
 	struct pollfd out = {.fd = STDERR_FILENO, .events = POLLOUT};
 	if (own < 0 && poll(&out, 1, 0) == 0)
 		return false;
-	/* An error is no reason to try again */
+	/* Only EAGAIN is worth a second try */
 	return write(own >= 0 ? own : STDERR_FILENO, text, length) >= 0 || errno != EAGAIN;
 }
 
-/* A full pipe may be waited for once, and not again before it has taken a line. */
+/* Waits for a full pipe once. After a lost line it does not wait until a line has got through. */
 static bool write_soon(const char *text, size_t length)
 {
 	struct pollfd out = {.fd = STDERR_FILENO, .events = POLLOUT};
@@ -94,7 +97,7 @@ static void write_stderr(const char *line)
 	int length;
 
 	if (state.lost) {
-		length = snprintf(text, sizeof text, "moult: %s%u lines were lost\n", state.prefix,
+		length = snprintf(text, sizeof(text), "moult: %s%u lines were lost\n", state.prefix,
 		        state.lost);
 		if (!write_soon(text, (size_t)length)) {
 			state.lost++;
@@ -102,8 +105,8 @@ static void write_stderr(const char *line)
 		}
 		state.lost = 0;
 	}
-	length = snprintf(text, sizeof text, "moult: %s%s\n", state.prefix, line);
-	if (length > 0 && (size_t)length < sizeof text && !write_soon(text, (size_t)length))
+	length = snprintf(text, sizeof(text), "moult: %s%s\n", state.prefix, line);
+	if (length > 0 && (size_t)length < sizeof(text) && !write_soon(text, (size_t)length))
 		state.lost++;
 }
 
@@ -126,7 +129,7 @@ static uint64_t hash(const char *text)
 	return value;
 }
 
-/* syslog(3) waits for a logger that does not read; a line is not worth that. */
+/* Not syslog(3): that call waits for a logger that does not read. False: try again later. */
 static bool syslog_at_once(int priority, const char *line)
 {
 	static const struct sockaddr_un logger = {.sun_family = AF_UNIX, .sun_path = _PATH_LOG};
@@ -134,17 +137,17 @@ static bool syslog_at_once(int priority, const char *line)
 	time_t clock = time(NULL);
 	struct tm tm;
 	CLEANUP(fd_close) int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	(void)strftime(at, sizeof at, "%b %e %T", localtime_r(&clock, &tm));
-	int length = snprintf(text, sizeof text, "<%d>%s moult[%d]: %s%s", LOG_DAEMON | priority,
+	(void)strftime(at, sizeof(at), "%b %e %T", localtime_r(&clock, &tm));
+	int length = snprintf(text, sizeof(text), "<%d>%s moult[%d]: %s%s", LOG_DAEMON | priority,
 	        at, (int)getpid(), state.prefix, line);
-	if (fd < 0 || length < 0 || (size_t)length >= sizeof text)
+	if (fd < 0 || length < 0 || (size_t)length >= sizeof(text))
 		return false;
 	if (sendto(fd, text, (size_t)length, MSG_DONTWAIT | MSG_NOSIGNAL,
-	            (const struct sockaddr *)&logger, sizeof logger) >= 0)
+	            (const struct sockaddr *)&logger, sizeof(logger)) >= 0)
 		return true;
 	if (errno == EAGAIN)
 		return false;
-	if (errno == EPROTOTYPE) /* a stream: libc knows what is spoken there */
+	if (errno == EPROTOTYPE) /* /dev/log is a stream socket: libc knows its protocol */
 		syslog(priority, "%s%s", state.prefix, line);
 	return true;
 }
@@ -154,7 +157,7 @@ static void write_syslog(int priority, const char *line)
 	char text[64];
 
 	if (state.lost) {
-		(void)snprintf(text, sizeof text, "%u lines were lost", state.lost);
+		(void)snprintf(text, sizeof(text), "%u lines were lost", state.lost);
 		if (!syslog_at_once(priority, text)) {
 			state.lost++;
 			return;
@@ -186,7 +189,7 @@ void log_line(enum log_level level, const char *format, ...)
 	va_list arguments;
 
 	va_start(arguments, format);
-	(void)vsnprintf(line, sizeof line, format, arguments);
+	(void)vsnprintf(line, sizeof(line), format, arguments);
 	va_end(arguments);
 	say(level, line);
 	errno = saved;
@@ -206,11 +209,11 @@ void log_limited(struct log_limit *limit, enum log_level level, const char *form
 		return;
 	}
 	va_start(arguments, format);
-	int length = vsnprintf(line, sizeof line, format, arguments);
+	int length = vsnprintf(line, sizeof(line), format, arguments);
 	va_end(arguments);
-	if (limit->left_out && length > 0 && (size_t)length < sizeof line)
-		(void)snprintf(line + length, sizeof line - (size_t)length, " (and %u more before)",
-		        limit->left_out);
+	if (limit->left_out && length > 0 && (size_t)length < sizeof(line))
+		(void)snprintf(line + length, sizeof(line) - (size_t)length,
+		        " (and %u more before)", limit->left_out);
 	limit->left_out = 0;
 	limit->said++;
 	say(level, line);
@@ -226,7 +229,7 @@ static bool is_said(const char *line)
 	return false;
 }
 
-/* "generation 12: ": so begin most lines that a command repeats, of whichever launcher. */
+/* "generation 12: " begins most lines that a command repeats, those of other launchers, too. */
 static bool is_about_generation(const char *line)
 {
 	static const char word[] = "generation ";
@@ -240,7 +243,7 @@ void log_strike_own(char *line)
 {
 	char *own = strstr(line, "moult: ");
 	if (own)
-		*own = '\0'; /* behind an unfinished line of the program's */
+		*own = '\0'; /* the text before it is an unfinished line of the program */
 	if (is_about_generation(line) || is_said(line))
 		*line = '\0';
 }

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the launcher says: one line per event, lower case, subject first, to stderr or syslog.
+ * The launcher's log: one line per event, lower case, subject first, to stderr or syslog.
  *
- * A line holds printable characters only, whoever chose the words in it, and nobody who does not
- * read keeps the launcher waiting: what cannot be written is counted, and the count is said later.
+ * A line holds printable characters only, because programs and users choose some of its words.  A
+ * reader that does not read cannot stop the launcher: a line that cannot be written is dropped, and
+ * the number of dropped lines is logged later.
  */
 #pragma once
 
@@ -13,10 +14,10 @@
 
 enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_NOTICE, LOG_LEVEL_DEBUG };
 
-/* -q shows errors only, -v also debug lines. */
+/* `most`: the last level that is written (-q: errors only, -v: debug too). `name` may be NULL. */
 void log_open(bool to_syslog, enum log_level most, const char *name);
 
-/* Also receives every line, whatever -q and -v say here: those who asked for it may want more. */
+/* Receives every line, also those above `most`: a client may ask for more than this log shows. */
 typedef void log_listener(void *context, enum log_level level, const char *line);
 void log_listen(log_listener *listener, void *context);
 
@@ -26,10 +27,10 @@ void log_line(enum log_level level, const char *format, ...) PRINTF(2, 3);
 #define log_debug(...)  log_line(LOG_LEVEL_DEBUG, __VA_ARGS__)
 
 /*
- * For a line that a program or another user can cause at will: at most `burst` (0: one) in a second
- * for each log_limit (static). The next one says how many were left out.
+ * For a line that a program or another user can cause at will.  Each struct log_limit (static) lets
+ * `burst` lines (0: one) through in a second.  The next line tells how many were left out.
  */
-enum { LOG_BURST = 64 }; /* listeners that one program may well have */
+enum { LOG_BURST = 64 }; /* as many listeners as one program may well have */
 struct log_limit {
 	unsigned burst;
 	unsigned said, left_out;
@@ -39,7 +40,8 @@ void log_limited(struct log_limit *limit, enum log_level level, const char *form
         PRINTF(3, 4);
 
 /*
- * Of a line in a file that launchers and operators' commands may write to as well, leaves what
- * neither of them has written: the text before "moult: ", or nothing.
+ * For a line of a program's error output, a file that launchers and operators' commands may write
+ * to, too.  Cuts off "moult: " and all behind it.  Empties a line that begins "generation N: " or
+ * repeats one of the last lines of this log.
  */
 void log_strike_own(char *line);

@@ -30,7 +30,7 @@ int loop_watch(struct watch *watch)
 void loop_unwatch(struct watch *watch)
 {
 	if (watch->fd >= 0)
-		(void)epoll_ctl(epoll, EPOLL_CTL_DEL, watch->fd, NULL); /* may not be in it */
+		(void)epoll_ctl(epoll, EPOLL_CTL_DEL, watch->fd, NULL); /* ENOENT: not registered */
 }
 
 void loop_cancel(struct timer *timer)
@@ -61,7 +61,7 @@ static void end_rest(void *context)
 {
 	struct watch *watch = context;
 	int result = loop_watch(watch);
-	if (result < 0 && result != -EEXIST) /* -EEXIST: somebody has done so */
+	if (result < 0 && result != -EEXIST) /* -EEXIST: registered already */
 		loop_after(watch->rest, ACCEPT_REST);
 }
 
@@ -82,8 +82,9 @@ int loop_accept(struct watch *watch, struct timer *rest)
 }
 
 /*
- * Until the next timer.  In milliseconds, rounded up, where there is no epoll_pwait2 (Linux 5.11), or
- * a service manager's or container's filter does not know it (EPERM, which it has no other use for).
+ * Waits until the next timer, at most an hour.  Without epoll_pwait2 (Linux 5.11) the wait is
+ * rounded up to milliseconds.  EPERM comes from a system call filter of a service manager or
+ * container that does not know epoll_pwait2; the call itself never fails with EPERM.
  */
 static int wait_for_one(struct epoll_event *event)
 {
@@ -105,7 +106,7 @@ static int wait_for_one(struct epoll_event *event)
 void loop_run(void (*before)(void))
 {
 	while (!ended) {
-		/* One event at a time: a callback may free the watch of any other. */
+		/* One event at a time: a callback may free the watch of any other event. */
 		struct epoll_event event;
 		int count = wait_for_one(&event);
 		before();
@@ -114,7 +115,7 @@ void loop_run(void (*before)(void))
 			timers = timer->next;
 			timer->armed = false;
 			timer->fire(timer->context);
-			count = 0; /* its watch may be gone: the event comes again */
+			count = 0; /* the watch may be freed; a live event comes again */
 		}
 		if (!ended && count > 0) {
 			struct watch *watch = event.data.ptr;

@@ -6,13 +6,13 @@
 
 #include "helper/base/util.h"
 
-/* Embedded in whoever waits; must outlive its registration. `fd` stays the owner's. */
+/* Embedded in the owner's struct; must outlive its registration. The owner closes `fd`. */
 struct watch {
 	int fd;
-	bool once; /* told once for each arrival, though nothing is read */
+	bool once; /* edge-triggered: one call for each arrival, even if nothing is read */
 	void (*ready)(void *context);
 	void *context;
-	struct timer *rest; /* of loop_accept() */
+	struct timer *rest; /* set by loop_accept() */
 };
 
 struct timer {
@@ -28,19 +28,21 @@ int loop_init(void);
 int loop_watch(struct watch *watch);
 void loop_unwatch(struct watch *watch);
 
-/* (Re)arms: fires once, `delay` from now, out of loop_run. NEVER disarms. */
+/* (Re)arms: `fire` is called once from loop_run(), `delay` from now. NEVER disarms. */
 void loop_after(struct timer *timer, nanoseconds delay);
 void loop_cancel(struct timer *timer);
 
 /*
- * accept4() on a watched, non-blocking listener: a descriptor, CLOEXEC, or -errno.  Where there are
- * no descriptors or no memory left, the connection stays queued, and a loop that looked again at once
- * would do nothing else: the watch rests for 100 ms.  `rest` is the watch's own, zero at first; to be
- * cancelled with loop_cancel() before loop_unwatch().
+ * accept4() on a watched, non-blocking listener: a descriptor, CLOEXEC, or -errno.  Without free
+ * descriptors or memory the connection stays queued and the listener stays readable, which would
+ * keep the loop busy: the watch is taken out for 100 ms.  `rest` is a timer for this watch alone,
+ * all zero at first; the caller cancels it before loop_unwatch().
  */
 int loop_accept(struct watch *watch, struct timer *rest);
 
-/* Runs until loop_end(). A callback may add, remove and free any watch or timer but its own
- * event's. */
-void loop_run(void (*before)(void)); /* `before` is called before each callback */
+/*
+ * Runs until loop_end().  `before` is called after each wait, before the callbacks that are due.  A
+ * callback may add, remove and free any watch and any timer, its own as well.
+ */
+void loop_run(void (*before)(void));
 void loop_end(void);

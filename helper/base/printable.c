@@ -6,7 +6,7 @@
 #include <stdint.h>
 #include <string.h>
 
-/* The character at `text` and its length; 0: no UTF-8 (RFC 3629). */
+/* The character at `text`; returns its length in bytes, 0 if it is not UTF-8 (RFC 3629). */
 static size_t decode(const unsigned char *text, uint32_t *ret_character)
 {
 	static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
@@ -19,7 +19,7 @@ static size_t decode(const unsigned char *text, uint32_t *ret_character)
 		return 0;
 	uint32_t character = length == 1 ? text[0] : text[0] & (0xffU >> (length + 1));
 	for (size_t i = 1; i < length; i++) {
-		if ((text[i] & 0xc0) != 0x80) /* the end of the text, too */
+		if ((text[i] & 0xc0) != 0x80) /* catches the end of the text, too */
 			return 0;
 		character = character << 6 | (text[i] & 0x3fU);
 	}
@@ -41,7 +41,7 @@ static bool is_printable(uint32_t character)
 	       !(character >= 0xe0000 && character <= 0xe0fff); /* tags */
 }
 
-/* How many bytes of `text` are the next character; *ret_good: it may be printed. */
+/* The length in bytes of the next character; *ret_good: the character may be printed. */
 static size_t next(const char *text, bool *ret_good)
 {
 	uint32_t character = 0;

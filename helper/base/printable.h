@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Text from programs, paths and other users, before a person reads it on a terminal or in a log.
+ * Makes text from programs, paths and other users safe to show on a terminal or in a log.
  *
- * Kept are the printable characters of UTF-8. Everything that moves a cursor, begins an escape
+ * Printable characters of UTF-8 stay.  A character that moves the cursor, begins an escape
  * sequence, ends a line or changes the direction of writing becomes one "?", and so does each byte
- * that is no UTF-8.
+ * that is not UTF-8.
  */
 #pragma once
 

@@ -46,7 +46,6 @@ static const struct {
         {"SYS", SIGSYS},
 };
 
-/* A whole number within limits and nothing else. */
 bool number_parse(const char *text, long least, long most, int *ret_number)
 {
 	char *end;
@@ -62,7 +61,7 @@ bool number_parse(const char *text, long least, long most, int *ret_number)
 	return true;
 }
 
-/* Digits to a number; *text is moved behind them. Needs one digit at least. */
+/* Reads digits and moves *text behind them. -EINVAL: no digit, or the number is too large. */
 static int digits_parse(const char **text, uint64_t *ret_number)
 {
 	uint64_t number = 0;
@@ -112,7 +111,7 @@ int duration_parse(const char *text, nanoseconds *ret_duration)
 
 		if (strcmp(text, units[i].name) != 0)
 			continue;
-		/* Every unit is a multiple of 1e6, and the product stays below 2^63 */
+		/* Every unit is a multiple of 1e6 ns, and the product stays below 2^63 */
 		fraction = billionths * (length / 1000000) / 1000;
 		if (whole > ((uint64_t)NEVER - 1 - fraction) / length)
 			return -EINVAL;

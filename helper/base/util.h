@@ -4,6 +4,7 @@
 
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
@@ -12,7 +13,7 @@
 #define CLEANUP(release)    __attribute__((cleanup(release)))
 #define PRINTF(text, first) __attribute__((format(printf, text, first)))
 
-/* Durations and instants are nanoseconds of CLOCK_MONOTONIC; NEVER is "no deadline". */
+/* Durations and instants are nanoseconds of CLOCK_MONOTONIC; NEVER means "no deadline". */
 typedef int64_t nanoseconds;
 #define NEVER       INT64_MAX
 #define MILLISECOND INT64_C(1000000)
@@ -32,7 +33,14 @@ static inline nanoseconds after(nanoseconds delay)
 	return delay >= NEVER - t ? NEVER : t + delay;
 }
 
-/* Closes and forgets; for CLEANUP and for fields. -1 is "no descriptor". */
+/* Sleeps; a signal may end it early. */
+static inline void nap(nanoseconds duration)
+{
+	struct timespec t = {duration / SECOND, duration % SECOND};
+	(void)nanosleep(&t, NULL);
+}
+
+/* Closes, and sets *fd to -1, which means "no descriptor". For CLEANUP and for fields. */
 static inline void fd_close(int *fd)
 {
 	if (*fd >= 0)
@@ -40,7 +48,10 @@ static inline void fd_close(int *fd)
 	*fd = -1;
 }
 
-/* Are enough descriptors left for the launcher itself? A new one has the lowest free number. */
+/*
+ * Are enough descriptors left for the launcher itself?  A new descriptor gets the lowest free
+ * number, so its distance from the limit tells how many are left.
+ */
 static inline int fd_is_plenty(void)
 {
 	struct rlimit limit;
@@ -54,6 +65,13 @@ static inline int fd_is_plenty(void)
 	return (rlim_t)fd + reserve < limit.rlim_cur;
 }
 
+/* The part of a path behind its last slash; a pointer into `path`. */
+static inline const char *path_base(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	return slash ? slash + 1 : path;
+}
+
 static inline void string_free(char **string)
 {
 	free(*string);
@@ -61,8 +79,8 @@ static inline void string_free(char **string)
 }
 
 /*
- * The same elements with room for one more at least, at twice the size each time; NULL: no memory,
- * and nothing has changed.
+ * Returns the array with room for at least one element more; it doubles each time, and *allocated
+ * follows.  NULL: no memory, and the old array is unchanged.
  */
 static inline void *array_grow(void *elements, size_t count, size_t *allocated, size_t size)
 {

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* The commands of moult, as the operator types them and as the control socket carries them. */
+/* The commands of moult: the same words on the command line and in the control protocol. */
 #pragma once
 
 #include <stdbool.h>
 
 enum verb { VERB_RUN, VERB_UPGRADE, VERB_STATUS, VERB_LIST, VERB_STOP, VERB_CHECK };
 
-/* Exit statuses, as in the man page. 3 is LSB's "not running". */
+/* Exit statuses, documented in the man page. 3 means "not running" in the LSB, too. */
 enum exit_status {
 	EXIT_DONE = 0,
 	EXIT_FAILED = 1,
@@ -19,5 +19,5 @@ enum exit_status {
 
 const char *verb_name(enum verb verb);
 
-/* False: no command is called `name`. */
+/* False: `name` is not a command. */
 bool verb_find(const char *name, enum verb *ret_verb);

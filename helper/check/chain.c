@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Following a command line.
+ * Follows a command line.
  *
- * A script becomes its interpreter with the script as argument, as in the kernel; so "env -S" in a
- * first line and on a command line are the same thing, and so is a shell's script that ends in
- * "exec PROGRAM" and "sh -c".
+ * A script is replaced by its interpreter with the script as argument, as the kernel does.  So the
+ * same code reads "env -S" in a first line and on a command line, and the same code reads "sh -c"
+ * and a shell script that ends in "exec PROGRAM".
  */
 #include "helper/check/chain.h"
 
@@ -18,23 +18,23 @@
 #include "helper/check/wrapper.h"
 
 enum {
-	SCRIPTS_MAX = 4, /* in a row, as in the kernel */
-	HEAD = 256,      /* as much of the first line as the kernel reads */
+	SCRIPTS_MAX = 4, /* in a row, the same limit as the kernel's */
+	HEAD = 256,      /* the kernel reads as much of the first line */
 	SCRIPT_SIZE_MAX = 64 * 1024,
 };
 
 struct follower {
 	struct chain *chain;
 	struct wrapping wrapping;
-	unsigned scripts; /* in a row */
+	unsigned scripts; /* so far, in a row */
 	char script[PATH_MAX];
 };
 
 /* ---- scripts ---- */
 
 /*
- * The first line of a script as words: the interpreter, and the rest as one, as the kernel takes
- * it.  0: the kernel would not take that line.
+ * The first line of a script as words: the interpreter, and the rest of the line as one word, as in
+ * the kernel.  Returns the number of words; 0: the kernel would refuse the line.
  */
 static size_t read_first_line(
         struct words *words, const char *head, size_t length, const char *ret_words[2])
@@ -52,7 +52,7 @@ static size_t read_first_line(
 	name = start;
 	while (name < end && head[name] != ' ' && head[name] != '\t')
 		name++;
-	/* A path that was cut off; cut arguments do no harm */
+	/* The kernel refuses a path that is cut off by the limit, but takes a cut argument */
 	if (name == start || (is_cut && name == end))
 		return 0;
 	ret_words[0] = words_copy(words, head + start, name - start);
@@ -62,7 +62,9 @@ static size_t read_first_line(
 	return !ret_words[0] || !ret_words[1] ? 0 : name < end ? 2 : 1;
 }
 
-/* The last line of a shell's script, with those it continues; NULL: there is none to be told. */
+/*
+ * The last line of a shell script that is not a comment, with the lines it continues; NULL: none.
+ */
 static const char *last_line(char *text)
 {
 	char *end = text + strlen(text), *line;
@@ -82,7 +84,7 @@ static const char *last_line(char *text)
 	}
 }
 
-/* Where a second "exec" stands, the last one may not be the one that is reached. */
+/* With a second "exec" in the script, the one in the last line may not be reached. */
 static bool has_one_exec(const char *text)
 {
 	unsigned count = 0;
@@ -96,7 +98,7 @@ static bool has_one_exec(const char *text)
 	return count == 1;
 }
 
-/* The shell that runs this script becomes what its last line says.  False: that is not told. */
+/* Replaces the words by the program that the script's last line executes. False: not known. */
 static bool follow_script_end(struct follower *follower, const char *path)
 {
 	struct words *words = &follower->chain->words;
@@ -116,17 +118,16 @@ static bool follow_script_end(struct follower *follower, const char *path)
 	if (!line || strncmp(line, "exec", 4) != 0 ||
 	        words_from_shell(words, line, true) != SHELL_COMMAND)
 		return false;
-	/* A relative one is seen from where the script has gone */
+	/* A relative path depends on the directory to which the script has changed */
 	return !strchr(words->word[0], '/') || words->word[0][0] == '/';
 }
 
 static bool is_shell(const char *path)
 {
 	static const char *const shells[] = {"sh", "dash", "bash", "ash", "ksh", "mksh", "zsh"};
-	const char *slash = strrchr(path, '/');
 
 	for (size_t i = 0; i < COUNT(shells); i++)
-		if (!strcmp(slash ? slash + 1 : path, shells[i]))
+		if (!strcmp(path_base(path), shells[i]))
 			return true;
 	return false;
 }
@@ -135,10 +136,10 @@ static bool is_shell(const char *path)
 
 static void doubt(struct chain *chain, const char *path, const char *what)
 {
-	(void)snprintf(chain->doubt, sizeof chain->doubt, "%.150s %.140s", path, what);
+	(void)snprintf(chain->doubt, sizeof(chain->doubt), "%.150s %.140s", path, what);
 }
 
-/* 1: a script, and the words are what runs it; 0: no script; -errno. */
+/* 1: a script, and the words are now its interpreter's command; 0: not a script; -errno. */
 static int follow_script(struct follower *follower, const char *path)
 {
 	struct words *words = &follower->chain->words;
@@ -146,13 +147,13 @@ static int follow_script(struct follower *follower, const char *path)
 	const char *line[3] = {0};
 	char head[HEAD];
 	size_t length, count = 0;
-	int r = file_open(&file, path);
+	int result = file_open(&file, path);
 
-	if (r < 0)
-		return r;
+	if (result < 0)
+		return result;
 	if (file.fd < 0)
 		return 0;
-	length = file.size < sizeof head ? (size_t)file.size : sizeof head;
+	length = file.size < sizeof(head) ? (size_t)file.size : sizeof(head);
 	if (!file_read(&file, 0, head, length))
 		return -EIO;
 	if (length >= SELFMAG && !memcmp(head, ELFMAG, SELFMAG))
@@ -160,7 +161,10 @@ static int follow_script(struct follower *follower, const char *path)
 	if (length > 2 && head[0] == '#' && head[1] == '!')
 		count = read_first_line(words, head, length, line);
 	if (count == 0) {
-		/* The kernel refuses it, and execvp() hands it to the shell */
+		/*
+		 * The kernel refuses a file without a usable first line; execvp() runs it by the
+		 * shell
+		 */
 		if (memchr(head, '\0', length))
 			return 0;
 		line[count++] = "/bin/sh";
@@ -168,22 +172,22 @@ static int follow_script(struct follower *follower, const char *path)
 	line[count++] = words_copy(words, path, strlen(path));
 	if (!line[count - 1] || !words_replace(words, 1, line, count))
 		return -E2BIG;
-	(void)snprintf(follower->script, sizeof follower->script, "%s", path);
+	(void)snprintf(follower->script, sizeof(follower->script), "%s", path);
 	return 1;
 }
 
-/* What a script's shell becomes; it is the last step otherwise. */
+/* True: the words are now the program that the script's shell executes. */
 static bool follow_shell_script(struct follower *follower, const char *path)
 {
 	struct chain *chain = follower->chain;
 
 	if (!is_shell(chain->words.word[0]))
 		return false;
-	/* "sh FILE" */
+	/* The command is "sh FILE" */
 	if (!*follower->script && !*follower->wrapping.lookup.root && chain->words.count > 1 &&
 	        chain->words.word[1][0] != '-')
 		(void)snprintf(
-		        follower->script, sizeof follower->script, "%s", chain->words.word[1]);
+		        follower->script, sizeof(follower->script), "%s", chain->words.word[1]);
 	if (!*follower->script)
 		return false;
 	if (follow_script_end(follower, follower->script)) {
@@ -191,41 +195,42 @@ static bool follow_shell_script(struct follower *follower, const char *path)
 		*follower->script = '\0';
 		return true;
 	}
-	(void)snprintf(chain->doubt, sizeof chain->doubt,
+	(void)snprintf(chain->doubt, sizeof(chain->doubt),
 	        "%.120s is a script for %.60s: what it starts cannot be told", follower->script,
 	        path);
 	return false;
 }
 
-/* 1: there is a next step; 0: this was the last; -errno. */
+/* Adds one step. 1: another one follows; 0: this was the last; -errno. */
 static int follow(struct follower *follower)
 {
 	struct chain *chain = follower->chain;
 	struct wrapping *wrapping = &follower->wrapping;
 	struct chain_step *step = &chain->steps[chain->count];
-	char path[PATH_MAX], word[sizeof chain->missing];
-	int r;
+	char path[PATH_MAX], word[sizeof(chain->missing)];
+	int result;
 
-	(void)snprintf(word, sizeof word, "%s", chain->words.word[0]);
+	(void)snprintf(word, sizeof(word), "%s", chain->words.word[0]);
 	if (wrapping->is_applet) {
-		memcpy(path, chain->steps[chain->count - 1].path, sizeof path);
-		r = 0;
+		memcpy(path, chain->steps[chain->count - 1].path, sizeof(path));
+		result = 0;
 	} else {
-		r = lookup_program(&wrapping->lookup, chain->words.word[0], path, sizeof path);
+		result =
+		        lookup_program(&wrapping->lookup, chain->words.word[0], path, sizeof(path));
 	}
-	if (r < 0 && chain->count > 0 && (r == -ENOSYS || wrapping->guesses)) {
+	if (result < 0 && chain->count > 0 && (result == -ENOSYS || wrapping->guesses)) {
 		doubt(chain, word, "is not found from here: what runs cannot be told");
 		chain->steps[chain->count - 1].kind = CHAIN_PROGRAM;
 		return 0;
 	}
-	if (r < 0) {
-		(void)snprintf(chain->missing, sizeof chain->missing, "%s", word);
-		return r;
+	if (result < 0) {
+		(void)snprintf(chain->missing, sizeof(chain->missing), "%s", word);
+		return result;
 	}
 	if (chain->count == COUNT(chain->steps))
 		return -ELOOP;
 	chain->count++;
-	memcpy(step->path, path, sizeof path);
+	memcpy(step->path, path, sizeof(path));
 	step->kind = CHAIN_WRAPPER;
 
 	switch (wrapper_follow(&chain->words, wrapping)) {
@@ -246,29 +251,29 @@ static int follow(struct follower *follower)
 		follower->scripts = 0;
 		return 1;
 	}
-	r = follow_script(follower, path);
-	if (r < 0)
-		(void)snprintf(chain->missing, sizeof chain->missing, "%s", word);
-	step->kind = r > 0 ? CHAIN_SCRIPT : CHAIN_PROGRAM;
-	if (r > 0 && follower->scripts++ >= SCRIPTS_MAX)
+	result = follow_script(follower, path);
+	if (result < 0)
+		(void)snprintf(chain->missing, sizeof(chain->missing), "%s", word);
+	step->kind = result > 0 ? CHAIN_SCRIPT : CHAIN_PROGRAM;
+	if (result > 0 && follower->scripts++ >= SCRIPTS_MAX)
 		return -ELOOP;
-	return r;
+	return result;
 }
 
 struct chain *chain_new(char *const command[], int *ret_error)
 {
-	struct chain *chain = calloc(1, sizeof *chain);
+	struct chain *chain = calloc(1, sizeof(*chain));
 	struct follower follower = {
 	        .chain = chain, .wrapping.lookup = {.path = getenv("PATH"), .root = ""}};
-	int r;
+	int result;
 
 	if (!chain)
 		return NULL;
 	words_set(&chain->words, command);
 	do
-		r = follow(&follower);
-	while (r > 0);
-	(void)snprintf(chain->root, sizeof chain->root, "%s", follower.wrapping.lookup.root);
-	*ret_error = r;
+		result = follow(&follower);
+	while (result > 0);
+	(void)snprintf(chain->root, sizeof(chain->root), "%s", follower.wrapping.lookup.root);
+	*ret_error = result;
 	return chain;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * moult check: the judgement that run and upgrade make, with what else can be told, and advice.
+ * moult check: the judgement of run and upgrade, further findings about the program, and advice.
  *
  * The JSON is a contract: fields and ids are added, never changed.
  */
@@ -10,7 +10,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "helper/base/fail.h"
 #include "helper/base/json.h"
+#include "helper/base/printable.h"
 #include "helper/base/verb.h"
 #include "helper/check/findings.h"
 #include "helper/check/inspect.h"
@@ -54,14 +56,14 @@ static void find_verdict(const struct chain *chain, int error, struct findings *
 	char reason[400], library[PATH_MAX];
 	struct finding *finding;
 	size_t step;
-	int r = inspect_chain(chain, error, &verdict, reason, sizeof reason, &step);
+	int result = inspect_chain(chain, error, &verdict, reason, sizeof(reason), &step);
 
-	if (r < 0) {
-		bool missing = r == -ENOENT || r == -ENOTDIR;
+	if (result < 0) {
+		bool missing = result == -ENOENT || result == -ENOTDIR;
 
 		finding = findings_add(findings, SEVERITY_REFUSED,
 		        missing ? "missing" : "not-executable", "%s", reason);
-		(void)snprintf(finding->advice, sizeof finding->advice, "%s",
+		(void)snprintf(finding->advice, sizeof(finding->advice), "%s",
 		        missing ? "look for a wrong name, a wrong PATH, or a package to install"
 		                : "look at its mode, and at what is named in its first line");
 		return;
@@ -73,9 +75,9 @@ static void find_verdict(const struct chain *chain, int error, struct findings *
 		return;
 	}
 	finding = findings_add(findings, SEVERITY_REFUSED, verdicts[verdict].id, "%s", reason);
-	(void)snprintf(finding->advice, sizeof finding->advice, "%s", verdicts[verdict].advice);
-	if (verdict == INSPECT_HIDDEN && preload_library(library, sizeof library) == 0)
-		(void)snprintf(finding->advice, sizeof finding->advice,
+	(void)snprintf(finding->advice, sizeof(finding->advice), "%s", verdicts[verdict].advice);
+	if (verdict == INSPECT_HIDDEN && preload_library(library, sizeof(library)) == 0)
+		(void)snprintf(finding->advice, sizeof(finding->advice),
 		        "have %.300s under the same path in there (a copy or a bind mount)",
 		        library);
 }
@@ -91,14 +93,14 @@ static void find_all(const struct chain *chain, int error, struct findings *find
 			continue;
 		finding = findings_add(findings, SEVERITY_WARNING, "runs-once", "%.300s %s",
 		        step->path, step->once);
-		(void)snprintf(finding->advice, sizeof finding->advice,
+		(void)snprintf(finding->advice, sizeof(finding->advice),
 		        "have moult run the program without it");
 	}
 	if (*chain->doubt) {
 		struct finding *finding = findings_add(findings, SEVERITY_NOTE, "doubt",
 		        "%s; it is judged as far as that only", chain->doubt);
 
-		(void)snprintf(finding->advice, sizeof finding->advice,
+		(void)snprintf(finding->advice, sizeof(finding->advice),
 		        "check the program that it starts as well");
 	}
 	if (error == 0 && findings->list[0].severity == SEVERITY_OK)
@@ -115,25 +117,13 @@ static const struct finding *first_refusal(const struct findings *findings)
 
 /* ---- saying ---- */
 
-/* It holds what files say: nothing in it may drive the terminal. */
-static void print(const char *text)
-{
-	for (const unsigned char *c = (const unsigned char *)text; *c; c++) {
-		/* The control characters above ASCII have two bytes in UTF-8 */
-		bool is_wide = c[0] == 0xc2 && c[1] >= 0x80 && c[1] < 0xa0;
-
-		(void)putchar(*c < ' ' || *c == 0x7f || is_wide ? '?' : *c);
-		c += is_wide;
-	}
-}
-
 static void print_line(const char *severity, const char *text, const char *advice)
 {
 	(void)printf("%-8s ", severity);
-	print(text);
+	printable_write(stdout, text);
 	if (*advice) {
 		(void)fputs("; ", stdout);
-		print(advice);
+		printable_write(stdout, advice);
 	}
 	(void)putchar('\n');
 }
@@ -147,16 +137,16 @@ static void print_text(
 	for (size_t i = 0; i + 1 < chain->count; i++) {
 		char text[2 * PATH_MAX + 32];
 
-		(void)snprintf(text, sizeof text, "%s is a %s: runs %s", chain->steps[i].path,
+		(void)snprintf(text, sizeof(text), "%s is a %s: runs %s", chain->steps[i].path,
 		        kinds[chain->steps[i].kind], chain->steps[i + 1].path);
 		print_line("ok", text, "");
 	}
 	for (size_t i = 0; i < findings->count; i++)
 		print_line(severities[findings->list[i].severity], findings->list[i].text,
 		        findings->list[i].advice);
-	print(slash && slash[1] ? slash + 1 : program);
+	printable_write(stdout, slash && slash[1] ? slash + 1 : program);
 	(void)fputs(refusal ? ": cannot be upgraded: " : ": can be upgraded", stdout);
-	print(refusal ? refusal->text : "");
+	printable_write(stdout, refusal ? refusal->text : "");
 	(void)putchar('\n');
 }
 
@@ -198,18 +188,14 @@ int check_run(char *const command[], bool json)
 	bool refused;
 	struct chain *chain = chain_new(command, &error);
 
-	if (!chain) {
-		(void)fputs("moult: out of memory\n", stderr);
-		return EXIT_FAILED;
-	}
+	if (!chain)
+		return fail(EXIT_FAILED, "out of memory");
 	findings.count = 0;
 	find_all(chain, error, &findings);
 	(json ? print_json : print_text)(command[0], chain, &findings);
 	refused = first_refusal(&findings) != NULL;
 	free(chain);
-	if (fflush(stdout) != 0 || ferror(stdout)) {
-		(void)fprintf(stderr, "moult: cannot write the answer: %s\n", strerror(errno));
-		return EXIT_FAILED;
-	}
+	if (fflush(stdout) != 0 || ferror(stdout))
+		return fail(EXIT_FAILED, "cannot write the answer: %s", strerror(errno));
 	return refused ? EXIT_FAILED : EXIT_DONE;
 }

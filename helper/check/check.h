@@ -5,7 +5,8 @@
 #include <stdbool.h>
 
 /*
- * Prints what is found about the command to stdout.  Returns the exit status: 0, it can be upgraded
- * as far as can be told; 1, it cannot.  Needs no instance and starts nothing.
+ * Prints all findings about the command to stdout.  Starts nothing, and needs no running instance.
+ * Returns the exit status: 0, as far as known the command can be upgraded; 1, it cannot, or the
+ * findings could not be printed.
  */
 int check_run(char *const command[], bool json);

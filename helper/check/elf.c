@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The headers, segments and dynamic section of an ELF file: every offset in it may be wrong. */
+/* Headers, segments and dynamic section of an ELF file. Every offset in the file may be wrong. */
 #include "helper/check/elf.h"
 
 #include <fcntl.h>
@@ -10,7 +10,7 @@
 #include "helper/base/util.h"
 
 enum {
-	/* More than these is no program we know how to judge */
+	/* A file with more of them is read up to here */
 	SECTIONS_MAX = 4096,
 	NOTES_MAX = 64 * 1024,
 	DYNAMIC_MAX = 1024,
@@ -32,14 +32,14 @@ static void read_loader(struct file *file, const ElfW(Phdr) * segment, struct el
 {
 	char loader[PATH_MAX] = "";
 
-	if (segment->p_filesz < 2 || segment->p_filesz > sizeof loader ||
+	if (segment->p_filesz < 2 || segment->p_filesz > sizeof(loader) ||
 	        !file_read(file, segment->p_offset, loader, segment->p_filesz)) {
-		/* The kernel will refuse it; it is not static in any case */
-		(void)snprintf(elf->loader, sizeof elf->loader, "?");
+		/* The kernel refuses the file; in any case it is not static */
+		(void)snprintf(elf->loader, sizeof(elf->loader), "?");
 		return;
 	}
-	loader[sizeof loader - 1] = '\0';
-	(void)snprintf(elf->loader, sizeof elf->loader, "%s", *loader ? loader : "?");
+	loader[sizeof(loader) - 1] = '\0';
+	(void)snprintf(elf->loader, sizeof(elf->loader), "%s", *loader ? loader : "?");
 }
 
 bool elf_segment(struct file *file, const struct elf *elf, size_t index, ElfW(Phdr) * ret_segment)
@@ -47,11 +47,11 @@ bool elf_segment(struct file *file, const struct elf *elf, size_t index, ElfW(Ph
 	uint64_t offset = elf->header.e_phoff;
 
 	return index < elf->header.e_phnum && index < ELF_SEGMENTS_MAX && offset <= file->size &&
-	       file_read(file, offset + index * sizeof *ret_segment, ret_segment,
-	               sizeof *ret_segment);
+	       file_read(file, offset + index * sizeof(*ret_segment), ret_segment,
+	               sizeof(*ret_segment));
 }
 
-/* Where in the file an address of the program is; 0: nowhere. */
+/* The offset in the file of an address of the program; 0: not in the file. */
 static uint64_t offset_of(struct file *file, const struct elf *elf, uint64_t address)
 {
 	ElfW(Phdr) segment;
@@ -63,14 +63,14 @@ static uint64_t offset_of(struct file *file, const struct elf *elf, uint64_t add
 	return 0;
 }
 
-/* One entry of the dynamic section; false at its end. */
+/* One entry of the dynamic section; false: there are no more. */
 static bool dynamic_entry(
         struct file *file, const ElfW(Phdr) * segment, size_t index, ElfW(Dyn) * ret_entry)
 {
-	return index < segment->p_filesz / sizeof *ret_entry && index < DYNAMIC_MAX &&
+	return index < segment->p_filesz / sizeof(*ret_entry) && index < DYNAMIC_MAX &&
 	       segment->p_offset <= file->size &&
-	       file_read(file, segment->p_offset + index * sizeof *ret_entry, ret_entry,
-	               sizeof *ret_entry) &&
+	       file_read(file, segment->p_offset + index * sizeof(*ret_entry), ret_entry,
+	               sizeof(*ret_entry)) &&
 	       ret_entry->d_tag != DT_NULL;
 }
 
@@ -121,8 +121,8 @@ bool elf_needed(struct file *file, const struct elf *elf, size_t index, char *na
 }
 
 /*
- * Nothing says how many symbols there are but hash tables; their strings come right behind them in
- * every file that linkers make.
+ * The number of symbols is in the hash tables only.  Instead we read up to the strings: linkers put
+ * them right behind the symbols.
  */
 void elf_imports(struct file *file, const struct elf *elf,
         void (*found)(const char *name, void *context), void *context)
@@ -138,20 +138,20 @@ void elf_imports(struct file *file, const struct elf *elf,
 	if (!names || !file_read(file, elf->strings, names, size))
 		return;
 	names[size] = '\0';
-	while (elf->strings - at >= sizeof *symbols) {
-		uint64_t left = (elf->strings - at) / sizeof *symbols;
+	while (elf->strings - at >= sizeof(*symbols)) {
+		uint64_t left = (elf->strings - at) / sizeof(*symbols);
 		size_t count = left < COUNT(symbols) ? (size_t)left : COUNT(symbols);
 
-		if (!file_read(file, at, symbols, count * sizeof *symbols))
+		if (!file_read(file, at, symbols, count * sizeof(*symbols)))
 			return;
-		at += count * sizeof *symbols;
+		at += count * sizeof(*symbols);
 		for (size_t i = 0; i < count; i++)
 			if (symbols[i].st_shndx == SHN_UNDEF && symbols[i].st_name < size)
 				found(names + symbols[i].st_name, context);
 	}
 }
 
-/* A note of the owner "Go": the build id, there in stripped programs too. */
+/* A note of the owner "Go" is Go's build id. Stripped programs have it, too. */
 static bool notes_have_go(struct file *file, const ElfW(Phdr) * segment)
 {
 	uint64_t start = segment->p_offset, end = segment->p_filesz;
@@ -165,14 +165,14 @@ static bool notes_have_go(struct file *file, const ElfW(Phdr) * segment)
 		ElfW(Nhdr) note;
 		char owner[4];
 
-		if (!file_read(file, start + at, &note, sizeof note))
+		if (!file_read(file, start + at, &note, sizeof(note)))
 			return false;
-		if (note.n_namesz == sizeof owner &&
-		        file_read(file, start + at + sizeof note, owner, sizeof owner) &&
-		        !memcmp(owner, "Go\0", sizeof owner))
+		if (note.n_namesz == sizeof(owner) &&
+		        file_read(file, start + at + sizeof(note), owner, sizeof(owner)) &&
+		        !memcmp(owner, "Go\0", sizeof(owner)))
 			return true;
-		/* Lengths are 32 bits: these sums fit */
-		at += sizeof note + (uint64_t)note.n_namesz;
+		/* Lengths have 32 bits, so the sums do not overflow */
+		at += sizeof(note) + (uint64_t)note.n_namesz;
 		at = (at + align - 1) / align * align;
 		at += note.n_descsz;
 		at = (at + align - 1) / align * align;
@@ -180,12 +180,12 @@ static bool notes_have_go(struct file *file, const ElfW(Phdr) * segment)
 	return false;
 }
 
-/* False: the table is not there, and the kernel will refuse the program. */
+/* False: the table is cut off or of a wrong size, and the kernel refuses the program. */
 static bool read_segments(struct file *file, struct elf *elf)
 {
 	ElfW(Phdr) segment;
 
-	if (elf->header.e_phentsize != sizeof segment)
+	if (elf->header.e_phentsize != sizeof(segment))
 		return false;
 	for (size_t i = 0; i < elf->header.e_phnum && i < ELF_SEGMENTS_MAX; i++) {
 		if (!elf_segment(file, elf, i, &segment))
@@ -205,21 +205,21 @@ static bool read_section(
 {
 	uint64_t offset = elf->header.e_shoff;
 
-	return offset <= file->size && file_read(file, offset + index * sizeof *ret_section,
-	                                       ret_section, sizeof *ret_section);
+	return offset <= file->size && file_read(file, offset + index * sizeof(*ret_section),
+	                                       ret_section, sizeof(*ret_section));
 }
 
-/* The sections Go's linker makes, which strip leaves. */
+/* Go's linker makes these sections, and strip leaves them. */
 static bool sections_have_go(struct file *file, const struct elf *elf)
 {
 	static const char *const names[] = {".go.buildinfo", ".note.go.buildid"};
 	ElfW(Shdr) section, strings;
 	size_t count = elf->header.e_shnum, index = elf->header.e_shstrndx;
 
-	if (elf->header.e_shentsize != sizeof section || elf->header.e_shoff == 0 ||
+	if (elf->header.e_shentsize != sizeof(section) || elf->header.e_shoff == 0 ||
 	        !read_section(file, elf, 0, &section))
 		return false;
-	/* Numbers too large for the header are in the first section */
+	/* A number that is too large for the header is in the first section */
 	if (count == 0)
 		count = section.sh_size < SECTIONS_MAX ? (size_t)section.sh_size : SECTIONS_MAX;
 	if (index == SHN_XINDEX)
@@ -244,11 +244,11 @@ static bool sections_have_go(struct file *file, const struct elf *elf)
 
 static bool read_header(struct file *file, ElfW(Ehdr) * header)
 {
-	return file_read(file, 0, header, sizeof *header) &&
+	return file_read(file, 0, header, sizeof(*header)) &&
 	       !memcmp(header->e_ident, ELFMAG, SELFMAG);
 }
 
-/* What processor we are made for: our own file says it. */
+/* Is it for our processor? The header of our own file has the processor's number. */
 static bool is_native(const ElfW(Ehdr) * header)
 {
 	struct file file;

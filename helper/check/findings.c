@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * From what a program's file hints at to what the operator may do about it.
+ * Turns the hints in a program's file into findings and advice.
  *
- * Only a program that has calls of its own and does not import libc's is refused: then nothing of
- * it passes the library, as the launcher would find out, too.
+ * Only a program that makes its own system calls and does not import bind or accept is refused:
+ * none of its calls passes through the library.
  */
 #include "helper/check/findings.h"
 
@@ -27,7 +27,7 @@ struct finding *findings_add(
 	finding = &findings->list[findings->count++];
 	*finding = (struct finding){.severity = severity, .id = id};
 	va_start(arguments, format);
-	(void)vsnprintf(finding->text, sizeof finding->text, format, arguments);
+	(void)vsnprintf(finding->text, sizeof(finding->text), format, arguments);
 	va_end(arguments);
 	return finding;
 }
@@ -39,7 +39,7 @@ static void advise(struct finding *finding, const char *format, ...)
 	va_list arguments;
 
 	va_start(arguments, format);
-	(void)vsnprintf(finding->advice, sizeof finding->advice, format, arguments);
+	(void)vsnprintf(finding->advice, sizeof(finding->advice), format, arguments);
 	va_end(arguments);
 }
 
@@ -47,8 +47,7 @@ static void advise(struct finding *finding, const char *format, ...)
 
 static void find_libc(const char *path, const struct elf *elf, struct findings *findings)
 {
-	const char *slash = strrchr(elf->loader, '/');
-	const char *loader = slash ? slash + 1 : elf->loader;
+	const char *loader = path_base(elf->loader);
 	struct finding *finding;
 
 	if (!strncmp(loader, "ld-linux", 8) || !strncmp(loader, "ld64.so", 7) ||
@@ -68,7 +67,7 @@ static void find_libc(const char *path, const struct elf *elf, struct findings *
 
 /* ---- libraries ---- */
 
-/* Parts of the C library, which do as they are told. */
+/* Parts of the C library and of the compiler. Their system calls are made for the program. */
 static bool is_of_libc(const char *name)
 {
 	static const char *const names[] = {"libc.so", "libc.musl", "ld-", "ld64.", "linux-vdso",
@@ -81,7 +80,7 @@ static bool is_of_libc(const char *name)
 	return false;
 }
 
-/* The places that need no configuration: where the loader is, and the usual ones. */
+/* Opens a library in the loader's directory or a usual one; ld.so.conf is not read. */
 static bool open_library(
         const struct elf *program, const char *name, struct file *file, char *path, size_t size)
 {
@@ -114,7 +113,7 @@ static void find_in_libraries(
 	uint64_t read = 0;
 
 	for (size_t i = 0; i < LIBRARIES_MAX && read < LIBRARIES_BYTES_MAX &&
-	                   elf_needed(file, elf, i, name, sizeof name);
+	                   elf_needed(file, elf, i, name, sizeof(name));
 	        i++) {
 		CLEANUP(file_close) struct file library = {.fd = -1};
 		struct scan found = {0};
@@ -124,7 +123,7 @@ static void find_in_libraries(
 
 		if (!strncmp(name, "liburing", 8))
 			scan->calls_uring = true;
-		if (is_of_libc(name) || !open_library(elf, name, &library, path, sizeof path) ||
+		if (is_of_libc(name) || !open_library(elf, name, &library, path, sizeof(path)) ||
 		        elf_read(&library, &headers) != ELF_PROGRAM)
 			continue;
 		scan_code(&library, &headers, &found);
@@ -169,7 +168,7 @@ static void report_calls(const char *path, const struct scan *scan, struct findi
 	}
 }
 
-/* A file that the command line names as one of those that say "I run". */
+/* A pid or lock file that the command line names; NULL: none. */
 static const char *named_pid_file(const struct words *words)
 {
 	for (size_t i = 1; i < words->count; i++) {
@@ -192,11 +191,11 @@ static void report_refusal(
 	struct finding *finding;
 	size_t used = 0;
 
-	/* It is no daemon, or has no way to know of another one */
+	/* Not a daemon, or without the means to find another instance */
 	if (!(scan->accepts || scan->detaches) || !(scan->locks || scan->kills))
 		return;
-	for (size_t i = 0; i < scan->path_count && used < sizeof files; i++)
-		used += (size_t)snprintf(files + used, sizeof files - used, "%s%s",
+	for (size_t i = 0; i < scan->path_count && used < sizeof(files); i++)
+		used += (size_t)snprintf(files + used, sizeof(files) - used, "%s%s",
 		        i > 0 ? ", " : "", scan->paths[i]);
 	if (*scan->refusal) {
 		for (char *c = scan->refusal; *c; c++)

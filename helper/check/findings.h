@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What `moult check` has found, and says. */
+/* What `moult check` has found about a command. */
 #pragma once
 
 #include "helper/base/util.h"
@@ -11,9 +11,9 @@ enum { FINDINGS_MAX = 32, FINDING_TEXT_MAX = 640 };
 
 struct finding {
 	enum severity severity;
-	const char *id;                /* for programs; stays the same in later versions */
-	char text[FINDING_TEXT_MAX];   /* what it means: a sentence that begins with a path */
-	char advice[FINDING_TEXT_MAX]; /* what to do about it; may be empty */
+	const char *id;                /* for programs that read the JSON; later versions keep it */
+	char text[FINDING_TEXT_MAX];   /* a sentence that begins with a path */
+	char advice[FINDING_TEXT_MAX]; /* what to do; may be empty */
 };
 
 struct findings {
@@ -21,9 +21,11 @@ struct findings {
 	size_t count;
 };
 
-/* The one that is added, for its `advice`; more than FINDINGS_MAX replace the last. */
+/* Adds a finding and returns it, so that `advice` can be filled in. A full list loses its last. */
 struct finding *findings_add(struct findings *findings, enum severity severity, const char *id,
         const char *format, ...) PRINTF(4, 5);
 
-/* What the code and the strings of the last program in the chain hint at. */
+/*
+ * Adds what the code, imports and strings of the chain's last program, and its libraries, hint at.
+ */
 void findings_search(const struct chain *chain, struct findings *findings);

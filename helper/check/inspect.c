@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A program's file, judged by the parts of it that decide whether LD_PRELOAD works; and what stands
- * before it.
+ * Judges the file of a program, and of each wrapper before it, by the parts that decide whether
+ * LD_PRELOAD works.
  *
- * A wrapper that is preloaded passes the library on, whatever it does to its environment.  One that
- * cannot be is no obstacle as long as it leaves the environment alone.
+ * A wrapper that has the library loaded passes the library on, whatever it does to its
+ * environment.  A wrapper that cannot load the library is no obstacle, as long as it passes its
+ * environment on.
  */
 #include "helper/check/inspect.h"
 
@@ -22,11 +23,11 @@
 #include "helper/process/lookup.h"
 #include "helper/process/preload.h"
 
-/* What a sentence to the operator is about. */
+/* The parts of a sentence for the operator. */
 struct subject {
-	const char *asked; /* what he wants to run */
+	const char *asked; /* the program he wants to run */
 	const char *judged;
-	const char *relation; /* of the first to the second */
+	const char *relation; /* of `asked` to `judged`: "runs", "is run by" */
 	char *reason;
 	size_t size;
 };
@@ -40,7 +41,7 @@ static void explain(const struct subject *subject, const char *what)
 		(void)snprintf(subject->reason, subject->size, "%s %s", subject->judged, what);
 }
 
-/* What runs with no_new_privs gains nothing by a set-uid file; a restricted child always has it. */
+/* With no_new_privs a set-uid file changes nothing. A restricted child sets it for itself. */
 static bool has_no_new_privs, is_prepared;
 
 void inspect_prepare(void)
@@ -50,12 +51,12 @@ void inspect_prepare(void)
 	is_prepared = true;
 }
 
-/* Does running it change who we are?  Then the loader takes no LD_PRELOAD from us. */
+/* Does executing the file change our privileges?  Then the loader ignores LD_PRELOAD. */
 static bool changes_privileges(int fd, const char *path, const struct stat *status)
 {
 	struct statvfs system;
 	bool set_uid = (status->st_mode & S_ISUID) && status->st_uid != getuid();
-	/* Without the group's execute bit it meant mandatory locking */
+	/* Set-gid without the group's execute bit means mandatory locking */
 	bool set_gid = (status->st_mode & (S_ISGID | S_IXGRP)) == (S_ISGID | S_IXGRP) &&
 	               status->st_gid != getgid();
 	ssize_t capabilities;
@@ -66,7 +67,7 @@ static bool changes_privileges(int fd, const char *path, const struct stat *stat
 	inspect_prepare();
 	if ((set_uid || set_gid) && !has_no_new_privs)
 		return true;
-	/* root has them all already */
+	/* root has all capabilities already */
 	if (getuid() == 0)
 		return false;
 	capabilities = fd >= 0 ? fgetxattr(fd, "security.capability", NULL, 0)
@@ -101,19 +102,19 @@ static const char *judge_elf(struct file *file, enum inspect_verdict *ret_verdic
 	return NULL;
 }
 
-/* 0, and what is to be said unless it is fine; -errno. */
+/* 0, and *ret_what: the clause for the operator, NULL if the file is fine; -errno. */
 static int judge(const char *path, enum inspect_verdict *ret_verdict, const char **ret_what)
 {
 	CLEANUP(file_close) struct file file = {.fd = -1};
 	char magic[SELFMAG];
-	int r = file_open(&file, path);
+	int result = file_open(&file, path);
 
 	*ret_what = NULL;
 	*ret_verdict = INSPECT_FINE;
-	if (r < 0)
-		return r;
-	/* What may be executed but not read has its privileges only to be judged by */
-	if (file.fd >= 0 && (!file_read(&file, 0, magic, sizeof magic) ||
+	if (result < 0)
+		return result;
+	/* A file that may be executed but not read is judged by its privileges only */
+	if (file.fd >= 0 && (!file_read(&file, 0, magic, sizeof(magic)) ||
 	                            memcmp(magic, ELFMAG, SELFMAG) != 0)) {
 		*ret_verdict = INSPECT_FOREIGN;
 		*ret_what = "is not a program this system knows";
@@ -129,7 +130,7 @@ static int judge(const char *path, enum inspect_verdict *ret_verdict, const char
 	return 0;
 }
 
-/* The loader that the program names, and our library, are looked for in the root it has by then. */
+/* Looks for the program's loader and our library in the root that the program will have. */
 static int judge_surroundings(
         const struct chain *chain, enum inspect_verdict *ret_verdict, const char **ret_what)
 {
@@ -141,12 +142,12 @@ static int judge_surroundings(
 
 	if (file_open(&file, last->path) == 0 && file.fd >= 0 &&
 	        elf_read(&file, &elf) == ELF_PROGRAM && *elf.loader &&
-	        lookup_file(&lookup, elf.loader, found, sizeof found) == -ENOENT) {
+	        lookup_file(&lookup, elf.loader, found, sizeof(found)) == -ENOENT) {
 		*ret_what = "needs a loader that is not installed";
 		return -ENOENT;
 	}
-	if (*chain->root && preload_library(path, sizeof path) == 0 &&
-	        lookup_file(&lookup, path, found, sizeof found) == -ENOENT) {
+	if (*chain->root && preload_library(path, sizeof(path)) == 0 &&
+	        lookup_file(&lookup, path, found, sizeof(found)) == -ENOENT) {
 		*ret_verdict = INSPECT_HIDDEN;
 		*ret_what = "is in another root, in which the library is not: upgrades are not "
 		            "possible";
@@ -180,16 +181,16 @@ int inspect_chain(const struct chain *chain, int error, enum inspect_verdict *re
 	for (size_t i = 0; i < chain->count; i++) {
 		const struct chain_step *step = &chain->steps[i];
 		bool is_last = i + 1 == chain->count;
-		int r;
+		int result;
 
 		if (step->kind == CHAIN_SCRIPT)
 			continue;
 		subject.judged = step->path;
 		*ret_step = i;
-		r = judge(step->path, ret_verdict, &what);
-		if (r == 0 && is_last && *ret_verdict == INSPECT_FINE)
-			r = judge_surroundings(chain, ret_verdict, &what);
-		if (r == 0 && is_last && chain->is_elsewhere) {
+		result = judge(step->path, ret_verdict, &what);
+		if (result == 0 && is_last && *ret_verdict == INSPECT_FINE)
+			result = judge_surroundings(chain, ret_verdict, &what);
+		if (result == 0 && is_last && chain->is_elsewhere) {
 			*ret_verdict = INSPECT_ELSEWHERE;
 			what = "has the system's manager start the program, out of our reach: "
 			       "upgrades are not possible";
@@ -198,8 +199,8 @@ int inspect_chain(const struct chain *chain, int error, enum inspect_verdict *re
 			continue;
 		if (what)
 			explain(&subject, what);
-		if (r < 0 || *ret_verdict != INSPECT_FINE)
-			return r;
+		if (result < 0 || *ret_verdict != INSPECT_FINE)
+			return result;
 	}
 	*ret_step = chain->count - 1;
 	return 0;

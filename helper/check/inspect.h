@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What can be told about a program from its file: will LD_PRELOAD reach it at all? */
+/* Will LD_PRELOAD reach a program? Judged by the program's file. */
 #pragma once
 
 #include <stdbool.h>
@@ -9,32 +9,32 @@
 
 enum inspect_verdict {
 	INSPECT_FINE,
-	INSPECT_STATIC,  /* no dynamic loader: no preload */
+	INSPECT_STATIC,  /* no dynamic loader, so no preload */
 	INSPECT_SECURE,  /* set-uid, set-gid or file capabilities that apply here: the loader
-	                      ignores it */
-	INSPECT_GO,      /* dynamic or not, makes its own system calls */
+	                      ignores LD_PRELOAD */
+	INSPECT_GO,      /* makes its own system calls, even if linked dynamically */
 	INSPECT_FOREIGN, /* another architecture or class than ours, or not ELF and not a script */
-	INSPECT_HIDDEN,  /* in another root, where the library is not */
-	INSPECT_ELSEWHERE, /* started by somebody else: not even a process of ours */
-	INSPECT_UNKNOWN,   /* the last one: not judged (helper/check/inspection.h) */
+	INSPECT_HIDDEN,  /* in another root, and the library is not in there */
+	INSPECT_ELSEWHERE, /* started by another process, such as systemd: not our child */
+	INSPECT_UNKNOWN,   /* must be the last: not judged (helper/check/inspection.h) */
 };
 
-/* For a process that is about to restrict itself: what that would hide from the judgement. */
+/* Remembers what a process can no longer see after it has restricted itself: call it before. */
 void inspect_prepare(void);
 
 /*
  * Looks the command up as execvp would (PATH of this process), follows #! lines and wrappers as far
- * as can be told, and judges the program that would run.  Returns 0; -ENOENT not found; -EACCES
- * etc. cannot be executed.  `reason`: one clause for people, empty when fine: "/bin/x is statically
- * linked: the library cannot be loaded into it; it runs, but upgrades are not possible"; on an error
- * it says whom it is about.  A set-uid file counts as secure only when running it would change our
- * uid.
+ * as they are known, and judges the program that would run.  0; -ENOENT: not found; -EACCES and
+ * others: cannot be executed.  `reason`: one clause, empty for INSPECT_FINE, for example "/bin/x is
+ * statically linked: the library cannot be loaded into it; it runs, but upgrades are not possible";
+ * on an error it names the file.  A set-uid or set-gid file is INSPECT_SECURE only if it would
+ * change our uid or gid.
  */
 int inspect_command(
         char *const command[], enum inspect_verdict *ret_verdict, char *reason, size_t size);
 
 /*
- * The same for a chain that has been followed (`error` as of chain_new()).  *ret_step: what the
+ * The same for a chain (`error`: from chain_new()).  *ret_step: the index of the step that the
  * reason is about.
  */
 int inspect_chain(const struct chain *chain, int error, enum inspect_verdict *ret_verdict,

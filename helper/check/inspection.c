@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Files of somebody else's, judged apart from the launcher. */
+/* Untrusted files are judged in a process apart from the launcher. */
 #include "helper/check/inspection.h"
 
 #include <errno.h>
@@ -22,14 +22,14 @@ static void work(void *context, void *to, int *ret_pinned)
 	enum inspect_verdict verdict = INSPECT_UNKNOWN;
 
 	(void)ret_pinned;
-	report->error = inspect_command(context, &verdict, report->reason, sizeof report->reason);
+	report->error = inspect_command(context, &verdict, report->reason, sizeof(report->reason));
 	report->verdict = verdict;
 }
 
-/* Is it what the work would say if nobody had taken it over, and a judgement? */
+/* Could work() have written this, and is it a judgement? A file may have taken the process over. */
 static bool is_judgement(struct report *report)
 {
-	report->reason[sizeof report->reason - 1] = '\0';
+	report->reason[sizeof(report->reason) - 1] = '\0';
 	printable_make(report->reason);
 	if (report->error > 0 || report->error < -4095 || report->error == -ENOMEM)
 		return false;
@@ -45,19 +45,19 @@ int inspection_run(
 	        .keep = -1};
 	const char *why = "it did not end well";
 	struct report report;
-	int r;
+	int result;
 
 	inspect_prepare();
-	r = apart_run(&apart, &report, NULL);
-	if (r == 0 && is_judgement(&report)) {
+	result = apart_run(&apart, &report, NULL);
+	if (result == 0 && is_judgement(&report)) {
 		*ret_verdict = report.verdict;
 		(void)snprintf(reason, size, "%s", report.reason);
 		return report.error;
 	}
-	if (r == -ETIMEDOUT)
+	if (result == -ETIMEDOUT)
 		why = "its files do not answer in time";
-	else if (r < 0 && r != -ECHILD)
-		why = strerror(-r);
+	else if (result < 0 && result != -ECHILD)
+		why = strerror(-result);
 	*ret_verdict = INSPECT_UNKNOWN;
 	(void)snprintf(reason, size, "%.200s could not be inspected (%s); it is tried as it is",
 	        command[0], why);

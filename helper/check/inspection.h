@@ -5,8 +5,8 @@
 #include "helper/check/inspect.h"
 
 /*
- * As inspect_command(); never longer than APART_PATIENCE.  Where no judgement comes the verdict is
- * INSPECT_UNKNOWN, and the command may be tried.
+ * As inspect_command(), but takes APART_PATIENCE at most.  Without a judgement it returns 0, the
+ * verdict is INSPECT_UNKNOWN, and the command may be tried.
  */
 int inspection_run(
         char *const command[], enum inspect_verdict *ret_verdict, char *reason, size_t size);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Searching a program's segments.
+ * Searches a program's segments.
  *
- * There is no disassembler: a system call is the instruction for it, a few instructions after its
- * number was loaded.  Where the number comes from elsewhere (a wrapper with the number as argument,
- * as libc's syscall() has) nothing is seen.
+ * There is no disassembler.  A system call is recognised by its instruction and, shortly before it,
+ * an instruction that loads the number.  A call whose number comes from elsewhere is not seen, for
+ * example inside a function like syscall() that has the number as argument.
  */
 #include "helper/check/scan.h"
 
@@ -17,14 +17,14 @@
 
 enum {
 	CHUNK = 64 * 1024,
-	WINDOW = 32,                  /* from the number to the call */
-	CODE_MAX = 256 * 1024 * 1024, /* in all */
+	WINDOW = 32,                  /* bytes from the number to the call, at most */
+	CODE_MAX = 256 * 1024 * 1024, /* bytes in all segments */
 	STRINGS_MAX = 96 * 1024 * 1024,
-	STRING_MAX = 512, /* a longer one is neither a name nor a message */
+	STRING_MAX = 512, /* a longer string is neither a name nor a message */
 	MESSAGE_MAX = 200,
 };
 
-/* Reads a segment in pieces; each begins with the last WINDOW bytes of the one before. */
+/* Reads a segment in pieces. A piece may begin with the last `kept` bytes of the one before. */
 struct reader {
 	struct file *file;
 	uint64_t at, end;
@@ -32,7 +32,7 @@ struct reader {
 	unsigned char data[WINDOW + CHUNK];
 };
 
-/* The number of bytes in `data`, 0: that was all. */
+/* `length`: of the last piece, 0: keep none of it. The number of bytes in `data`; 0: the end. */
 static size_t reader_next(struct reader *reader, size_t length)
 {
 	uint64_t left = reader->end - reader->at;
@@ -79,15 +79,15 @@ static uint32_t word_at(const unsigned char *code)
 
 #if defined(__x86_64__)
 
-/* syscall */
+/* The next instruction "syscall"; NULL: none. */
 static const unsigned char *find_call(const unsigned char *code, const unsigned char *end)
 {
 	static const unsigned char instruction[] = {0x0f, 0x05};
 
-	return memmem(code, (size_t)(end - code), instruction, sizeof instruction);
+	return memmem(code, (size_t)(end - code), instruction, sizeof(instruction));
 }
 
-/* mov $N,%eax; mov $N,%rax; push $N, pop %rax: the last one before `call`. */
+/* The last "mov $N,%eax", "mov $N,%rax" or "push $N; pop %rax" before `call`. */
 static bool number_before(
         const unsigned char *start, const unsigned char *call, uint32_t *ret_number)
 {
@@ -107,17 +107,17 @@ static bool number_before(
 }
 
 /*
- * mov $N,%edi; xor %eax,%eax; call or jmp: the number as the first argument of syscall(), which takes any
- * number of them and therefore wants %al.
+ * "mov $N,%edi" with "xor %eax,%eax" near it and a call or jmp behind: the number is the first
+ * argument of syscall().  A function with a variable number of arguments wants a value in %al.
  */
 static bool passes_number(const unsigned char *code, const unsigned char *end, uint32_t number)
 {
 	const unsigned char wanted[] = {0xbf, number & 0xff, number >> 8 & 0xff, 0, 0};
 	const unsigned char *start = code;
 
-	while ((code = memmem(code, (size_t)(end - code), wanted, sizeof wanted))) {
+	while ((code = memmem(code, (size_t)(end - code), wanted, sizeof(wanted)))) {
 		const unsigned char *from = code - start < WINDOW / 2 ? start : code - WINDOW / 2;
-		const unsigned char *to = code + sizeof wanted;
+		const unsigned char *to = code + sizeof(wanted);
 		const unsigned char *limit = end - to < WINDOW / 2 ? end : to + WINDOW / 2;
 
 		code = to;
@@ -133,15 +133,15 @@ enum { CALL_SIZE = 2, CALL_ALIGN = 1 };
 
 #elif defined(__aarch64__)
 
-/* svc #0 */
+/* The next instruction "svc #0"; NULL: none. */
 static const unsigned char *find_call(const unsigned char *code, const unsigned char *end)
 {
 	static const unsigned char instruction[] = {0x01, 0x00, 0x00, 0xd4};
 
-	return memmem(code, (size_t)(end - code), instruction, sizeof instruction);
+	return memmem(code, (size_t)(end - code), instruction, sizeof(instruction));
 }
 
-/* mov w8,#N or mov x8,#N: the last one before `call`. */
+/* The last "mov w8,#N" or "mov x8,#N" before `call`. */
 static bool number_before(
         const unsigned char *start, const unsigned char *call, uint32_t *ret_number)
 {
@@ -156,7 +156,7 @@ static bool number_before(
 	return false;
 }
 
-/* mov w0,#N; ...; bl or b */
+/* "mov w0,#N" and "bl" or "b" within three instructions: the number is a first argument. */
 static bool passes_number(const unsigned char *code, const unsigned char *end, uint32_t number)
 {
 	for (; end - code >= 4 * 4; code += 4) {
@@ -209,13 +209,13 @@ static void scan_chunk(const unsigned char *code, size_t length, size_t kept, st
 		const unsigned char *start = call - code < WINDOW ? code : call - WINDOW;
 		uint32_t number = 0;
 
-		/* What ends within the kept part has been seen */
+		/* A call that ends within the kept part was seen in the last piece */
 		if ((size_t)(call - code) + CALL_SIZE > kept && (call - code) % CALL_ALIGN == 0 &&
 		        number_before(start, call, &number)) {
 			const char *name = call_name(number);
 
 			if (name && !*scan->call)
-				(void)snprintf(scan->call, sizeof scan->call, "%s", name);
+				(void)snprintf(scan->call, sizeof(scan->call), "%s", name);
 			scan->has_uring = scan->has_uring || number == uring_setup;
 		}
 		call += CALL_SIZE;
@@ -264,7 +264,7 @@ static void keep(char *to, const char *text)
 		(void)snprintf(to, SCAN_TEXT_MAX, "%.*s", SCAN_TEXT_MAX - 1, text);
 }
 
-/* A name that may be a file's, "%s" and the like not in it. */
+/* The text may be a file's name: no "%s" or the like is in it. */
 static bool is_literal(const char *text)
 {
 	for (; *text; text++)
@@ -281,7 +281,10 @@ static void scan_path(const char *text, size_t length, struct scan *scan)
 	if (length >= SCAN_TEXT_MAX || !is_literal(text))
 		return;
 	if (text[0] != '/') {
-		/* In the directory that it works in, or a suffix */
+		/*
+		 * Relative: a file in the working directory.  A mere suffix like ".pid" does not
+		 * count.
+		 */
 		if (isalnum((unsigned char)text[0]) && !strchr(text, '/'))
 			keep(scan->data_lock, text);
 		return;
@@ -311,7 +314,7 @@ static void scan_import(const char *text, void *context)
 	                    !strcmp(text, "io_uring_setup");
 }
 
-/* Does it tell that somebody who runs is in the way? */
+/* Is it a message that another instance runs already? */
 static bool is_refusal(const char *text)
 {
 	static const char *const certain[] = {"already running", "already be running",
@@ -319,7 +322,7 @@ static bool is_refusal(const char *text)
 	static const char *const files[] = {"pidfile", "pid file", "lock file", "lockfile"};
 	static const char *const reasons[] = {"already exist", "exclusive lock", "already locked",
 	        "could not lock", "cannot lock"};
-	/* Other things that run: parts of a program, and those it is told of */
+	/* Messages about other things that run, most of them parts of the program */
 	static const char *const others[] = {"generator", "thread", "replica", "slave", "helper",
 	        "short of", "coroutine", "worker", "child", "query", "job", "backup", "timer"};
 
@@ -372,7 +375,7 @@ void scan_strings(struct file *file, const struct elf *elf, struct scan *scan)
 	struct reader reader;
 	ElfW(Phdr) segment;
 	uint64_t left = STRINGS_MAX;
-	bool apart = false; /* code and constants are */
+	bool apart = false; /* constants have a segment of their own, without code */
 
 	for (size_t i = 0; elf_segment(file, elf, i, &segment); i++)
 		apart = apart || (segment.p_type == PT_LOAD && segment.p_flags == PF_R &&

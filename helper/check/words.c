@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Words, and the little of a shell's language that is needed to see what a command line ends in.
+ * Words, and the part of a shell's language that is needed to find the program a command line ends
+ * in.
  *
- * Nothing is expanded: a word with a variable in it keeps its "$", by which a reader knows that it
- * is not to be known.
+ * Nothing is expanded.  A word with a variable keeps its "$", which marks the word as unknown.
  */
 #include "helper/check/words.h"
 
@@ -29,7 +29,7 @@ bool words_replace(struct words *words, size_t removed, const char *const insert
 	kept = words->count - removed;
 	if (count > WORDS_MAX - kept || kept + count == 0)
 		return false;
-	memmove(words->word + count, words->word + removed, (kept + 1) * sizeof *words->word);
+	memmove(words->word + count, words->word + removed, (kept + 1) * sizeof(*words->word));
 	for (size_t i = 0; i < count; i++)
 		words->word[i] = inserted[i];
 	words->count = kept + count;
@@ -40,7 +40,7 @@ const char *words_copy(struct words *words, const char *text, size_t length)
 {
 	char *copy = words->text + words->used;
 
-	if (length >= sizeof words->text - words->used)
+	if (length >= sizeof(words->text) - words->used)
 		return NULL;
 	memcpy(copy, text, length);
 	copy[length] = '\0';
@@ -50,25 +50,25 @@ const char *words_copy(struct words *words, const char *text, size_t length)
 
 /* ---- taking a text apart ---- */
 
-/* A reader of one text, and the command it is in. */
+/* The position in one text, and the command that is read there. */
 struct parser {
 	struct words *words;
 	const char *at;
-	const char *list[WORDS_MAX]; /* of the command */
+	const char *list[WORDS_MAX]; /* the words of the command so far */
 	size_t count;
-	char *start; /* of the word, NULL: between words */
+	char *start; /* of the present word; NULL: between words */
 	char *end;
 	bool is_full;
 };
 
-/* An empty word is one, too; and where there is no room for it, its end is that of the last one. */
+/* Also for an empty word. Without room it overwrites the last NUL, and is_full is set. */
 static void begin_word(struct parser *parser)
 {
 	struct words *words = parser->words;
 
 	if (parser->start)
 		return;
-	if (words->used == sizeof words->text) {
+	if (words->used == sizeof(words->text)) {
 		parser->is_full = true;
 		words->used--;
 	}
@@ -80,7 +80,7 @@ static void put(struct parser *parser, char c)
 	struct words *words = parser->words;
 
 	begin_word(parser);
-	if (parser->end + 1 >= words->text + sizeof words->text)
+	if (parser->end + 1 >= words->text + sizeof(words->text))
 		parser->is_full = true;
 	else
 		*parser->end++ = c;
@@ -99,7 +99,7 @@ static void end_word(struct parser *parser)
 	parser->start = NULL;
 }
 
-/* What stands in quotes, from the opening one on; false: they are not closed. */
+/* Reads a quoted text from its opening quote on; false: the quote is not closed. */
 static bool take_quoted(struct parser *parser)
 {
 	char quote = *parser->at++;
@@ -131,7 +131,7 @@ int words_split(struct words *words, size_t removed, const char *text)
 			put(&parser, *parser.at++);
 		}
 	}
-	if (parser.start && parser.end + 1 >= words->text + sizeof words->text)
+	if (parser.start && parser.end + 1 >= words->text + sizeof(words->text))
 		return -1;
 	end_word(&parser);
 	if (parser.is_full || !words_replace(words, removed, parser.list, parser.count))
@@ -141,7 +141,7 @@ int words_split(struct words *words, size_t removed, const char *text)
 
 /* ---- a shell's commands ---- */
 
-/* Where they stand first, more than one command follows, or none that is a program. */
+/* After such a first word more than one command follows, or none that is a program. */
 static bool is_reserved(const char *word)
 {
 	static const char *const reserved[] = {"!", "{", "}", "[[", "case", "do", "done", "elif",
@@ -162,7 +162,7 @@ static bool is_assignment(const char *word)
 	return c > word && *c == '=' && !isdigit((unsigned char)*word);
 }
 
-/* "2>file": neither the digit nor the file is a word of the command. */
+/* Skips "2>file": neither the digit nor the file is a word of the command. False: not skipped. */
 static bool take_redirection(struct parser *parser)
 {
 	size_t before = parser->count;
@@ -179,7 +179,7 @@ static bool take_redirection(struct parser *parser)
 		before = parser->count;
 	}
 	if (!strncmp(parser->at, "<<", 2) || parser->at[1] == '(')
-		return false; /* a document within the text, or a command */
+		return false; /* a here-document, or a process substitution */
 	parser->at += strspn(parser->at, "<>&|");
 	parser->at += strspn(parser->at, " \t");
 	while (*parser->at && !strchr(" \t\n;|&<>()", *parser->at)) {
@@ -196,8 +196,8 @@ static bool take_redirection(struct parser *parser)
 }
 
 /*
- * Reads to the end of a simple command and what separates it from the next.  False: there is more
- * to it than words.
+ * Reads a simple command and the separator behind it.  False: the command is more than words and
+ * redirections.
  */
 static bool take_command(struct parser *parser)
 {
@@ -221,7 +221,7 @@ static bool take_command(struct parser *parser)
 		} else if (c == '(' || c == ')' || c == '`' || (c == '$' && parser->at[1] == '(')) {
 			return false;
 		} else if (c == '|' || c == '&') {
-			/* What comes before, or after, decides what comes of it */
+			/* In a pipe, list or background the program is not the shell's only one */
 			return false;
 		} else if (!c || c == '\n' || c == ';') {
 			end_word(parser);
@@ -249,7 +249,7 @@ enum shell_command words_from_shell(struct words *words, const char *text, bool 
 		if (!take_command(&parser))
 			return SHELL_SEVERAL;
 		if (parser.count == 0)
-			break; /* comments to the end: the one before was the last */
+			break; /* only comments were left */
 		commands++;
 		first = 0;
 		while (first < parser.count && is_assignment(parser.list[first]))
@@ -260,7 +260,7 @@ enum shell_command words_from_shell(struct words *words, const char *text, bool 
 			return SHELL_SEVERAL;
 		executes = !strcmp(parser.list[first], "exec");
 		if (executes && parser.count > first + 1)
-			break; /* nothing after it is reached */
+			break; /* the shell does not reach the commands behind it */
 		executes = false;
 	}
 	if (executes)
@@ -269,7 +269,9 @@ enum shell_command words_from_shell(struct words *words, const char *text, bool 
 		return SHELL_SEVERAL;
 	if (strpbrk(parser.list[first], "$*?[~") || parser.list[first][0] == '-')
 		return SHELL_BUILT;
-	/* Looked up, or seen, from where we do not know */
+	/*
+	 * A relative path after other commands, or a name with a new PATH, cannot be looked up here
+	 */
 	if (strchr(parser.list[first], '/') ? parser.list[first][0] != '/' && commands > 1
 	                                    : strstr(text, "PATH=") != NULL)
 		return SHELL_BUILT;

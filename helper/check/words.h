@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A command line while it is taken apart.  Words are never changed, but replaced; everything is
- * bounded, and lives as long as the struct.
+ * A command line while it is taken apart.  A word is never changed, only replaced.  The number of
+ * words and their size have limits.  Words live as long as the struct, or as the command of
+ * words_set().
  */
 #pragma once
 
@@ -17,32 +18,33 @@ struct words {
 	size_t used;
 };
 
-/* More words than there is room for are left out: no program to be run is behind so many. */
+/* Words beyond WORDS_MAX are left out: the program's name is never behind so many. */
 void words_set(struct words *words, char *const command[]);
 
 /*
- * Puts `inserted` in the place of the first `removed` words.  False: there is no room, or no word
- * would be left; nothing has changed then.  So there is a word[0] at every moment.
+ * Replaces the first `removed` words by `inserted`.  False, and nothing changes: there is no room,
+ * or no word would be left.  So word[0] always exists.
  */
 bool words_replace(struct words *words, size_t removed, const char *const inserted[], size_t count);
 
-/* A copy that lives as long as `words`; NULL: there is no room. */
+/* A copy of `length` bytes of `text`, which lives as long as `words`; NULL: there is no room. */
 const char *words_copy(struct words *words, const char *text, size_t length);
 
 /*
- * Splits `text` as env -S does, as far as blanks and quotes go.  Returns the number of words put
- * into the place of the first `removed`, or -1: too clever for us.
+ * Splits `text` at blanks and quotes, as env -S does, and replaces the first `removed` words by the
+ * result.  Returns the number of new words; -1: the text has something else in it, or there is no
+ * room.
  */
 int words_split(struct words *words, size_t removed, const char *text);
 
 enum shell_command {
-	SHELL_COMMAND, /* the words are what the shell becomes */
-	SHELL_SEVERAL, /* it runs several commands, or none that can be told */
-	SHELL_BUILT,   /* the name of the program is made at run time */
+	SHELL_COMMAND, /* the words are the command that the shell executes */
+	SHELL_SEVERAL, /* it runs several commands, or none that we can recognise */
+	SHELL_BUILT,   /* the name of the program is known only at run time */
 };
 
 /*
- * What a shell becomes that reads `text`: its only simple command, or the last one if that begins
- * with "exec".  On SHELL_COMMAND the words are that command, in the place of all there were.
+ * The command that a shell with the script `text` ends in: the only simple command, or the one that
+ * begins with "exec" (`must_exec`: only that).  On SHELL_COMMAND it replaces all words.
  */
 enum shell_command words_from_shell(struct words *words, const char *text, bool must_exec);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The wrappers, in one table: which of their words are options and their values, so that the next
- * one is the program.  A short option that is not in the table ends the search; a long one is taken
- * to have its value behind "=", unless the table says that it is a word of its own.
+ * The wrappers, in one table: which of their words are options and values of options.  The first
+ * word behind them is the program.  A short option that is not in the table ends the search.  A
+ * long option has its value behind "=", unless the table says that the value is the next word.
  *
- * Those with a language of their own have a function each.
+ * A wrapper whose command line has other rules has a function of its own.
  */
 #include "helper/check/wrapper.h"
 
@@ -18,12 +18,12 @@
 struct wrapper {
 	const char *name;
 	const char *flags;       /* short options without a value */
-	const char *valued;      /* short options with one */
-	const char *long_valued; /* " name name ", long options with one */
-	size_t operands;         /* words before the program */
-	bool clears;             /* does not pass the environment on, or not all of it */
-	const char *once;        /* keeps a second one from running: how, as a clause about it */
-	bool guesses;            /* looks the program up in another PATH than ours */
+	const char *valued;      /* short options with a value */
+	const char *long_valued; /* " name name ", long options with a value in the next word */
+	size_t operands;         /* words between the options and the program */
+	bool clears;             /* does not pass all of its environment on */
+	const char *once;        /* a clause: how it prevents a second instance; or NULL */
+	bool guesses;            /* looks the program up in a PATH other than ours */
 	enum wrapper_answer (*follow)(
 	        const struct wrapper *wrapper, struct words *words, struct wrapping *wrapping);
 };
@@ -34,7 +34,7 @@ static enum wrapper_answer unknown(struct wrapping *wrapping, const char *why)
 	return WRAPPER_UNKNOWN;
 }
 
-/* Is `name` (of this length) one of " a b c "? */
+/* Is `name` (of this length) in a list like " a b c "? */
 static bool is_listed(const char *list, const char *name, size_t length)
 {
 	const char *at = list;
@@ -47,7 +47,7 @@ static bool is_listed(const char *list, const char *name, size_t length)
 	return false;
 }
 
-/* The number of words that an option at `index` takes; 0: we do not know it. */
+/* The number of words of the option at `index`; 0: an unknown option. */
 static size_t option_words(const struct wrapper *wrapper, const struct words *words, size_t index)
 {
 	const char *word = words->word[index];
@@ -63,7 +63,7 @@ static size_t option_words(const struct wrapper *wrapper, const struct words *wo
 	return 1;
 }
 
-/* The first word that is no option; words->count + 1: there is one that we do not know. */
+/* The index of the first word that is not an option; words->count + 1: an unknown option. */
 static size_t skip_options(const struct wrapper *wrapper, const struct words *words)
 {
 	size_t i = 1, taken;
@@ -125,7 +125,7 @@ static enum wrapper_answer follow_env(
 				removed = 2;
 				text = i + 1 < words->count ? words->word[i + 1] : "";
 			}
-			/* Options may be among them */
+			/* The new words may begin with options */
 			(void)words_replace(words, i, NULL, 0);
 			i = 0;
 			if (is_split || words_split(words, removed, text) < 0)
@@ -150,7 +150,7 @@ static enum wrapper_answer follow_env(
 			return WRAPPER_FOLLOWED;
 		}
 	}
-	/* It starts nothing; what it has split is no program's name */
+	/* env without a program prints its environment: the step is env itself */
 	(void)words_replace(words, words->count, &self, 1);
 	return WRAPPER_NONE;
 }
@@ -174,7 +174,7 @@ static enum wrapper_answer follow_shell(
 		if (word[1] == '-')
 			continue;
 		has_command = has_command || (word[0] == '-' && strchr(word, 'c'));
-		if (strchr(word, 'o')) /* its value is a word */
+		if (strchr(word, 'o')) /* the value of -o is the next word */
 			i++;
 	}
 	if (!has_command || i >= words->count)
@@ -208,7 +208,7 @@ static const char *shell_of(const char *user)
 	return entry && entry->pw_shell && *entry->pw_shell ? entry->pw_shell : "/bin/sh";
 }
 
-/* su and runuser take options after the user's name, too. */
+/* su and runuser accept options behind the user's name, too. */
 static enum wrapper_answer follow_su(
         const struct wrapper *wrapper, struct words *words, struct wrapping *wrapping)
 {
@@ -219,7 +219,7 @@ static enum wrapper_answer follow_su(
 		const char *word = words->word[i];
 		const char *value = i + 1 < words->count ? words->word[i + 1] : NULL;
 		const char *equals = strchr(word, '=');
-		bool is_word = true; /* the value is one */
+		bool is_word = true; /* the option's value is the next word */
 
 		if (word[0] != '-' || !strcmp(word, "-") || !strcmp(word, "--")) {
 			if (word[0] != '-' && as) {
@@ -292,7 +292,7 @@ static enum wrapper_answer follow_chroot(
 	return WRAPPER_FOLLOWED;
 }
 
-/* Its "--" begins the words of a shell. */
+/* The words behind "--" are arguments of a shell. */
 static enum wrapper_answer follow_capsh(
         const struct wrapper *wrapper, struct words *words, struct wrapping *wrapping)
 {
@@ -462,8 +462,7 @@ static const struct wrapper wrappers[] = {
 
 enum wrapper_answer wrapper_follow(struct words *words, struct wrapping *wrapping)
 {
-	const char *slash = strrchr(words->word[0], '/');
-	const char *name = slash ? slash + 1 : words->word[0];
+	const char *name = path_base(words->word[0]);
 
 	wrapping->clears = false;
 	wrapping->is_applet = false;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Programs that do something and then become another one, which their command line names. */
+/* Wrappers: programs that execute another program, which their command line names. */
 #pragma once
 
 #include <stdbool.h>
@@ -8,21 +8,21 @@
 #include "helper/process/lookup.h"
 
 enum wrapper_answer {
-	WRAPPER_NONE,      /* it is no wrapper, or wraps nothing */
-	WRAPPER_FOLLOWED,  /* the words are now what it becomes */
-	WRAPPER_UNKNOWN,   /* it becomes something that cannot be told */
-	WRAPPER_ELSEWHERE, /* somebody else starts it: it is no process of ours */
+	WRAPPER_NONE,      /* not a wrapper, or without a program to execute */
+	WRAPPER_FOLLOWED,  /* the words are now the command that it executes */
+	WRAPPER_UNKNOWN,   /* the program that it executes is not known */
+	WRAPPER_ELSEWHERE, /* another process starts the program: it is not our child */
 };
 
-/* What the wrappers so far have changed for the program. */
+/* What the wrappers so far change for the program. */
 struct wrapping {
 	struct lookup lookup;
-	bool guesses;     /* what is not found may be a shell's own command, or in another PATH */
-	bool clears;      /* the last one does not pass on the environment it got */
-	const char *once; /* how the last one keeps a second one from running; NULL: it does not */
-	bool is_applet;   /* the words name a part of the file that the last one was */
+	bool guesses;       /* a missing name may be a shell's own command, or in another PATH */
+	bool clears;        /* the last one does not pass its environment on */
+	const char *once;   /* how the last one prevents a second instance; or NULL */
+	bool is_applet;     /* the words name an applet inside the last one's file (busybox) */
 	const char *unsure; /* WRAPPER_UNKNOWN: why, as a clause about the wrapper */
 };
 
-/* What words->word[0] becomes. */
+/* Follows words->word[0], if it is a wrapper. */
 enum wrapper_answer wrapper_follow(struct words *words, struct wrapping *wrapping);

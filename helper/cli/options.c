@@ -2,21 +2,20 @@
 /*
  * The command line.
  *
- * One table says which option belongs to which verb; getopt_long does the reading.  Its permuting
- * is off: `run` stops at the program, whose own options are not ours, and the other verbs want to
- * know which word was the name and what came after "--".
+ * One table says which option belongs to which verb; getopt_long reads the words.  It does not
+ * permute them: `run` and `check` stop at the program, because the words after it are the program's
+ * options; the other verbs need the position of the name and the words behind "--".
  */
 #include <ctype.h>
 #include <errno.h>
 #include <getopt.h>
 #include <limits.h>
-#include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "helper/base/units.h"
 #include "helper/cli/options.h"
+#include "helper/cli/values.h"
 
 enum key {
 	KEY_NAME,
@@ -83,43 +82,8 @@ static const struct known {
         {"no-overlap", 0, no_argument, RUN | UPGRADE, KEY_NO_OVERLAP},
 };
 
-/* What getopt returns for the option at this index of the table; above every letter. */
+/* getopt_long returns FIRST_VALUE + the index in the table, which is above every letter. */
 enum { FIRST_VALUE = 0x100 };
-
-/* Where a complaint goes; complain() returns -EINVAL for the caller to pass on. */
-struct complaint {
-	char *text;
-	size_t size;
-};
-
-static int complain(const struct complaint *to, const char *format, ...) PRINTF(2, 3);
-
-static int complain(const struct complaint *to, const char *format, ...)
-{
-	va_list arguments;
-
-	va_start(arguments, format);
-	(void)vsnprintf(to->text, to->size, format, arguments);
-	va_end(arguments);
-	return -EINVAL;
-}
-
-static int out_of_memory(const struct complaint *to)
-{
-	(void)complain(to, "out of memory");
-	return -ENOMEM;
-}
-
-static int string_replace(char **string, const char *text, const struct complaint *to)
-{
-	char *copy = strdup(text);
-
-	if (!copy)
-		return out_of_memory(to);
-	free(*string);
-	*string = copy;
-	return 0;
-}
 
 void options_default(struct options *options)
 {
@@ -134,158 +98,37 @@ void options_deinit(struct options *options)
 	string_free(&options->pid_file);
 }
 
-static int take_ready(struct settings *settings, const char *how, const struct complaint *to)
-{
-	int fd = -1;
-
-	if (!strncmp(how, "exec=", 5)) {
-		if (!how[5])
-			return complain(to, "--ready=exec=: which command?");
-		settings->ready = READY_EXEC;
-		return string_replace(&settings->ready_command, how + 5, to);
-	}
-	if (!strncmp(how, "fd=", 3)) {
-		if (!number_parse(how + 3, 0, 1023, &fd))
-			return complain(
-			        to, "--ready=%s: not a descriptor number from 3 to 1023", how);
-		if (fd <= STDERR_FILENO)
-			return complain(to,
-			        "--ready=%s: 0, 1 and 2 are the program's standard streams (try "
-			        "fd=3)",
-			        how);
-		settings->ready = READY_FD;
-	} else if (!strcmp(how, "serving")) {
-		settings->ready = READY_SERVING;
-	} else if (!strcmp(how, "notify")) {
-		settings->ready = READY_NOTIFY;
-	} else {
-		return complain(
-		        to, "--ready=%s: not one of serving, notify, fd=N, exec=COMMAND", how);
-	}
-	settings->ready_fd = fd;
-	string_free(&settings->ready_command);
-	return 0;
-}
-
-static int take_time(
-        nanoseconds *time, const char *option, const char *text, const struct complaint *to)
-{
-	if (duration_parse(text, time) < 0)
-		return complain(
-		        to, "--%s=%s: not a time (try 500ms, 30s, 5m, 1h, infinity)", option, text);
-	return 0;
-}
-
-static int take_ready_timeout(nanoseconds *time, const char *text, const struct complaint *to)
-{
-	nanoseconds wanted = 0;
-	int r = take_time(&wanted, "ready-timeout", text, to);
-
-	if (r < 0)
-		return r;
-	if (wanted == 0)
-		return complain(to, "--ready-timeout=%s: nothing is ready in no time", text);
-	*time = wanted;
-	return 0;
-}
-
-static int take_signal(
-        int *number, const char *option, const char *text, const struct complaint *to)
-{
-	if (signal_parse(text, number) < 0)
-		return complain(
-		        to, "--%s=%s: not a signal (try TERM, QUIT, USR1, 15)", option, text);
-	return 0;
-}
-
-static int take_restart(enum restart_policy *policy, const char *text, const struct complaint *to)
-{
-	if (!strcmp(text, "no"))
-		*policy = RESTART_NO;
-	else if (!strcmp(text, "on-failure"))
-		*policy = RESTART_ON_FAILURE;
-	else if (!strcmp(text, "always"))
-		*policy = RESTART_ALWAYS;
-	else
-		return complain(to, "--restart=%s: not one of no, on-failure, always", text);
-	return 0;
-}
-
-/* The first one begins a new list. */
-static int take_aside(struct options *options, const char *path, const struct complaint *to)
-{
-	struct settings *settings = &options->settings;
-	size_t count = 0;
-	char **list;
-
-	if (!options->aside_named) {
-		word_list_free(settings->aside);
-		settings->aside = NULL;
-		options->aside_named = true;
-	}
-	if (!*path)
-		return 0;
-	if (path[strlen(path) - 1] == '/')
-		return complain(to, "--aside=%s: a directory cannot be put aside", path);
-	count = word_list_count(settings->aside);
-	list = reallocarray(settings->aside, count + 2, sizeof *list);
-	if (!list)
-		return out_of_memory(to);
-	settings->aside = list;
-	list[count] = strdup(path);
-	list[count + 1] = NULL;
-	return list[count] ? 0 : out_of_memory(to);
-}
-
-static int take_log(bool *to_syslog, const char *text, const struct complaint *to)
-{
-	if (strcmp(text, "stderr") && strcmp(text, "syslog"))
-		return complain(to, "--log=%s: not one of stderr, syslog", text);
-	*to_syslog = !strcmp(text, "syslog");
-	return 0;
-}
-
-static int take_name(struct options *options, const char *name, const struct complaint *to)
-{
-	if (!name_is_valid(name))
-		return complain(to,
-		        "%s: not a name (at most 64 of A-Z a-z 0-9 . _ @ -, not starting with . "
-		        "or -)",
-		        name);
-	return string_replace(&options->name, name, to);
-}
-
 static int take_option(struct options *options, const struct known *option, const char *text,
         const struct complaint *to)
 {
 	struct settings *settings = &options->settings;
 
 	switch (option->key) {
-	case KEY_NAME: return take_name(options, text, to);
+	case KEY_NAME: return value_name(&options->name, text, to);
 	case KEY_PID_FILE:
 		if (!*text)
 			return complain(to, "--pid-file=: which file?");
 		return string_replace(&options->pid_file, text, to);
 	case KEY_BACKGROUND: options->background = true; return 0;
-	case KEY_LOG: return take_log(&options->syslog, text, to);
-	case KEY_READY: return take_ready(settings, text, to);
-	case KEY_READY_TIMEOUT: return take_ready_timeout(&settings->ready_timeout, text, to);
+	case KEY_LOG: return value_log(&options->syslog, text, to);
+	case KEY_READY: return value_ready(settings, text, to);
+	case KEY_READY_TIMEOUT: return value_ready_timeout(&settings->ready_timeout, text, to);
 	case KEY_RETIRE_AFTER:
 		settings->retire_after_given = true;
-		return take_time(&settings->retire_after, option->name, text, to);
+		return value_time(&settings->retire_after, option->name, text, to);
 	case KEY_DRAIN_TIMEOUT:
 		settings->drain_timeout_given = true;
-		return take_time(&settings->drain_timeout, option->name, text, to);
-	case KEY_DRAIN_SIGNAL: return take_signal(&settings->drain_signal, option->name, text, to);
-	case KEY_STOP_SIGNAL: return take_signal(&settings->stop_signal, option->name, text, to);
-	case KEY_KILL_AFTER: return take_time(&settings->kill_after, option->name, text, to);
+		return value_time(&settings->drain_timeout, option->name, text, to);
+	case KEY_DRAIN_SIGNAL: return value_signal(&settings->drain_signal, option->name, text, to);
+	case KEY_STOP_SIGNAL: return value_signal(&settings->stop_signal, option->name, text, to);
+	case KEY_KILL_AFTER: return value_time(&settings->kill_after, option->name, text, to);
 	case KEY_MAX_DRAINING:
 		if (!number_parse(text, 1, 64, &settings->max_draining))
 			return complain(to, "--max-draining=%s: not a number from 1 to 64", text);
 		return 0;
 	case KEY_NO_OVERLAP: settings->no_overlap = true; return 0;
-	case KEY_RESTART: return take_restart(&settings->restart, text, to);
-	case KEY_ASIDE: return take_aside(options, text, to);
+	case KEY_RESTART: return value_restart(&settings->restart, text, to);
+	case KEY_ASIDE: return value_aside(settings, &options->aside_named, text, to);
 	case KEY_QUIET: options->level = LOG_LEVEL_ERROR; return 0;
 	case KEY_VERBOSE: options->level = LOG_LEVEL_DEBUG; return 0;
 	case KEY_WAIT: options->wait = true; return 0;
@@ -297,7 +140,7 @@ static int take_option(struct options *options, const struct known *option, cons
 	return 0;
 }
 
-/* The options of one verb in getopt's form. */
+/* The options of one verb, in the form of getopt_long. */
 struct reader {
 	struct option words[COUNT(known_options) + 1];
 	char letters[2 + 2 * COUNT(known_options) + 1];
@@ -310,7 +153,9 @@ static void reader_init(struct reader *reader, enum verb verb)
 
 	*reader = (struct reader){0};
 	letter = reader->letters;
-	/* '+': stop at the program. '-': other words are returned as they come. */
+	/*
+	 * '+': stop at the first other word.  '-': return other words in their order, as option 1.
+	 */
 	*letter++ = verb == VERB_RUN || verb == VERB_CHECK ? '+' : '-';
 	*letter++ = ':';
 	for (size_t i = 0; i < COUNT(known_options); i++) {
@@ -340,7 +185,7 @@ static const struct known *find_option(int value)
 	return NULL;
 }
 
-/* getopt said '?' or ':' about the word before optind. */
+/* `answer`: '?' or ':' from getopt_long; `word`: the word that it refused. */
 static int complain_option(int answer, enum verb verb, const char *word, const struct complaint *to)
 {
 	const struct known *option = find_option(optopt);
@@ -355,7 +200,7 @@ static int complain_option(int answer, enum verb verb, const char *word, const s
 	return complain(to, "%s: not an option of %s (see moult --help)", word, verb_name(verb));
 }
 
-/* A word that is no option, before or after "--". */
+/* A word that is not an option, before or after "--". `index`: its place after the verb. */
 static int take_word(struct options *options, enum verb verb, const char *word, int index,
         const struct complaint *to)
 {
@@ -365,7 +210,7 @@ static int take_word(struct options *options, enum verb verb, const char *word, 
 		return complain(to, "%s: one name is enough%s", word,
 		        verb == VERB_UPGRADE ? " (a new command line goes after --)" : "");
 	options->name_word = index;
-	return take_name(options, word, to);
+	return value_name(&options->name, word, to);
 }
 
 static int take_command(
@@ -383,14 +228,13 @@ static int take_command(
 	return 0;
 }
 
-/* The instance is named after the program. */
+/* Without --name the instance is named after the program. */
 static int name_default(struct options *options, const struct complaint *to)
 {
 	const char *program = options->settings.command[0];
-	const char *slash = strrchr(program, '/');
 	char name[64 + 1];
 
-	(void)snprintf(name, sizeof name, "%s", slash ? slash + 1 : program);
+	(void)snprintf(name, sizeof(name), "%s", path_base(program));
 	for (char *c = name; *c; c++)
 		if (!isascii((unsigned char)*c) ||
 		        (!isalnum((unsigned char)*c) && !strchr("._@-", *c)))
@@ -407,22 +251,22 @@ static int read_words(
         struct options *options, enum verb verb, int argc, char **argv, const struct complaint *to)
 {
 	struct reader reader;
-	int answer, r = 0;
+	int answer, result = 0;
 
 	reader_init(&reader, verb);
 	opterr = 0;
-	optind = 0; /* start afresh */
+	optind = 0; /* 0, not 1: glibc and musl forget an earlier run */
 	while ((answer = getopt_long(argc, argv, reader.letters, reader.words, NULL)) != -1) {
 		if (answer == 1) {
-			r = take_word(options, verb, optarg, optind - 2, to);
+			result = take_word(options, verb, optarg, optind - 2, to);
 		} else {
 			const struct known *option = find_option(answer);
 
-			r = option ? take_option(options, option, optarg, to)
-			           : complain_option(answer, verb, argv[optind - 1], to);
+			result = option ? take_option(options, option, optarg, to)
+			                : complain_option(answer, verb, argv[optind - 1], to);
 		}
-		if (r < 0 || options->help)
-			return r;
+		if (result < 0 || options->help)
+			return result;
 	}
 
 	if (verb == VERB_RUN || verb == VERB_UPGRADE || verb == VERB_CHECK) {
@@ -433,9 +277,9 @@ static int read_words(
 		if (argc > 1 && !strcmp(argv[argc - 1], "--"))
 			return complain(to, "--: which program?");
 	}
-	for (int i = optind; i < argc && r == 0; i++)
-		r = take_word(options, verb, argv[i], i - 1, to);
-	return r;
+	for (int i = optind; i < argc && result == 0; i++)
+		result = take_word(options, verb, argv[i], i - 1, to);
+	return result;
 }
 
 int options_parse(struct options *options, enum verb verb, int argc, char **argv, char *complaint,
@@ -443,12 +287,12 @@ int options_parse(struct options *options, enum verb verb, int argc, char **argv
 {
 	struct complaint to = {complaint, size};
 	char **words;
-	int r;
+	int result;
 
 	if (argc < 0 || argc >= INT_MAX - 1)
 		return complain(&to, "too many words");
-	/* getopt wants a program's name in front */
-	words = calloc((size_t)argc + 2, sizeof *words);
+	/* getopt_long skips words[0], the place of a program's name */
+	words = calloc((size_t)argc + 2, sizeof(*words));
 	if (!words)
 		return out_of_memory(&to);
 	words[0] = (char *)verb_name(verb);
@@ -456,9 +300,9 @@ int options_parse(struct options *options, enum verb verb, int argc, char **argv
 		words[i + 1] = argv[i];
 
 	options->name_word = -1;
-	r = read_words(options, verb, argc + 1, words, &to);
+	result = read_words(options, verb, argc + 1, words, &to);
 	free(words);
-	if (r == 0 && verb == VERB_RUN && !options->help && !options->name)
-		r = name_default(options, &to);
-	return r;
+	if (result == 0 && verb == VERB_RUN && !options->help && !options->name)
+		result = name_default(options, &to);
+	return result;
 }

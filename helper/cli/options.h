@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The command line: what it means, and what is wrong with it. */
+/* The command line of each verb. */
 #pragma once
 
 #include <stdbool.h>
@@ -10,27 +10,31 @@
 
 struct options {
 	struct settings settings;
-	char *name;       /* -n, or upgrade/status/stop's argument; run: the program's base name */
+	char *name;       /* run: -n, else from the program's name; others: NAME, or NULL */
 	char *pid_file;   /* NULL: none */
-	bool aside_named; /* --aside has been read: the list is no longer the instance's */
+	bool aside_named; /* --aside has been read: settings.aside is a new list */
 	bool background;
 	bool syslog;
 	enum log_level level;
-	bool help;     /* --help: nothing after it was read */
+	bool help;     /* --help: the words after it have not been read */
 	bool wait;     /* upgrade --wait */
 	bool json;     /* status, check --json */
 	bool watch;    /* status --watch */
 	bool now;      /* stop --now */
-	int name_word; /* upgrade, status, stop: which word was the name; -1: none */
+	int name_word; /* upgrade, status, stop: the index of the name in argv; -1: none */
 };
 
 /*
- * Fills in the defaults, then reads argv (the words after the verb) for that verb.  For upgrade,
- * *options must hold the instance's present settings: only what is named changes.  Strings are
- * copied.  Returns 0, or -EINVAL with one line in `complaint` ("--ready-timeout=soon: not a time
- * (try 500ms, 30s, 5m, 1h, infinity)").
+ * Fills in the defaults.  options_deinit() releases them.
  */
 void options_default(struct options *options);
+
+/*
+ * Reads argv (the words after the verb) into *options, which holds the defaults or, for upgrade,
+ * the settings of the instance: only the options that are named change.  Strings are copied.
+ * Returns 0, or -EINVAL or -ENOMEM with one line in `complaint`, for example "--ready-timeout=soon:
+ * not a time (try 500ms, 30s, 5m, 1h, infinity)".
+ */
 int options_parse(struct options *options, enum verb verb, int argc, char **argv, char *complaint,
         size_t size);
 void options_deinit(struct options *options);

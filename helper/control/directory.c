@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Where the control sockets are.  Who may write to that directory may put his own socket in an
- * instance's place, so it must be ours alone.
+ * The directory of the control sockets.  A user who may write to it may replace an instance's
+ * socket by one of his own, so nobody else may write to it.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -11,7 +11,7 @@
 #include "helper/base/util.h"
 #include "helper/control/protocol.h"
 
-/* An empty variable is as good as none. */
+/* The value of an environment variable; NULL: not set, or empty. */
 static const char *variable(const char *name)
 {
 	const char *value = getenv(name);
@@ -26,7 +26,7 @@ static int find(char *path, size_t size)
 	int length;
 
 	if (chosen) {
-		/* The launcher may change its working directory */
+		/* A relative path would change its meaning with the launcher's working directory */
 		if (chosen[0] != '/')
 			return -EINVAL;
 		length = snprintf(path, size, "%s", chosen);
@@ -43,17 +43,17 @@ static int find(char *path, size_t size)
 int control_directory(char *path, size_t size, int create)
 {
 	struct stat status;
-	int r;
+	int result;
 
 	path[0] = '\0';
-	r = find(path, size);
+	result = find(path, size);
 
-	if (r < 0)
-		return r;
+	if (result < 0)
+		return result;
 	if (create && mkdir(path, 0700) < 0 && errno != EEXIST)
 		return -errno;
 	if (lstat(path, &status) < 0) {
-		/* Not made yet: its absence is not the same as not knowing where to look */
+		/* Not made yet. -ENOENT would mean that we do not know where the directory is. */
 		return create || errno != ENOENT ? -errno : 0;
 	}
 	if (!S_ISDIR(status.st_mode))

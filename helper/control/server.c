@@ -18,16 +18,16 @@
 
 enum { CLIENTS = 256, WORDS = 4096, RESERVE = 16 };
 
-/* A client sends its request at once. One that does not is in the way of others. */
+/* A client sends its request at once. A silent client takes the place of another one. */
 static const nanoseconds REQUEST_PATIENCE = 5 * SECOND;
-/* For another launcher that looks whether a name is taken. */
+/* How long we wait for another launcher that holds the directory's lock. */
 static const nanoseconds LOCK_PATIENCE = 5 * SECOND;
 
 struct control_client {
 	struct watch watch;
 	nanoseconds since;
 	bool used, attached, wait;
-	bool kept, json; /* silently, until there is an answer */
+	bool kept, json; /* kept: receives nothing until control_finish_text() */
 	enum verb verb;
 	enum log_level most;
 };
@@ -35,14 +35,14 @@ static struct control_client clients[CLIENTS];
 static struct watch server = {.fd = -1};
 static struct timer server_rest, idle_timer;
 static struct log_limit accept_complaint;
-/* Descriptors kept for the operator, should those of the program's listeners use up all others. */
+/* Descriptors kept free for operators' requests, in case listeners use up all others. */
 static int reserve[RESERVE];
 static size_t reserve_count;
 static control_handler *handle;
 static void *handle_context;
 static struct sockaddr_un address = {.sun_family = AF_UNIX};
 
-/* The client may be slow or gone: what it does not take is lost to it, and never waited for. */
+/* Never waits: the client may be slow or gone. An answer that does not fit its buffer is lost. */
 static void answer(
         struct control_client *client, enum control_answer kind, const char *text, size_t length)
 {
@@ -158,7 +158,7 @@ static void reserve_fill(void)
 	while (reserve_count < wanted) {
 		int fd = open("/", O_PATH | O_CLOEXEC);
 		if (fd < 0)
-			return; /* the next time */
+			return; /* reserve_fill() is called again after the next request */
 		reserve[reserve_count++] = fd;
 	}
 }
@@ -171,7 +171,7 @@ static void reserve_release(size_t count)
 
 /* ---- requests ---- */
 
-/* Splits a datagram of NUL-terminated strings; -1: it is none, or another protocol. */
+/* Splits a datagram of NUL-terminated strings; returns their number, -1: malformed. */
 static int split(char *text, size_t length, char **words)
 {
 	int count = 0;
@@ -195,7 +195,7 @@ static void readable(void *context)
 	if (length < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
 	if (length <= 0 || client->attached ||
-	        client->kept) { /* gone, or talking while it is to listen */
+	        client->kept) { /* gone, or it sends a second request */
 		forget(client);
 		return;
 	}
@@ -220,7 +220,11 @@ static bool is_idle(const struct control_client *client)
 	return client->used && !client->attached;
 }
 
-/* Sends away who has said nothing for too long, and comes again for the others. */
+/*
+ * Closes clients that have sent no request within REQUEST_PATIENCE, and comes again for the
+ * others.  A kept client counts from its connection as well, but has its answer earlier
+ * (supervisor.c).
+ */
 static void end_idle(void *context)
 {
 	(void)context;
@@ -237,7 +241,7 @@ static void end_idle(void *context)
 	loop_after(&idle_timer, next);
 }
 
-/* Sends away who has been silent for longest; NULL: all wait for an answer. */
+/* Closes the oldest client that is not attached and returns its place; NULL: there is none. */
 static struct control_client *end_idlest(void)
 {
 	struct control_client *oldest = NULL;
@@ -266,8 +270,8 @@ static bool may_ask(int fd)
 }
 
 /*
- * Before the request was read: a socket that is closed with something unread is reset, and the client
- * would not get the answer.
+ * Answers a client whose request has not been read.  The request is read first: closing a socket
+ * with unread data resets the connection, and the client would not get the answer.
  */
 static void refuse(struct control_client *client, int exit_status, const char *complaint)
 {
@@ -282,7 +286,10 @@ static void admit_consume(int fd)
 		close(fd);
 		return;
 	}
-	/* The status of 2,048 listeners waits there whole, as nobody waits for the client. */
+	/*
+	 * The whole status of 2,048 listeners fits in the buffer: the launcher never waits for a
+	 * client.
+	 */
 	const int room = 2 * 1024 * 1024;
 	if (setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &room, sizeof(room)) < 0)
 		(void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &room, sizeof(room));
@@ -316,14 +323,14 @@ static void acceptable(void *context)
 	if (fd >= 0)
 		admit_consume(fd);
 	else if (fd != -EAGAIN && fd != -EINTR && fd != -ECONNABORTED) {
-		(void)end_idlest(); /* whose descriptor is free then */
+		(void)end_idlest(); /* frees a descriptor */
 		log_limited(&accept_complaint, LOG_LEVEL_ERROR, "control socket: cannot accept: %s",
 		        strerror(-fd));
 	}
 	reserve_fill();
 }
 
-/* Does somebody answer at the path? A socket left by a killed launcher refuses. */
+/* Does a launcher listen at the path? The socket of a killed launcher refuses connections. */
 static bool is_served(void)
 {
 	CLEANUP(fd_close)
@@ -332,8 +339,9 @@ static bool is_served(void)
 }
 
 /*
- * Two launchers of one name at once: a lock lets one look and bind.  The directory itself would not
- * do: other users may open it for reading, and lock it.
+ * Two launchers of one name may start at once: only the holder of this lock looks for a running
+ * instance and binds.  The lock is a file of ours, because other users may open the directory and
+ * lock that.
  */
 static int lock_directory(const char *directory, int *ret_lock)
 {
@@ -352,7 +360,7 @@ static int lock_directory(const char *directory, int *ret_lock)
 			return -errno;
 		if (now() >= deadline)
 			return -EBUSY;
-		nanosleep(&(struct timespec){0, 10 * MILLISECOND}, NULL);
+		nap(10 * MILLISECOND);
 	}
 	*ret_lock = lock;
 	lock = -1;
@@ -361,13 +369,13 @@ static int lock_directory(const char *directory, int *ret_lock)
 
 static int bind_and_listen(void)
 {
-	(void)unlink(address.sun_path); /* most often there is none */
+	(void)unlink(address.sun_path); /* ENOENT: no socket was left there */
 	server.fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (server.fd < 0)
 		return -errno;
 	mode_t mask = umask(0077);
 	int result = bind(server.fd, (struct sockaddr *)&address, sizeof(address)) < 0 ? -errno : 0;
-	umask(mask);
+	(void)umask(mask);
 	return result == 0 && listen(server.fd, 64) < 0 ? -errno : result;
 }
 

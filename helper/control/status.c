@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What `moult status` and `moult list` say. The JSON is a contract: fields are added, never
- * changed. */
+/* The text of `moult status` and `moult list`. In JSON, fields are added and never changed. */
 #include "helper/control/status.h"
 
 #include <stdio.h>
@@ -39,11 +38,11 @@ static const char *time_print(time_t at, char *text, size_t size)
 {
 	struct tm tm;
 	gmtime_r(&at, &tm);
-	strftime(text, size, "%Y-%m-%dT%H:%M:%SZ", &tm);
+	(void)strftime(text, size, "%Y-%m-%dT%H:%M:%SZ", &tm);
 	return text;
 }
 
-/* Of the numbers of processes and connections: 0: of now; NEVER: there are none yet. */
+/* The age of the numbers of processes and connections. 0: current; NEVER: not counted yet. */
 static nanoseconds count_age(const struct generation *g)
 {
 	if (!survey_is_uncertain(g))
@@ -55,7 +54,7 @@ static void json_generation(FILE *out, struct generation *g)
 {
 	char started[32];
 	nanoseconds age = count_age(g);
-	fprintf(out,
+	(void)fprintf(out,
 	        "{\"id\":%u,\"pid\":%d,\"state\":\"%s\",\"processes\":%zu,\"connections\":%zu,"
 	        "\"accepted\":%llu,\"datagrams\":%llu,\"started\":\"%s\",\"ready_ms\":",
 	        g->id, g->main, generation_state_name(g->state), g->processes, g->connections,
@@ -63,23 +62,23 @@ static void json_generation(FILE *out, struct generation *g)
 	        (unsigned long long)generation_datagrams(g),
 	        time_print(g->started_wall, started, sizeof(started)));
 	if (g->is_ready)
-		fprintf(out, "%lld", (long long)((g->ready - g->started) / MILLISECOND));
+		(void)fprintf(out, "%lld", (long long)((g->ready - g->started) / MILLISECOND));
 	else
-		fputs("null", out);
+		(void)fputs("null", out);
 	if (age == NEVER)
-		fputs(",\"count_age_ms\":null", out);
+		(void)fputs(",\"count_age_ms\":null", out);
 	else
-		fprintf(out, ",\"count_age_ms\":%lld", (long long)(age / MILLISECOND));
-	fputs(",\"command\":[", out);
+		(void)fprintf(out, ",\"count_age_ms\":%lld", (long long)(age / MILLISECOND));
+	(void)fputs(",\"command\":[", out);
 	for (char **word = g->settings.command; *word; word++) {
 		if (word != g->settings.command)
-			fputc(',', out);
+			(void)fputc(',', out);
 		json_string(out, *word);
 	}
-	fputs("]}", out);
+	(void)fputs("]}", out);
 }
 
-/* With whom it stays for want of a successor, or NULL. */
+/* The generation that keeps listener `i` because the next one has not bound it; NULL: none. */
 static const struct generation *stays_with(struct instance *instance, uint32_t i)
 {
 	for (struct generation *g = instance->newest; g; g = g->older)
@@ -88,19 +87,19 @@ static const struct generation *stays_with(struct instance *instance, uint32_t i
 	return NULL;
 }
 
-/* The generation that accepts there; null: it waits for one. And how long it may stay there. */
+/* The generation that accepts on the listener (null: none), and how long an old one keeps it. */
 static void json_whereabouts(FILE *out, struct instance *instance, uint32_t i)
 {
 	const struct generation *acceptor = instance_acceptor(instance, i);
 	if (acceptor)
-		fprintf(out, ",\"generation\":%u", acceptor->id);
+		(void)fprintf(out, ",\"generation\":%u", acceptor->id);
 	else
-		fputs(",\"generation\":null", out);
+		(void)fputs(",\"generation\":null", out);
 	if (stays_with(instance, i) && instance->retire_at != NEVER)
-		fprintf(out, ",\"retires_in_ms\":%lld",
+		(void)fprintf(out, ",\"retires_in_ms\":%lld",
 		        (long long)((instance->retire_at - now()) / MILLISECOND));
 	else
-		fputs(",\"retires_in_ms\":null", out);
+		(void)fputs(",\"retires_in_ms\":null", out);
 }
 
 static void json_listener(FILE *out, struct instance *instance, uint32_t i)
@@ -109,13 +108,13 @@ static void json_listener(FILE *out, struct instance *instance, uint32_t i)
 	char name[LISTENER_TEXT];
 	unsigned queued = 0, backlog = 0;
 	listener_print(listener, name, sizeof(name));
-	(void)listener_queue(listener, &queued, &backlog); /* zeros when it does not listen */
-	fputs("{\"address\":", out);
+	(void)listener_queue(listener, &queued, &backlog); /* zeros if it does not listen */
+	(void)fputs("{\"address\":", out);
 	json_string(out, name);
-	fprintf(out, ",\"backlog\":%u,\"queued\":%u,\"adopted\":%s", backlog, queued,
+	(void)fprintf(out, ",\"backlog\":%u,\"queued\":%u,\"adopted\":%s", backlog, queued,
 	        listener->adopted ? "true" : "false");
 	json_whereabouts(out, instance, i);
-	fputc('}', out);
+	(void)fputc('}', out);
 }
 
 char *status_json(struct instance *instance)
@@ -125,37 +124,38 @@ char *status_json(struct instance *instance)
 	FILE *out = open_memstream(&text, &size);
 	if (!out)
 		return NULL;
-	fprintf(out,
+	(void)fprintf(out,
 	        "{\"name\":\"%s\",\"pid\":%d,\"state\":\"%s\",\"since\":\"%s\",\"generations\":[",
 	        instance->name, getpid(), state_name(instance->state),
 	        time_print(instance->since, since, sizeof(since)));
 	for (struct generation *g = instance->newest; g; g = g->older) {
 		if (g != instance->newest)
-			fputc(',', out);
+			(void)fputc(',', out);
 		json_generation(out, g);
 	}
-	fputs("],\"listeners\":[", out);
+	(void)fputs("],\"listeners\":[", out);
 	bool first = true;
 	for (uint32_t i = 0; i < instance->store.count; i++) {
 		if (instance_listener(instance, i)->state == LISTENER_GONE)
 			continue;
 		if (!first)
-			fputc(',', out);
+			(void)fputc(',', out);
 		first = false;
 		json_listener(out, instance, i);
 	}
 	const struct upgrade_counts *counts = &instance->upgrades;
-	fprintf(out, "],\"upgrades\":{\"completed\":%u,\"failed\":%u,\"last\":", counts->completed,
+	(void)fprintf(out,
+	        "],\"upgrades\":{\"completed\":%u,\"failed\":%u,\"last\":", counts->completed,
 	        counts->failed);
 	if (counts->any) {
-		fprintf(out, "{\"result\":\"%s\",\"reason\":",
+		(void)fprintf(out, "{\"result\":\"%s\",\"reason\":",
 		        counts->last_completed ? "completed" : "failed");
 		json_string(out, counts->last_reason);
-		fprintf(out, ",\"generation\":%u,\"ms\":%lld}", counts->last_generation,
+		(void)fprintf(out, ",\"generation\":%u,\"ms\":%lld}", counts->last_generation,
 		        (long long)(counts->last_duration / MILLISECOND));
 	} else
-		fputs("null", out);
-	fputs("}}\n", out);
+		(void)fputs("null", out);
+	(void)fputs("}}\n", out);
 	return fclose(out) == 0 ? text : NULL;
 }
 
@@ -167,22 +167,22 @@ static void text_listener(FILE *out, struct instance *instance, uint32_t i)
 	unsigned queued = 0, backlog = 0;
 	listener_print(listener, name, sizeof(name));
 	(void)listener_queue(listener, &queued, &backlog);
-	fprintf(out, "  %s: backlog %u, %u queued%s", name, backlog, queued,
+	(void)fprintf(out, "  %s: backlog %u, %u queued%s", name, backlog, queued,
 	        listener->state == LISTENER_RETIRING ? ", retiring" : "");
 	if (stays) {
 		duration_print(moves_time_left(instance), time, sizeof(time));
-		fprintf(out, ", with generation %u for up to %s", stays->id, time);
+		(void)fprintf(out, ", with generation %u for up to %s", stays->id, time);
 	}
-	fputc('\n', out);
+	(void)fputc('\n', out);
 }
 
 static void text_command(FILE *out, const struct generation *g)
 {
 	for (char **word = g->settings.command; *word; word++) {
 		const char *quote = strpbrk(*word, " \t;'\"") ? "'" : "";
-		fprintf(out, " %s", quote);
+		(void)fprintf(out, " %s", quote);
 		printable_write(out, *word);
-		fputs(quote, out);
+		(void)fputs(quote, out);
 	}
 }
 
@@ -192,21 +192,22 @@ static void text_generation(FILE *out, struct generation *g)
 	nanoseconds age = count_age(g);
 	duration_print(age, time, sizeof(time));
 	if (age == NEVER)
-		snprintf(counted, sizeof(counted), " (not counted yet)");
+		(void)snprintf(counted, sizeof(counted), " (not counted yet)");
 	else if (age)
-		snprintf(counted, sizeof(counted), " (counted %s ago)", time);
-	fprintf(out, "  generation %u: %s, pid %d, %zu processes, %zu connections%s, %llu accepted",
+		(void)snprintf(counted, sizeof(counted), " (counted %s ago)", time);
+	(void)fprintf(out,
+	        "  generation %u: %s, pid %d, %zu processes, %zu connections%s, %llu accepted",
 	        g->id, generation_state_name(g->state), g->main, g->processes, g->connections,
 	        counted, (unsigned long long)generation_accepted(g));
 	if (generation_datagrams(g))
-		fprintf(out, ", %llu datagrams", (unsigned long long)generation_datagrams(g));
+		(void)fprintf(out, ", %llu datagrams", (unsigned long long)generation_datagrams(g));
 	if (g->is_ready) {
 		duration_print(g->ready - g->started, time, sizeof(time));
-		fprintf(out, ", ready after %s", time);
+		(void)fprintf(out, ", ready after %s", time);
 	}
-	fputc(':', out);
+	(void)fputc(':', out);
 	text_command(out, g);
-	fputc('\n', out);
+	(void)fputc('\n', out);
 }
 
 char *status_text(struct instance *instance)
@@ -216,29 +217,32 @@ char *status_text(struct instance *instance)
 	FILE *out = open_memstream(&text, &size);
 	if (!out)
 		return NULL;
-	fprintf(out, "%s: %s, pid %d, since %s\n", instance->name, state_name(instance->state),
-	        getpid(), time_print(instance->since, time, sizeof(time)));
+	(void)fprintf(out, "%s: %s, pid %d, since %s\n", instance->name,
+	        state_name(instance->state), getpid(),
+	        time_print(instance->since, time, sizeof(time)));
 	for (struct generation *g = instance->newest; g; g = g->older)
 		text_generation(out, g);
 	for (uint32_t i = 0; i < instance->store.count; i++)
 		if (instance_listener(instance, i)->state != LISTENER_GONE)
 			text_listener(out, instance, i);
 	const struct upgrade_counts *counts = &instance->upgrades;
-	fprintf(out, "  upgrades: %u completed, %u failed", counts->completed, counts->failed);
+	(void)fprintf(
+	        out, "  upgrades: %u completed, %u failed", counts->completed, counts->failed);
 	if (counts->any) {
 		duration_print(counts->last_duration, time, sizeof(time));
-		fprintf(out, "; the last, to generation %u, %s after %s", counts->last_generation,
-		        counts->last_completed ? "completed" : "failed", time);
+		(void)fprintf(out, "; the last, to generation %u, %s after %s",
+		        counts->last_generation, counts->last_completed ? "completed" : "failed",
+		        time);
 		if (!counts->last_completed) {
-			fputs(": ", out);
+			(void)fputs(": ", out);
 			printable_write(out, counts->last_reason);
 		}
 	}
-	fputc('\n', out);
+	(void)fputc('\n', out);
 	if (instance->verdict_reason[0]) {
-		fputs("  note: ", out);
+		(void)fputs("  note: ", out);
 		printable_write(out, instance->verdict_reason);
-		fputc('\n', out);
+		(void)fputc('\n', out);
 	}
 	return fclose(out) == 0 ? text : NULL;
 }
@@ -251,10 +255,10 @@ char *status_line(struct instance *instance)
 	const struct generation *g = instance->current ? instance->current : instance->newest;
 	if (!out)
 		return NULL;
-	fprintf(out, "%-20s %8d  %-9s %10u ", instance->name, getpid(), state_name(instance->state),
-	        g ? g->id : 0);
+	(void)fprintf(out, "%-20s %8d  %-9s %10u ", instance->name, getpid(),
+	        state_name(instance->state), g ? g->id : 0);
 	if (g)
 		text_command(out, g);
-	fputc('\n', out);
+	(void)fputc('\n', out);
 	return fclose(out) == 0 ? text : NULL;
 }

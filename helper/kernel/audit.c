@@ -1,86 +1,26 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The kernel's word on sockets: sock_diag dumps on one side, /proc/PID/fd on the other.
+ * Connections and listeners, from sock_diag dumps.
  *
- * Only ports are compared: a connection may have come in on any address of the host, and one of
- * IPv4 to a dual-stack listener is an AF_INET6 row with a mapped address.
+ * Only ports are compared.  A connection may have come in on any address of the host, and an IPv4
+ * connection to a dual-stack listener is an AF_INET6 row with a mapped address.
  */
-#include <ctype.h>
-#include <dirent.h>
+#include "helper/kernel/audit.h"
+
 #include <errno.h>
 #include <netinet/tcp.h>
-#include <signal.h>
-#include <stdio.h>
 #include <string.h>
-#include <sys/epoll.h>
-#include <sys/stat.h>
-#include <sys/sysmacros.h>
+#include <sys/socket.h>
 
 #include "helper/base/util.h"
-#include "helper/kernel/audit.h"
 #include "helper/kernel/diag.h"
 
-/* The states of a row as bits; TIME_WAIT and LISTEN are no connections. */
+/* States of a row as bits. TIME_WAIT, LISTEN and CLOSE are not connections. */
 #define STATE(state)     (1u << (state))
 #define STATES_CONNECTED (0xfffu & ~(STATE(TCP_TIME_WAIT) | STATE(TCP_LISTEN) | STATE(TCP_CLOSE)))
 
-/* The launcher's loop waits for them. */
+/* The launcher's loop stands still during this dump. */
 static const nanoseconds HANDSHAKES_PATIENCE = 100 * MILLISECOND;
-
-/* ---- sets of inodes ---- */
-
-void inode_set_deinit(struct inode_set *set)
-{
-	free(set->inodes);
-	*set = (struct inode_set){0};
-}
-
-static int compare_inodes(const void *a, const void *b)
-{
-	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-
-	return (x > y) - (x < y);
-}
-
-bool inode_set_has(const struct inode_set *set, uint64_t inode)
-{
-	return set->count > 0 &&
-	       bsearch(&inode, set->inodes, set->count, sizeof inode, compare_inodes);
-}
-
-void inode_set_filter(struct inode_set *set, const struct inode_set *other, bool kept)
-{
-	size_t left = 0;
-
-	for (size_t i = 0; i < set->count; i++)
-		if (inode_set_has(other, set->inodes[i]) == kept)
-			set->inodes[left++] = set->inodes[i];
-	set->count = left;
-}
-
-/* At the end, in no order: see inode_set_sort(). */
-static int inode_set_add(struct inode_set *set, uint64_t inode)
-{
-	uint64_t *larger = array_grow(set->inodes, set->count, &set->allocated, sizeof inode);
-
-	if (!larger)
-		return -ENOMEM;
-	set->inodes = larger;
-	set->inodes[set->count++] = inode;
-	return 0;
-}
-
-static void inode_set_sort(struct inode_set *set)
-{
-	size_t kept = 0;
-
-	if (set->count > 0)
-		qsort(set->inodes, set->count, sizeof *set->inodes, compare_inodes);
-	for (size_t i = 0; i < set->count; i++)
-		if (i == 0 || set->inodes[i] != set->inodes[i - 1])
-			set->inodes[kept++] = set->inodes[i];
-	set->count = kept;
-}
 
 size_t audit_join(const struct inode_set *a, const struct inode_set *b)
 {
@@ -96,24 +36,22 @@ size_t audit_join(const struct inode_set *a, const struct inode_set *b)
 	return both;
 }
 
-/* ---- the network's side ---- */
-
 int audit_connections(const struct audit_port *ports, size_t count, struct inode_set *ret_set)
 {
 	CLEANUP(diag_rows_deinit) struct diag_rows rows = {0};
 	struct inode_set set = {0};
 	struct port_set wanted = {0};
-	int r;
+	int result;
 
 	for (size_t i = 0; i < count; i++)
 		port_set_add(&wanted, ports[i].port);
-	r = count > 0 ? diag_tcp(STATES_CONNECTED, &wanted, NEVER, &rows) : 0;
-	for (size_t i = 0; i < rows.count && r == 0; i++)
+	result = count > 0 ? diag_tcp(STATES_CONNECTED, &wanted, NEVER, &rows) : 0;
+	for (size_t i = 0; i < rows.count && result == 0; i++)
 		if (rows.rows[i].inode != 0)
-			r = inode_set_add(&set, rows.rows[i].inode);
-	if (r < 0) {
+			result = inode_set_add(&set, rows.rows[i].inode);
+	if (result < 0) {
 		inode_set_deinit(&set);
-		return r;
+		return result;
 	}
 	inode_set_sort(&set);
 	*ret_set = set;
@@ -128,67 +66,67 @@ static bool is_one_of(uint64_t value, const uint64_t *values, size_t count)
 	return false;
 }
 
-/* An accepted socket has the name and file of its listener; 0 is "no inode" and "no name". */
+/* An accepted socket has the name and file of its listener. A row may have no inode or name: 0. */
 int audit_unix_connections(const uint64_t *listeners, size_t count, const struct inode_set *own,
         struct inode_set *set, bool *ret_internal)
 {
 	CLEANUP(diag_rows_deinit) struct diag_rows rows = {0};
-	uint64_t *names = calloc(count + 1, sizeof *names);
+	uint64_t *names = calloc(count + 1, sizeof(*names));
 	size_t named = 0;
-	int r = names ? diag_unix(&rows) : -ENOMEM;
+	int result = names ? diag_unix(&rows) : -ENOMEM;
 
 	*ret_internal = false;
-	for (size_t i = 0; i < rows.count && r == 0; i++) {
+	for (size_t i = 0; i < rows.count && result == 0; i++) {
 		const struct diag_row *row = &rows.rows[i];
 
 		if (row->state == TCP_LISTEN && row->name && named < count &&
 		        is_one_of(row->inode, listeners, count))
 			names[named++] = row->name;
 	}
-	for (size_t i = 0; i < rows.count && r == 0; i++) {
+	for (size_t i = 0; i < rows.count && result == 0; i++) {
 		const struct diag_row *row = &rows.rows[i];
 
 		if (row->state == TCP_LISTEN || row->type == SOCK_DGRAM || !row->inode ||
 		        !row->name || !is_one_of(row->name, names, named))
 			continue;
 		if (!row->peer || !inode_set_has(own, row->peer))
-			r = inode_set_add(set, row->inode);
+			result = inode_set_add(set, row->inode);
 		else if (inode_set_has(own, row->inode))
 			*ret_internal = true;
 	}
 	free(names);
 	inode_set_sort(set);
-	return r;
+	return result;
 }
 
 int audit_datagram_peers(struct inode_set *set)
 {
 	CLEANUP(diag_rows_deinit) struct diag_rows rows = {0};
-	int r = diag_udp_connected(&rows);
+	int result = diag_udp_connected(&rows);
 
-	for (size_t i = 0; i < rows.count && r == 0; i++)
+	for (size_t i = 0; i < rows.count && result == 0; i++)
 		if (rows.rows[i].inode)
-			r = inode_set_add(set, rows.rows[i].inode);
+			result = inode_set_add(set, rows.rows[i].inode);
 	inode_set_sort(set);
-	return r;
+	return result;
 }
 
 int audit_listeners(struct audit_listener **ret_rows, size_t *ret_count)
 {
 	CLEANUP(diag_rows_deinit) struct diag_rows rows = {0};
 	struct audit_listener *listeners;
-	int r = diag_tcp(STATE(TCP_LISTEN), NULL, NEVER, &rows);
+	int result = diag_tcp(STATE(TCP_LISTEN), NULL, NEVER, &rows);
 
-	if (r < 0)
-		return r;
-	listeners = calloc(rows.count + 1, sizeof *listeners);
+	if (result < 0)
+		return result;
+	listeners = calloc(rows.count + 1, sizeof(*listeners));
 	if (!listeners)
 		return -ENOMEM;
 	for (size_t i = 0; i < rows.count; i++) {
 		listeners[i].family = rows.rows[i].family;
 		listeners[i].port = rows.rows[i].port;
 		listeners[i].inode = rows.rows[i].inode;
-		memcpy(listeners[i].address, rows.rows[i].address, sizeof listeners[i].address);
+		memcpy(listeners[i].address, rows.rows[i].address, sizeof(listeners[i].address));
 	}
 	*ret_rows = listeners;
 	*ret_count = rows.count;
@@ -198,342 +136,12 @@ int audit_listeners(struct audit_listener **ret_rows, size_t *ret_count)
 int audit_handshakes(struct port_set *ret_ports)
 {
 	CLEANUP(diag_rows_deinit) struct diag_rows rows = {0};
-	int r = diag_tcp(STATE(TCP_SYN_RECV), NULL, after(HANDSHAKES_PATIENCE), &rows);
+	int result = diag_tcp(STATE(TCP_SYN_RECV), NULL, after(HANDSHAKES_PATIENCE), &rows);
 
 	*ret_ports = (struct port_set){0};
-	/* With an inode it was accepted already (TCP fast open) */
-	for (size_t i = 0; i < rows.count && r == 0; i++)
+	/* A row with an inode was accepted already (TCP fast open) */
+	for (size_t i = 0; i < rows.count && result == 0; i++)
 		if (rows.rows[i].inode == 0)
 			port_set_add(ret_ports, rows.rows[i].port);
-	return r;
-}
-
-/* ---- the processes' side ---- */
-
-/* Called with what descriptor `number` of `pid` (or of one of its threads) is. 0 or -errno. */
-typedef int descriptor_visitor(void *context, pid_t pid, const char *number, const char *link);
-
-/*
- * Every descriptor in one /proc/PID/fd.  *ret_seen: how many there were.  0 also when the process
- * is gone; -EACCES.
- */
-static int visit_table(pid_t pid, descriptor_visitor *visitor, void *context, size_t *ret_seen)
-{
-	char path[64], link[64];
-	const struct dirent *entry;
-	DIR *table;
-	int r = 0;
-
-	*ret_seen = 0;
-	(void)snprintf(path, sizeof path, "/proc/%d/fd", (int)pid);
-	table = opendir(path);
-	if (!table && errno == ENOENT)
-		/* Gone, or hidden from us by the mount option hidepid */
-		return kill(pid, 0) < 0 && errno == ESRCH ? 0 : -EACCES;
-	if (!table)
-		return errno == ESRCH ? 0 : errno == EPERM ? -EACCES : -errno;
-	while (r == 0 && (entry = readdir(table))) {
-		ssize_t length;
-
-		if (!isdigit((unsigned char)entry->d_name[0]))
-			continue;
-		(*ret_seen)++;
-		/* Longer ones are files; reading the link never waits for their file system */
-		length = readlinkat(dirfd(table), entry->d_name, link, sizeof link - 1);
-		if (length >= 0) {
-			link[length] = '\0';
-			r = visitor(context, pid, entry->d_name, link);
-		} else if (errno != ENOENT && errno != ESRCH) {
-			r = errno == EPERM ? -EACCES : -errno;
-		}
-	}
-	closedir(table);
-	return r;
-}
-
-/* The other threads of a process whose main thread has ended: its own table is empty then. */
-static int visit_threads(pid_t pid, descriptor_visitor *visitor, void *context)
-{
-	char path[64];
-	const struct dirent *entry;
-	size_t seen = 0;
-	DIR *tasks;
-	int r = 0;
-
-	(void)snprintf(path, sizeof path, "/proc/%d/task", (int)pid);
-	tasks = opendir(path);
-	if (!tasks)
-		return errno == ENOENT || errno == ESRCH ? 0 : -errno;
-	while (r == 0 && seen == 0 && (entry = readdir(tasks))) {
-		pid_t task = (pid_t)strtol(entry->d_name, NULL, 10);
-
-		if (task > 0 && task != pid)
-			r = visit_table(task, visitor, context, &seen);
-	}
-	closedir(tasks);
-	return r;
-}
-
-static int visit_descriptors(pid_t pid, descriptor_visitor *visitor, void *context)
-{
-	size_t seen;
-	pid_t parent;
-	char state;
-	int r = visit_table(pid, visitor, context, &seen);
-
-	if (r == -EACCES && tree_stat(pid, &state, &parent) == 0 && state == 'Z') {
-		r = 0;
-		seen = 0;
-	}
-	return r == 0 && seen == 0 ? visit_threads(pid, visitor, context) : r;
-}
-
-/* A socket and one of the processes that have it. */
-struct holder {
-	uint64_t inode;
-	pid_t pid;
-	int fd;
-};
-
-struct holders {
-	struct holder *holders;
-	size_t count;
-	size_t allocated;
-};
-
-static void holders_deinit(struct holders *holders)
-{
-	free(holders->holders);
-	*holders = (struct holders){0};
-}
-
-static int note_socket(void *context, pid_t pid, const char *number, const char *link)
-{
-	struct holders *to = context;
-	struct holder *larger;
-
-	if (strncmp(link, "socket:[", 8) != 0)
-		return 0;
-	larger = array_grow(to->holders, to->count, &to->allocated, sizeof *larger);
-	if (!larger)
-		return -ENOMEM;
-	to->holders = larger;
-	to->holders[to->count++] = (struct holder){
-	        .inode = strtoull(link + 8, NULL, 10),
-	        .pid = pid,
-	        .fd = (int)strtol(number, NULL, 10),
-	};
-	return 0;
-}
-
-static int compare_holders(const void *a, const void *b)
-{
-	return compare_inodes(
-	        &((const struct holder *)a)->inode, &((const struct holder *)b)->inode);
-}
-
-/*
- * Descriptors in flight inside one socket.  -ENOENT when it is not that socket any more or an old
- * kernel does not say.
- */
-static long read_in_flight(const struct holder *holder)
-{
-	char path[64], line[128];
-	unsigned long long inode = 0;
-	unsigned long flying;
-	long count = -ENOENT;
-	FILE *info;
-
-	(void)snprintf(path, sizeof path, "/proc/%d/fdinfo/%d", (int)holder->pid, holder->fd);
-	info = fopen(path, "re");
-	if (!info)
-		return -errno;
-	while (fgets(line, sizeof line, info)) {
-		if (sscanf(line, "ino: %llu", &inode) == 1 && inode != holder->inode) {
-			count = -ENOENT;
-			break;
-		}
-		if (sscanf(line, "scm_fds: %lu", &flying) == 1)
-			count = (long)(flying & INT32_MAX);
-	}
-	(void)fclose(info);
-	return count;
-}
-
-/* A stream with nothing in it carries no descriptors: each travels with a byte at least. */
-static bool may_carry(const struct diag_row *row)
-{
-	return row->type != SOCK_STREAM || row->state == TCP_LISTEN || row->queued > 0;
-}
-
-/*
- * UNIX sockets that may have descriptors in flight.  Reading fdinfo of every socket instead would
- * cost more than all the rest, and is left to kernels that cannot list them.
- */
-static int list_carriers(const struct holders *holders, struct diag_rows *rows)
-{
-	int r = diag_unix(rows);
-
-	if (r != -ENOENT)
-		return r;
-	r = 0;
-	for (size_t i = 0; i < holders->count && r == 0; i++) {
-		struct diag_row row = {.inode = holders->holders[i].inode, .family = AF_UNIX};
-
-		if (i == 0 || row.inode != holders->holders[i - 1].inode)
-			r = diag_rows_add(rows, &row);
-	}
-	return r;
-}
-
-/* `holders` is sorted. */
-static int count_in_flight(const struct holders *holders, size_t *ret_in_flight)
-{
-	CLEANUP(diag_rows_deinit) struct diag_rows rows = {0};
-	const struct holder *end = holders->holders + holders->count;
-	size_t in_flight = 0;
-	int r = list_carriers(holders, &rows);
-
-	if (r < 0)
-		return r;
-	for (size_t i = 0; i < rows.count; i++) {
-		struct holder key = {.inode = rows.rows[i].inode};
-		const struct holder *holder;
-		long count = -ENOENT;
-
-		if (!may_carry(&rows.rows[i]))
-			continue;
-		holder = bsearch(
-		        &key, holders->holders, holders->count, sizeof key, compare_holders);
-		if (!holder)
-			continue;
-		while (holder > holders->holders && holder[-1].inode == key.inode)
-			holder--;
-		/* Whoever still has it may tell */
-		for (; count < 0 && holder < end && holder->inode == key.inode; holder++)
-			count = read_in_flight(holder);
-		if (count > 0)
-			in_flight += (size_t)count;
-	}
-	*ret_in_flight = in_flight;
-	return 0;
-}
-
-int audit_sockets(const struct pid_set *set, struct inode_set *ret_set, size_t *ret_unreadable,
-        size_t *ret_in_flight)
-{
-	CLEANUP(holders_deinit) struct holders holders = {0};
-	struct inode_set sockets = {0};
-	size_t unreadable = 0, in_flight = 0;
-	int r = 0;
-
-	for (size_t i = 0; i < set->count && r == 0; i++) {
-		r = visit_descriptors(set->pids[i], note_socket, &holders);
-		if (r == -EACCES) {
-			unreadable++;
-			r = 0;
-		}
-	}
-	if (r == 0 && holders.count > 0) {
-		qsort(holders.holders, holders.count, sizeof *holders.holders, compare_holders);
-		r = count_in_flight(&holders, &in_flight);
-	}
-	for (size_t i = 0; i < holders.count && r == 0; i++)
-		r = inode_set_add(&sockets, holders.holders[i].inode);
-	if (r < 0) {
-		inode_set_deinit(&sockets);
-		return r;
-	}
-	inode_set_sort(&sockets);
-	*ret_set = sockets;
-	*ret_unreadable = unreadable;
-	*ret_in_flight = in_flight;
-	return 0;
-}
-
-static int note_io_uring(void *context, pid_t pid, const char *number, const char *link)
-{
-	(void)pid;
-	(void)number;
-	if (strcmp(link, "anon_inode:[io_uring]") == 0)
-		*(bool *)context = true;
-	return 0;
-}
-
-bool audit_uses_io_uring(const struct pid_set *set)
-{
-	bool found = false;
-
-	/* Where we may not look there is nothing to say */
-	for (size_t i = 0; i < set->count && !found; i++)
-		(void)visit_descriptors(set->pids[i], note_io_uring, &found);
-	return found;
-}
-
-/* ---- interest lists ---- */
-
-struct registrations {
-	struct audit_registration *rows;
-	size_t count;
-	unsigned device; /* of all sockets: other file systems number their inodes the same way */
-};
-
-static int compare_registrations(const void *a, const void *b)
-{
-	return compare_inodes(&((const struct audit_registration *)a)->inode,
-	        &((const struct audit_registration *)b)->inode);
-}
-
-/* As fdinfo prints it: the kernel's own dev_t, 20 bits for the minor. */
-static int socket_device(unsigned *ret_device)
-{
-	CLEANUP(fd_close) int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	struct stat status;
-
-	if (fd < 0 || fstat(fd, &status) < 0)
-		return -errno;
-	*ret_device = major(status.st_dev) << 20 | minor(status.st_dev);
-	return 0;
-}
-
-static int count_registrations(void *context, pid_t pid, const char *number, const char *link)
-{
-	struct registrations *to = context;
-	char path[64], line[256];
-	unsigned events, device;
-	unsigned long long inode;
-	FILE *info;
-
-	if (strcmp(link, "anon_inode:[eventpoll]") != 0)
-		return 0;
-	(void)snprintf(path, sizeof path, "/proc/%d/fdinfo/%.16s", (int)pid, number);
-	info = fopen(path, "re");
-	if (!info)
-		return errno == ENOENT || errno == ESRCH ? 0 : errno == EPERM ? -EACCES : -errno;
-	while (fgets(line, sizeof line, info)) {
-		if (sscanf(line, "tfd: %*d events: %x data: %*x pos:%*d ino:%llx sdev:%x", &events,
-		            &inode, &device) != 3)
-			continue;
-		struct audit_registration key = {.inode = inode}, *row = NULL;
-		if (device == to->device)
-			row = bsearch(&key, to->rows, to->count, sizeof key, compare_registrations);
-		if (!row)
-			continue;
-		row->count++;
-		row->exclusive += !!(events & EPOLLEXCLUSIVE);
-	}
-	(void)fclose(info);
-	return 0;
-}
-
-int audit_registrations(
-        const struct pid_set *set, struct audit_registration *registrations, size_t count)
-{
-	struct registrations found = {.rows = registrations, .count = count};
-	int r = socket_device(&found.device);
-
-	qsort(registrations, count, sizeof *registrations, compare_registrations);
-	for (size_t i = 0; i < set->count && r == 0; i++)
-		r = visit_descriptors(set->pids[i], count_registrations, &found);
-	return r;
+	return result;
 }

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Which connections a set of processes holds, by the kernel's word: the TCP sockets whose local
- * port is a listener's (sock_diag), joined with the sockets in /proc/PID/fd.
+ * The kernel's tables of connections and listeners (sock_diag).  The connections of a set of
+ * processes are the sockets on a listener's port that are also in /proc/PID/fd (descriptors.h):
+ * audit_join().
  *
- * Counters kept inside the daemon cannot say it: fclose(), raw system calls, descriptors passed
- * over sockets, fork and SIGKILL make each of them wrong.
+ * Counters inside the daemon would not do: fclose(), raw system calls, descriptors passed over
+ * sockets, fork and SIGKILL make each of them wrong.
  *
- * For children of the launcher alone (helper/process/errand.h), but for audit_handshakes(): how long a look
- * takes, and whether it ends, is up to the processes.
+ * Only a child of the launcher calls these functions (helper/process/errand.h), because the number
+ * of sockets on the machine has no limit.  audit_handshakes() has a deadline and runs in the
+ * launcher.
  */
 #pragma once
 
@@ -15,62 +17,40 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "helper/kernel/tree.h"
+#include "helper/kernel/inode_set.h"
 
-/* Sorted socket inodes; the same connection held by many processes counts once. */
-struct inode_set {
-	uint64_t *inodes;
-	size_t count;
-	size_t allocated;
-};
-
-void inode_set_deinit(struct inode_set *set);
-bool inode_set_has(const struct inode_set *set, uint64_t inode);
-
-/* Leaves those of `set` that are in `other`, or (without `kept`) those that are not. */
-void inode_set_filter(struct inode_set *set, const struct inode_set *other, bool kept);
-
-/* The socket a listener is, as the store knows it. */
+/* Where a TCP listener listens. Only the port is compared. */
 struct audit_port {
 	int family;    /* AF_INET, AF_INET6 */
 	uint16_t port; /* host order */
 };
 
 /*
- * Connections on one of `ports`: every TCP row that is neither LISTEN nor TIME_WAIT and has an
- * inode (0: still in an accept queue, or closed by the program with data leaving).  0 or -errno.
+ * Connections on one of `ports`: every TCP row that is not in LISTEN, TIME_WAIT or CLOSE and has an
+ * inode.  A row without an inode is still in an accept queue, or the program has closed it and the
+ * kernel still sends its data.  *ret_set is the caller's to release.  0 or -errno.
  */
 int audit_connections(const struct audit_port *ports, size_t count, struct inode_set *ret_set);
 
 /*
- * The same for UNIX stream and seqpacket listeners, named by their inodes.  Where the other end is
- * one of `own`, the processes talk to each other: no client of theirs, and told by *ret_internal.
+ * Adds to `set` the connections of UNIX stream and seqpacket listeners, which are named by their
+ * inodes.  A connection whose other end is in `own` is not added: it is no client's.
+ * *ret_internal: there is a connection with both ends in `own`, so the processes talk to each
+ * other.  0 or -errno.
  */
 int audit_unix_connections(const uint64_t *listeners, size_t count, const struct inode_set *own,
         struct inode_set *set, bool *ret_internal);
 
 /*
- * What a service on datagrams keeps: UDP sockets with a peer, on whatever port (a transfer of its own
- * each, as TFTP has it).  Added to the set.  0 or -errno.
+ * Adds UDP sockets that have a peer, on any port: a datagram service such as TFTP opens one for
+ * each transfer.  0 or -errno.
  */
 int audit_datagram_peers(struct inode_set *set);
 
-/*
- * Sockets open in the processes of `set`.  *ret_unreadable: processes whose /proc/PID/fd we may not
- * read (another uid, not dumpable).  *ret_in_flight: descriptors in flight inside their UNIX
- * sockets (the sum of fdinfo's scm_fds).  A process that ended meanwhile holds nothing.  0 or
- * -errno.
- */
-int audit_sockets(const struct pid_set *set, struct inode_set *ret_set, size_t *ret_unreadable,
-        size_t *ret_in_flight);
-
-/* Has a process of the set an io_uring, through which it may accept past the library? */
-bool audit_uses_io_uring(const struct pid_set *set);
-
-/* How many inodes are in both. */
+/* The number of inodes that are in both sets. */
 size_t audit_join(const struct inode_set *a, const struct inode_set *b);
 
-/* Listening TCP sockets (rows in LISTEN) of this network namespace. 0 or -errno. */
+/* TCP sockets in LISTEN of this network namespace. 0 or -errno; the caller frees *ret_rows. */
 struct audit_listener {
 	int family;
 	uint16_t port;
@@ -79,19 +59,9 @@ struct audit_listener {
 };
 int audit_listeners(struct audit_listener **ret_rows, size_t *ret_count);
 
-/* The ports with rows in SYN_RECV: handshakes that will still reach an accept queue. 0 or -errno. */
+/*
+ * The ports with rows in SYN_RECV: these handshakes will still reach an accept queue.  Takes at
+ * most about 100 ms.  0 or -errno.
+ */
 struct port_set;
 int audit_handshakes(struct port_set *ret_ports);
-
-/*
- * Do epoll instances of the processes in `set` still watch these sockets?  Read from
- * /proc/PID/fdinfo, the kernel's truth, once for all of them; sorted by inode.  An instance that
- * several processes share counts once in each.  0; -EACCES when a process could not be looked at.
- */
-struct audit_registration {
-	uint64_t inode;
-	size_t count;
-	size_t exclusive; /* of them, with EPOLLEXCLUSIVE */
-};
-int audit_registrations(
-        const struct pid_set *set, struct audit_registration *registrations, size_t count);

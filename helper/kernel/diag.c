@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The kernel's list of sockets: what is asked, and answers that are never trusted for their
- * lengths. */
+/* sock_diag requests and answers. Every length in an answer is checked before use. */
 #include <errno.h>
 #include <linux/inet_diag.h>
 #include <linux/netlink.h>
@@ -18,9 +17,9 @@
 
 enum {
 	PORTS = 65536,
-	/* With more listening ports than this the dump is filtered here instead of in the kernel */
+	/* With more ports than this the whole dump is read and filtered here, not in the kernel */
 	FILTER_PORTS = 64,
-	/* Bytecode for one port: ">=", "<=", "jump to the end" */
+	/* Entries of bytecode for one port: ">=" and "<=" take two each, "jump to the end" one */
 	FILTER_OPS = 5,
 	DUMP_ATTEMPTS = 8,
 	DUMP_SECONDS = 5,
@@ -37,7 +36,7 @@ void diag_rows_deinit(struct diag_rows *rows)
 int diag_rows_add(struct diag_rows *rows, const struct diag_row *row)
 {
 	struct diag_row *larger =
-	        array_grow(rows->rows, rows->count, &rows->allocated, sizeof *row);
+	        array_grow(rows->rows, rows->count, &rows->allocated, sizeof(*row));
 
 	if (!larger)
 		return -ENOMEM;
@@ -67,8 +66,9 @@ static void request_init(union request *request, const void *body, size_t size)
 }
 
 /*
- * "Source port is one of these" for the kernel.  Each operation names the distance to the next one
- * if it holds and if it does not; exactly at the end means yes, beyond it no.
+ * Adds the bytecode for "the source port is one of `list`".  Each operation has two distances: to
+ * the next operation if it is true, and if it is false.  A run that stops exactly at the end means
+ * yes; beyond the end means no.
  */
 static void request_filter(union request *request, const uint16_t *list, size_t count)
 {
@@ -79,7 +79,7 @@ static void request_filter(union request *request, const uint16_t *list, size_t 
 	size_t used = 0, last = FILTER_OPS * count - 1;
 
 	for (size_t i = 0; i < count; i++) {
-		/* The port is the second half of a comparison; without the final jump "yes" is 0 */
+		/* The second entry of a comparison holds the port. The last port needs no jump. */
 		code[used++] = (struct inet_diag_bc_op){
 		        INET_DIAG_BC_S_GE, (uint8_t)(2 * op), (uint16_t)(5 * op)};
 		code[used++] = (struct inet_diag_bc_op){0, 0, list[i]};
@@ -93,7 +93,7 @@ static void request_filter(union request *request, const uint16_t *list, size_t 
 		used++;
 	}
 	attribute.nla_len = (uint16_t)(NLA_HDRLEN + used * op);
-	memcpy(to, &attribute, sizeof attribute);
+	memcpy(to, &attribute, sizeof(attribute));
 	memcpy(to + NLA_HDRLEN, code, used * op);
 	request->header.nlmsg_len += attribute.nla_len;
 }
@@ -102,14 +102,14 @@ static void parse_inet(const uint8_t *body, size_t size, struct diag_row *row)
 {
 	struct inet_diag_msg message;
 
-	if (size < sizeof message)
+	if (size < sizeof(message))
 		return;
-	memcpy(&message, body, sizeof message);
+	memcpy(&message, body, sizeof(message));
 	row->family = message.idiag_family;
 	row->state = message.idiag_state;
 	row->inode = message.idiag_inode;
 	row->port = ntohs(message.id.idiag_sport);
-	memcpy(row->address, message.id.idiag_src, sizeof row->address);
+	memcpy(row->address, message.id.idiag_src, sizeof(row->address));
 }
 
 static void parse_unix(const uint8_t *body, size_t size, struct diag_row *row)
@@ -119,38 +119,38 @@ static void parse_unix(const uint8_t *body, size_t size, struct diag_row *row)
 	struct unix_diag_vfs file;
 	uint32_t peer;
 	struct nlattr attribute;
-	size_t offset = NLMSG_ALIGN(sizeof message);
+	size_t offset = NLMSG_ALIGN(sizeof(message));
 
-	if (size < sizeof message)
+	if (size < sizeof(message))
 		return;
-	memcpy(&message, body, sizeof message);
+	memcpy(&message, body, sizeof(message));
 	row->family = message.udiag_family;
 	row->state = message.udiag_state;
 	row->type = message.udiag_type;
 	row->inode = message.udiag_ino;
-	while (offset <= size && size - offset >= sizeof attribute) {
+	while (offset <= size && size - offset >= sizeof(attribute)) {
 		const uint8_t *value = body + offset + NLA_HDRLEN;
 
-		memcpy(&attribute, body + offset, sizeof attribute);
+		memcpy(&attribute, body + offset, sizeof(attribute));
 		if (attribute.nla_len < NLA_HDRLEN || attribute.nla_len > size - offset)
 			return;
 		if (attribute.nla_type == UNIX_DIAG_NAME || attribute.nla_type == UNIX_DIAG_VFS)
 			row->name = moult_hash(row->name ? row->name : MOULT_HASH_START, value,
 			        attribute.nla_len - (unsigned)NLA_HDRLEN);
 		if (attribute.nla_type == UNIX_DIAG_VFS &&
-		        attribute.nla_len >= NLA_HDRLEN + sizeof file) {
-			memcpy(&file, value, sizeof file);
+		        attribute.nla_len >= NLA_HDRLEN + sizeof(file)) {
+			memcpy(&file, value, sizeof(file));
 			row->file = file.udiag_vfs_ino;
 			row->file_device = file.udiag_vfs_dev;
 		}
 		if (attribute.nla_type == UNIX_DIAG_PEER &&
-		        attribute.nla_len >= NLA_HDRLEN + sizeof peer) {
-			memcpy(&peer, value, sizeof peer);
+		        attribute.nla_len >= NLA_HDRLEN + sizeof(peer)) {
+			memcpy(&peer, value, sizeof(peer));
 			row->peer = peer;
 		}
 		if (attribute.nla_type == UNIX_DIAG_RQLEN &&
-		        attribute.nla_len >= NLA_HDRLEN + sizeof queue) {
-			memcpy(&queue, value, sizeof queue);
+		        attribute.nla_len >= NLA_HDRLEN + sizeof(queue)) {
+			memcpy(&queue, value, sizeof(queue));
 			row->queued = queue.udiag_rqueue;
 			row->limit = queue.udiag_wqueue;
 		}
@@ -158,31 +158,31 @@ static void parse_unix(const uint8_t *body, size_t size, struct diag_row *row)
 	}
 }
 
-/* The error a DONE or ERROR message carries; 0 when it says all is well. */
+/* The -errno of a DONE or ERROR message; 0: no error. */
 static int parse_error(const uint8_t *body, size_t size)
 {
 	int error = 0;
 
-	if (size < sizeof error)
+	if (size < sizeof(error))
 		return 0;
-	memcpy(&error, body, sizeof error);
+	memcpy(&error, body, sizeof(error));
 	return error < 0 ? error : 0;
 }
 
 /*
- * One datagram of a dump.  1: it goes on, 0: that was the last, -EAGAIN: sockets came and went in a
- * way that makes it incomplete, other -errno.
+ * One datagram of a dump.  1: more follow; 0: this was the last; -EAGAIN: the kernel's table
+ * changed during the dump, which may be incomplete; other -errno.
  */
 static int parse_datagram(const uint8_t *data, size_t size, struct diag_rows *rows)
 {
 	struct nlmsghdr header;
 
-	for (size_t offset = 0; size - offset >= sizeof header;) {
+	for (size_t offset = 0; size - offset >= sizeof(header);) {
 		const uint8_t *body = data + offset + NLMSG_HDRLEN;
 		size_t length, step;
 		struct diag_row row = {0};
 
-		memcpy(&header, data + offset, sizeof header);
+		memcpy(&header, data + offset, sizeof(header));
 		if (header.nlmsg_len < NLMSG_HDRLEN || header.nlmsg_len > size - offset)
 			return -EBADMSG;
 		length = header.nlmsg_len - NLMSG_HDRLEN;
@@ -190,8 +190,7 @@ static int parse_datagram(const uint8_t *data, size_t size, struct diag_rows *ro
 			return -EAGAIN;
 		if (header.nlmsg_type == NLMSG_DONE)
 			return parse_error(body, length);
-		if (header.nlmsg_type ==
-		        NLMSG_ERROR) /* 0: the acknowledgement that was asked for */
+		if (header.nlmsg_type == NLMSG_ERROR) /* error 0: the acknowledgement (NLM_F_ACK) */
 			return parse_error(body, length);
 		if (header.nlmsg_type == SOCK_DIAG_BY_FAMILY && length > 0) {
 			if (body[0] == AF_UNIX)
@@ -214,16 +213,16 @@ static int dump_once(
 	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
 	struct timeval limit = {.tv_sec = DUMP_SECONDS};
 	struct sockaddr_nl kernel = {.nl_family = AF_NETLINK}, from;
-	int r = 1;
+	int result = 1;
 
 	if (fd < 0)
 		return -errno;
-	(void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+	(void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
 	if (sendto(fd, request, request->header.nlmsg_len, 0, (struct sockaddr *)&kernel,
-	            sizeof kernel) < 0)
+	            sizeof(kernel)) < 0)
 		return -errno;
-	while (r > 0) {
-		socklen_t length = sizeof from;
+	while (result > 0) {
+		socklen_t length = sizeof(from);
 		ssize_t n = recvfrom(
 		        fd, buffer, DUMP_BUFFER, MSG_TRUNC, (struct sockaddr *)&from, &length);
 
@@ -235,31 +234,30 @@ static int dump_once(
 			return errno == EAGAIN ? -ETIMEDOUT : -errno;
 		if (n == 0 || n > DUMP_BUFFER)
 			return -EBADMSG;
-		/* Anybody may send to our netlink socket; the kernel's port is 0 */
-		if (length == sizeof from && from.nl_pid == 0)
-			r = parse_datagram(buffer, (size_t)n, rows);
+		/* Other processes may send to our netlink socket; only the kernel has port 0 */
+		if (length == sizeof(from) && from.nl_pid == 0)
+			result = parse_datagram(buffer, (size_t)n, rows);
 	}
-	return r;
+	return result;
 }
 
-/* Adds the rows of a dump. 0 or -errno; -EAGAIN: never complete in several attempts. */
+/* Appends the rows of a dump. 0 or -errno; -EAGAIN: no attempt gave a complete dump. */
 static int dump(const union request *request, nanoseconds deadline, struct diag_rows *rows)
 {
 	size_t before = rows->count;
 	uint8_t *buffer = malloc(DUMP_BUFFER);
-	int r = -EAGAIN;
+	int result = -EAGAIN;
 
 	if (!buffer)
 		return -ENOMEM;
-	for (int i = 0; i < DUMP_ATTEMPTS && r == -EAGAIN; i++) {
+	for (int i = 0; i < DUMP_ATTEMPTS && result == -EAGAIN; i++) {
 		rows->count = before;
-		r = dump_once(request, deadline, buffer, rows);
+		result = dump_once(request, deadline, buffer, rows);
 	}
 	free(buffer);
-	return r;
+	return result;
 }
 
-/* TCP rows of both families in these states, on these ports (NULL: any). */
 int diag_tcp(
         unsigned states, const struct port_set *ports, nanoseconds deadline, struct diag_rows *rows)
 {
@@ -281,15 +279,15 @@ int diag_tcp(
 		        .idiag_states = states,
 		};
 		union request request;
-		int r;
+		int result;
 
-		request_init(&request, &body, sizeof body);
+		request_init(&request, &body, sizeof(body));
 		if (count > 0 && count <= FILTER_PORTS)
 			request_filter(&request, list, count);
-		r = dump(&request, deadline, rows);
-		/* A kernel without IPv6 has no such sockets */
-		if (r < 0 && !(families[i] == AF_INET6 && r == -ENOENT))
-			return r;
+		result = dump(&request, deadline, rows);
+		/* -ENOENT: a kernel without IPv6 */
+		if (result < 0 && !(families[i] == AF_INET6 && result == -ENOENT))
+			return result;
 	}
 	for (size_t i = 0; i < rows->count; i++)
 		if (!ports || port_set_has(ports, rows->rows[i].port))
@@ -303,19 +301,19 @@ int diag_udp_connected(struct diag_rows *rows)
 	static const uint8_t families[] = {AF_INET, AF_INET6};
 
 	for (size_t i = 0; i < COUNT(families); i++) {
-		/* A UDP socket with a peer is "established", one without is "closed" */
+		/* A UDP socket with a peer is in ESTABLISHED, one without a peer in CLOSE */
 		struct inet_diag_req_v2 body = {
 		        .sdiag_family = families[i],
 		        .sdiag_protocol = IPPROTO_UDP,
 		        .idiag_states = 1u << TCP_ESTABLISHED,
 		};
 		union request request;
-		int r;
+		int result;
 
-		request_init(&request, &body, sizeof body);
-		r = dump(&request, NEVER, rows);
-		if (r < 0 && r != -ENOENT)
-			return r;
+		request_init(&request, &body, sizeof(body));
+		result = dump(&request, NEVER, rows);
+		if (result < 0 && result != -ENOENT)
+			return result;
 	}
 	return 0;
 }
@@ -330,7 +328,7 @@ static void request_init_unix(union request *request, uint32_t inode)
 	        .udiag_show = UDIAG_SHOW_RQLEN | UDIAG_SHOW_NAME | UDIAG_SHOW_VFS | UDIAG_SHOW_PEER,
 	};
 
-	request_init(request, &body, sizeof body);
+	request_init(request, &body, sizeof(body));
 }
 
 int diag_unix(struct diag_rows *rows)
@@ -345,14 +343,14 @@ int diag_unix_one(uint64_t inode, struct diag_row *ret_row)
 {
 	CLEANUP(diag_rows_deinit) struct diag_rows rows = {0};
 	union request request;
-	int r;
+	int result;
 
 	request_init_unix(&request, (uint32_t)inode);
-	/* One socket instead of all: a single answer, and no end of a dump behind it */
+	/* Not a dump: a single answer without NLMSG_DONE. The acknowledgement ends it. */
 	request.header.nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK;
-	r = dump(&request, NEVER, &rows);
-	if (r < 0)
-		return r;
+	result = dump(&request, NEVER, &rows);
+	if (result < 0)
+		return result;
 	if (rows.count != 1 || rows.rows[0].inode != inode)
 		return -ENOENT;
 	*ret_row = rows.rows[0];

@@ -8,18 +8,20 @@
 
 #include "helper/base/util.h"
 
-/* What we keep of a row of any kind. */
+/* The parts of a row that we keep, for all kinds of sockets. */
 struct diag_row {
 	uint64_t inode;
 	/*
-	 * UNIX: a hash of the name and of the file it was bound to; an accepted socket has both from
-	 * its listener.  0: no name.
+	 * UNIX: a hash of the name and of the file that the socket is bound to.  An accepted socket
+	 * has both from its listener.  0: no name.
 	 */
 	uint64_t name;
-	uint64_t peer;   /* UNIX: inode of the other end; 0: none, or not accepted yet */
-	uint32_t queued; /* UNIX: bytes waiting to be read, connections waiting to be accepted */
+	uint64_t peer;   /* UNIX: the inode of the other end; 0: none, or not accepted yet */
+	uint32_t queued; /* UNIX: unread bytes; of a listener: connections not accepted yet */
 	uint32_t limit;  /* UNIX listener: the backlog */
-	/* UNIX: the file it was bound to: low half of its inode, and its device, MKDEV(); 0: none */
+	/*
+	 * UNIX: the file of the name: the low half of its inode, and its device as MKDEV(); 0: none
+	 */
 	uint32_t file, file_device;
 	uint16_t port; /* TCP, UDP: local, host order */
 	uint8_t family;
@@ -54,17 +56,18 @@ int diag_rows_add(struct diag_rows *rows, const struct diag_row *row);
 
 /*
  * TCP rows of both families of this network namespace, in these states (bits, 1 << TCP_LISTEN), on
- * these local ports (NULL: any).  Appended; 0 or -errno.  How many there are is up to everybody on the
- * machine: -ETIMEDOUT at `deadline`.
+ * these local ports (NULL: any).  `rows` is empty at first: with `ports`, rows of other ports that
+ * are in it are removed.  0; -ETIMEDOUT at `deadline`, as any user may open any number of sockets;
+ * -errno.
  */
 int diag_tcp(unsigned states, const struct port_set *ports, nanoseconds deadline,
         struct diag_rows *rows);
 
-/* UDP sockets of both families that have a peer. Appended; 0 or -errno. */
+/* Appends the UDP sockets of both families that have a peer. 0 or -errno. */
 int diag_udp_connected(struct diag_rows *rows);
 
-/* UNIX sockets. 0 or -errno; -ENOENT on a kernel that cannot tell. */
+/* Appends the UNIX sockets. 0 or -errno; -ENOENT: this kernel cannot list them. */
 int diag_unix(struct diag_rows *rows);
 
-/* One UNIX socket. 0 or -errno. */
+/* One UNIX socket. 0 or -errno; -ENOENT: there is none with this inode. */
 int diag_unix_one(uint64_t inode, struct diag_row *ret_row);

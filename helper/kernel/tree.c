@@ -2,8 +2,8 @@
 /*
  * Descendants, from /proc/PID/task/TID/children.
  *
- * That file is per task: a thread's child is in that thread's file only.  A kernel without it
- * (CONFIG_PROC_CHILDREN) costs a look at every process of the machine instead.
+ * The file is per task: a child that a thread has forked is in that thread's file only.  On a
+ * kernel without the file (CONFIG_PROC_CHILDREN) every process of the machine is looked at instead.
  */
 #include <ctype.h>
 #include <dirent.h>
@@ -20,14 +20,15 @@
 enum {
 	WALKS = 3,
 	/*
-	 * A path upwards that is longer, or that changes this often under our eyes, is in doubt.  No
-	 * daemon's is; each step costs two looks, and every request to the launcher such a path.
+	 * Limits of one way upwards: its length, and how often it is begun anew because a parent
+	 * changed.  No real daemon comes near.  Each step reads two files, and each request of a
+	 * shim walks one way.
 	 */
 	DEPTH_MAX = 64,
 	ATTEMPTS = 3,
 };
 
-/* A walk for a signal, and the signals after it, take so long each. */
+/* The longest walk of tree_list_some() and of a signal; the signals after it take as long again. */
 static const nanoseconds MOMENT = 50 * MILLISECOND;
 
 void pid_set_deinit(struct pid_set *set)
@@ -36,7 +37,7 @@ void pid_set_deinit(struct pid_set *set)
 	*set = (struct pid_set){0};
 }
 
-/* Where `pid` is or would be. */
+/* The index of `pid`, or the index at which it has to be inserted. */
 static size_t pid_set_position(const struct pid_set *set, pid_t pid)
 {
 	size_t low = 0, high = set->count;
@@ -61,35 +62,31 @@ bool pid_set_has(const struct pid_set *set, pid_t pid)
 
 static int pid_set_insert(struct pid_set *set, size_t position, pid_t pid)
 {
-	if (set->count == set->allocated) {
-		size_t allocated = set->allocated ? 2 * set->allocated : 64;
-		pid_t *pids = reallocarray(set->pids, allocated, sizeof *pids);
+	pid_t *larger = array_grow(set->pids, set->count, &set->allocated, sizeof(*larger));
 
-		if (!pids)
-			return -ENOMEM;
-		set->pids = pids;
-		set->allocated = allocated;
-	}
+	if (!larger)
+		return -ENOMEM;
+	set->pids = larger;
 	memmove(set->pids + position + 1, set->pids + position,
-	        (set->count - position) * sizeof *set->pids);
+	        (set->count - position) * sizeof(*set->pids));
 	set->pids[position] = pid;
 	set->count++;
 	return 0;
 }
 
-/* 1 added, 0 was there, -ENOMEM. */
+/* 1: added; 0: it was there; -ENOMEM. */
 static int pid_set_add(struct pid_set *set, pid_t pid)
 {
 	size_t position = pid_set_position(set, pid);
-	int r;
+	int result;
 
 	if (position < set->count && set->pids[position] == pid)
 		return 0;
-	r = pid_set_insert(set, position, pid);
-	return r < 0 ? r : 1;
+	result = pid_set_insert(set, position, pid);
+	return result < 0 ? result : 1;
 }
 
-/* The name of a directory in /proc, or 0 when it is not a number. */
+/* The pid that a name in /proc stands for; 0: the name is not a number. */
 static pid_t parse_pid(const char *name)
 {
 	char *end;
@@ -108,18 +105,18 @@ int tree_stat(pid_t pid, char *ret_state, pid_t *ret_parent)
 	char state;
 	int fd, parent;
 
-	(void)snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+	(void)snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
-	length = read(fd, text, sizeof text - 1);
+	length = read(fd, text, sizeof(text) - 1);
 	if (length < 0)
 		length = -errno;
 	close(fd);
 	if (length <= 0)
 		return length < 0 ? (int)length : -ESRCH;
 	text[length] = '\0';
-	/* The program's name may hold anything, ") S 1" too; nothing after it holds a bracket */
+	/* The program's name may hold anything, even ") S 1". No bracket follows the name. */
 	end = strrchr(text, ')');
 	if (!end || sscanf(end, ") %c %d", &state, &parent) != 2)
 		return -EIO;
@@ -129,11 +126,11 @@ int tree_stat(pid_t pid, char *ret_state, pid_t *ret_parent)
 }
 
 /*
- * One walk.  `queue` holds the pids in the order they were met, root first; `seen` the same, sorted
- * (a process may be listed twice when it changes its parent while we read).
+ * One walk.  `queue` holds the pids in the order they were met, root first.  `seen` holds the same
+ * pids, sorted: a process that changes its parent during the walk is listed twice.
  */
 struct walk {
-	nanoseconds deadline; /* what has been found by then is all there is; NEVER */
+	nanoseconds deadline; /* the walk ends here with what it has found; NEVER: no limit */
 	struct pid_set queue;
 	struct pid_set seen;
 };
@@ -146,115 +143,109 @@ static void walk_deinit(struct walk *walk)
 
 static int walk_meet(struct walk *walk, pid_t pid)
 {
-	int r = pid_set_add(&walk->seen, pid);
+	int result = pid_set_add(&walk->seen, pid);
 
-	return r > 0 ? pid_set_insert(&walk->queue, walk->queue.count, pid) : r;
+	return result > 0 ? pid_set_insert(&walk->queue, walk->queue.count, pid) : result;
 }
 
-/* "12 34 56 " in pieces of any size. */
+/* Reads "12 34 56 ", in pieces that may cut a number in two. */
 static int read_children(int fd, struct walk *walk)
 {
 	char text[4096];
 	ssize_t length;
 	unsigned long pid = 0;
-	int r = 0;
+	int result = 0;
 
-	while (r == 0 && (length = read(fd, text, sizeof text)) > 0) {
-		for (ssize_t i = 0; i < length && r == 0; i++) {
+	while (result == 0 && (length = read(fd, text, sizeof(text))) > 0) {
+		for (ssize_t i = 0; i < length && result == 0; i++) {
 			if (isdigit((unsigned char)text[i])) {
-				/* Bounded for the sake of the arithmetic only */
+				/* The mask only prevents an overflow */
 				pid = (pid * 10 + (unsigned)(text[i] - '0')) & INT32_MAX;
 			} else if (pid > 0) {
-				r = walk_meet(walk, (pid_t)pid);
+				result = walk_meet(walk, (pid_t)pid);
 				pid = 0;
 			}
 		}
 	}
-	if (r == 0 && pid > 0)
-		r = walk_meet(walk, (pid_t)pid);
-	return r;
+	if (result == 0 && pid > 0)
+		result = walk_meet(walk, (pid_t)pid);
+	return result;
 }
 
-/* Ended meanwhile. Anything else that fails must not pass for "no processes left". */
-static bool is_gone(int r)
-{
-	return r == -ENOENT || r == -ESRCH;
-}
-
-/* Children of all threads of `pid`; a process that is gone has none. */
+/* Adds the children of all threads of `pid`; a process that has ended has none. */
 static int walk_children(struct walk *walk, pid_t pid)
 {
 	char path[64];
 	const struct dirent *entry;
 	DIR *tasks;
-	int r = 0;
+	int result = 0;
 
-	(void)snprintf(path, sizeof path, "/proc/%d/task", (int)pid);
+	(void)snprintf(path, sizeof(path), "/proc/%d/task", (int)pid);
 	tasks = opendir(path);
 	if (!tasks)
-		return is_gone(-errno) ? 0 : -errno;
-	while (r == 0 && now() < walk->deadline && (entry = readdir(tasks))) {
+		return tree_is_gone(-errno) ? 0 : -errno;
+	while (result == 0 && now() < walk->deadline && (entry = readdir(tasks))) {
 		pid_t task = parse_pid(entry->d_name);
 		int fd;
 
 		if (task == 0)
 			continue;
-		(void)snprintf(path, sizeof path, "%d/children", (int)task);
+		(void)snprintf(path, sizeof(path), "%d/children", (int)task);
 		fd = openat(dirfd(tasks), path, O_RDONLY | O_CLOEXEC);
 		if (fd < 0) {
-			r = is_gone(-errno) ? 0 : -errno;
+			result = tree_is_gone(-errno) ? 0 : -errno;
 			continue;
 		}
-		r = read_children(fd, walk);
+		result = read_children(fd, walk);
 		close(fd);
 	}
 	closedir(tasks);
-	return r;
+	return result;
 }
 
 static int walk_down(struct walk *walk, pid_t root, bool whole)
 {
-	int r = walk_meet(walk, root);
+	int result = walk_meet(walk, root);
 
-	for (size_t i = 0; r == 0 && i < walk->queue.count && now() < walk->deadline; i++) {
-		r = walk_children(walk, walk->queue.pids[i]);
+	for (size_t i = 0; result == 0 && i < walk->queue.count && now() < walk->deadline; i++) {
+		result = walk_children(walk, walk->queue.pids[i]);
 		if (!whole)
 			break;
 	}
-	return r;
+	return result;
 }
 
-/* Without "children": any process whose parent is in the walk, until none is added. */
+/* Without "children": adds processes whose parent is in the walk, until a round adds none. */
 static int walk_everything(struct walk *walk, pid_t root, bool whole)
 {
 	const struct dirent *entry;
 	size_t before;
 	DIR *processes = opendir("/proc");
-	int r;
+	int result;
 
 	if (!processes)
 		return -errno;
-	r = walk_meet(walk, root);
+	result = walk_meet(walk, root);
 	do {
 		before = walk->queue.count;
 		rewinddir(processes);
-		while (r == 0 && now() < walk->deadline && (entry = readdir(processes))) {
+		while (result == 0 && now() < walk->deadline && (entry = readdir(processes))) {
 			pid_t pid = parse_pid(entry->d_name), parent;
 			char state;
 
 			if (pid == 0)
 				continue;
-			r = tree_stat(pid, &state, &parent);
-			if (r < 0) {
-				r = is_gone(r) ? 0 : r;
+			result = tree_stat(pid, &state, &parent);
+			if (result < 0) {
+				result = tree_is_gone(result) ? 0 : result;
 				continue;
 			}
 			if (parent == root || (whole && pid_set_has(&walk->seen, parent)))
-				r = walk_meet(walk, pid);
+				result = walk_meet(walk, pid);
 		}
-	} while (r == 0 && whole && walk->queue.count > before && now() < walk->deadline);
+	} while (result == 0 && whole && walk->queue.count > before && now() < walk->deadline);
 	closedir(processes);
-	return r;
+	return result;
 }
 
 static bool has_children_files(void)
@@ -268,18 +259,18 @@ static bool has_children_files(void)
 
 static int list(pid_t root, bool whole, nanoseconds deadline, struct pid_set *set)
 {
-	int r = 0;
+	int result = 0;
 
-	for (int i = 0; i < WALKS && r == 0; i++) {
+	for (int i = 0; i < WALKS && result == 0; i++) {
 		CLEANUP(walk_deinit) struct walk walk = {.deadline = deadline};
 
-		r = has_children_files() ? walk_down(&walk, root, whole)
-		                         : walk_everything(&walk, root, whole);
-		for (size_t k = 1; k < walk.queue.count && r == 0; k++)
+		result = has_children_files() ? walk_down(&walk, root, whole)
+		                              : walk_everything(&walk, root, whole);
+		for (size_t k = 1; k < walk.queue.count && result == 0; k++)
 			if (pid_set_add(set, walk.queue.pids[k]) < 0)
-				r = -ENOMEM;
+				result = -ENOMEM;
 	}
-	return r;
+	return result;
 }
 
 int tree_list(pid_t root, struct pid_set *set)
@@ -292,7 +283,7 @@ int tree_list_some(pid_t root, struct pid_set *set)
 	return root > 0 ? list(root, true, after(MOMENT), set) : 0;
 }
 
-/* 1 yes, 0 no, -EAGAIN when somebody on the way ended meanwhile. */
+/* 1: yes; 0: no; -EAGAIN: a process on the way has ended or changed its parent. */
 static int climb(pid_t root, pid_t pid)
 {
 	pid_t parent, above, again;
@@ -307,7 +298,10 @@ static int climb(pid_t root, pid_t pid)
 			return 0;
 		if (tree_stat(parent, &state, &above) < 0)
 			return -EAGAIN;
-		/* Still its parent: then `parent` was not another process with a used pid */
+		/*
+		 * Still the parent: so `above` was not read from another process that reuses the
+		 * pid
+		 */
 		if (tree_stat(pid, &state, &again) < 0 || again != parent)
 			return -EAGAIN;
 		pid = parent;
@@ -318,15 +312,15 @@ static int climb(pid_t root, pid_t pid)
 
 bool tree_has(pid_t root, pid_t pid)
 {
-	int r = -EAGAIN;
+	int result = -EAGAIN;
 
 	if (root <= 0 || pid <= 0)
 		return false;
 	if (pid == root)
 		return true;
-	for (int i = 0; i < ATTEMPTS && r == -EAGAIN; i++)
-		r = climb(root, pid);
-	return r == 1;
+	for (int i = 0; i < ATTEMPTS && result == -EAGAIN; i++)
+		result = climb(root, pid);
+	return result == 1;
 }
 
 static bool is_child(pid_t root, pid_t pid)
@@ -337,7 +331,7 @@ static bool is_child(pid_t root, pid_t pid)
 	return tree_stat(pid, &state, &parent) == 0 && parent == root;
 }
 
-/* `told`: those that are left out, and where the signalled ones are added; NULL: everybody. */
+/* Leaves out the processes in `told` and adds those that it signals; NULL: signals all. */
 static int signal_all(pid_t root, int signal, bool whole, struct pid_set *told)
 {
 	CLEANUP(pid_set_deinit) struct pid_set set = {0};
@@ -346,7 +340,7 @@ static int signal_all(pid_t root, int signal, bool whole, struct pid_set *told)
 
 	if (root <= 0)
 		return 0;
-	/* Without memory or time for all of them, those that were found */
+	/* If memory or time runs out, the processes found so far are signalled */
 	(void)list(root, whole, after(MOMENT), &set);
 	deadline = after(MOMENT);
 	for (size_t i = 0; i < set.count && now() < deadline; i++) {
@@ -358,11 +352,11 @@ static int signal_all(pid_t root, int signal, bool whole, struct pid_set *told)
 		fd = (int)syscall(SYS_pidfd_open, pid, 0);
 		if (fd < 0)
 			continue;
-		/* What the pidfd refers to cannot change any more, so look now */
+		/* Check after the open: from now on the pidfd refers to the same process */
 		if ((whole ? tree_has(root, pid) : is_child(root, pid)) &&
 		        syscall(SYS_pidfd_send_signal, fd, signal, NULL, 0) == 0) {
 			signalled++;
-			/* Without memory to remember it, it may be told again */
+			/* Without memory for it the process may be signalled again */
 			if (told)
 				(void)pid_set_add(told, pid);
 		}

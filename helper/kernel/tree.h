@@ -5,11 +5,13 @@
  * One walk over /proc/PID/task/TID/children misses about 1 % of live processes while others fork
  * (measured on Linux 6.18, 30 chains re-forking); the union of three walks missed none of 60 000.
  *
- * How many there are, and how deep, is up to them.  tree_list() takes as long as it takes, and is for
- * children of the launcher (helper/process/errand.h); the others are bounded.
+ * The daemon decides how many processes it has and how deep their tree is.  So tree_list() has no
+ * time limit, and only a child of the launcher calls it (helper/process/errand.h); the others are
+ * bounded.
  */
 #pragma once
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
@@ -24,33 +26,42 @@ void pid_set_deinit(struct pid_set *set);
 bool pid_set_has(const struct pid_set *set, pid_t pid);
 
 /*
- * One look at /proc/PID/stat: the state letter ('Z' for a zombie; of the main thread, others may
- * live on) and the parent, 0 when it has none here.  0 or -errno.
+ * Does this -errno of a look into /proc/PID mean that the process has ended?  No other failure may
+ * count as "no processes left".
+ */
+static inline bool tree_is_gone(int error)
+{
+	return error == -ENOENT || error == -ESRCH;
+}
+
+/*
+ * Reads /proc/PID/stat: the state letter of the main thread ('Z': a zombie, though other threads
+ * may live on) and the parent, 0 when it has none in this pid namespace.  0 or -errno.
  */
 int tree_stat(pid_t pid, char *ret_state, pid_t *ret_parent);
 
-/* Adds all descendants of `root` (not itself). 0 or -errno; a root that is gone has none. */
+/* Adds all descendants of `root`, without `root`. 0 or -errno; a root that has ended has none. */
 int tree_list(pid_t root, struct pid_set *set);
 
-/* The same, or as many of them as can be found in a moment. */
+/* The same, but stops after 50 ms with the descendants found so far. */
 int tree_list_some(pid_t root, struct pid_set *set);
 
 /*
- * Is `pid` a descendant of `root` (or it)?  Follows parents upwards; false when in doubt, and for one
- * that is deeper than any honest one.
+ * Is `pid` `root` or a descendant of it?  Follows the parents upwards.  False also when the parents
+ * keep changing, or when `pid` is more than 64 levels below `root`.
  */
 bool tree_has(pid_t root, pid_t pid);
 
 /*
- * Sends `signal` to every descendant of `root` through pidfds, checking after the open that the
- * process still descends from root (a pid may be reused between the walk and the signal).
- * Returns how many were signalled.  Of very many, those that could be reached in a moment: the
- * signalled ones end, and the next call reaches others.
+ * Sends `signal` to every descendant of `root` and returns how many got it.  Each gets it through a
+ * pidfd, after a check that the pidfd's process descends from `root`: a pid may be reused between
+ * the walk and the signal.  The walk and the signals take 50 ms each at most; of very many
+ * processes the next call reaches others, as those that were signalled end.
  */
 int tree_signal(pid_t root, int signal);
 
-/* The direct children of `root` only. */
+/* The same for the direct children of `root` only. */
 int tree_signal_children(pid_t root, int signal);
 
-/* Those of them that are not in `told`, and adds them. */
+/* The same for the direct children that are not in `told`; adds them to `told`. */
 int tree_signal_children_once(pid_t root, int signal, struct pid_set *told);

@@ -9,6 +9,7 @@
 
 #include "helper/base/log.h"
 #include "helper/kernel/audit.h"
+#include "helper/kernel/descriptors.h"
 #include "helper/kernel/tree.h"
 #include "helper/lifecycle/unseen.h"
 #include "helper/process/errand.h"

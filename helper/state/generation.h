@@ -6,6 +6,7 @@
 #include <sys/types.h>
 
 #include "helper/base/loop.h"
+#include "helper/kernel/tree.h"
 #include "helper/process/errand.h"
 #include "helper/process/ledger.h"
 #include "helper/state/fdstore.h"

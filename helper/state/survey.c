@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "helper/kernel/audit.h"
+#include "helper/kernel/descriptors.h"
 #include "helper/state/glance.h"
 
 /*

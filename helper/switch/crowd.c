@@ -2,7 +2,7 @@
 /* After a switch: who still waits on a listener that is not his? */
 #include "helper/switch/crowd.h"
 
-#include "helper/kernel/audit.h"
+#include "helper/kernel/descriptors.h"
 #include "helper/kernel/tree.h"
 #include "helper/switch/poke.h"
 

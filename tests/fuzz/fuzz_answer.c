@@ -10,7 +10,9 @@
 static FILE *sink; /* the fuzzer itself writes to stderr */
 #undef stderr
 #define stderr sink
+#include "helper/base/fail.c"
 #include "helper/cli/client.c"
+#include "helper/cli/screen.c"
 
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
@@ -43,7 +45,7 @@ static void send_all(int fd, const uint8_t *data, size_t size)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static struct answer answer;
-	struct request request = {.text = (char[]){"x"}, .length = 2};
+	struct control_request request = {.text = (char[]){"x"}, .length = 2};
 	struct screen screen = {0};
 	int ends[2];
 
@@ -56,7 +58,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	screen.quiet = data[0] & 4;
 	if (data[0] & 8) {
 		if (list_ask(ends[0], &request, &answer))
-			make_printable(&answer);
+			answer_make_printable(&answer);
 	} else {
 		int status = relay(ends[0], data[0] & 16 ? VERB_STOP : VERB_STATUS, "x", &screen);
 

@@ -11,7 +11,7 @@ static FILE *open_input(void)
 	return fmemopen((void *)(uintptr_t)input, input_size, "r");
 }
 #define fopen(...) open_input()
-#include "helper/kernel/audit.c"
+#include "helper/kernel/descriptors.c"
 #undef fopen
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
