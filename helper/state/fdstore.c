@@ -54,13 +54,13 @@ static bool is_meant(
 {
 	if (listener->state == LISTENER_GONE || !identity_same_host(&listener->identity, wanted))
 		return false;
-	if (!identity_is_inet(wanted)) /* one that retires has lost its path or name already */
+	if (!identity_is_inet(wanted)) /* one that retires has already lost its path or name */
 		return listener->state == LISTENER_LIVE &&
 		       (!identity_is_path(wanted) || (look && has_file(listener, look->file)));
 	uint16_t port = identity_port(wanted);
 	if (port)
 		return port == identity_port(&listener->identity);
-	/* Not a socket that asks questions of its own, nor one that a single client was told of. */
+	/* Not a client's datagram socket, nor a port that only one client was told. */
 	return listener->ephemeral && !listener->late && !identity_is_datagram(wanted);
 }
 
@@ -117,7 +117,10 @@ struct pending *fdstore_expected(struct fdstore *store, uint64_t socket)
 	return NULL;
 }
 
-/* Room for one more of that generation, and the time of the first request for the same address. */
+/*
+ * Makes room for one more pending socket of that generation.  Returns the time of the generation's
+ * first pending request for the same address; now if there is none.
+ */
 static nanoseconds make_room(
         struct fdstore *store, uint32_t generation, const struct identity *identity)
 {
@@ -170,7 +173,7 @@ void fdstore_expect_no_more(struct fdstore *store, uint32_t generation)
 
 /* ---- paths ---- */
 
-/* Is the file there the one that this socket was bound to? The kernel's word, not the daemon's. */
+/* Is that file the one that this socket is bound to?  The kernel says so, not the daemon. */
 static bool is_bound_to(uint64_t socket, const struct look *look)
 {
 	struct diag_row row;
@@ -183,7 +186,7 @@ void listener_remember_mode(struct listener *listener)
 {
 	char name[sizeof(struct sockaddr_un)];
 	struct look look;
-	listener->mode = 0; /* nothing is put back where there is none */
+	listener->mode = 0; /* 0: nothing to put back */
 	if (listener->directory < 0 ||
 	        paths_look(&listener->asker, listener->directory,
 	                identity_text(&listener->identity, name), &look, NULL) < 0 ||
@@ -197,7 +200,7 @@ void listener_remember_mode(struct listener *listener)
 void listener_restore_mode(const struct listener *listener)
 {
 	char name[sizeof(struct sockaddr_un)];
-	/* Without the right to: the daemon that could change it can change it back. */
+	/* Failure is ignored: a daemon that could change the mode can change it back. */
 	if (listener->mode && listener->directory >= 0)
 		(void)paths_restore(&listener->asker, listener->directory,
 		        identity_text(&listener->identity, name), listener->file, listener->mode,
@@ -271,7 +274,10 @@ void listener_unlink(const struct listener *listener)
 		        identity_text(&listener->identity, name), listener->file);
 }
 
-/* From now on the path is the daemon's own business. */
+/*
+ * Removes the path if the last owner believes that it has removed it.  Forgets the place: from now
+ * on the daemon alone looks after the path.
+ */
 static void path_ends(struct listener *listener)
 {
 	if (listener->owner == listener->unlinked)
@@ -282,13 +288,19 @@ static void path_ends(struct listener *listener)
 
 /* ---- adding ---- */
 
-/* The processes of the generations that had it may still know a descriptor by that number. */
+/*
+ * Have all generations ended that had the listener?  Until then one of their processes may still
+ * know a descriptor by that number.
+ */
 static bool is_forgotten(const struct listener *listener, uint32_t oldest)
 {
 	return listener->state == LISTENER_GONE && listener->last_holder < oldest;
 }
 
-/* Its own number again for an address that comes back; else a new one. -errno. */
+/*
+ * The former number for an address that comes back; else the number of a listener that is
+ * forgotten; else a new one.  -errno.
+ */
 static int number_for(struct fdstore *store, const struct identity *identity, uint32_t oldest)
 {
 	for (uint32_t i = 0; i < store->count; i++)
@@ -308,7 +320,7 @@ static int number_for(struct fdstore *store, const struct identity *identity, ui
 	return (int)store->count++;
 }
 
-/* Bound to the path that was announced, as the kernel says; only then the path is this socket's. */
+/* Gives the listener its announced path, if the kernel says that the socket is bound there. */
 static void settle(struct listener *listener, struct pending *pending)
 {
 	char name[sizeof(struct sockaddr_un)];
@@ -359,7 +371,7 @@ int listener_begin(struct listener *listener)
 {
 	if (listener->deferred && listen(listener->fd, listener->backlog) < 0)
 		return -errno;
-	/* It was bound beside another one by that (helper/requests/handover.c), and is alone from now on. */
+	/* SO_REUSEPORT was set to bind it beside another listener (helper/requests/handover.c). */
 	if (listener->deferred)
 		socket_set_reuseport(listener->fd, listener->shared);
 	listener->deferred = false;
@@ -380,7 +392,7 @@ void listener_prepare(struct listener *listener, bool nonblock)
 void listener_remember_options(struct listener *listener)
 {
 	listener_forget_options(listener);
-	if (listener->template <0) /* nobody changes them */
+	if (listener->template <0) /* the switch changes no option */
 		return;
 	listener->former = socket(listener->identity.family, listener->identity.type | SOCK_CLOEXEC,
 	        listener->identity.protocol);
@@ -424,7 +436,7 @@ static int unix_queue(const struct listener *listener, unsigned *ret_queued, uns
 int listener_queue(const struct listener *listener, unsigned *ret_queued, unsigned *ret_backlog)
 {
 	if (identity_is_datagram(&listener->identity)) {
-		/* How many the kernel does not say; and one that is shut is always readable. */
+		/* The kernel counts no datagrams.  A shut UNIX socket is always readable. */
 		struct diag_row row;
 		*ret_queued = listener->state != LISTENER_RETIRING ||
 		                              identity_is_inet(&listener->identity)
@@ -459,9 +471,12 @@ static unsigned longest_queue(void)
 }
 
 /*
- * listen() makes the caller the peer that SO_PEERCRED shows to clients.  They may look at the user
- * and the group: so we are those for this one call.  The pid becomes the launcher's, which is the
- * one that lives on.  Without the right to change the user, only where it is our own.
+ * Makes the queue as long as the system allows, and leaves the peer's user and group as they are.
+ *
+ * listen() makes its caller the peer that SO_PEERCRED shows to clients.  Clients may check the user
+ * and the group, so the launcher takes these for this one call.  The pid becomes the launcher's,
+ * which outlives the daemon's.  A launcher without the right to change its user calls listen() only
+ * if the user is its own.
  */
 static void listen_as_before(int fd)
 {
@@ -473,8 +488,8 @@ static void listen_as_before(int fd)
 		return;
 	if ((peer.gid == gid || setegid(peer.gid) == 0) &&
 	        (peer.uid == uid || seteuid(peer.uid) == 0))
-		(void)listen(fd, LISTENER_MOST); /* else the queue is what it was */
-	/* Back to what the real ones are allows: this cannot fail. */
+		(void)listen(fd, LISTENER_MOST); /* else the queue keeps its length */
+	/* A process may always return to its real or saved ids: this cannot fail. */
 	if (geteuid() != uid && seteuid(uid) < 0)
 		abort();
 	if (getegid() != gid && setegid(gid) < 0)
@@ -495,9 +510,9 @@ void listener_raise(struct listener *listener)
 }
 
 /*
- * A UNIX socket's backlog says when connect() waits, or fails at once for those who do not want to
- * wait: to have it small is of no use, and to make it so by another listen() would put our pid in
- * the place of the daemon's, who has called it meanwhile.
+ * A UNIX socket keeps its long queue.  Its backlog only decides when connect() waits, or fails at
+ * once if it may not wait: a short one is of no use.  And the daemon has called listen() meanwhile:
+ * another listen() would replace the daemon's pid in SO_PEERCRED by the launcher's.
  */
 void listener_lower(struct listener *listener)
 {
@@ -512,7 +527,7 @@ void listener_refuse(struct listener *listener)
 	if (listener->state == LISTENER_GONE)
 		return;
 	if (!identity_is_inet(&listener->identity)) {
-		/* connect() is refused from now on, accept() goes on until the queue is empty. */
+		/* connect() fails from now on; accept() succeeds until the queue is empty. */
 		shutdown(listener->fd, SHUT_RD);
 		path_ends(listener);
 	} else if (identity_is_datagram(&listener->identity))
@@ -534,7 +549,7 @@ bool listener_is_empty(const struct listener *listener, const struct port_set *h
 {
 	unsigned queued, backlog;
 	if (listener->deferred || listener_queue(listener, &queued, &backlog) < 0)
-		return true; /* it does not listen any more */
+		return true; /* does not listen */
 	if (identity_is_datagram(&listener->identity) || !identity_is_inet(&listener->identity))
 		return queued == 0;
 	return queued == 0 && !port_set_has(handshakes, identity_port(&listener->identity));
@@ -544,7 +559,7 @@ void listener_close(struct listener *listener)
 {
 	if (listener->state == LISTENER_GONE)
 		return;
-	/* A datagram socket would be at its end for those who may still send from it. */
+	/* Not a datagram socket: shutdown() would also end it for processes that still send. */
 	if (!identity_is_datagram(&listener->identity))
 		shutdown(listener->fd, SHUT_RD);
 	path_ends(listener);
@@ -557,7 +572,7 @@ void listener_forget(struct listener *listener)
 	listener->state = LISTENER_GONE;
 }
 
-/* ---- for others ---- */
+/* ---- what a listener is called ---- */
 
 struct audit_port listener_port(const struct listener *listener)
 {

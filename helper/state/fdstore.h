@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The fd store: a duplicate of every listening socket and of every bound datagram socket ("listener"
- * is said of both), so that its queue outlives every generation.
+ * The fd store: a duplicate of every listening socket and of every bound datagram socket, so that
+ * its queue outlives every generation.  Both kinds are called listeners.
  *
- * What is kept of a socket is what the kernel says of it, never what a daemon claims.  A listener's
- * number is its index in the store and on every generation's board.  The number of one that has gone
- * is used again for the same address, or when no generation lives that had it.
+ * The store keeps what the kernel says of a socket, never what a daemon claims.  A listener's
+ * number is its index in the store and on every generation's board.  When a listener has gone, its
+ * number is used again for the same address, or for any address once no generation lives that had
+ * it.
  */
 #pragma once
 
@@ -21,57 +22,59 @@
 enum listener_state {
 	LISTENER_GONE, /* closed; the number stays taken */
 	LISTENER_LIVE,
-	LISTENER_RETIRING, /* no later generation wants it: nobody new comes in, the queue is
-	                      emptied */
+	LISTENER_RETIRING, /* no generation wants it: refuses new clients, empties its queue */
 };
 
+/* The store closes all descriptors in it. */
 struct listener {
 	enum listener_state state;
 	int fd;
 	/*
-	 * The socket the next generation would have bound; -1: none.  It sets its options there, and
-	 * they are copied at the switch (helper/state/socket_options.h).
+	 * The socket that the next generation would have bound; -1: none.  The next generation sets
+	 * its options there.  The switch copies them (helper/state/socket_options.h).
 	 */
 	int template;
-	int former;     /* has the options of the generation before, while that may come back; -1 */
-	bool shared;    /* SO_REUSEPORT, as the generation that accepts has it */
-	bool ephemeral; /* bound to port 0: matched by order */
+	int former;  /* keeps the former generation's options while a roll-back is possible; -1 */
+	bool shared; /* SO_REUSEPORT as the accepting generation wants it */
+	bool ephemeral; /* bound to port 0: bind() finds it by order */
 	bool adopted;   /* has been handed to a second generation */
-	bool raised;    /* its queue is as long as the system allows, whatever `backlog` says */
-	bool deferred;  /* does not listen before the switch: it would take what another serves */
+	bool raised;    /* its queue is as long as the system allows */
+	bool deferred;  /* listens from the switch on: before, it would take another's clients */
 	uint32_t born;  /* the generation that announced it */
 	uint32_t last_holder; /* the newest generation that has ever taken it up */
 	uid_t taken_by;       /* the user of the process that took it up last */
-	bool late;            /* when it served already: for a client it had, perhaps */
+	bool late;            /* bound when its generation served already, perhaps for one client */
 	uint64_t inode;
 	struct identity identity;
-	int backlog;          /* as requested by the generations that use it: the largest */
-#define LISTENER_MOST INT_MAX /* net.core.somaxconn is less; the kernel knows */
+	int backlog;          /* the largest that a generation using it has asked for */
+#define LISTENER_MOST INT_MAX /* for listen(): the kernel cuts it to net.core.somaxconn */
 
 	/* UNIX sockets with a path. */
 	int directory;       /* O_PATH; -1: none */
-	struct asker asker;  /* who bound it there, or moved it: what is done there, is as that */
-	struct file_id file; /* what the path named when it was bound */
-	int pinned;          /* that file itself, for pokes: paths_look(); -1 */
-	/* Generations: the last whose gate was open, and the last that believes it has removed the
-	 * path. When they are the same the path goes with the socket. */
+	struct asker asker;  /* bound or moved it; the launcher acts there with its rights */
+	struct file_id file; /* the file that the path named when it was bound */
+	int pinned;          /* that file, opened with O_PATH for pokes: paths_look(); -1 */
+	/*
+	 * Generations: the last whose gate was open, and the last that believes it has removed the
+	 * path.  If they are the same the path is removed with the socket.
+	 */
 	uint32_t owner, unlinked;
-	mode_t mode; /* of the file, as remembered */
+	mode_t mode; /* of the file, by listener_remember_mode() */
 	uid_t uid;
 	gid_t gid;
 };
 
-/* A socket that is bound, or will be in a moment, and not in the store yet. */
+/* A socket that is bound, or is about to be, and not in the store yet. */
 struct pending {
 	uint64_t inode;
-	nanoseconds since; /* the first request for that address */
+	nanoseconds since; /* of its generation's first pending request for that address */
 	struct identity identity;
 	bool ephemeral;
-	bool overlapping;   /* bound beside another address of the store by SO_REUSEPORT, */
-	bool reuseport;     /* which the daemon had set or not */
-	int directory;      /* -1: none */
-	struct asker asker; /* who binds it */
-	int replaces;       /* the listener over whose path it has been renamed, or -1 */
+	bool overlapping;   /* overlaps an address in the store: bound by means of SO_REUSEPORT */
+	bool reuseport;     /* the daemon itself had set SO_REUSEPORT */
+	int directory;      /* O_PATH, the store's to close; -1: none */
+	struct asker asker; /* the process that binds it */
+	int replaces;       /* the listener over whose path it has been renamed; -1: none */
 };
 
 struct fdstore {
@@ -82,106 +85,130 @@ struct fdstore {
 	size_t pending_count, pending_allocated;
 };
 
+/* The inode of a socket; 0: not a descriptor. */
 uint64_t socket_inode(int fd);
 
+/* Closes every descriptor of the store and frees it. */
 void fdstore_deinit(struct fdstore *store);
 
 /*
  * The first listener after `after` (-1: from the start) that bind() to `wanted` means, or -1.
- * Port 0 means "the next listener that was bound to port 0 on that address".  A path means the
- * socket that it names now, which is the `look` (NULL: it is no path).
+ * Port 0 means the next TCP listener that was bound to port 0 on that address before its generation
+ * served.  A path means the socket that it names now, by `look` (NULL: not a path).
  */
 int fdstore_find(const struct fdstore *store, const struct identity *wanted,
         const struct look *look, int after);
 
-/* A live listener with just this address, or -1. */
+/* The live listener with exactly this identity, or -1. */
 int fdstore_find_equal(const struct fdstore *store, const struct identity *identity);
 
-/* The listener that has this inode, or -1. */
+/* The listener with this inode that has not gone, or -1. */
 int fdstore_find_inode(const struct fdstore *store, uint64_t inode);
 
-/* The live listener whose file that is, or -1. */
+/* The live UNIX listener bound to that file, or -1. */
 int fdstore_find_file(const struct fdstore *store, struct file_id file);
 
 /*
- * Remembers a socket until it is added; `directory` is consumed.  NULL: out of memory.  The oldest
- * of a generation are forgotten when it has too many: they were never to listen.
+ * Remembers a socket until it is added.  Consumes `directory`, also on failure.  NULL: out of
+ * memory.  If the generation has PENDING_OF_ONE sockets pending, its oldest one is forgotten: such
+ * a socket is not going to listen.
  */
-enum { PENDING_OF_ONE = 512 }; /* of one generation */
+enum { PENDING_OF_ONE = 512 };
 struct pending *fdstore_expect(struct fdstore *store, uint64_t socket,
         const struct identity *identity, int directory, const struct asker *asker);
+/* The pending socket with that inode, or NULL. */
 struct pending *fdstore_expected(struct fdstore *store, uint64_t socket);
 
-/* That generation has ended, and with it all that it was about to bind. */
+/* Forgets all pending sockets of a generation that has ended. */
 void fdstore_expect_no_more(struct fdstore *store, uint32_t generation);
 
-/* The one that is bound to the file there, by the kernel's word; a path may be used again. NULL */
+/*
+ * The pending socket that is bound to the file that `look` has found, or NULL.  Asks the kernel,
+ * since a path may have been used again.
+ */
 struct pending *fdstore_pending_at(struct fdstore *store, const struct look *look);
 
 /*
- * `asker` has renamed it to that.  0, and `directory` is consumed; -EINVAL: not the name of a file.
+ * `asker` has renamed the pending socket's path to `name` in `directory`, where `look` saw it.  0,
+ * and `directory` is consumed; or -EINVAL: `name` is not a single component, or is too long.
  */
 int pending_set_place(struct pending *pending, const struct asker *asker, int directory,
         const char *name, const struct look *look);
 
 /*
- * Takes the socket over (also on failure), with what is known of it as a pending one.  `oldest`: the
- * oldest generation that lives.  Its number, or -errno.
+ * Adds a socket, with what is known of it as a pending one.  Consumes `fd`, also on failure.
+ * `oldest`: the oldest generation that lives.  The listener's number, or -errno.
  */
 int fdstore_add_consume(struct fdstore *store, int fd, uint32_t oldest);
 
-/* Keeps `template` (consumed) for the options that the next generation wants. */
+/* Keeps `template` (consumed) as the socket with the options that the next generation wants. */
 void listener_set_template_consume(struct listener *listener, int template);
 
-/* At the switch: the options and O_NONBLOCK. */
+/*
+ * At the switch: copies the template's options, if there is one, closes it and sets O_NONBLOCK.
+ */
 void listener_prepare(struct listener *listener, bool nonblock);
 
 /*
- * Before the switch: keeps the options of the generation that accepts; should the next one fail they
- * are put back by the switch to it.  Forgotten when that is too late, or has been done.
+ * For a roll-back.  _remember_, before the switch: keeps a copy of the present options, if the
+ * switch is about to change them.  _restore_: makes that copy the template, so that the switch back
+ * sets those options again.  _forget_: there will be no roll-back.
  */
 void listener_remember_options(struct listener *listener);
 void listener_restore_options(struct listener *listener);
 void listener_forget_options(struct listener *listener);
 
-/* Begins to listen if that has been deferred. 0 or -errno. */
+/* Begins to listen if this has been deferred.  0 or -errno. */
 int listener_begin(struct listener *listener);
 
-/* Connections or datagrams that wait, and the limit. -errno. */
+/*
+ * How many connections wait, and the backlog's limit.  For a datagram socket: 1 if a datagram
+ * waits, else 0; and no limit, 0.  0 or -errno.
+ */
 int listener_queue(const struct listener *listener, unsigned *ret_queued, unsigned *ret_backlog);
 
 /*
- * While nobody accepts, as many as the system lets may wait; afterwards as many as the daemon wants.
- * Of UNIX sockets the longer queue stays: see fdstore.c.
+ * The length of the queue.  _raise: as long as the system allows, while nobody accepts.  _lower: as
+ * long as the daemon wants, afterwards.  The queue of a UNIX socket stays long: see the .c file.
  */
 void listener_raise(struct listener *listener);
 void listener_lower(struct listener *listener);
 
-/* Nobody new gets in; what is queued can still be had. For UNIX listeners there is no way back. */
+/*
+ * _refuse: new clients are refused or dropped; queued connections can still be accepted.  _admit:
+ * new clients get in again.  A UNIX listener that has refused once cannot admit again.
+ */
 void listener_refuse(struct listener *listener);
 void listener_admit(struct listener *listener);
 
-/* Nothing waits in the queue and no handshake is under way (`handshakes`: audit_handshakes()). */
+/*
+ * True if nothing waits in the queue and no handshake is under way (`handshakes`:
+ * audit_handshakes()), or if the socket does not listen.
+ */
 bool listener_is_empty(const struct listener *listener, const struct port_set *handshakes);
 
-/* Ends the queue for all holders: blocked accepts fail with EINVAL, new connections are refused. */
+/*
+ * Ends the queue for all holders: blocked accepts fail with EINVAL, new connections are refused.
+ * Of a datagram socket only the store's duplicate is closed.
+ */
 void listener_close(struct listener *listener);
 
-/* The store's duplicate is closed; the socket itself lives on in the daemon. */
+/* Closes only the store's duplicate: the socket lives on in the daemon. */
 void listener_forget(struct listener *listener);
 
-/* `asker` has renamed its path to that, where the `look` saw it; as pending_set_place(). */
+/* As pending_set_place(), for the path of a listener. */
 int listener_set_place(struct listener *listener, const struct asker *asker, int directory,
         const char *name, const struct look *look);
 
 /*
- * Mode and owner of the path: a version that is starting sets them on the live one, and they are
- * put back if it fails, as far as who bound it there may do that, and never a set-id bit.
+ * Mode and owner of the path.  A version that is starting changes them on the live socket's file.
+ * _remember_ before; _restore_ puts them back if that version fails, with the rights of the process
+ * that bound the path there, and never a set-id bit.
  */
 void listener_remember_mode(struct listener *listener);
 void listener_restore_mode(const struct listener *listener);
 
-/* Is that its place (a last component), and does it name this socket? */
+/* Is the listener's place `name` in the directory of `look`, and has `look` found its file? */
 bool listener_is_at(const struct listener *listener, const char *name, const struct look *look);
 
 /* Removes the path if it still names this socket. */
@@ -189,6 +216,6 @@ void listener_unlink(const struct listener *listener);
 
 struct audit_port listener_port(const struct listener *listener);
 
-/* See identity_print(); LISTENER_TEXT is room enough. */
+/* Prints the identity as identity_print() does; LISTENER_TEXT bytes are enough. */
 enum { LISTENER_TEXT = 256 };
 void listener_print(const struct listener *listener, char *text, size_t size);
