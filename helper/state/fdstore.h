@@ -10,61 +10,12 @@
  */
 #pragma once
 
-#include <limits.h>
-#include <sys/types.h>
-
 #include "helper/base/util.h"
-#include "helper/kernel/audit.h"
 #include "helper/process/paths.h"
 #include "helper/state/identity.h"
-#include "shim/contract.h"
+#include "helper/state/listener.h"
 
-enum listener_state {
-	LISTENER_GONE, /* closed; the number stays taken */
-	LISTENER_LIVE,
-	LISTENER_RETIRING, /* no generation wants it: refuses new clients, empties its queue */
-};
-
-/* The store closes all descriptors in it. */
-struct listener {
-	enum listener_state state;
-	int fd;
-	/*
-	 * The socket that the next generation would have bound; -1: none.  The next generation sets
-	 * its options there.  The switch copies them (helper/state/socket_options.h).
-	 */
-	int template;
-	int former;  /* keeps the former generation's options while a roll-back is possible; -1 */
-	bool shared; /* SO_REUSEPORT as the accepting generation wants it */
-	bool ephemeral; /* bound to port 0: bind() finds it by order */
-	bool adopted;   /* has been handed to a second generation */
-	bool raised;    /* its queue is as long as the system allows */
-	bool deferred;  /* listens from the switch on: before, it would take another's clients */
-	uint32_t born;  /* the generation that announced it */
-	uint32_t last_holder; /* the newest generation that has ever taken it up */
-	uid_t taken_by;       /* the user of the process that took it up last */
-	bool late;            /* bound when its generation served already, perhaps for one client */
-	uint64_t inode;
-	struct identity identity;
-	int backlog;          /* the largest that a generation using it has asked for */
-#define LISTENER_MOST INT_MAX /* for listen(): the kernel cuts it to net.core.somaxconn */
-
-	/* UNIX sockets with a path. */
-	int directory;       /* O_PATH; -1: none */
-	struct asker asker;  /* bound or moved it; the launcher acts there with its rights */
-	struct file_id file; /* the file that the path named when it was bound */
-	int pinned;          /* that file, opened with O_PATH for pokes: paths_look(); -1 */
-	/*
-	 * Generations: the last whose gate was open, and the last that believes it has removed the
-	 * path.  If they are the same the path is removed with the socket.
-	 */
-	uint32_t owner, unlinked;
-	mode_t mode; /* of the file, by listener_remember_mode() */
-	uid_t uid;
-	gid_t gid;
-};
-
-/* A socket that is bound, or is about to be, and not in the store yet. */
+/* A socket that is bound, or is about to be, and not in the store yet: helper/state/pending.h */
 struct pending {
 	uint64_t inode;
 	nanoseconds since; /* of its generation's first pending request for that address */
@@ -84,9 +35,6 @@ struct fdstore {
 	struct pending *pending; /* the oldest first */
 	size_t pending_count, pending_allocated;
 };
-
-/* The inode of a socket; 0: not a descriptor. */
-uint64_t socket_inode(int fd);
 
 /* Closes every descriptor of the store and frees it. */
 void fdstore_deinit(struct fdstore *store);
@@ -109,113 +57,8 @@ int fdstore_find_inode(const struct fdstore *store, uint64_t inode);
 int fdstore_find_file(const struct fdstore *store, struct file_id file);
 
 /*
- * Remembers a socket until it is added.  Consumes `directory`, also on failure.  NULL: out of
- * memory.  If the generation has PENDING_OF_ONE sockets pending, its oldest one is forgotten: such
- * a socket is not going to listen.
+ * The number for a new listener with that identity: the former number if its address comes back;
+ * else the number of a listener that every living generation has forgotten; else a new one.  The
+ * caller writes the listener there.  `oldest`: the oldest generation that lives.  -ENOSPC, -ENOMEM.
  */
-enum { PENDING_OF_ONE = 512 };
-struct pending *fdstore_expect(struct fdstore *store, uint64_t socket,
-        const struct identity *identity, int directory, const struct asker *asker);
-/* The pending socket with that inode, or NULL. */
-struct pending *fdstore_expected(struct fdstore *store, uint64_t socket);
-
-/* Forgets all pending sockets of a generation that has ended. */
-void fdstore_expect_no_more(struct fdstore *store, uint32_t generation);
-
-/*
- * The pending socket that is bound to the file that `look` has found, or NULL.  Asks the kernel,
- * since a path may have been used again.
- */
-struct pending *fdstore_pending_at(struct fdstore *store, const struct look *look);
-
-/*
- * `asker` has renamed the pending socket's path to `name` in `directory`, where `look` saw it.  0,
- * and `directory` is consumed; or -EINVAL: `name` is not a single component, or is too long.
- */
-int pending_set_place(struct pending *pending, const struct asker *asker, int directory,
-        const char *name, const struct look *look);
-
-/*
- * Adds a socket, with what is known of it as a pending one.  Consumes `fd`, also on failure.
- * `oldest`: the oldest generation that lives.  The listener's number, or -errno.
- */
-int fdstore_add_consume(struct fdstore *store, int fd, uint32_t oldest);
-
-/* Keeps `template` (consumed) as the socket with the options that the next generation wants. */
-void listener_set_template_consume(struct listener *listener, int template);
-
-/*
- * At the switch: copies the template's options, if there is one, closes it and sets O_NONBLOCK.
- */
-void listener_prepare(struct listener *listener, bool nonblock);
-
-/*
- * For a roll-back.  _remember_, before the switch: keeps a copy of the present options, if the
- * switch is about to change them.  _restore_: makes that copy the template, so that the switch back
- * sets those options again.  _forget_: there will be no roll-back.
- */
-void listener_remember_options(struct listener *listener);
-void listener_restore_options(struct listener *listener);
-void listener_forget_options(struct listener *listener);
-
-/* Begins to listen if this has been deferred.  0 or -errno. */
-int listener_begin(struct listener *listener);
-
-/*
- * How many connections wait, and the backlog's limit.  For a datagram socket: 1 if a datagram
- * waits, else 0; and no limit, 0.  0 or -errno.
- */
-int listener_queue(const struct listener *listener, unsigned *ret_queued, unsigned *ret_backlog);
-
-/*
- * The length of the queue.  _raise: as long as the system allows, while nobody accepts.  _lower: as
- * long as the daemon wants, afterwards.  The queue of a UNIX socket stays long: see the .c file.
- */
-void listener_raise(struct listener *listener);
-void listener_lower(struct listener *listener);
-
-/*
- * _refuse: new clients are refused or dropped; queued connections can still be accepted.  _admit:
- * new clients get in again.  A UNIX listener that has refused once cannot admit again.
- */
-void listener_refuse(struct listener *listener);
-void listener_admit(struct listener *listener);
-
-/*
- * True if nothing waits in the queue and no handshake is under way (`handshakes`:
- * audit_handshakes()), or if the socket does not listen.
- */
-bool listener_is_empty(const struct listener *listener, const struct port_set *handshakes);
-
-/*
- * Ends the queue for all holders: blocked accepts fail with EINVAL, new connections are refused.
- * Of a datagram socket only the store's duplicate is closed.
- */
-void listener_close(struct listener *listener);
-
-/* Closes only the store's duplicate: the socket lives on in the daemon. */
-void listener_forget(struct listener *listener);
-
-/* As pending_set_place(), for the path of a listener. */
-int listener_set_place(struct listener *listener, const struct asker *asker, int directory,
-        const char *name, const struct look *look);
-
-/*
- * Mode and owner of the path.  A version that is starting changes them on the live socket's file.
- * _remember_ before; _restore_ puts them back if that version fails, with the rights of the process
- * that bound the path there, and never a set-id bit.
- */
-void listener_remember_mode(struct listener *listener);
-void listener_restore_mode(const struct listener *listener);
-
-/* Is the listener's place `name` in the directory of `look`, and has `look` found its file? */
-bool listener_is_at(const struct listener *listener, const char *name, const struct look *look);
-
-/* Removes the path if it still names this socket. */
-void listener_unlink(const struct listener *listener);
-
-struct audit_port listener_port(const struct listener *listener);
-
-/* Prints the identity as identity_print() does; LISTENER_TEXT bytes are enough. */
-enum { LISTENER_TEXT = 256 };
-void listener_print(const struct listener *listener, char *text, size_t size);
+int fdstore_number(struct fdstore *store, const struct identity *identity, uint32_t oldest);

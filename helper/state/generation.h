@@ -8,7 +8,7 @@
 #include "helper/base/loop.h"
 #include "helper/process/errand.h"
 #include "helper/process/ledger.h"
-#include "helper/state/fdstore.h"
+#include "helper/state/listener.h"
 #include "helper/state/settings.h"
 #include "helper/state/slots.h"
 #include "shim/contract.h"

@@ -14,8 +14,8 @@
  */
 #pragma once
 
-#include "helper/state/fdstore.h"
 #include "helper/state/generation.h"
+#include "helper/state/listener.h"
 
 /* Sends one poke.  Publishes it on the boards of `newest` and all older ones.  False: it failed. */
 bool poke_send(const struct listener *listener, struct generation *newest);
