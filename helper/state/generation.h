@@ -49,77 +49,89 @@ struct survey {
 	nanoseconds waited, waited_at; /* how long the loop has waited lately, and as of when */
 };
 
+/* Grouped by who writes a field after generation_new(). */
 struct generation {
-	struct generation *older;
-	struct instance *instance;
+	/* Nobody, once it has been started (helper/lifecycle/upgrade.c). */
 	uint32_t id;
-	enum generation_state state;
+	struct instance *instance;
 	struct settings settings;
+	char token[MOULT_TOKEN_DIGITS + 1];
+	off_t output_start; /* size of the daemon's stderr at its start; -1: not a regular file */
+	nanoseconds started;
+	time_t started_wall;
+	struct ledger_entry *entry; /* for its keeper; NULL before it is started */
+	int board_fd, tally_fd;
+	struct moult_tally *tally; /* the memory is written by the daemon's processes */
 
-	/* Processes. */
-	pid_t keeper;
-	pid_t main;  /* the first process; 0 until it has been reported */
-	int program; /* O_PATH: the file or script that it executes; -1: not known */
+	/* helper/lifecycle/: the state machine. */
+	struct generation *older;
+	enum generation_state state;
+	bool is_ready;
+	nanoseconds ready;
+	bool awaits_turn; /* no generation serves, nor does this one before it is ready */
+	bool yields;      /* its successor starts when it has ended, and gets its queues */
+	int program;      /* O_PATH: the file or script that it executes; -1: not known */
+
+	/* helper/lifecycle/: its processes, as its keeper reports them. */
+	pid_t keeper; /* 0: it has ended */
+	pid_t main;   /* the first process; 0 until it has been reported */
 	bool executed, main_exited;
-	bool is_starting; /* its keeper has not reported yet: discard_hold() */
 	int main_status;
 	int execute_error;
 	struct watch reports;
 	struct timer aftermath; /* decides what the end of the first process means */
+	bool is_starting; /* generation_starts(): its keeper has not reported yet, discard_hold() */
 
 	/*
-	 * Shared memory.  gate_set() writes each gate word to the board and to `words`, the
-	 * launcher's private copy.  A keeper writes the board alone.
+	 * gate_set(), which writes each gate word to the board and to `words`, the launcher's
+	 * private copy.  A keeper writes the board alone.  helper/switch/ and
+	 * helper/requests/ write the rest of the board.
 	 */
 	struct moult_board *board;
-	struct moult_tally *tally;
-	int board_fd, tally_fd;
 	uint32_t words[MOULT_LISTENERS]; /* the gate words that the launcher has set */
-	struct ledger_entry *entry;      /* for its keeper; NULL before it is started */
-	struct slots slots;
-	char token[MOULT_TOKEN_DIGITS + 1];
+
+	/* generation_take() and instance_drop(): its listeners. */
 	uint8_t holds[MOULT_LISTENERS]; /* enum holding: has bound, or announced, that listener */
 	uint32_t held;                  /* how many */
+	nanoseconds last_bind;
 	/*
-	 * The switch may give that listener to this generation though no process is seen to wait
-	 * there: the generation has accepted there before, or said that it is ready while it held
-	 * the listener (notify, fd=N), or the time for late listeners is over
-	 * (helper/switch/moves.h).
+	 * Also helper/switch/ and helper/lifecycle/readiness.c.  The switch may give that listener
+	 * to this generation though no process is seen to wait there: the generation has accepted
+	 * there before, or said that it is ready while it held the listener (notify, fd=N), or the
+	 * time for late listeners is over (helper/switch/moves.h).
 	 */
 	bool trusted[MOULT_LISTENERS];
 
-	nanoseconds started, ready, last_bind;
-	time_t started_wall;
-	bool is_ready;
-	bool awaits_turn;      /* no generation serves, nor does this one before it is ready */
-	bool told_unsupported; /* logged: one of its sockets cannot be handed over */
-	bool told_right;       /* logged: one of its processes may not have a listener */
-	bool told_contract;    /* logged: its library is of another version */
-	bool told_quota;       /* logged: it listens on more than can be handed over */
-	bool is_joined;        /* one of its processes has said hello */
-	uid_t first_uid;       /* the user of the first process that did */
+	/* helper/requests/: what its processes have asked for. */
+	struct slots slots;
+	bool is_joined;                  /* one of its processes has said hello */
+	uid_t first_uid;                 /* the user of the first process that did */
 	uid_t taken_by[MOULT_LISTENERS]; /* the user of the process that took up each listener */
 	uint32_t added;                  /* how many listeners it has added to the store */
-	off_t output_start; /* size of the daemon's stderr at its start; -1: not a regular file */
+	bool told_unsupported;           /* logged: one of its sockets cannot be handed over */
+	bool told_right;                 /* logged: one of its processes may not have a listener */
+	bool told_contract;              /* logged: its library is of another version */
+	bool told_quota;                 /* logged: it listens on more than can be handed over */
 
-	/* Drain and end. */
-	bool yields; /* its successor starts when it has ended, and gets its queues */
-	struct timer drain;
-	nanoseconds drain_began, drain_deadline, kill_at;
+	/* helper/state/survey.c and glance.c: what it has. */
 	struct survey survey;
-	size_t processes, connections;                   /* as of the last audit */
-	bool count_is_old;                               /* a later count has failed */
-	bool audited;                                    /* it has been counted at least once */
+	size_t processes, connections; /* as of the last audit */
+	bool count_is_old;             /* a later count has failed */
+	bool audited;                  /* it has been counted at least once */
+	bool talks_to_itself;          /* its services use each other over its UNIX listeners */
 	uint64_t counted_signature, counted_descriptors; /* at the audit: helper/state/glance.h */
 	nanoseconds counted_at, count_cost;
-	int empty_in_a_row;
-	bool talks_to_itself; /* its services use each other over its UNIX listeners */
-	bool deserted;        /* no client is left that they may serve together */
-	struct pid_set told;  /* processes that got the stop signal */
-	bool by_deadline;
-	bool stayed; /* it had a listener to serve at the last look: helper/switch/moves.h */
+
+	/* helper/lifecycle/drain.c: its end. */
+	struct timer drain;
+	nanoseconds drain_began, drain_deadline, kill_at;
+	int empty_in_a_row; /* counts that have found nothing */
+	bool deserted;      /* no client is left that its services may serve together */
+	bool stayed;        /* it had a listener to serve at the last look: helper/switch/moves.h */
 	bool drain_signal_due; /* it gets its drain signal when it has no listener to serve */
-	char ending[64];       /* for the log: "drained after 4.2 s, " */
+	bool by_deadline;
+	struct pid_set told; /* processes that got the stop signal */
+	char ending[64];     /* for the log: "drained after 4.2 s, " */
 };
 
 /* A generation that does not run yet, the caller's to free.  NULL with errno. */
