@@ -36,7 +36,7 @@ void background_begin(void)
 	}
 	close(ends[0]);
 	parent = ends[1];
-	setsid();
+	(void)setsid();
 }
 
 void background_done(int status)
@@ -49,7 +49,7 @@ void background_done(int status)
 		struct stat file;
 		int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 		if (null >= 0 && (fd == 0 || fstat(fd, &file) < 0 || !S_ISREG(file.st_mode)))
-			dup2(null, fd);
+			(void)dup2(null, fd);
 		fd_close(&null);
 	}
 }

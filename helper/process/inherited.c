@@ -194,8 +194,8 @@ void inherited_give_sockets(char **environment)
 	static const char name[] = "LISTEN_PID=";
 	static char text[sizeof(name) + 16];
 	char old[sizeof(text)];
-	(void)snprintf(old, sizeof(old), "%s%d", name, (int)found.pid);
-	(void)snprintf(text, sizeof(text), "%s%d", name, (int)getpid());
+	snprintf(old, sizeof(old), "%s%d", name, (int)found.pid);
+	snprintf(text, sizeof(text), "%s%d", name, (int)getpid());
 	for (char **entry = environment; *entry; entry++)
 		if (!strcmp(*entry, old))
 			*entry = text;

@@ -34,9 +34,9 @@ int keeper_begin(struct ledger_entry *entry)
 	sigset_t all;
 	sigfillset(&all);
 	sigprocmask(SIG_SETMASK, &all, NULL);
-	prctl(PR_SET_CHILD_SUBREAPER, 1);
-	prctl(PR_SET_PDEATHSIG, SIGNAL_DEATH); /* not inherited by the daemon */
-	prctl(PR_SET_NAME, "moult-keeper");
+	(void)prctl(PR_SET_CHILD_SUBREAPER, 1);
+	(void)prctl(PR_SET_PDEATHSIG, SIGNAL_DEATH); /* not inherited by the daemon */
+	(void)prctl(PR_SET_NAME, "moult-keeper");
 	return ledger_keep(entry);
 }
 
@@ -77,7 +77,7 @@ static bool is_open(uint32_t word)
 static void tell(uint32_t listener)
 {
 	struct moult_board *board = state.keeper->board;
-	syscall(SYS_futex, &board->gate[listener].word, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+	(void)syscall(SYS_futex, &board->gate[listener].word, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
 	atomic_fetch_add(&board->sequence, 1);
 }
 

@@ -46,10 +46,10 @@ static int resolve_in(const char *root, const char *name, char *path, size_t siz
 
 	if (directory < 0)
 		return -errno;
-	fd = (int)syscall(SYS_openat2, directory, name, &how, sizeof how);
+	fd = (int)syscall(SYS_openat2, directory, name, &how, sizeof(how));
 	if (fd < 0)
 		return -errno;
-	(void)snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
 	length = readlink(link, path, size);
 	if (length < 0)
 		return -errno;
@@ -61,21 +61,21 @@ static int resolve_in(const char *root, const char *name, char *path, size_t siz
 
 int lookup_file(const struct lookup *lookup, const char *name, char *path, size_t size)
 {
-	int r = 0;
+	int result = 0;
 
 	if (*lookup->root)
-		r = resolve_in(lookup->root, name, path, size);
+		result = resolve_in(lookup->root, name, path, size);
 	else if (strlen(name) >= size)
-		r = -ENAMETOOLONG;
+		result = -ENAMETOOLONG;
 	else
-		(void)snprintf(path, size, "%s", name);
-	return r < 0 ? r : check_executable(path);
+		snprintf(path, size, "%s", name);
+	return result < 0 ? result : check_executable(path);
 }
 
 int lookup_program(const struct lookup *lookup, const char *name, char *path, size_t size)
 {
 	const char *directories = lookup->path ? lookup->path : "/bin:/usr/bin";
-	int r = -ENOENT;
+	int result = -ENOENT;
 
 	if (!*name)
 		return -ENOENT;
@@ -87,17 +87,17 @@ int lookup_program(const struct lookup *lookup, const char *name, char *path, si
 		int n, tried;
 
 		/* An empty entry of PATH is the working directory. */
-		n = snprintf(candidate, sizeof candidate, "%.*s%s%s", (int)length, start,
+		n = snprintf(candidate, sizeof(candidate), "%.*s%s%s", (int)length, start,
 		        length > 0 ? "/" : "", name);
-		tried = n < 0 || (size_t)n >= sizeof candidate
+		tried = n < 0 || (size_t)n >= sizeof(candidate)
 		                ? -ENAMETOOLONG
 		                : lookup_file(lookup, candidate, path, size);
 		if (tried == 0 || tried == -ENOSYS)
 			return tried;
 		if (tried == -EACCES)
-			r = -EACCES;
+			result = -EACCES;
 		start += length;
 		if (!*start)
-			return r;
+			return result;
 	}
 }

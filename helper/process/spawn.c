@@ -29,7 +29,7 @@ static void detach(int fd)
 		return;
 	int null = open("/dev/null", O_RDWR);
 	if (null >= 0 && null != fd) {
-		dup2(null, fd);
+		(void)dup2(null, fd);
 		close(null);
 	}
 }
@@ -60,7 +60,7 @@ static _Noreturn void fail_to_execute(int failure, int error)
 static _Noreturn void execute(const struct spawn *spawn, int failure)
 {
 	/* A session of its own, as under an init system: a terminal's ^C goes to the launcher. */
-	setsid();
+	(void)setsid();
 	if (spawn->background)
 		for (int fd = 0; fd <= 2; fd++)
 			detach(fd);
@@ -72,7 +72,7 @@ static _Noreturn void execute(const struct spawn *spawn, int failure)
 	inherited_give_sockets(spawn->environment);
 	inherited_give();
 	if (program >= 0)
-		syscall(SYS_execveat, program, "", spawn->command, spawn->environment,
+		(void)syscall(SYS_execveat, program, "", spawn->command, spawn->environment,
 		        AT_EMPTY_PATH);
 	/* Also after execveat() has failed: another file is better than none. */
 	execvpe(spawn->command[0], spawn->command, spawn->environment);
@@ -118,7 +118,7 @@ static void close_all_but(int one, int other)
 	for (int fd = 0; fd <= 2; fd++) {
 		int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 		if (null > 2) {
-			dup3(null, fd, O_CLOEXEC);
+			(void)dup3(null, fd, O_CLOEXEC);
 			close(null);
 		}
 	}

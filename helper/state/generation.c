@@ -113,9 +113,9 @@ void generation_free(struct generation *generation)
 	loop_unwatch(&generation->reports);
 	fd_close(&generation->reports.fd);
 	if (generation->board)
-		munmap(generation->board, sizeof(*generation->board));
+		(void)munmap(generation->board, sizeof(*generation->board));
 	if (generation->tally)
-		munmap(generation->tally, sizeof(*generation->tally));
+		(void)munmap(generation->tally, sizeof(*generation->tally));
 	slots_deinit(&generation->slots);
 	fd_close(&generation->board_fd);
 	fd_close(&generation->tally_fd);
@@ -143,7 +143,7 @@ void gate_set(struct generation *generation, uint32_t listener, uint32_t word)
 	atomic_store(at, word);
 	if (!opens)
 		ledger_note(generation->entry, listener, word);
-	syscall(SYS_futex, at, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+	(void)syscall(SYS_futex, at, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
 }
 
 void gate_end(struct generation *generation, uint32_t listener)

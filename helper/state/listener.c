@@ -272,7 +272,7 @@ void listener_refuse(struct listener *listener)
 		return;
 	if (!identity_is_inet(&listener->identity)) {
 		/* connect() fails from now on; accept() succeeds until the queue is empty. */
-		shutdown(listener->fd, SHUT_RD);
+		(void)shutdown(listener->fd, SHUT_RD);
 		path_ends(listener);
 	} else if (identity_is_datagram(&listener->identity))
 		socket_refuse_datagrams(listener->fd);
@@ -307,7 +307,7 @@ void listener_close(struct listener *listener)
 		return;
 	/* Not a datagram socket: shutdown() would also end it for processes that still send. */
 	if (!identity_is_datagram(&listener->identity))
-		shutdown(listener->fd, SHUT_RD);
+		(void)shutdown(listener->fd, SHUT_RD);
 	path_ends(listener);
 	listener_forget(listener);
 }

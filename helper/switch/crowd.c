@@ -37,7 +37,7 @@ static void poke_exclusive(
 	bool blocks = !generation_nonblock(acceptor, i);
 	for (size_t n = 0; blocks && n < exclusive && n < POKES_A_ROUND; n++)
 		if (instance->crowd_rounds < POKING_ROUNDS)
-			poke_send(instance_listener(instance, i), instance->newest);
+			(void)poke_send(instance_listener(instance, i), instance->newest);
 }
 
 static bool has_crowded(struct instance *instance, const struct generation *generation)

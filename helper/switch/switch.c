@@ -146,9 +146,9 @@ static nanoseconds wait_for_inflight(struct instance *instance, struct generatio
 			        socket_is_nonblock(instance_listener(instance, i)->fd))
 				continue;
 			for (unsigned n = 0; n < left && n < 64; n++)
-				poke_send(instance_listener(instance, i), instance->newest);
+				(void)poke_send(instance_listener(instance, i), instance->newest);
 		}
-		poke_reap(instance->newest);
+		(void)poke_reap(instance->newest);
 		next_poke = now() + 2 * MILLISECOND;
 	}
 	return now() - began;
