@@ -37,6 +37,7 @@
 #include "helper/requests/publish.h"
 #include "helper/requests/superseded.h"
 #include "helper/state/instance.h"
+#include "helper/state/pending.h"
 #include "helper/state/survey.h"
 #include "helper/switch/moves.h"
 #include "helper/switch/switch.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Going to the background. */
+/* Puts the launcher into the background. */
 #include "helper/process/background.h"
 
 #include <errno.h>
@@ -12,7 +12,7 @@
 #include "helper/base/util.h"
 #include "helper/base/verb.h"
 
-static int parent = -1; /* the pipe to who started us */
+static int parent = -1; /* the pipe to the waiting parent; -1: none */
 
 void background_begin(void)
 {
@@ -29,27 +29,27 @@ void background_begin(void)
 	if (pid > 0) {
 		close(ends[1]);
 		if (read(ends[0], &status, sizeof(status)) != sizeof(status))
-			status = EXIT_FAILED; /* it died, and has said why if it could */
+			status = EXIT_FAILED; /* the child died, and has logged why if it could */
 		if (status != EXIT_DONE)
-			(void)waitpid(pid, NULL, 0); /* nothing of it is left when we say so */
+			(void)waitpid(pid, NULL, 0); /* exit after the child has ended */
 		_exit(status);
 	}
 	close(ends[0]);
 	parent = ends[1];
-	setsid();
+	(void)setsid();
 }
 
 void background_done(int status)
 {
 	if (parent < 0)
 		return;
-	(void)!write(parent, &status, sizeof(status)); /* nobody waits: nobody is told */
+	(void)!write(parent, &status, sizeof(status)); /* the parent may be gone */
 	fd_close(&parent);
 	for (int fd = 0; fd <= 2; fd++) {
 		struct stat file;
 		int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 		if (null >= 0 && (fd == 0 || fstat(fd, &file) < 0 || !S_ISREG(file.st_mode)))
-			dup2(null, fd);
+			(void)dup2(null, fd);
 		fd_close(&null);
 	}
 }

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-/* Going to the background. */
+/* Puts the launcher into the background (--background). */
 #pragma once
 
 /*
- * Forks and returns in the child; the parent waits for background_done() and exits with its status.
- * Does not return when it cannot.
+ * Forks and returns in the child, in a session of its own.  The parent waits until the child calls
+ * background_done() or ends, and exits with that status.  If the fork fails, logs and exits.
  */
 void background_begin(void);
 
-/* Lets the parent go; stdio that is no file is /dev/null from then on. Nothing in the foreground.
+/*
+ * Lets the parent exit with `status`.  Replaces stdin, and stdout and stderr unless they are
+ * regular files, by /dev/null.  Without effect in the foreground, and from the second call on.
  */
 void background_done(int status);

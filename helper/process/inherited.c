@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the launcher inherits and its programs get back.
+ * The process attributes that the launcher inherits and gives back to its programs.
  *
  * exec() keeps: ignored signals (and no other disposition), the mask, limits, umask, the three
- * interval timers, the parent-death signal, the subreaper flag, descriptors. fork() keeps all of
+ * interval timers, the parent-death signal, the subreaper flag, descriptors.  fork() keeps all of
  * them but the timers, the death signal and the subreaper flag.
  */
 #include "helper/process/inherited.h"
@@ -19,10 +19,10 @@
 
 #include "helper/base/util.h"
 
-/* A thousand listeners are two thousand descriptors. */
+/* The launcher holds two descriptors for each listener, of which there may be thousands. */
 enum { DESCRIPTORS_WANTED = 65536 };
 
-/* What could stop the launcher or kill it. RLIMIT_CORE and others only concern the program. */
+/* Limits that could stop or kill the launcher.  RLIMIT_CORE and others concern the program only. */
 static const int limits[] = {RLIMIT_NOFILE, RLIMIT_FSIZE, RLIMIT_NPROC, RLIMIT_CPU, RLIMIT_AS,
         RLIMIT_DATA, RLIMIT_STACK};
 
@@ -43,8 +43,9 @@ static struct {
 } found;
 
 /*
- * A closed standard stream must not become one of the launcher's descriptors. CLOEXEC: the program
- * finds it closed. An O_PATH descriptor, where there is no /dev/null, fails like a closed one.
+ * Opens /dev/null in the place of closed standard streams, so that no descriptor of the launcher
+ * gets their numbers.  CLOEXEC: the program finds them closed.  Without /dev/null an O_PATH
+ * descriptor takes their place: reads and writes fail as on a closed one.
  */
 static void fill_standard_streams(void)
 {
@@ -73,9 +74,9 @@ static void take_signals(void)
 		        sigaction(number, NULL, &action) == 0 && action.sa_handler == SIG_IGN;
 	}
 	sigprocmask(SIG_SETMASK, NULL, &found.mask);
-	/* With SIGCHLD ignored the kernel reaps: nobody learns that a child has ended. */
+	/* If SIGCHLD is ignored the kernel reaps, and waitpid() does not tell how a child ended. */
 	set_disposition(SIGCHLD, SIG_DFL);
-	/* A log file that may not grow, CPU time used up, a terminal that belongs to another job */
+	/* A log file at its size limit, CPU time used up, a terminal of another job. */
 	set_disposition(SIGXFSZ, SIG_IGN);
 	set_disposition(SIGXCPU, SIG_IGN);
 	set_disposition(SIGTTOU, SIG_IGN);
@@ -90,7 +91,7 @@ static void raise_limit(int resource, struct rlimit limit)
 	limit.rlim_cur = limit.rlim_max;
 	if (setrlimit(resource, &limit) == 0)
 		return;
-	/* Without CAP_SYS_RESOURCE */
+	/* Without CAP_SYS_RESOURCE the hard limit cannot be raised. */
 	limit.rlim_cur = limit.rlim_max = most;
 	(void)setrlimit(resource, &limit);
 }
@@ -105,8 +106,8 @@ static void take_limits(void)
 }
 
 /*
- * Who asked to be killed with the parent meant the program too. The program survives a launcher that
- * is killed, so the launcher is asked to stop instead.
+ * A death signal of SIGKILL is meant for the program, too.  But the program survives a launcher
+ * that is killed.  So the launcher gets SIGTERM instead, and stops the program.
  */
 static void take_death_signal(void)
 {
@@ -145,7 +146,7 @@ static struct timeval to_timeval(nanoseconds time)
 	return (struct timeval){time / SECOND, time % SECOND / 1000};
 }
 
-/* An alarm of real time goes off when it would have; those of CPU time start where they were. */
+/* A timer of real time goes off when it would have.  A timer of CPU time goes on where it was. */
 static void give_timers(void)
 {
 	for (size_t i = 0; i < COUNT(timers); i++) {
@@ -157,7 +158,7 @@ static void give_timers(void)
 		if (timers[i] == ITIMER_REAL)
 			left -= now() - found.since;
 		if (left <= 0 && !interval)
-			continue; /* it has gone off already */
+			continue; /* it would have gone off already */
 		if (left <= 0)
 			left = interval - -left % interval;
 		timer.it_value = to_timeval(left < 1000 ? 1000 : left);
@@ -193,8 +194,8 @@ void inherited_give_sockets(char **environment)
 	static const char name[] = "LISTEN_PID=";
 	static char text[sizeof(name) + 16];
 	char old[sizeof(text)];
-	(void)snprintf(old, sizeof(old), "%s%d", name, (int)found.pid);
-	(void)snprintf(text, sizeof(text), "%s%d", name, (int)getpid());
+	snprintf(old, sizeof(old), "%s%d", name, (int)found.pid);
+	snprintf(text, sizeof(text), "%s%d", name, (int)getpid());
 	for (char **entry = environment; *entry; entry++)
 		if (!strcmp(*entry, old))
 			*entry = text;

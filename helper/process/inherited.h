@@ -1,26 +1,30 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a process inherits, and the launcher needs otherwise: signal dispositions, mask, limits,
- * umask, alarms, death signal, subreaper flag, standard streams.
+ * The process attributes that the launcher inherits but needs to have otherwise: signal
+ * dispositions, mask, limits, umask, alarms, death signal, subreaper flag, standard streams.
  *
- * The launcher sets what it needs. The programs that it executes get what was there.
+ * The launcher sets what it needs.  The programs that it executes get back what was inherited.
  */
 #pragma once
 
 #include <stdbool.h>
 
-/* Remembers, then sets what every verb needs. Once, before anything else. */
+/* Remembers the attributes, then sets what every verb needs.  Call once, before anything else. */
 void inherited_take(void);
 
-/* Alarms are the program's where there is one, and else the command's own. Before forking. */
+/*
+ * Remembers and stops the interval timers.  Only for verbs that execute a program, to which the
+ * timers belong; with other verbs the timers end the command.  Call before forking.
+ */
 void inherited_take_timers(void);
 
-/* In a forked child, as the last thing before exec: everything as it was found. */
+/* Restores all attributes.  In a forked child, as the last step before exec. */
 void inherited_give(void);
 
 /*
- * In a forked child before exec: descriptors passed by an init system name the pid that may use
- * them (LISTEN_PID). Where that was the launcher, the caller's pid takes its place in `environment`.
+ * An init system that passes descriptors names the pid that may use them (LISTEN_PID).  If this is
+ * the launcher's pid in `environment`, replaces it by the caller's.  In a forked child, before
+ * exec.
  */
 void inherited_give_sockets(char **environment);
 

@@ -12,11 +12,11 @@
 
 #include "helper/kernel/tree.h"
 
-/* Told by the launcher or another keeper that there is something to look at; the launcher's death. */
+/* LOOK comes from the launcher or another keeper; DEATH from the kernel: the launcher is dead. */
 enum { SIGNAL_LOOK = SIGUSR1, SIGNAL_DEATH = SIGUSR2 };
 
 static const nanoseconds LOOK_PAUSE = 250 * MILLISECOND;
-/* After a death: an accept() that looked at its gate before it was closed has begun by then. */
+/* After the launcher's death: accepts that passed a gate before it closed have begun by then. */
 static const nanoseconds DEATH_PAUSE = 5 * MILLISECOND;
 static const nanoseconds STOPPED_PATIENCE = 2 * SECOND;
 enum { STOPPED_LOOKS = 3 };
@@ -25,8 +25,8 @@ static struct {
 	const struct keeper *keeper;
 	struct pid_set told; /* processes that got the stop signal */
 	nanoseconds stopped_since;
-	unsigned stopped_looks; /* in a row that found the launcher stopped */
-	bool told_all;          /* after the launcher's death */
+	unsigned stopped_looks; /* looks in a row that found the launcher stopped */
+	bool told_all;          /* tell_all() was called after the launcher's death */
 } state;
 
 int keeper_begin(struct ledger_entry *entry)
@@ -34,9 +34,9 @@ int keeper_begin(struct ledger_entry *entry)
 	sigset_t all;
 	sigfillset(&all);
 	sigprocmask(SIG_SETMASK, &all, NULL);
-	prctl(PR_SET_CHILD_SUBREAPER, 1);
-	prctl(PR_SET_PDEATHSIG, SIGNAL_DEATH); /* not inherited by the daemon */
-	prctl(PR_SET_NAME, "moult-keeper");
+	(void)prctl(PR_SET_CHILD_SUBREAPER, 1);
+	(void)prctl(PR_SET_PDEATHSIG, SIGNAL_DEATH); /* not inherited by the daemon */
+	(void)prctl(PR_SET_NAME, "moult-keeper");
 	return ledger_keep(entry);
 }
 
@@ -70,14 +70,14 @@ static uint32_t listeners(void)
 static bool is_open(uint32_t word)
 {
 	uint32_t gate = word & MOULT_GATE_STATE;
-	return gate == MOULT_GATE_OPEN || gate == MOULT_GATE_SHUT; /* the daemon's own decision */
+	return gate == MOULT_GATE_OPEN || gate == MOULT_GATE_SHUT; /* SHUT: the daemon's decision */
 }
 
-/* Those who sleep at the gate, and those who compare the sequence after a wait. */
+/* Wakes accepts that sleep at the gate, and lets waits that compare the sequence look again. */
 static void tell(uint32_t listener)
 {
 	struct moult_board *board = state.keeper->board;
-	syscall(SYS_futex, &board->gate[listener].word, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+	(void)syscall(SYS_futex, &board->gate[listener].word, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
 	atomic_fetch_add(&board->sequence, 1);
 }
 
@@ -88,8 +88,8 @@ static void tell_all(void)
 }
 
 /*
- * Opens what this generation is the heir of.  O_NONBLOCK is set by the shim, which has the
- * descriptor.  CROWDED stays as long as others may be in the socket's wait queue.
+ * Opens the gates of which this generation is the heir.  The shim, which has the descriptor, sets
+ * O_NONBLOCK.  CROWDED stays as long as other generations may be in the socket's wait queue.
  */
 static void open_gates(void)
 {
@@ -107,6 +107,7 @@ static void open_gates(void)
 	}
 }
 
+/* Are changes under way, or is a gate closed of which this generation is the heir? */
 static bool is_vacant(void)
 {
 	if (ledger_is_begun())
@@ -117,11 +118,12 @@ static bool is_vacant(void)
 	return false;
 }
 
-/* ---- looks: each returns when the next one is due, NEVER: when a signal says so ---- */
+/* ---- looks: each returns the pause before the next; NEVER: until a signal comes ---- */
 
 /*
- * What the operator has asked for is done: the launcher was about to tell the daemon to end, or has
- * done so.
+ * Finishes the end that the operator has asked for: sends the stop signal, unless the ledger says
+ * that the launcher has.  The launcher may have died between the signal and its note, so that the
+ * daemon gets the signal twice.
  */
 static void finish_end(void)
 {
@@ -143,7 +145,7 @@ static nanoseconds look_after_death(void)
 	return others || ledger_is_ending() ? LOOK_PAUSE : NEVER;
 }
 
-/* The launcher may be continued between any two of these steps: keeper.h. */
+/* The launcher may be continued between any two of these steps: see keeper.h. */
 static void act_for_stopped(void)
 {
 	ledger_use();
@@ -160,7 +162,10 @@ static nanoseconds look_at_launcher(void)
 {
 	if (!ledger_lock(state.keeper->entry))
 		return DEATH_PAUSE;
-	/* "Does not look" first, then the look: whoever closes a gate does it the other way round. */
+	/*
+	 * First alert := 0, then the look at the gates.  The launcher first says that it changes
+	 * them, then reads alert (ledger_begin()).  So one of the two sees the other's write.
+	 */
 	ledger_set_alert(state.keeper->entry, false);
 	bool vacant = is_vacant();
 	if (vacant) {
@@ -193,7 +198,7 @@ static void reap(void)
 	}
 }
 
-/* Returns the signal that has ended the sleep, -1 at the time. */
+/* Sleeps until a signal or that time.  The signal; -1: the time has come. */
 static int sleep_until(nanoseconds at)
 {
 	sigset_t set;

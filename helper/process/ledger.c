@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What the keepers need to know when the launcher is dead or stopped. */
+/* The ledger: what the keepers need to know when the launcher is dead or stopped. */
 #include "helper/process/ledger.h"
 
 #include <errno.h>
@@ -10,31 +10,36 @@
 
 enum { ENTRIES = 128 };
 
+/*
+ * The comments say who writes a field.  The launcher and all keepers read it.  Accesses are
+ * seq_cst, but for the zeroes of ledger_enroll(), which the store to `generation` publishes, and
+ * the first look of ledger_was_used(), which only saves an exchange.
+ */
 struct ledger_entry {
-	_Atomic uint32_t generation; /* 0: free.  The launcher writes. */
-	_Atomic int32_t keeper;      /* 0: none that may be signalled */
-	_Atomic uint32_t alert;      /* the keeper looks from time to time, or is about to */
-	_Atomic uint32_t ended;      /* the keeper has no process left.  The keeper writes. */
-	_Atomic uint32_t stopping;   /* told to end */
-	/* enum moult_gate_state; NONE: not to be opened.  The launcher and the keeper write. */
+	_Atomic uint32_t generation; /* launcher.  0: free */
+	_Atomic int32_t keeper;      /* keeper; launcher: 0, none that may be signalled */
+	_Atomic uint32_t alert;      /* all.  The keeper looks from time to time, or is about to */
+	_Atomic uint32_t ended;      /* keeper.  It has no process left */
+	_Atomic uint32_t stopping;   /* launcher.  The generation has been told to end */
+	/* launcher and keeper.  enum moult_gate_state; NONE: not to be opened */
 	_Atomic uint8_t gate[MOULT_LISTENERS];
 };
 
 struct ledger {
 	int32_t launcher;
-	_Atomic uint32_t begun;  /* gates change.  The launcher writes. */
-	_Atomic uint32_t used;   /* keepers have opened gates */
-	_Atomic uint32_t ending; /* the operator has asked for the end */
-	_Atomic uint32_t end;    /* entries in use are below */
+	_Atomic uint32_t begun;  /* launcher.  Gates change */
+	_Atomic uint32_t used;   /* keepers: 1, they have opened gates; launcher: 0 */
+	_Atomic uint32_t ending; /* launcher.  The operator has asked for the end */
+	_Atomic uint32_t end;    /* launcher.  Entries in use are [0, end) */
 	struct ledger_entry entries[ENTRIES];
 };
 
-/* Bytes of the file without contents that carry the locks: this one, then one for each entry. */
+/* Byte offsets of the locks in an empty file: the decision, then one for each entry. */
 enum { LOCK_OF_DECISION, LOCK_OF_ENTRIES };
 
 static struct ledger *ledger;
 static int locks = -1;
-static bool alive[ENTRIES]; /* as of ledger_lock() */
+static bool alive[ENTRIES]; /* at the time of ledger_lock() */
 
 static int lock_set(int type, off_t at)
 {
@@ -43,7 +48,7 @@ static int lock_set(int type, off_t at)
 	return fcntl(locks, F_SETLK, &lock) < 0 ? -errno : 0;
 }
 
-/* Who holds that lock; 0: nobody, or this process. */
+/* The process that holds that lock; 0: none, or this process. */
 static pid_t lock_owner(off_t at)
 {
 	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = at, .l_len = 1};
@@ -78,7 +83,7 @@ int ledger_open(void)
 	int fd = memfd_create("moult", MFD_CLOEXEC);
 	if (fd < 0)
 		return -errno;
-	/* Not among 0, 1 and 2, which the keeper replaces.  A close would drop the locks. */
+	/* Not 0, 1 or 2, which the keeper replaces: a close would drop the locks. */
 	locks = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
 	int error = locks < 0 ? errno : 0;
 	close(fd);
@@ -148,7 +153,7 @@ void ledger_announce_end(void)
 	atomic_store(&ledger->ending, 1);
 }
 
-/* One signal, until the keeper says that it looks no more: a thousand gates change at one time. */
+/* One signal for many gates: the next is due when the keeper has set `alert` to 0 again. */
 void ledger_begin(void)
 {
 	if (!ledger || atomic_exchange(&ledger->begun, 1))
@@ -157,7 +162,7 @@ void ledger_begin(void)
 		struct ledger_entry *entry = &ledger->entries[i];
 		pid_t keeper = atomic_load(&entry->keeper);
 		if (keeper && !atomic_exchange(&entry->alert, 1))
-			(void)kill(keeper, SIGUSR1); /* a child that has not been waited for */
+			(void)kill(keeper, SIGUSR1); /* not reaped: its pid is its own */
 	}
 }
 
@@ -198,7 +203,7 @@ void ledger_leave(struct ledger_entry *entry)
 		if (!keeper)
 			continue;
 		atomic_store(&other->alert, 1);
-		(void)kill(keeper, SIGUSR1); /* it had the lock just now */
+		(void)kill(keeper, SIGUSR1); /* it lives: it had the lock just now */
 	}
 }
 
@@ -235,7 +240,7 @@ bool ledger_lock(const struct ledger_entry *entry)
 
 void ledger_unlock(void)
 {
-	(void)lock_set(F_UNLCK, LOCK_OF_DECISION); /* cannot fail: nothing is split */
+	(void)lock_set(F_UNLCK, LOCK_OF_DECISION); /* cannot fail: no lock is split */
 }
 
 bool ledger_has_others(void)
@@ -246,6 +251,7 @@ bool ledger_has_others(void)
 	return living > 1;
 }
 
+/* Is `a` before `b` in the order of heirs? */
 static bool ranks_before(const struct ledger_entry *a, const struct ledger_entry *b)
 {
 	bool a_stops = atomic_load(&a->stopping), b_stops = atomic_load(&b->stopping);

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the keepers need to know when the launcher is dead or stopped.
+ * The ledger: what the keepers need to know when the launcher is dead or stopped.
  *
- * The ledger is anonymous memory that the launcher makes at its start and that its keepers inherit
- * by fork().  No process of the daemon has it: execve() drops it.  It says for each generation and
- * listener at what the gate is, so that a keeper can tell which generation is to serve.
+ * The ledger is anonymous memory that the launcher makes at its start.  Its keepers inherit the
+ * memory by fork().  No process of the daemon has it, because execve() drops it.  The ledger says
+ * for each generation and listener in which state the gate is, so that a keeper can tell which
+ * generation is to serve.
  *
  * A keeper holds a POSIX lock as long as it runs.  The kernel drops the lock when the keeper ends,
- * however that comes about, so nobody has to trust a pid to know whether a generation lives.
+ * however it ends.  So the lock, and no pid, tells whether a generation lives.
  */
 #pragma once
 
@@ -22,42 +23,44 @@ struct ledger_entry;
 
 /* ---- the launcher ---- */
 
-/* Once, before anything else here.  0 or -errno. */
+/* Makes the ledger.  Call once, before any other function here.  0 or -errno. */
 int ledger_open(void);
 
-/* In a child that is no keeper. */
+/* Unmaps the ledger.  In a child that is not a keeper. */
 void ledger_unmap(void);
 
-/* A place for a generation; NULL: there is none left. */
+/* An entry for a generation; NULL: none is left. */
 struct ledger_entry *ledger_enroll(uint32_t generation);
-/* NULL is allowed.  The keeper has ended. */
+
+/* Frees the entry (NULL: none) when the keeper has ended. */
 void ledger_strike_off(struct ledger_entry *entry);
 
 /*
- * The gate is at `word` (gate_set() says so).  Opening: before the board says the same; closing:
- * afterwards.  So a launcher that is killed in between leaves a gate that the ledger calls open and
- * the board does not, and never the other way round.  The board's own keeper corrects the ledger.
+ * Notes that the gate is at `word`; gate_set() calls this.  Before the board is written when the
+ * gate opens, and after the board is written when it closes.  So a launcher that is killed in
+ * between leaves a gate that is open in the ledger and not on the board, and never the other way
+ * round.  The generation's keeper corrects the ledger from the board.
  */
 void ledger_note(struct ledger_entry *entry, uint32_t listener, uint32_t word);
 
-/* The socket is about to end: no keeper opens that gate again. */
+/* Call when the socket is about to end: no keeper opens that gate again. */
 void ledger_forget(struct ledger_entry *entry, uint32_t listener);
 
-/* The generation has been told to end: it serves if nobody else can. */
+/* Notes that the generation has been told to end: it serves only if no other can. */
 void ledger_is_stopping(struct ledger_entry *entry);
 
-/* The operator wants the instance to end: keepers tell the daemon so if the launcher cannot. */
+/* Notes that the instance is to end: keepers send the stop signal if the launcher cannot. */
 void ledger_announce_end(void);
 
 /*
- * Gates are about to change, and have been changed and told to those who wait: gate_set() and
- * generation_tell().  From the first on each keeper looks from time to time, until all is told and
- * somebody serves.
+ * _begin: gates are about to change (called by gate_set()).  _end: they have been changed, and the
+ * waiters have been told (called by generation_tell()).  From _begin on each keeper looks from time
+ * to time, until _end and until a generation serves.
  */
 void ledger_begin(void);
 void ledger_end(void);
 
-/* Its pid may be another process's from now on. */
+/* Notes that the keeper has ended: its pid may be another process's from now on. */
 void ledger_keeper_ended(struct ledger_entry *entry);
 
 /* Have keepers opened gates since the last call? */
@@ -65,42 +68,45 @@ bool ledger_was_used(void);
 
 /* ---- a keeper ---- */
 
-/* The calling process is that generation's keeper, until it ends.  0 or -errno. */
+/* Makes the calling process that generation's keeper, until it ends.  0 or -errno. */
 int ledger_keep(struct ledger_entry *entry);
-/* Its last process has ended.  The other keepers look. */
+
+/* The generation's last process has ended.  Makes the other keepers look. */
 void ledger_leave(struct ledger_entry *entry);
 
-/* The descriptor that the locks depend on: it must stay open. */
+/* The descriptor on which the locks depend.  It must stay open. */
 int ledger_descriptor(void);
 
+/* The launcher's pid; what ledger_announce_end() and ledger_is_stopping() have noted. */
 pid_t ledger_launcher(void);
 bool ledger_is_ending(void);
 bool ledger_is_told(const struct ledger_entry *entry);
 
 /*
- * Keepers decide one after the other.  False: another one is at it.  All that follows is true of
- * the time until ledger_unlock().
+ * Keepers decide one after the other, under this lock.  False: another keeper has it.  Call the
+ * functions below between ledger_lock() and ledger_unlock().
  */
 bool ledger_lock(const struct ledger_entry *entry);
 void ledger_unlock(void);
 
-/* Is a generation but this one left, and an older one? */
+/* Is more than one generation left? */
 bool ledger_has_others(void);
 
 /*
- * Is `entry` the generation that is to serve this listener?  The one whose gate is open; else the
- * newest that holds the listener and has not been told to end; else the newest that holds it.
+ * Is `entry` the heir, the generation that is to serve this listener?  The heir is the generation
+ * whose gate is open; else the newest that holds the listener and has not been told to end; else
+ * the newest that holds the listener.
  */
 bool ledger_is_heir(const struct ledger_entry *entry, uint32_t listener);
 
-/* Are there changes that have not been told? */
+/* Is there a ledger_begin() without its ledger_end()? */
 bool ledger_is_begun(void);
 
-/* What the board of `entry` says, which is right. */
+/* Corrects the ledger: the board of `entry` has `word`. */
 void ledger_correct(struct ledger_entry *entry, uint32_t listener, uint32_t word);
 
-/* Tells a launcher that lives that keepers open gates, before and after they do. */
+/* For ledger_was_used(): tells a launcher that lives.  Call before and after opening gates. */
 void ledger_use(void);
 
-/* The beginning and end of "looks from time to time", for ledger_begin(). */
+/* Notes whether the keeper looks from time to time, so that ledger_begin() need not signal it. */
 void ledger_set_alert(struct ledger_entry *entry, bool looks);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Looking programs up.
+ * Finds a program's file as execvp() does.
  *
- * In another root absolute links lead elsewhere than they do here: the kernel itself is asked to
- * resolve them as it will after chroot().
+ * In another root absolute links lead elsewhere than they do here.  So the kernel itself is asked
+ * to resolve them as it will after chroot().
  */
 #include "helper/process/lookup.h"
 
@@ -23,7 +23,7 @@
 #define SYS_openat2 437
 #endif
 
-/* 0 when the kernel would try to execute it. */
+/* 0: the kernel would try to execute it; or -errno. */
 static int check_executable(const char *path)
 {
 	struct stat status;
@@ -35,7 +35,7 @@ static int check_executable(const char *path)
 	return faccessat(AT_FDCWD, path, X_OK, AT_EACCESS) < 0 ? -errno : 0;
 }
 
-/* What `name` is in that root, as a path of ours. */
+/* Resolves `name` in that root, to a path in the launcher's root.  0 or -errno. */
 static int resolve_in(const char *root, const char *name, char *path, size_t size)
 {
 	struct open_how how = {.flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_IN_ROOT};
@@ -46,10 +46,10 @@ static int resolve_in(const char *root, const char *name, char *path, size_t siz
 
 	if (directory < 0)
 		return -errno;
-	fd = (int)syscall(SYS_openat2, directory, name, &how, sizeof how);
+	fd = (int)syscall(SYS_openat2, directory, name, &how, sizeof(how));
 	if (fd < 0)
 		return -errno;
-	(void)snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
 	length = readlink(link, path, size);
 	if (length < 0)
 		return -errno;
@@ -61,21 +61,21 @@ static int resolve_in(const char *root, const char *name, char *path, size_t siz
 
 int lookup_file(const struct lookup *lookup, const char *name, char *path, size_t size)
 {
-	int r = 0;
+	int result = 0;
 
 	if (*lookup->root)
-		r = resolve_in(lookup->root, name, path, size);
+		result = resolve_in(lookup->root, name, path, size);
 	else if (strlen(name) >= size)
-		r = -ENAMETOOLONG;
+		result = -ENAMETOOLONG;
 	else
-		(void)snprintf(path, size, "%s", name);
-	return r < 0 ? r : check_executable(path);
+		snprintf(path, size, "%s", name);
+	return result < 0 ? result : check_executable(path);
 }
 
 int lookup_program(const struct lookup *lookup, const char *name, char *path, size_t size)
 {
 	const char *directories = lookup->path ? lookup->path : "/bin:/usr/bin";
-	int r = -ENOENT;
+	int result = -ENOENT;
 
 	if (!*name)
 		return -ENOENT;
@@ -86,18 +86,18 @@ int lookup_program(const struct lookup *lookup, const char *name, char *path, si
 		size_t length = strcspn(start, ":");
 		int n, tried;
 
-		/* An empty one is the working directory */
-		n = snprintf(candidate, sizeof candidate, "%.*s%s%s", (int)length, start,
+		/* An empty entry of PATH is the working directory. */
+		n = snprintf(candidate, sizeof(candidate), "%.*s%s%s", (int)length, start,
 		        length > 0 ? "/" : "", name);
-		tried = n < 0 || (size_t)n >= sizeof candidate
+		tried = n < 0 || (size_t)n >= sizeof(candidate)
 		                ? -ENAMETOOLONG
 		                : lookup_file(lookup, candidate, path, size);
 		if (tried == 0 || tried == -ENOSYS)
 			return tried;
 		if (tried == -EACCES)
-			r = -EACCES;
+			result = -EACCES;
 		start += length;
 		if (!*start)
-			return r;
+			return result;
 	}
 }

@@ -1,20 +1,21 @@
 /* SPDX-License-Identifier: MIT */
-/* Finding a program's file as execvp() does. */
+/* Finds a program's file as execvp() does. */
 #pragma once
 
 #include <stddef.h>
 
-/* Where it is looked for. */
+/* Where to look for it. */
 struct lookup {
 	const char *path; /* the value of PATH; NULL: none is set */
-	const char *root; /* "": ours; else the directory that is the root by then */
+	const char *root; /* "": the launcher's; else the directory that will be the root */
 };
 
 /*
- * The file that `name` stands for, as seen from here, to `path`.  0; -ENOENT not found; -EACCES
- * etc. cannot be executed; -ENOSYS: this kernel cannot look into another root.
+ * Copies to `path` the file that `name` stands for, as a path in the launcher's own root.  0;
+ * -ENOENT: not found; -EACCES and others: cannot be executed; -ENOSYS: this kernel cannot look into
+ * another root (openat2(), Linux 5.6).
  */
 int lookup_program(const struct lookup *lookup, const char *name, char *path, size_t size);
 
-/* The same for a path alone: nothing is searched. */
+/* The same for a path: PATH is not searched. */
 int lookup_file(const struct lookup *lookup, const char *name, char *path, size_t size);

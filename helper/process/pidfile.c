@@ -17,7 +17,7 @@
 #define RENAME_EXCHANGE 2
 #endif
 
-static int ours = -1; /* the file, and with it the lock */
+static int ours = -1; /* the file.  Closing it drops the lock */
 static int directory = -1;
 static char name[NAME_MAX + 1];
 
@@ -27,8 +27,9 @@ static bool is_trusted(uid_t uid)
 }
 
 /*
- * The process that has a lock on the file: 0 nobody, -1 one that is not told.  A lock for reading
- * anybody can have who may read it; that for writing is the one that launchers have.
+ * The process that has a write lock on the file; 0: none; -1: one that the kernel does not tell.
+ * Only write locks count, which launchers have: any user who may read the file can have a read
+ * lock.
  */
 static pid_t holder(void)
 {
@@ -46,19 +47,19 @@ static pid_t holder(void)
 	return lock.l_pid > 0 ? lock.l_pid : -1;
 }
 
-/* Our pid into the file; on a disk, too, so that a crash of the machine leaves no empty one. */
+/* Writes our pid.  fdatasync(): a crash of the machine leaves no empty file. */
 static int fill(int fd)
 {
 	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
 	if (fchmod(fd, 0644) < 0 || dprintf(fd, "%d\n", getpid()) < 0)
 		return -errno;
-	/* Where these cannot be had it is a pid file all the same. */
+	/* Failure is ignored: without these it is still a pid file. */
 	(void)fdatasync(fd);
 	(void)fcntl(fd, F_SETLK, &lock);
 	return 0;
 }
 
-/* A directory of somebody else's gives up its name, and goes if it is empty. */
+/* Another user's directory at the path is moved away, and removed if it is empty. */
 static int rename_into_place(const char *beside)
 {
 	struct stat status;
@@ -121,7 +122,7 @@ void pidfile_remove(void)
 	        fstat(ours, &own) == 0 &&
 	        fstatat(directory, name, &there, AT_SYMLINK_NOFOLLOW) == 0 &&
 	        own.st_dev == there.st_dev && own.st_ino == there.st_ino)
-		(void)unlinkat(directory, name, 0); /* gone already is as good */
+		(void)unlinkat(directory, name, 0); /* it may be gone already */
 	fd_close(&ours);
 	fd_close(&directory);
 }

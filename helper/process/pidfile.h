@@ -2,23 +2,24 @@
 /*
  * The launcher's own pid file.
  *
- * Whoever reads it sees nothing, or the whole of it: it is written beside and renamed.  The launcher
- * keeps a POSIX lock on it as long as it lives; forked keepers do not have that, and no pid that has
- * been used again can be taken for it, so a file that is left over never keeps anybody from
- * starting.
+ * A reader sees no file or a complete one: it is written under another name and renamed.  The
+ * launcher keeps a POSIX lock on the file as long as it lives.  Forked keepers do not inherit the
+ * lock, and a pid that is used again does not have it.  So a file that is left over never keeps a
+ * launcher from starting.
  *
- * The directory may be the daemon's.  What others have put there is not opened, is never in the way,
- * and goes.
+ * The directory may be the daemon's.  What other users have put at the path is not opened, does not
+ * stop the launcher, and is replaced.
  */
 #pragma once
 
 #include <sys/types.h>
 
 /*
- * Mode 0644 whatever the umask.  0 or -errno; -EBUSY: the one that is there is locked, and *ret_owner
- * (0: not told) is the process that has it; -EPERM: as walk_to_directory() has it.
+ * Writes the file, with mode 0644 whatever the umask.  0 or -errno; -EBUSY: the file that is there
+ * is locked by the process *ret_owner (0: the kernel does not tell); -EPERM: see
+ * walk_to_directory().
  */
 int pidfile_write(const char *path, pid_t *ret_owner);
 
-/* Unless it has become somebody else's. */
+/* Removes the file, unless another file has its name by now or another pid is in it. */
 void pidfile_remove(void);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* How the library gets into the daemon: where it is, and the environment that loads it. */
+/* How libmoult.so gets into the daemon: where the library is, and the environment that loads it. */
 #include "helper/process/preload.h"
 
 #include <errno.h>
@@ -19,8 +19,8 @@ static bool is_named(const char *entry, const char *name)
 }
 
 /*
- * The launcher's environment with ours at its end; a library that the user preloads stays, in front
- * (sanitizer runtimes insist on that).  One allocation: the pointers, then the strings.
+ * Our variables come last.  A library that the user preloads stays in front of ours, since
+ * sanitizer runtimes must be first.  One allocation: the pointers, then the strings.
  */
 char **preload_environment_new(const char *variable, const char *notify, const char *library)
 {
@@ -50,7 +50,7 @@ char **preload_environment_new(const char *variable, const char *notify, const c
 	return list;
 }
 
-/* Beside our own program (a build), or where `make install` puts it. */
+/* Looks beside our own program (a build), then where `make install` puts the library. */
 int preload_library(char *path, size_t size)
 {
 	static const char *const places[] = {"libmoult.so", "../lib/moult/libmoult.so"};
@@ -65,7 +65,7 @@ int preload_library(char *path, size_t size)
 		        places[i]);
 		if (access(candidate, R_OK) < 0)
 			continue;
-		/* ld.so splits LD_PRELOAD at both. */
+		/* ld.so splits LD_PRELOAD at spaces and colons. */
 		if (strpbrk(candidate, " :") || strlen(candidate) >= size)
 			return -EINVAL;
 		strcpy(path, candidate);

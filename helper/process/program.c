@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* The file that a generation executes, kept; looked for apart, as what its path leads to may hang. */
+/*
+ * Keeps the file that a generation executes.  A process of its own looks for the file (apart.h),
+ * since a file system on the way may hang.
+ */
 #include "helper/process/program.h"
 
 #include <elf.h>

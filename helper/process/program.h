@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The file that a generation executes, kept: an operator may put the new version in its place, and
- * what is to be started again if that fails is the old one.
+ * Keeps the file that a generation executes.  An operator may put the new version in its place.  If
+ * the new version fails, the old file must be started again.
  */
 #pragma once
 
 #include <stdbool.h>
 
-/* What `name` is now, as O_PATH; -1 where it cannot be found. */
+/* Opens the file that `name` means now, with O_PATH; the caller's to close.  -1: not found. */
 int program_keep(const char *name);
 
 /*
- * Has `name` come to mean another file than the kept one, and can that be executed still?  Not a
- * script: its interpreter would be given a path, which names the new one.
+ * Does `name` mean another file than the kept one by now, and can the kept one still be executed?
+ * False for a script: its interpreter would get a path, which leads to the new file.
  */
 bool program_is_replaced(int kept, const char *name);

@@ -18,7 +18,10 @@
 #include "helper/process/confine.h"
 #include "helper/process/inherited.h"
 
-/* A file keeps what the daemon writes; a terminal or pipe may be gone long before the daemon is. */
+/*
+ * Replaces a standard stream by /dev/null, unless it is a file for output.  A terminal or a pipe
+ * may be gone long before the daemon.
+ */
 static void detach(int fd)
 {
 	struct stat status;
@@ -26,12 +29,12 @@ static void detach(int fd)
 		return;
 	int null = open("/dev/null", O_RDWR);
 	if (null >= 0 && null != fd) {
-		dup2(null, fd);
+		(void)dup2(null, fd);
 		close(null);
 	}
 }
 
-/* The program's number for its readiness is its own: what the launcher has there moves away. */
+/* Moves a descriptor of the launcher away from the number that the program wants for readiness. */
 static int move_away(int fd, int number)
 {
 	return fd >= 0 && fd == number ? fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1) : fd;
@@ -49,16 +52,15 @@ static int place_ready_pipe(const struct spawn *spawn)
 
 static _Noreturn void fail_to_execute(int failure, int error)
 {
-	/* The reader sees EOF as success: cannot fail */
+	/* Cannot fail: the pipe is empty.  The reader takes EOF for success. */
 	(void)!write(failure, &error, sizeof(error));
 	_exit(127);
 }
 
 static _Noreturn void execute(const struct spawn *spawn, int failure)
 {
-	/* As under an init system: a session of its own, so that a terminal's ^C is the launcher's.
-	 */
-	setsid();
+	/* A session of its own, as under an init system: a terminal's ^C goes to the launcher. */
+	(void)setsid();
 	if (spawn->background)
 		for (int fd = 0; fd <= 2; fd++)
 			detach(fd);
@@ -70,9 +72,9 @@ static _Noreturn void execute(const struct spawn *spawn, int failure)
 	inherited_give_sockets(spawn->environment);
 	inherited_give();
 	if (program >= 0)
-		syscall(SYS_execveat, program, "", spawn->command, spawn->environment,
+		(void)syscall(SYS_execveat, program, "", spawn->command, spawn->environment,
 		        AT_EMPTY_PATH);
-	/* Also where that has failed: better another file than none. */
+	/* Also after execveat() has failed: another file is better than none. */
 	execvpe(spawn->command[0], spawn->command, spawn->environment);
 	fail_to_execute(failure, errno);
 }
@@ -80,10 +82,10 @@ static _Noreturn void execute(const struct spawn *spawn, int failure)
 static void send_report(int pipe, enum report_kind kind, int value, pid_t pid)
 {
 	struct report report = {kind, value, pid};
-	(void)!write(pipe, &report, sizeof(report)); /* the launcher may be dead; we are not */
+	(void)!write(pipe, &report, sizeof(report)); /* the launcher may be dead */
 }
 
-/* Without close_range (Linux 5.9), or where a filter does not know it. */
+/* For kernels without close_range() (Linux 5.9), and system call filters that forbid it. */
 static void close_range_slowly(int first, int last)
 {
 	struct rlimit limit;
@@ -104,7 +106,10 @@ void close_from(int first)
 	close_from_to(first, INT_MAX);
 }
 
-/* Everything above stdio but two: the keeper must hold nothing that others wait for the end of. */
+/*
+ * Closes all descriptors but two, and replaces stdio by /dev/null: the keeper must not keep open a
+ * pipe or socket whose end another process waits for.
+ */
 static void close_all_but(int one, int other)
 {
 	close_from_to(3, (one < other ? one : other) - 1);
@@ -113,7 +118,7 @@ static void close_all_but(int one, int other)
 	for (int fd = 0; fd <= 2; fd++) {
 		int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 		if (null > 2) {
-			dup3(null, fd, O_CLOEXEC);
+			(void)dup3(null, fd, O_CLOEXEC);
 			close(null);
 		}
 	}
@@ -151,11 +156,11 @@ static _Noreturn void keep(const struct spawn *spawn, int reports)
 	close(failure[1]);
 	int error = 0;
 	bool executed = read(failure[0], &error, sizeof(error)) != sizeof(error);
-	/* Before the report: until that comes the launcher lets none of these end (discard_hold()). */
+	/* Before the report: until it comes the launcher closes no socket (discard_hold()). */
 	close_all_but(reports, ledger_descriptor());
 	send_report(reports, executed ? REPORT_EXECUTED : REPORT_NOT_EXECUTED, error, daemon);
 	(void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-	/* It may end processes of its generation, and wake other keepers, whatever their user. */
+	/* CAP_KILL: the keeper ends processes of its generation and wakes keepers of any user. */
 	(void)confine_capabilities(1U << CAP_KILL);
 	const struct keeper keeper = {.entry = spawn->entry,
 	        .board = spawn->board,

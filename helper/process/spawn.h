@@ -2,9 +2,9 @@
 /*
  * Starting a generation: launcher -> keeper -> the daemon.
  *
- * "The processes of a generation" are the descendants of its keeper (helper/process/keeper.h), and "nothing
- * of it is left" is the keeper's exit.  The keeper needs nothing of the launcher: if the launcher is
- * killed, the generation lives on.
+ * The processes of a generation are the descendants of its keeper (helper/process/keeper.h).  When
+ * the keeper exits, no process of the generation is left.  The keeper does not need the launcher:
+ * if the launcher is killed, the generation lives on.
  */
 #pragma once
 
@@ -30,24 +30,23 @@ struct report {
 };
 
 struct spawn {
-	_Atomic int32_t *keeper;    /* shared memory: the keeper writes its pid before all else */
-	struct ledger_entry *entry; /* the generation's, for the keeper, and so are the next two */
+	_Atomic int32_t *keeper;    /* shared memory: the keeper writes its pid there first */
+	struct ledger_entry *entry; /* this and the next two are for the keeper */
 	struct moult_board *board;
 	int stop_signal;
 	char **command;
-	int program; /* the file to be executed; -1: what command[0] names. The caller's. */
+	int program; /* the file to execute; -1: command[0] names it.  Stays the caller's */
 	char **environment;
 	int ready_fd;    /* the daemon's number for ready_pipe; -1: none */
 	int ready_pipe;  /* stays the caller's */
-	bool background; /* its stdin is /dev/null, and so are stdout and stderr unless regular
-	                    files */
+	bool background; /* /dev/null for stdin, and for stdout and stderr unless regular files */
 };
 
-/* Closes every descriptor from that number on. */
+/* Closes all descriptors from number `first` on. */
 void close_from(int first);
 
 /*
- * Forks.  *ret_reports: struct report, one per read, CLOEXEC, non-blocking, the caller's to close.
- * 0 or -errno.
+ * Forks the keeper.  *ret_reports: a pipe that yields one struct report per read, CLOEXEC,
+ * non-blocking, the caller's to close.  0 or -errno.
  */
 int spawn_generation(const struct spawn *spawn, pid_t *ret_keeper, int *ret_reports);

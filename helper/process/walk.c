@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The directory of a path that the operator has named. */
+/* Walks to the directory of a path that the operator has named. */
 #include "helper/process/walk.h"
 
 #include <errno.h>
@@ -10,9 +10,9 @@
 
 #include "helper/base/util.h"
 
-enum { LINKS = 40 }; /* as the kernel has it */
+enum { LINKS = 40 }; /* the kernel's own limit (MAXSYMLINKS) */
 
-/* Whatever is in it has been put there by root or by the launcher's user. */
+/* Can only root and the launcher's user have put entries there? */
 static bool is_trusted(int directory)
 {
 	struct stat status;
@@ -27,7 +27,7 @@ static int open_start(const char *path)
 	return fd < 0 ? -errno : fd;
 }
 
-/* Takes the first component off `rest`. */
+/* Moves the first component of `rest` to `ret_name`. */
 static void take_component(char *rest, char *ret_name)
 {
 	size_t length = strcspn(rest, "/"), skipped = length + strspn(rest + length, "/");
@@ -36,7 +36,7 @@ static void take_component(char *rest, char *ret_name)
 	memmove(rest, rest + skipped, strlen(rest + skipped) + 1);
 }
 
-/* What the link says comes before the rest; *at is where that begins. 0 or -errno. */
+/* Puts the target of the link in front of `rest`.  *at: where the target begins.  0 or -errno. */
 static int follow(int link, int *at, char *rest)
 {
 	char text[PATH_MAX];
@@ -60,7 +60,7 @@ static int follow(int link, int *at, char *rest)
 	return 0;
 }
 
-/* One component further. 0 or -errno. */
+/* Goes one component further.  0 or -errno. */
 static int step(const char *name, int *at, char *rest, int *links)
 {
 	struct stat status;

@@ -12,6 +12,7 @@
 #include "helper/requests/closing.h"
 #include "helper/requests/publish.h"
 #include "helper/requests/rights.h"
+#include "helper/state/pending.h"
 #include "helper/state/socket_options.h"
 #include "helper/state/survey.h"
 #include "helper/switch/crowd.h"

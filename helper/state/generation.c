@@ -21,8 +21,8 @@
 #include "helper/process/discard.h"
 
 /*
- * A memfd of a fixed size, mapped by us.  `future`: later mappings may not be written to, so that what
- * the daemon is given can only be read.
+ * Makes a memfd of a fixed size and maps it.  `future`: later mappings cannot be writable, so that
+ * the daemon, which gets the descriptor, can only read.  0 or -errno.
  */
 static int memory_new(size_t size, bool future, int *ret_fd, void **ret_memory)
 {
@@ -113,9 +113,9 @@ void generation_free(struct generation *generation)
 	loop_unwatch(&generation->reports);
 	fd_close(&generation->reports.fd);
 	if (generation->board)
-		munmap(generation->board, sizeof(*generation->board));
+		(void)munmap(generation->board, sizeof(*generation->board));
 	if (generation->tally)
-		munmap(generation->tally, sizeof(*generation->tally));
+		(void)munmap(generation->tally, sizeof(*generation->tally));
 	slots_deinit(&generation->slots);
 	fd_close(&generation->board_fd);
 	fd_close(&generation->tally_fd);
@@ -143,7 +143,7 @@ void gate_set(struct generation *generation, uint32_t listener, uint32_t word)
 	atomic_store(at, word);
 	if (!opens)
 		ledger_note(generation->entry, listener, word);
-	syscall(SYS_futex, at, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+	(void)syscall(SYS_futex, at, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
 }
 
 void gate_end(struct generation *generation, uint32_t listener)
@@ -229,8 +229,8 @@ void status_print(int status, char *text, size_t size)
 }
 
 /*
- * Of what a runtime says when it ends, the line that says why: not the call stack below it, which is
- * indented, nor its title.
+ * The line that says why a daemon has ended: the last one that is neither indented (the call stack
+ * of a runtime) nor ends in a colon (its title).  Else the last line; NULL: none.
  */
 static char *line_of_interest(char *text)
 {
@@ -254,7 +254,7 @@ void generation_last_output(const struct generation *generation, char *text, siz
 	if (generation->output_start < 0 || fstat(STDERR_FILENO, &status) < 0 ||
 	        status.st_size <= generation->output_start)
 		return;
-	/* Our own stderr may be write-only: open it again. */
+	/* The launcher's stderr may be write-only, so the file is opened again. */
 	CLEANUP(fd_close) int fd = open("/proc/self/fd/2", O_RDONLY | O_CLOEXEC);
 	char tail[8192], *line = tail;
 	off_t start = status.st_size - (off_t)sizeof(tail) + 1;
@@ -264,7 +264,7 @@ void generation_last_output(const struct generation *generation, char *text, siz
 	if (length <= 0)
 		return;
 	tail[length] = '\0';
-	if (start > generation->output_start) /* in the middle of a line */
+	if (start > generation->output_start) /* skip a cut line */
 		line += strcspn(line, "\n");
 	line = line_of_interest(line);
 	if (!line)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* One generation of the daemon: its processes, what they share with us, what it has taken up. */
+/* One generation of the daemon: its processes, its shared memory, the listeners it has taken up. */
 #pragma once
 
 #include <stdbool.h>
@@ -9,7 +9,7 @@
 #include "helper/kernel/tree.h"
 #include "helper/process/errand.h"
 #include "helper/process/ledger.h"
-#include "helper/state/fdstore.h"
+#include "helper/state/listener.h"
 #include "helper/state/settings.h"
 #include "helper/state/slots.h"
 #include "shim/contract.h"
@@ -20,116 +20,138 @@
  *     | failed                     ^       next one failed        |               ^
  *     |                            +------------------------------+               |
  *     +---------------------------------------------------------------------------+
+ *
+ * When the instance ends, every generation becomes STOPPING, whatever its state.
  */
 enum generation_state {
 	GENERATION_NEXT,
 	GENERATION_CURRENT,
 	GENERATION_DRAINING,
-	GENERATION_STOPPING, /* told to end; SIGKILL follows */
+	GENERATION_STOPPING, /* told to end, SIGKILL follows; or killed at once */
 };
 
-/* ALONE: one socket; SHARED: as many as it likes, SO_REUSEPORT. */
+/* ALONE: by one socket; SHARED: by any number of sockets, with SO_REUSEPORT. */
 enum holding { HOLDS_NOT, HOLDS_ALONE, HOLDS_SHARED };
 
 struct instance;
 
-/* What is on its way about it: helper/state/survey.h */
+/* Counts of a generation that are under way, and their results: helper/state/survey.h */
 struct survey {
 	struct errand counting, holding;
-	bool has_ended, is_empty; /* a count has ended, and of what */
-	bool is_wanted;           /* by somebody who waits */
+	bool has_ended, is_empty; /* a count has ended, and has found nothing */
+	bool is_wanted;           /* a caller waits for the count */
 	nanoseconds cost;         /* of the last count */
-	uint64_t out_of_sight; /* connections that nobody was found to hold, as a hash; 0: none */
-	nanoseconds rests_until;
+	uint64_t out_of_sight;    /* hash of the connections without a known holder; 0: none */
+	nanoseconds rests_until;  /* no count begins before */
 
-	uint8_t abandoned[MOULT_LISTENERS / 8]; /* listeners that no process held */
-	nanoseconds looked_at;
+	uint8_t abandoned[MOULT_LISTENERS / 8]; /* bits: listeners that no process held */
+	nanoseconds looked_at;                  /* when `abandoned` was found */
 
-	nanoseconds waited, waited_at; /* how long the loop has stood still for it, lately */
+	nanoseconds waited, waited_at; /* how long the loop has waited lately, and as of when */
 };
 
+/* Grouped by who writes a field after generation_new(). */
 struct generation {
-	struct generation *older;
-	struct instance *instance;
+	/* Nobody, once it has been started (helper/lifecycle/upgrade.c). */
 	uint32_t id;
-	enum generation_state state;
+	struct instance *instance;
 	struct settings settings;
+	char token[MOULT_TOKEN_DIGITS + 1];
+	off_t output_start; /* size of the daemon's stderr at its start; -1: not a regular file */
+	nanoseconds started;
+	time_t started_wall;
+	struct ledger_entry *entry; /* for its keeper; NULL before it is started */
+	int board_fd, tally_fd;
+	struct moult_tally *tally; /* the memory is written by the daemon's processes */
 
-	/* Processes. */
-	pid_t keeper;
-	pid_t main;  /* the first process; 0 until it has been reported */
-	int program; /* O_PATH: the file that it executes, or a script; -1: not known */
+	/* helper/lifecycle/: the state machine. */
+	struct generation *older;
+	enum generation_state state;
+	bool is_ready;
+	nanoseconds ready;
+	bool awaits_turn; /* no generation serves, nor does this one before it is ready */
+	bool yields;      /* its successor starts when it has ended, and gets its queues */
+	int program;      /* O_PATH: the file or script that it executes; -1: not known */
+
+	/* helper/lifecycle/: its processes, as its keeper reports them. */
+	pid_t keeper; /* 0: it has ended */
+	pid_t main;   /* the first process; 0 until it has been reported */
 	bool executed, main_exited;
-	bool is_starting; /* its keeper has not reported yet: discard_hold() */
 	int main_status;
 	int execute_error;
 	struct watch reports;
-	struct timer aftermath; /* the first process has ended: what does that mean? */
+	struct timer aftermath; /* decides what the end of the first process means */
+	bool is_starting; /* generation_starts(): its keeper has not reported yet, discard_hold() */
 
-	/* Shared memory.  Whoever writes the board also writes our own copy: gate_set(). */
+	/*
+	 * gate_set(), which writes each gate word to the board and to `words`, the launcher's
+	 * private copy.  A keeper writes the board alone.  helper/switch/ and
+	 * helper/requests/ write the rest of the board.
+	 */
 	struct moult_board *board;
-	struct moult_tally *tally;
-	int board_fd, tally_fd;
-	uint32_t words[MOULT_LISTENERS]; /* what the gates are at */
-	struct ledger_entry *entry;      /* for its keeper; NULL before it is started */
-	struct slots slots;
-	char token[MOULT_TOKEN_DIGITS + 1];
+	uint32_t words[MOULT_LISTENERS]; /* the gate words that the launcher has set */
+
+	/* generation_take() and instance_drop(): its listeners. */
 	uint8_t holds[MOULT_LISTENERS]; /* enum holding: has bound, or announced, that listener */
 	uint32_t held;                  /* how many */
+	nanoseconds last_bind;
 	/*
-	 * Needs no look at its waits before that listener is switched to it: it has accepted there
-	 * before, or it has said that it is ready while it held the listener (notify, fd=N).
+	 * Also helper/switch/ and helper/lifecycle/readiness.c.  The switch may give that listener
+	 * to this generation though no process is seen to wait there: the generation has accepted
+	 * there before, or said that it is ready while it held the listener (notify, fd=N), or the
+	 * time for late listeners is over (helper/switch/moves.h).
 	 */
 	bool trusted[MOULT_LISTENERS];
 
-	nanoseconds started, ready, last_bind;
-	time_t started_wall;
-	bool is_ready;
-	bool awaits_turn;      /* nobody serves, and it does not either before it is ready */
-	bool told_unsupported; /* that a socket of it cannot be handed over */
-	bool told_right;       /* that a process of it may not have a listener */
-	bool told_contract;    /* that its library is of another version */
-	bool told_cut_off;     /* that it is not served, because of what it has sent */
-	bool told_quota;       /* that it listens on more than can be handed over */
-	bool is_joined;        /* a process of it has said hello, */
-	uid_t first_uid;       /* and this was the user of the first one */
+	/* helper/requests/: what its processes have asked for. */
+	struct slots slots;
+	bool is_joined;                  /* one of its processes has said hello */
+	uid_t first_uid;                 /* the user of the first process that did */
 	uid_t taken_by[MOULT_LISTENERS]; /* the user of the process that took up each listener */
-	uint32_t added;                  /* listeners that are new to the store */
-	off_t output_start; /* where the daemon's stderr began, -1: not a regular file */
+	uint32_t added;                  /* how many listeners it has added to the store */
+	bool told_unsupported;           /* logged: one of its sockets cannot be handed over */
+	bool told_right;                 /* logged: one of its processes may not have a listener */
+	bool told_contract;              /* logged: its library is of another version */
+	bool told_cut_off;               /* logged: nothing more is received from its processes */
+	bool told_quota;                 /* logged: it listens on more than can be handed over */
 
-	/* Drain and end. */
-	bool yields; /* to a successor who starts when it has ended, and to whom its queues belong */
+	/* helper/state/survey.c and glance.c: what it has. */
+	struct survey survey;
+	size_t processes, connections; /* as of the last audit */
+	bool count_is_old;             /* a later count has failed */
+	bool audited;                  /* it has been counted at least once */
+	bool talks_to_itself;          /* its services use each other over its UNIX listeners */
+	uint64_t counted_signature, counted_descriptors; /* at the audit: helper/state/glance.h */
+	nanoseconds counted_at, count_cost;
+
+	/* helper/lifecycle/drain.c: its end. */
 	struct timer drain;
 	nanoseconds drain_began, drain_deadline, kill_at;
-	struct survey survey;
-	size_t processes, connections;                   /* as of the last audit */
-	bool count_is_old;                               /* another has been tried since */
-	bool audited;                                    /* it has been counted at all */
-	uint64_t counted_signature, counted_descriptors; /* at that audit: helper/state/glance.h */
-	nanoseconds counted_at, count_cost;
-	int empty_in_a_row;
-	bool talks_to_itself; /* over UNIX listeners of its own: services that use each other */
-	bool deserted;        /* and there is no client left whom they may serve together */
-	struct pid_set told;  /* processes that got the stop signal */
+	int empty_in_a_row; /* counts that have found nothing */
+	bool deserted;      /* no client is left that its services may serve together */
+	bool stayed;        /* it had a listener to serve at the last look: helper/switch/moves.h */
+	bool drain_signal_due; /* it gets its drain signal when it has no listener to serve */
 	bool by_deadline;
-	bool stayed; /* at the last look it still had a listener to serve: helper/switch/moves.h */
-	bool drain_signal_due; /* it gets its drain signal when it has none any more */
-	char ending[64];       /* "drained after 4.2 s, " */
+	struct pid_set told; /* processes that got the stop signal */
+	char ending[64];     /* for the log: "drained after 4.2 s, " */
 };
 
-/* A generation that does not run yet. NULL with errno. */
+/* A generation that does not run yet, the caller's to free.  NULL with errno. */
 struct generation *generation_new(uint32_t id, const struct settings *settings);
 void generation_free(struct generation *generation);
 
-/* Its keeper is forked, and has reported that the daemon was executed, or was not. */
+/*
+ * _starts: call when its keeper is forked.  _started: call when the keeper has reported that the
+ * daemon was executed, or was not.
+ */
 void generation_starts(struct generation *generation);
 void generation_started(struct generation *generation);
 
-/* The value of MOULT for it. */
+/* Prints the variable for its environment, "MOULT=...". */
 void generation_variable(
         const struct generation *generation, const char *address, char *text, size_t size);
 
-/* From our own copy: a gate is at what we have set, whatever the shared memory says. */
+/* The gate word that the launcher has set last, whatever the shared memory says. */
 static inline uint32_t gate_word(const struct generation *generation, uint32_t listener)
 {
 	return generation->words[listener];
@@ -140,37 +162,40 @@ static inline uint32_t gate_get(const struct generation *generation, uint32_t li
 	return gate_word(generation, listener) & MOULT_GATE_STATE;
 }
 
-/* Writes the word and wakes blocked accepts; a wait notices after generation_tell(). */
+/*
+ * gate_set() writes the word and wakes accepts that are blocked at the gate.  Processes in a wait
+ * (poll and the like) notice after generation_tell(), which must follow the last gate_set().
+ */
 void gate_set(struct generation *generation, uint32_t listener, uint32_t word);
 void generation_tell(struct generation *generation);
 
 /* Closes the gate of a listener that is about to end. */
 void gate_end(struct generation *generation, uint32_t listener);
 
-/* Puts a listener on its board. */
+/* Puts a listener on its board, or updates it there. */
 void generation_take(struct generation *generation, uint32_t listener, enum holding holding,
         uint64_t inode, bool nonblock, uint32_t word);
 
-/* Accepts between reservation and return, of processes that live. */
+/* How many accepts its live processes have between reservation and return. */
 unsigned generation_inflight(const struct generation *generation);
 
-/* What its processes say: does one of them wait for connections there; O_NONBLOCK. */
+/* What its processes say: does one of them wait for connections there?  Its O_NONBLOCK. */
 bool generation_waits_on(const struct generation *generation, uint32_t listener);
 bool generation_nonblock(const struct generation *generation, uint32_t listener);
 
-/* Is some process waiting for connections on a listener it holds? */
+/* Does one of its processes wait for connections on any listener it holds? */
 bool generation_waits(const struct generation *generation);
 
-/* Sums of the slots: hints. */
+/* Sums over the slots.  Processes of the daemon write the slots: these are hints. */
 uint64_t generation_accepted(const struct generation *generation);
 uint64_t generation_datagrams(const struct generation *generation);
 uint64_t generation_open_hint(const struct generation *generation);
 
-/* Has a process other than the first one accepted connections and is alive? */
+/* Does a process other than the first one live that accepts connections (has a slot)? */
 bool generation_has_workers(const struct generation *generation);
 
-/* How the first process ended, for people: "exited with status 1", "was killed by SIGSEGV". */
+/* Prints how a process ended: "exited with status 1", "was killed by SIGSEGV". */
 void status_print(int status, char *text, size_t size);
 
-/* "; its last output: …" with the last line it wrote, or "". */
+/* Prints "; its last output: ..." with the last telling line of its stderr, or "". */
 void generation_last_output(const struct generation *generation, char *text, size_t size);

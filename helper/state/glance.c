@@ -5,12 +5,13 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
-/* What is counted as fast as this is counted every time. */
+/* A count that takes no longer than this is repeated every time. */
 static const nanoseconds CHEAP = 5 * MILLISECOND;
 
 /*
- * A table keeps its size when one descriptor takes another's place behind the shim's back, and a
- * connection that was reset is none any more though its descriptor stays.
+ * An unchanged glance is trusted only so long.  The number of descriptors does not change if one
+ * replaces another unseen by the shim.  Nor does it change when a connection is reset, which is
+ * then no connection any more, but keeps its descriptor.
  */
 static const nanoseconds TRUST = 10 * SECOND;
 
@@ -60,14 +61,18 @@ bool glance_holds(const struct generation *generation, const struct glance *glan
 bool glance_is_due(const struct generation *generation, const struct glance *glance)
 {
 	/*
-	 * As many descriptors are gone as there were connections: it may be over.  Of many half at
-	 * least: then the next count costs half, and so on.
+	 * The generation may be empty if nearly as many descriptors (15/16) are gone as it had
+	 * connections.  If it has many descriptors, at least half of them must be gone, so that
+	 * each count costs half of the one before.
 	 */
 	bool may_be_over = glance->descriptors + generation->connections <=
 	                   generation->counted_descriptors + generation->connections / 16;
 	bool are_few = glance->descriptors < FEW ||
 	               glance->descriptors * 2 <= generation->counted_descriptors;
-	/* The second of the two counts that find it empty (helper/lifecycle/drain.h) is not put off. */
+	/*
+	 * glance_paces() is false after a count that has found nothing: the second of the two empty
+	 * counts (helper/lifecycle/drain.h) is not put off.
+	 */
 	return !glance_paces(generation) || (may_be_over && are_few) ||
 	       now() - generation->counted_at >= 50 * generation->count_cost;
 }

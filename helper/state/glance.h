@@ -3,10 +3,10 @@
  * A cheap look at a generation: may its connections have changed since they were last counted?
  *
  * Counting reads every link in /proc/PID/fd, 5 us each: with 50 000 connections a quarter of a
- * second in which the launcher answers nobody.  The size of a descriptor table is one stat()
- * (Linux 6.2), and it changes with whatever closes a connection; so do the shim's counters, where
- * another descriptor is opened at the same moment.  This only says when to count again, sooner or
- * later: whether a generation is empty is decided by counting.
+ * second of CPU time.  The number of open descriptors is one stat() of that directory (st_size,
+ * Linux 6.2).  Closing a connection changes this number; or, if another descriptor is opened at the
+ * same moment, the shim's counters.  A glance only decides whether to count again sooner or later.
+ * Only a count decides whether a generation is empty.
  */
 #pragma once
 
@@ -14,23 +14,27 @@
 #include "helper/state/generation.h"
 
 struct glance {
-	uint64_t signature;   /* of pids, table sizes and counters */
-	uint64_t descriptors; /* open in all of them; 0: the kernel does not tell */
+	uint64_t signature;   /* hash of pids, numbers of descriptors and counters */
+	uint64_t descriptors; /* open in all processes together; 0: the kernel does not tell */
 };
 
-/* What the shim's counters come to.  Not in a child: slots are taken back on the way. */
+/* A hash of the shim's counters, for glance_at(). */
 uint64_t glance_counters(struct generation *generation);
 
+/* Looks at the processes; `counters` is from glance_counters(). */
 struct glance glance_at(uint64_t counters, const struct pid_set *processes);
 
-/* Notes that the connections were counted after `glance`, which took that long. */
+/* Notes that the connections have been counted after `glance`, and what the count has cost. */
 void glance_counted(struct generation *generation, const struct glance *glance, nanoseconds cost);
 
-/* May what was counted stand for the present? Never when that was nothing. */
+/* May the last count stand for the present?  Never if it has found no connection. */
 bool glance_holds(const struct generation *generation, const struct glance *glance);
 
-/* It does not, but is it worth its cost to count again now? For those whom nobody waits for. */
+/* If glance_holds() is false and no caller waits: is a new count worth its cost now? */
 bool glance_is_due(const struct generation *generation, const struct glance *glance);
 
-/* Is that what limits the cost of counting? Not where counting is cheap, or a glance says nothing. */
+/*
+ * Do glances limit the cost of counting for this generation?  Not if counting is cheap, or if a
+ * glance says nothing.
+ */
 bool glance_paces(const struct generation *generation);

@@ -61,7 +61,7 @@ int identity_of_bound(int fd, struct identity *ret_identity)
 		return -errno;
 	if (id.length > sizeof(id.address))
 		return -EINVAL;
-	/* A path that fills its address is said with a NUL behind it. */
+	/* For a path that fills sun_path the kernel counts a NUL behind it. */
 	if (id.family == AF_UNIX && id.length > sizeof(struct sockaddr_un))
 		id.length = sizeof(struct sockaddr_un);
 	*ret_identity = id;
@@ -121,7 +121,7 @@ const char *identity_name(const struct identity *identity, size_t *ret_length)
 	size_t length = identity->length > begin ? identity->length - begin : 0;
 	if (length > sizeof(((struct sockaddr_un *)0)->sun_path))
 		length = sizeof(((struct sockaddr_un *)0)->sun_path);
-	/* A path may or may not be counted with its NUL, and need not have one. */
+	/* The length of a path may include a NUL, which need not be there. */
 	*ret_length = identity_is_path(identity) ? strnlen(name, length) : length;
 	return name;
 }
@@ -165,7 +165,7 @@ static in_addr_t ipv4_of(const struct identity *identity)
 	return ((const struct sockaddr_in *)&identity->address)->sin_addr.s_addr;
 }
 
-/* A scope is part of a link-local address only. */
+/* The scope counts for link-local addresses only. */
 static bool same_ip(const struct identity *a, const struct identity *b)
 {
 	if (a->family == AF_INET)
@@ -216,7 +216,7 @@ bool identity_overlaps(const struct identity *a, const struct identity *b)
 	       (identity_covers(a, b) || identity_covers(b, a));
 }
 
-/* Of either family as IPv6. Whoever connects to no address in particular reaches this host. */
+/* The address of either family as IPv6. */
 static struct in6_addr host_of(const struct identity *identity)
 {
 	struct in6_addr host = IN6ADDR_ANY_INIT;
@@ -228,7 +228,10 @@ static struct in6_addr host_of(const struct identity *identity)
 	return host;
 }
 
-/* An address of this host is what its own packets to that address come from. */
+/*
+ * Is it an address of this host?  Then the kernel chooses the same address as the source of packets
+ * to it.
+ */
 static bool is_own(const struct in6_addr *host)
 {
 	struct sockaddr_in6 to = {
@@ -247,6 +250,7 @@ bool identity_is_found_at(const struct identity *listener, const struct identity
 	        !same_kind(listener, address) || identity_port(listener) != identity_port(address))
 		return false;
 	struct in6_addr host = host_of(address), own = host_of(listener);
+	/* A client that connects to the wildcard reaches this host's loopback. */
 	bool ipv4 = IN6_IS_ADDR_V4MAPPED(&host);
 	bool any = ipv4 ? !memcmp(&host.s6_addr[12], "\0\0\0", 4) : IN6_IS_ADDR_UNSPECIFIED(&host);
 	bool loopback = any || (ipv4 ? host.s6_addr[12] == 127 : IN6_IS_ADDR_LOOPBACK(&host));

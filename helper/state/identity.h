@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* When are two sockets the same listener? Compared by meaning, from what the kernel says. */
+/* When are two sockets the same listener?  Compares the meaning of what the kernel says of them. */
 #pragma once
 
 #include <stdbool.h>
@@ -9,9 +9,9 @@
 #include <sys/un.h>
 
 /*
- * A UNIX socket with a path is where its directory is (device and inode) and the last component of
- * its path, which is what `address` holds then; the path as the daemon said it may be relative to a
- * working directory or a root that is not ours.
+ * A UNIX socket with a path is identified by its directory (device and inode) and the last
+ * component of its path; `address` holds that component alone.  The daemon's path may be relative
+ * to a working directory or a root that the launcher does not have.
  */
 struct identity {
 	int family; /* AF_INET, AF_INET6, AF_UNIX */
@@ -25,57 +25,69 @@ struct identity {
 	socklen_t length; /* of the address */
 };
 
-/* What the socket itself says, but for its address. 0, or -EAFNOSUPPORT: not ours to hand over. */
+/*
+ * Reads everything but the address from the socket.  0, or -EAFNOSUPPORT: a kind of socket that is
+ * not handed over.
+ */
 int identity_of(int fd, struct identity *ret_identity);
 
-/* ... with the address it is bound to. */
+/* The same, with the address that the socket is bound to.  0 or -errno. */
 int identity_of_bound(int fd, struct identity *ret_identity);
 
-/* The address that bind() was called with. -EINVAL: not one of that family, or longer than it can be. */
+/*
+ * Sets the address that bind() was called with.  0, or -EINVAL: not an address of that family, too
+ * short or too long.
+ */
 int identity_set_address(
         struct identity *identity, const struct sockaddr_storage *address, socklen_t length);
 
 /*
- * For a path whose last component is the address: the directory (device and inode) that it is in.
- * -EINVAL: it is not one component.
+ * Sets the directory of a path whose last component is the address.  0, or -EINVAL: the address is
+ * not a single component.
  */
 int identity_set_directory(struct identity *identity, uint64_t device, uint64_t inode);
 
 bool identity_equal(const struct identity *a, const struct identity *b);
 
-/* The same but for the port. */
+/* Equal, but the port may differ. */
 bool identity_same_host(const struct identity *a, const struct identity *b);
 
-/* The same directory and name, whatever kind of socket. */
+/* The same directory and name; the kind of socket may differ. */
 bool identity_same_place(const struct identity *a, const struct identity *b);
 
-/* Does one take packets to any address of the other's family? */
+/* Is `a` a wildcard that receives what is sent to any address of the family of `b`? */
 bool identity_covers(const struct identity *a, const struct identity *b);
 
-/* Would a connection to that address, from the same network, find this TCP listener? */
+/* Would a connection to that address, made in the same network namespace, reach this listener? */
 bool identity_is_found_at(const struct identity *listener, const struct identity *address);
 
-/* Could bind() to one fail with EADDRINUSE because of the other, although they are different? */
+/*
+ * Is one of them a wildcard on the port of the other, so that bind() to one may fail with
+ * EADDRINUSE because of the other?
+ */
 bool identity_overlaps(const struct identity *a, const struct identity *b);
 
 bool identity_is_inet(const struct identity *identity);
 bool identity_is_path(const struct identity *identity);
 bool identity_is_abstract(const struct identity *identity);
 
-/* Nobody accepts: it is read. */
+/* Is the socket read, and not accepted from? */
 bool identity_is_datagram(const struct identity *identity);
 
-/* Host order; 0 for UNIX sockets. */
+/* The port in host order; 0 for UNIX sockets. */
 uint16_t identity_port(const struct identity *identity);
 
 /*
- * The last component of the path, or the abstract name (with its NUL) and its length: never more than
- * a sockaddr_un has.
+ * The last component of the path, or the abstract name (with its leading NUL), and its length.  It
+ * is not terminated, and never longer than sun_path.
  */
 const char *identity_name(const struct identity *identity, size_t *ret_length);
 
-/* The name of a path with its NUL, in `room`, which is as large as a sockaddr_un. */
+/* The same with a NUL at its end, copied to `room`, which has sizeof(struct sockaddr_un) bytes. */
 const char *identity_text(const struct identity *identity, char *room);
 
-/* "tcp:127.0.0.1:80", "udp:[::1]:53", "unix:@name", "seqpacket:/run/x.sock" (`directory` open). */
+/*
+ * Prints "tcp:127.0.0.1:80", "udp:[::1]:53", "unix:@name" or "seqpacket:/run/x.sock".  Without an
+ * open `directory` (-1) a path is printed as its last component.
+ */
 void identity_print(const struct identity *identity, int directory, char *text, size_t size);

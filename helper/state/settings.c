@@ -25,7 +25,7 @@ size_t word_list_count(char *const *words)
 
 char **word_list_copy(char *const *words, size_t count)
 {
-	char **copy = calloc(count + 1, sizeof *copy);
+	char **copy = calloc(count + 1, sizeof(*copy));
 
 	for (size_t i = 0; copy && i < count; i++) {
 		copy[i] = strdup(words[i]);

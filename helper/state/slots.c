@@ -12,7 +12,7 @@
 
 enum {
 	SWEEP_LEAST = 256,
-	/* A process with more threads in accept() does not exist; a larger number is a lie. */
+	/* No process has more threads in accept(); a larger number in its slot is false. */
 	INFLIGHT_MOST = 32768,
 };
 
@@ -30,8 +30,8 @@ void slots_deinit(struct slots *slots)
 }
 
 /*
- * When the process was born; 0: it has ended.  A zombie accepts nothing any more, but still answers
- * to kill(pid, 0).
+ * When the process was born; 0: it has ended.  A zombie counts as ended: it accepts nothing, though
+ * kill(pid, 0) still succeeds.
  */
 static uint64_t birth_of(pid_t pid)
 {
@@ -43,7 +43,7 @@ static uint64_t birth_of(pid_t pid)
 	if (length <= 0)
 		return 0;
 	text[length] = '\0';
-	/* The program's name may hold anything; nothing after it holds a bracket. */
+	/* The program's name may contain brackets; nothing after it does. */
 	const char *end = strrchr(text, ')');
 	if (!end || sscanf(end,
 	                    ") %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d "
@@ -68,7 +68,10 @@ static void take_back(struct slots *slots, uint32_t i)
 	slots->owners[i] = (struct slot_owner){0};
 }
 
-/* A daemon whose children serve one connection each needs thousands in a day, few at one time. */
+/*
+ * Takes back the slots of dead processes.  A daemon whose children serve one connection each uses
+ * thousands of slots in a day, but few at one time.
+ */
 static void sweep(struct slots *slots)
 {
 	uint32_t left = 0, end = 1;
@@ -102,7 +105,7 @@ int slots_give(struct slots *slots, pid_t pid)
 	uint32_t i = find(slots, pid);
 	if (i && slots->owners[i].birth == birth)
 		return (int)i;
-	if (i) /* of a dead process, whose number has come round */
+	if (i) /* of a dead process with the same pid */
 		take_back(slots, i);
 	if (slots->used >= slots->sweep_at)
 		sweep(slots);
@@ -111,7 +114,7 @@ int slots_give(struct slots *slots, pid_t pid)
 		return -ENOSPC;
 	if (!i)
 		i = slots->used++;
-	take_back(slots, i); /* whatever has been scribbled there */
+	take_back(slots, i); /* the daemon may have written to a free slot */
 	slots->owners[i] = (struct slot_owner){pid, birth};
 	return (int)i;
 }

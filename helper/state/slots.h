@@ -2,9 +2,9 @@
 /*
  * The slots of a generation's tally: which process counts where.
  *
- * The launcher hands slots out and remembers the process by what the kernel says (the pid in the
- * launcher's own namespace and the time of birth), so a count always belongs to a process of which
- * the launcher can tell whether it lives.  The counts themselves are the processes' words.
+ * The launcher hands out the slots.  It remembers each owner by what the kernel says: the pid in
+ * the launcher's own namespace and the time of birth.  So the launcher can always tell whether the
+ * process behind a count still lives.  The counts themselves are written by the daemon's processes.
  */
 #pragma once
 
@@ -22,9 +22,9 @@ struct slot_owner {
 struct slots {
 	struct moult_tally *tally; /* the generation's */
 	struct slot_owner *owners; /* MOULT_SLOTS of them */
-	uint32_t used;             /* slots given so far are below; slot 0 is nobody's */
-	uint32_t sweep_at; /* when so many are used, those of dead processes are taken back */
-	uint64_t accepted_before; /* by processes whose slot has been taken back */
+	uint32_t used;             /* slots given so far are [1, used); slot 0 is nobody's */
+	uint32_t sweep_at; /* when so many are used, slots of dead processes are taken back */
+	uint64_t accepted_before; /* by processes whose slots have been taken back */
 	uint64_t datagrams_before;
 };
 
@@ -32,19 +32,25 @@ struct slots {
 int slots_init(struct slots *slots, struct moult_tally *tally);
 void slots_deinit(struct slots *slots);
 
-/* The slot of that process, the same each time it asks; -ENOSPC, -ESRCH. */
+/*
+ * The slot of that process, the same each time; -ENOSPC: all are taken; -ESRCH: the process has
+ * ended.
+ */
 int slots_give(struct slots *slots, pid_t pid);
 
-/* The process has just executed a program: nothing of what it had in flight before goes on. */
+/* Call when the process has executed a program: none of its accepts in flight goes on. */
 void slots_empty(struct slots *slots, pid_t pid);
 
-/* Accepts between reservation and return, of processes that live. */
+/* How many accepts live processes have between reservation and return. */
 unsigned slots_inflight(const struct slots *slots);
 
-/* Sums: hints for people and for the pace of looks. */
+/*
+ * Sums over all slots.  Hints, for people and for how often to look: the daemon's processes write
+ * the counts.
+ */
 uint64_t slots_accepted(const struct slots *slots);
 uint64_t slots_datagrams(const struct slots *slots);
 uint64_t slots_open_hint(const struct slots *slots);
 
-/* Does a process other than `main` live that has a slot? */
+/* Does a process with a slot live, other than `main`? */
 bool slots_has_others(const struct slots *slots, pid_t main);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The options of a shared socket when the generation that accepts from it changes. */
+/* The options of a shared socket when another generation accepts from it. */
 #include "helper/state/socket_options.h"
 
 #include <errno.h>
@@ -20,7 +20,7 @@
 #define SO_NETNS_COOKIE 71
 #endif
 #ifndef SO_BUF_LOCK
-#define SO_BUF_LOCK 72 /* Linux 5.14: which buffer sizes have been set, socket(7) */
+#define SO_BUF_LOCK 72 /* Linux 5.15: which buffer sizes have been set */
 #endif
 #ifndef UDP_GRO
 #define UDP_GRO 104
@@ -29,7 +29,7 @@
 #define UDP_SEGMENT 103
 #endif
 
-/* Of Linux 5.11, 6.0, 6.5 and 6.16. */
+/* Of Linux 5.11 (the first two), 5.18, 6.5 and 6.16. */
 #ifndef SO_PREFER_BUSY_POLL
 #define SO_PREFER_BUSY_POLL 69
 #endif
@@ -50,7 +50,7 @@ struct socket_option {
 	int level, name;
 };
 
-/* IP_TOS changes SO_PRIORITY and comes before it. */
+/* Setting IP_TOS changes SO_PRIORITY: IP_TOS comes first. */
 static const struct socket_option integers[] = {
         {SOL_SOCKET, SO_REUSEADDR},
         {SOL_SOCKET, SO_KEEPALIVE},
@@ -133,7 +133,7 @@ static const struct socket_option integers[] = {
         {SOL_SOCKET, SO_PRIORITY},
 };
 
-/* Options that are structs or texts: copied as bytes. */
+/* Options that are structs or strings: copied as bytes. */
 static const struct socket_option structs[] = {
         {SOL_SOCKET, SO_LINGER},
         {SOL_SOCKET, SO_RCVTIMEO},
@@ -152,10 +152,12 @@ static int option(int fd, int level, int name)
 }
 
 /*
- * What to set for what is read where it has not been set: for a few that is not the same.  The size
- * of a segment reads as the smallest that every host must take, and that set would be the limit of
- * all connections.  A clamped window cannot be given back its 0 while it listens (tcp(7)), but the
- * widest is as good: what the kernel takes instead of 0 for a connection.
+ * The value to set so that an option becomes what `value`, read from the template, means.  Two
+ * options read differently from what must be set when nobody has set them:
+ *   - TCP_MAXSEG reads as 536, the segment that every host must take.  Set, 536 would limit all
+ *     connections; 0 means "not set".
+ *   - TCP_WINDOW_CLAMP reads as 0, which cannot be set on a socket that listens (tcp(7)).  The
+ *     widest window is as good: for a connection the kernel takes it instead of 0.
  */
 static int settable(const struct socket_option *option, int value)
 {
@@ -168,8 +170,9 @@ static int settable(const struct socket_option *option, int value)
 }
 
 /*
- * In a user and network namespace of its own anybody may set SO_MARK: on a UNIX socket, for example,
- * which would then carry the mark out of there.
+ * Are both sockets of one network namespace?  SO_MARK is only copied within one: in a user and
+ * network namespace of its own any process may set SO_MARK, on a UNIX socket for example, and a
+ * copy would carry the mark out of that namespace.
  */
 static bool is_of_one_network(int a, int b)
 {
@@ -178,7 +181,7 @@ static bool is_of_one_network(int a, int b)
 	(void)getsockopt(a, SOL_SOCKET, SO_NETNS_COOKIE, &x, &length);
 	length = sizeof(y);
 	(void)getsockopt(b, SOL_SOCKET, SO_NETNS_COOKIE, &y, &length);
-	return x == y; /* before Linux 5.14: not told, 0 */
+	return x == y; /* before Linux 5.14 both are 0 */
 }
 
 static void copy_integer(int template, int shared, const struct socket_option *wanted)
@@ -205,8 +208,9 @@ static void copy_struct(int template, int shared, const struct socket_option *wa
 }
 
 /*
- * Setting a size also stops the kernel from choosing it (SO_BUF_LOCK), for accepted connections
- * too: what the template did not set must not be fixed here.  The kernel answers twice what was set.
+ * Copies a buffer size.  Setting a size also stops the kernel from choosing it (SO_BUF_LOCK), for
+ * accepted connections too.  So a size that is not set on the template is unlocked again here.  The
+ * kernel returns twice the size that was set.
  */
 static void copy_buffer(int template, int shared, int name, int force, int lock)
 {
@@ -218,7 +222,7 @@ static void copy_buffer(int template, int shared, int name, int force, int lock)
 	                         (present < 0 || fixed == !!(present & lock))))
 		return;
 	value /= 2;
-	/* More than net.core.rmem_max needs CAP_NET_ADMIN; as much as is allowed does not. */
+	/* Above net.core.rmem_max or wmem_max only with CAP_NET_ADMIN, else the maximum. */
 	if (setsockopt(shared, SOL_SOCKET, force, &value, sizeof(value)) < 0)
 		(void)setsockopt(shared, SOL_SOCKET, name, &value, sizeof(value));
 	present = option(shared, SOL_SOCKET, SO_BUF_LOCK);
@@ -228,7 +232,10 @@ static void copy_buffer(int template, int shared, int name, int force, int lock)
 	}
 }
 
-/* A device that a process of an old generation has bound the socket to keeps all clients away. */
+/*
+ * Copies SO_BINDTODEVICE.  A process of an old generation may have bound the shared socket to a
+ * device, which keeps all other clients away.
+ */
 static void copy_device(int template, int shared)
 {
 	char value[IFNAMSIZ] = {0}, present[IFNAMSIZ] = {0};
@@ -240,7 +247,11 @@ static void copy_device(int template, int shared)
 	(void)setsockopt(shared, SOL_SOCKET, SO_BINDTODEVICE, value, sizeof(value));
 }
 
-/* The template's own filter, in classic BPF; eBPF cannot be read back and is taken off. */
+/*
+ * Copies a classic BPF filter.  If the template has no filter, any filter of the shared socket is
+ * taken off.  If the template has an eBPF filter, which cannot be read, the shared socket keeps its
+ * own.
+ */
 static void copy_filter(int template, int shared)
 {
 	int zero = 0;
@@ -288,7 +299,7 @@ bool socket_is_reuseport(int fd)
 void socket_set_reuseport(int fd, bool reuseport)
 {
 	int value = reuseport;
-	(void)setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &value, sizeof(value)); /* UNIX has none */
+	(void)setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &value, sizeof(value)); /* no use for UNIX */
 }
 
 void socket_set_nonblock(int fd, bool nonblock)
@@ -296,7 +307,7 @@ void socket_set_nonblock(int fd, bool nonblock)
 	int flags = fcntl(fd, F_GETFL);
 	int wanted = nonblock ? flags | O_NONBLOCK : flags & ~O_NONBLOCK;
 	if (flags >= 0 && wanted != flags)
-		(void)fcntl(fd, F_SETFL, wanted); /* cannot fail on a socket of ours */
+		(void)fcntl(fd, F_SETFL, wanted); /* cannot fail on an open socket */
 }
 
 bool socket_is_nonblock(int fd)
@@ -308,14 +319,13 @@ bool socket_is_nonblock(int fd)
 static void attach(int fd, struct sock_filter *code, unsigned short count)
 {
 	struct sock_fprog program = {count, code};
-	/* Without it a late client is reset instead of retrying. */
+	/* Failure is ignored: late clients are then reset instead of trying again. */
 	(void)setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program));
 }
 
 void socket_refuse_connections(int fd)
 {
-	/* A filter on a TCP socket sees the packet from the TCP header on; byte 13 holds the flags.
-	 */
+	/* A filter on a TCP socket sees packets from the TCP header on.  Byte 13 has the flags. */
 	struct sock_filter drop_syn[] = {
 	        {BPF_LD | BPF_B | BPF_ABS, 0, 0, 13},
 	        {BPF_ALU | BPF_AND | BPF_K, 0, 0, 0x12 /* SYN, ACK */},

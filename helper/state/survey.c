@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What a generation has. */
+/* The survey of a generation: its processes, connections and listeners. */
 #include "helper/state/survey.h"
 
 #include <errno.h>
@@ -10,15 +10,16 @@
 #include "helper/state/glance.h"
 
 /*
- * How long the loop stands still for an answer: long enough for what is not out of the ordinary, and
- * for each generation 5 % of the time, however often its processes make us ask.
+ * How long the loop waits for an answer.  PATIENCE is enough for an ordinary daemon.  The loop
+ * waits at most 5 % (1 / SHARE) of the time for each generation, however often its processes make
+ * the launcher ask; ALLOWANCE may be used up at once.
  */
 static const nanoseconds PATIENCE = 150 * MILLISECOND;
 static const nanoseconds ALLOWANCE = 450 * MILLISECOND;
 enum { SHARE = 20 };
-/* After a count that did not end in time. */
+/* The pause after a count that did not end in time. */
 static const nanoseconds REST = 30 * SECOND;
-/* So long what nobody held is taken not to be held by anybody. */
+/* How long a listener that no process held counts as not held. */
 static const nanoseconds FRESH = 2 * SECOND;
 
 static void wait_for(struct survey *survey, struct errand *errand)
@@ -41,16 +42,16 @@ struct count_question {
 };
 
 struct count {
-	bool is_new;  /* else the old number... */
-	bool is_late; /* ... stands only because it is too soon for a new one */
+	bool is_new;  /* false: the old number stands */
+	bool is_late; /* the old number stands only because it is too soon for a new count */
 	bool in_flight, internal;
 	size_t processes, connections;
 	uint64_t out_of_sight;
 	struct glance glance;
-	nanoseconds cost, paused; /* the pauses are not part of the cost */
+	nanoseconds cost, paused; /* the cost is without the pauses */
 };
 
-/* Leaves what no process of another generation holds. */
+/* Removes the connections that processes of other generations hold. */
 static void leave_out_others(struct instance *instance, const struct generation *generation,
         struct inode_set *connections)
 {
@@ -67,8 +68,9 @@ static void leave_out_others(struct instance *instance, const struct generation 
 }
 
 /*
- * The connections on its listeners, whoever holds them.  *ret_peers: if it serves datagrams, all UDP
- * sockets with a peer; to be joined with what is known to be its own.
+ * Lists the connections on the generation's listeners, by whatever process they are held.
+ * *ret_peers: if the generation serves datagrams, all UDP sockets with a peer, of which only those
+ * count that its processes hold.  0 or -errno.
  */
 static int list_connections(struct instance *instance, const struct generation *generation,
         const struct inode_set *own, struct inode_set *ret_rows, struct inode_set *ret_peers,
@@ -103,15 +105,18 @@ static int list_connections(struct instance *instance, const struct generation *
 }
 
 /*
- * Processes are looked at one after the other, and a connection that changes hands meanwhile (by
- * descriptor passing or a fork) may be seen with none of them, any number of times.  But the kernel
- * lists it all the same, and there is none without a holder: what no generation is seen to hold is
- * looked for again, at moments that do not keep step with whoever passes it on.  What is with nobody
- * even then is out of sight: another program's, on the same port of another address, or in another PID
- * namespace.  So many times, and the pauses between them grow by a millisecond: 0.2 s.
+ * How often connections without a known holder are looked for again.
+ *
+ * The child looks at processes one after the other.  A connection that changes hands meanwhile (by
+ * descriptor passing or a fork) may be missed in all of them, any number of times.  The kernel
+ * lists the connection all the same, and every connection has a holder.  So the child looks again
+ * for those that no generation is seen to hold.  The pauses between the looks grow by a
+ * millisecond, so that they do not keep step with the processes that pass a connection on.  20
+ * looks take 0.2 s.  A connection that is not found even then is out of sight: another program has
+ * it, on the same port of another address or in another PID namespace.
  */
 enum { SEARCHES = 20 };
-static const nanoseconds SEARCHING = SECOND; /* where a look is dear */
+static const nanoseconds SEARCHING = SECOND; /* the limit where a look takes long */
 
 static nanoseconds pause_before(int search)
 {
@@ -120,7 +125,7 @@ static nanoseconds pause_before(int search)
 	return pause.tv_nsec;
 }
 
-/* 0: none. */
+/* A hash of the set; 0: it is empty. */
 static uint64_t hash_of(const struct inode_set *set)
 {
 	uint64_t hash = set->count;
@@ -153,7 +158,7 @@ static int count_connections(const struct count_question *question, struct count
 			lost = rows;
 		else
 			inode_set_filter(&lost, &rows, true);
-		if (unreadable) { /* what nobody else is seen to hold may be theirs */
+		if (unreadable) { /* these processes may hold what no other generation holds */
 			leave_out_others(instance, generation, &rows);
 			count->connections = rows.count;
 		} else {
@@ -163,13 +168,13 @@ static int count_connections(const struct count_question *question, struct count
 			break;
 		if (i == 0)
 			leave_out_others(instance, generation, &lost);
-		/* Those of the last count: they were looked for then. */
+		/* The last count has already looked for the same connections. */
 		uint64_t before = generation->survey.out_of_sight;
 		count->out_of_sight = hash_of(&lost);
 		if (!lost.count || (i == 0 && count->out_of_sight == before) || i == SEARCHES ||
 		        now() - began > SEARCHING)
 			break;
-		if (i) /* the first ones are `lost` */
+		if (i) /* the first `rows` live on as `lost` */
 			inode_set_deinit(&rows);
 		inode_set_deinit(&sockets);
 		inode_set_deinit(&peers);
@@ -180,7 +185,7 @@ static int count_connections(const struct count_question *question, struct count
 	return 0;
 }
 
-/* In the child, whose memory ends with it. */
+/* Runs in the child, which frees nothing: its memory goes when it ends. */
 static int look_and_count(const void *context, void *answer)
 {
 	const struct count_question *question = context;
@@ -222,7 +227,7 @@ static void counted(void *context, const void *answer)
 		glance_counted(generation, &count->glance, count->cost);
 		survey->is_empty = !count->connections && !count->in_flight;
 	}
-	/* Someone who waits has come meanwhile. */
+	/* A caller that waits has come meanwhile. */
 	if (count && count->is_late && wanted && survey_begin(generation, true) == 0)
 		return;
 	survey->has_ended = true;
@@ -277,7 +282,10 @@ struct abandoned {
 	uint8_t bits[MOULT_LISTENERS / 8];
 };
 
-/* Where the child may not look, or a descriptor is on its way, it may be any of them. */
+/*
+ * Runs in the child.  Marks the listeners that no process holds.  Marks none if a process cannot be
+ * looked at or a descriptor is in flight: that may be any listener.
+ */
 static int look_for_listeners(const void *context, void *answer)
 {
 	const struct generation *generation = *(struct generation *const *)context;
@@ -326,7 +334,7 @@ static void look_again(struct generation *generation)
 	struct survey *survey = &generation->survey;
 	if (!survey->holding.running)
 		(void)errand_begin(&survey->holding, look_for_listeners, &generation,
-		        sizeof(struct abandoned), looked, generation); /* else: held */
+		        sizeof(struct abandoned), looked, generation); /* on failure: held */
 	wait_for(survey, &survey->holding);
 }
 
@@ -336,7 +344,7 @@ bool survey_holds(struct generation *generation, uint32_t i)
 		look_again(generation);
 	if (!is_abandoned(generation, i))
 		return true;
-	/* Said once: whoever is told may give it to the generation again. */
+	/* Said once: the caller may give the listener to the generation again. */
 	generation->survey.abandoned[i / 8] &= (uint8_t) ~(1u << i % 8);
 	return false;
 }

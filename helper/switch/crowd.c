@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-/* After a switch: who still waits on a listener that is not his? */
+/* After a switch: which processes of other generations still wait on a listener? */
 #include "helper/switch/crowd.h"
 
 #include "helper/kernel/descriptors.h"
 #include "helper/kernel/tree.h"
 #include "helper/switch/poke.h"
 
-/* Entries that a poke or two per round does not shake off belong to a stopped process. */
+/* An entry that is still there after so many rounds of pokes belongs to a stopped process. */
 enum { POKING_ROUNDS = 40, POKES_A_ROUND = 16 };
 
-/* The processes of every generation but the one that accepts. */
+/* Adds the processes of every generation but `acceptor`.  0 or -errno. */
 static int others_list(
         struct instance *instance, const struct generation *acceptor, struct pid_set *processes)
 {
@@ -26,9 +26,10 @@ static bool is_crowded(const struct generation *acceptor, uint32_t i)
 }
 
 /*
- * An exclusive old entry and a blocked accept() of the new one: a connection would wake the old one
- * only.  Pokes make it look, and take itself out.  In all other cases the new one is woken as well,
- * and the old one goes with the next connection.
+ * If the acceptor blocks in accept() and an old generation has an exclusive epoll entry, a
+ * connection would wake the old generation only.  A poke wakes the old generation, whose shim then
+ * removes the entry.  In all other cases a connection wakes the acceptor as well, and the old entry
+ * goes with the next connection.
  */
 static void poke_exclusive(
         struct instance *instance, const struct generation *acceptor, uint32_t i, size_t exclusive)
@@ -36,7 +37,7 @@ static void poke_exclusive(
 	bool blocks = !generation_nonblock(acceptor, i);
 	for (size_t n = 0; blocks && n < exclusive && n < POKES_A_ROUND; n++)
 		if (instance->crowd_rounds < POKING_ROUNDS)
-			poke_send(instance_listener(instance, i), instance->newest);
+			(void)poke_send(instance_listener(instance, i), instance->newest);
 }
 
 static bool has_crowded(struct instance *instance, const struct generation *generation)
@@ -48,8 +49,11 @@ static bool has_crowded(struct instance *instance, const struct generation *gene
 	return false;
 }
 
-/* What the child has found for each listener. */
-enum { NOT_SEEN, NOBODY, SOMEBODY }; /* SOMEBODY + N: N of them exclusive */
+/*
+ * What the child has found for each listener: not looked at; no entry of another generation; at
+ * least one such entry.  SOMEBODY + N: N of these entries are exclusive, POKES_A_ROUND at most.
+ */
+enum { NOT_SEEN, NOBODY, SOMEBODY };
 
 struct found {
 	uint8_t at[MOULT_LISTENERS];
@@ -66,7 +70,7 @@ static void look_for(
 			rows[count++].inode = instance_listener(instance, i)->inode;
 	if (!rows || others_list(instance, acceptor, &others) < 0 ||
 	        audit_registrations(&others, rows, count) < 0)
-		return; /* what has been allocated ends with the child */
+		return; /* the memory goes when the child ends */
 	for (uint32_t n = 0; n < count; n++) {
 		int i = fdstore_find_inode(&instance->store, rows[n].inode);
 		size_t exclusive = rows[n].exclusive;
@@ -80,7 +84,7 @@ static void look_for(
 	}
 }
 
-/* In the child. */
+/* Runs in the child. */
 static int look_at_all(const void *context, void *answer)
 {
 	struct instance *instance = *(struct instance *const *)context;
@@ -90,7 +94,10 @@ static int look_at_all(const void *context, void *answer)
 	return 0;
 }
 
-/* The answer is of the switch that it was asked for, or a later one has begun to look again. */
+/*
+ * Acts on what the child has found.  Only called if no later switch has begun a look of its own:
+ * see looked().  True: processes of other generations still wait on a listener.
+ */
 static bool apply(struct instance *instance, struct generation *acceptor, const struct found *found)
 {
 	bool crowded = false;
@@ -101,7 +108,7 @@ static bool apply(struct instance *instance, struct generation *acceptor, const 
 		crowded |= found->at[i] != NOBODY;
 		if (found->at[i] >= SOMEBODY)
 			poke_exclusive(instance, acceptor, i, found->at[i] - (size_t)SOMEBODY);
-		/* The daemon's own accepts read the word only: a plain store loses nothing. */
+		/* The shim only reads the word: this store overwrites no change of the shim's. */
 		if (found->at[i] == NOBODY)
 			gate_set(acceptor, i, MOULT_GATE_OPEN);
 	}
@@ -109,7 +116,10 @@ static bool apply(struct instance *instance, struct generation *acceptor, const 
 	return crowded;
 }
 
-/* Reading the lists of an epoll with many entries costs: 5 % of a core at most. */
+/*
+ * Reading the lists of an epoll instance with many entries takes long.  A pause of 20 times the
+ * cost of the last look keeps this below 5 % of a core.
+ */
 static void look_later(struct instance *instance, nanoseconds cost)
 {
 	instance->crowd_rounds++;
@@ -126,7 +136,7 @@ static void looked(void *context, const void *answer)
 	static const struct found nothing;
 	struct instance *instance = context;
 	bool crowded = false;
-	if (instance->crowd.armed) /* by another switch, meanwhile */
+	if (instance->crowd.armed) /* a later switch looks again: this answer is old */
 		return;
 	for (struct generation *g = instance->newest; g; g = g->older)
 		if (has_crowded(instance, g))

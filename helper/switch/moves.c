@@ -47,7 +47,7 @@ void moves_now(struct instance *instance)
 	for (uint32_t i = 0; i < instance->store.count; i++) {
 		if (!is_late(current, i))
 			continue;
-		/* Who goes on there is not told to end for its sake any more. */
+		/* The older generation is no longer kept alive for this listener: move it now. */
 		if (moves_are_over(instance))
 			current->trusted[i] = true;
 		any |= switch_is_due(instance, current, i);
@@ -76,7 +76,7 @@ static void look(void *context)
 	loop_after(&instance->moves, instance->moves_delay);
 }
 
-/* Never at once: the daemon has to have its answer before it can wait. */
+/* The first look is not at once: the daemon needs its answer before it can wait. */
 void moves_expect(struct instance *instance)
 {
 	instance->moves_delay = SHORTEST;
@@ -92,7 +92,10 @@ void moves_begin(struct instance *instance, nanoseconds retire_after)
 		moves_expect(instance);
 }
 
-/* The current generation has another socket there: a wildcard beside, or the path bound anew. */
+/*
+ * Does the current generation serve another socket in the place of this one?  Either a wildcard
+ * beside this address, or the same path bound anew.
+ */
 static bool is_replaced(struct instance *instance, uint32_t i)
 {
 	const struct generation *current = instance->current;

@@ -2,48 +2,60 @@
 /*
  * After the first switch: listeners that the current generation has not taken over yet.
  *
- * They stay with the older generation that serves them, which is not told to stop meanwhile.  One
- * moves when the current generation has taken it up and waits on it.  At ->retire_at, which each
- * switch sets anew for all of them, it is over: what the current one has taken up moves though nobody
- * is seen to wait there, and the rest is retired (helper/lifecycle/drain.h).  While a further generation is
- * being started nothing is retired, for that one may want it.
+ * Such a listener stays with the older generation that serves it, which is not told to stop
+ * meanwhile.  The listener moves when the current generation has taken it up and waits on it.
  *
- * These do not stay:
- *   - the port that the kernel chose for a socket bound while its generation served: nobody but one
- *     client knows it (passive FTP), and it lives as long as that client (helper/lifecycle/drain.c);
- *   - UNIX listeners of a generation whose services use each other: they are needed until its last
- *     client has gone, and by nobody else (helper/lifecycle/drain.c);
- *   - what the current generation has another listener for, that could not be bound beside it
- *     without us: 127.0.0.1 and then 0.0.0.0, on one port.
- * With --no-overlap there is nobody with whom they could stay: clients wait in the queue.
+ * The time for this is over at ->retire_at, which moves_begin() sets anew for all listeners.  Then
+ * a listener that the current generation has taken up moves even if no process is seen to wait
+ * there.  The others are retired (helper/lifecycle/drain.h).  While a further generation is being
+ * started nothing is retired, because that generation may want the listener.
+ *
+ * These listeners do not stay with the older generation:
+ *   - a port that the kernel chose for a socket bound while its generation served.  Only one client
+ *     knows such a port (passive FTP), and it is needed as long as that client
+ *     (helper/lifecycle/drain.c);
+ *   - UNIX listeners of a generation whose services use each other.  Only that generation needs
+ *     them, until its last client has gone (helper/lifecycle/drain.c);
+ *   - a listener that the current generation has replaced by another one, which could not be bound
+ *     beside it without moult: 127.0.0.1 and then 0.0.0.0, on one port.
+ * With --no-overlap no older generation is left to serve a listener: clients wait in the queue.
  */
 #pragma once
 
 #include "helper/state/instance.h"
 
-/* The current generation has just been switched to. */
+/* Call right after the switch to a new current generation.  Sets ->retire_at. */
 void moves_begin(struct instance *instance, nanoseconds retire_after);
 
-/* The current generation has taken up one more: looks soon, and until none is left. */
+/*
+ * Call when the current generation has taken up one more listener.  Looks soon, and again until no
+ * listener is left that it has taken up and not been switched to.
+ */
 void moves_expect(struct instance *instance);
 
-/* Moves what is due, now.  Not on probation: a roll-back has only one switch to undo. */
+/*
+ * Moves all listeners that are due, now.  Nothing moves on probation, so that a roll-back has only
+ * one switch to undo.
+ */
 void moves_now(struct instance *instance);
 
-/* The time for late ones is over, and no generation is being started that might want them. */
+/*
+ * Is the time for late listeners over?  False while a generation is being started, which might want
+ * them.
+ */
 bool moves_are_over(const struct instance *instance);
 
-/* How long until then, in whole seconds if it is more than one; NEVER. */
+/* The time until ->retire_at, above one second rounded up to whole seconds; NEVER: no limit. */
 nanoseconds moves_time_left(const struct instance *instance);
 
-/* Does `generation` serve that listener until the current one does? */
+/* Does the older `generation` go on serving that listener until the current one takes over? */
 bool moves_stays(struct instance *instance, const struct generation *generation, uint32_t listener);
 
-/* ... any listener? */
+/* The same for any listener. */
 bool moves_any_stays(struct instance *instance, const struct generation *generation);
 
-/* Is it kept for the current generation, though no generation has it now? */
+/* Is that listener kept open for the current generation, though no generation holds it now? */
 bool moves_are_awaited(struct instance *instance, uint32_t listener);
 
-/* Says which have been left with whom, and for how long. */
+/* Logs which listeners stay with which generation, and for how long. */
 void moves_report(struct instance *instance);

@@ -17,9 +17,8 @@
 #include "helper/process/discard.h"
 
 struct poke {
-	int fd; /* -1: unused */
-	nanoseconds
-	        give_up; /* a poke that nobody takes: a process without our accept() may have it */
+	int fd;              /* -1: unused */
+	nanoseconds give_up; /* a process without the shim may have taken the poke */
 	bool datagram;
 	uint32_t port;
 	uint32_t address[4];
@@ -52,7 +51,10 @@ static void publish_everywhere(struct generation *newest, uint32_t i)
 static const nanoseconds POKE_PATIENCE = 5 * SECOND;
 static const nanoseconds DATAGRAM_PATIENCE = 60 * SECOND;
 
-/* Where to reach it from this host: itself, or loopback when it is bound to any address. */
+/*
+ * The address at which this host reaches the listener: its own, or loopback if it is bound to the
+ * wildcard.
+ */
 static struct sockaddr_storage target(const struct listener *listener, bool by_ipv4)
 {
 	struct sockaddr_storage address = listener->identity.address;
@@ -75,7 +77,7 @@ static bool is_dual_stack(const struct listener *listener)
 	       IN6_IS_ADDR_UNSPECIFIED(&address->sin6_addr);
 }
 
-/* A name of its own for our end of a UNIX socket. */
+/* Makes a random abstract name for our end of a UNIX connection.  Its length; 0: it failed. */
 static socklen_t name_own_end(struct poke *poke, struct sockaddr_un *own)
 {
 	char name[sizeof(own->sun_path)];
@@ -89,7 +91,7 @@ static socklen_t name_own_end(struct poke *poke, struct sockaddr_un *own)
 	return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)length);
 }
 
-/* The address the other side will see. */
+/* Notes the source address that the other side will see. */
 static bool remember(struct poke *poke, int fd)
 {
 	struct sockaddr_in6 own;
@@ -107,12 +109,15 @@ static bool remember(struct poke *poke, int fd)
 	return true;
 }
 
-/* Our end, bound to an address that is in `poke`; `to` and its length. -1: it cannot be made. */
+/*
+ * Opens our end and binds it to an address, noted in `poke`.  Sets `to`, the listener's address,
+ * and its length.  The descriptor, or -1.
+ */
 static int open_inet(const struct listener *listener, struct poke *poke, bool by_ipv4,
         struct sockaddr_storage *to, socklen_t *ret_length)
 {
 	struct sockaddr_storage from = *to = target(listener, by_ipv4);
-	((struct sockaddr_in *)&from)->sin_port = 0; /* at the same place in both families */
+	((struct sockaddr_in *)&from)->sin_port = 0; /* IPv4 and IPv6: same offset */
 	int fd = socket(to->ss_family, listener->identity.type | SOCK_CLOEXEC | SOCK_NONBLOCK,
 	        listener->identity.protocol);
 	*ret_length = sizeof(*to);
@@ -128,7 +133,7 @@ static int open_unix(const struct listener *listener, struct poke *poke,
 	struct sockaddr_un *un = (struct sockaddr_un *)to, own;
 	*to = listener->identity.address;
 	*ret_length = listener->identity.length;
-	/* To its own file, whatever the path leads to by now. */
+	/* Connects to the pinned file: the path may lead to another one by now. */
 	if (identity_is_path(&listener->identity)) {
 		if (listener->pinned < 0)
 			return -1;
@@ -163,7 +168,7 @@ static bool send_one(const struct listener *listener, struct generation *newest,
 	pokes[i].give_up = after(datagram ? DATAGRAM_PATIENCE : POKE_PATIENCE);
 	if (i == used)
 		used++;
-	publish_everywhere(newest, i); /* before the connection: accept may return at once */
+	publish_everywhere(newest, i); /* before connecting: accept may return at once */
 	ssize_t result = datagram ? sendto(fd, "", 1, MSG_NOSIGNAL, (struct sockaddr *)&to, length)
 	                          : connect(fd, (struct sockaddr *)&to, length);
 	if (result < 0 && errno != EINPROGRESS) {
@@ -176,8 +181,8 @@ static bool send_one(const struct listener *listener, struct generation *newest,
 	if (!datagram &&
 	        getsockopt(listener->fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, &seconds, &length) == 0 &&
 	        seconds)
-		(void)send(fd, "\n", 1, MSG_DONTWAIT | MSG_NOSIGNAL); /* it is woken by data only */
-	fd = -1;                                                      /* kept in the table */
+		(void)send(fd, "\n", 1, MSG_DONTWAIT | MSG_NOSIGNAL); /* only data wakes accept */
+	fd = -1;                                                      /* the table has it */
 	return true;
 }
 
@@ -194,7 +199,7 @@ bool poke_reap(struct generation *newest)
 	for (uint32_t i = 0; i < used; i++) {
 		if (pokes[i].fd < 0)
 			continue;
-		/* What the daemon sends there is not received: descriptors may be among it. */
+		/* Never receives what the daemon sends, which may contain descriptors. */
 		struct pollfd one = {.fd = pokes[i].fd, .events = POLLRDHUP};
 		bool pending = pokes[i].datagram || poll(&one, 1, 0) <= 0;
 		if (pending && now() < pokes[i].give_up) {

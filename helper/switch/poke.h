@@ -1,24 +1,30 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Pokes: throw-away connections and datagrams of the launcher's own, made to wake a process that
- * waits on a listener it may no longer accept or read from.
+ * Pokes: throw-away connections and datagrams of the launcher's own.
  *
- * A blocked accept() cannot be told anything else; a signal would break other calls of the daemon.
- * The shim knows a poke by its source address, which is on every board before the connection is
- * made, and swallows it.  An address stays published until the other end has been closed, so that
- * the kernel cannot give it to a client in between; a datagram has no other end, and its address is
- * kept for a minute.
+ * A poke wakes a process that waits on a listener from which it may no longer accept or read.
+ * There is no other way to wake a blocked accept(): a signal would interrupt other calls of the
+ * daemon.
+ *
+ * The shim knows a poke by its source address and swallows it.  The launcher writes the address to
+ * every board before it connects.  A connection's address stays published until the daemon has
+ * closed its end, so that the kernel cannot give the address to a client in between; the launcher
+ * gives up after five seconds.  A datagram has no other end: its address stays published for a
+ * minute.
  */
 #pragma once
 
-#include "helper/state/fdstore.h"
 #include "helper/state/generation.h"
+#include "helper/state/listener.h"
 
-/* One poke, for the generations `newest` and older. False: none could be made. */
+/* Sends one poke.  Publishes it on the boards of `newest` and all older ones.  False: it failed. */
 bool poke_send(const struct listener *listener, struct generation *newest);
 
-/* Forgets those that have been answered. True while some are out. */
+/*
+ * Forgets the pokes that the daemon has closed, or that nobody has taken in time.  True while
+ * connections, not datagrams, are still out.
+ */
 bool poke_reap(struct generation *newest);
 
-/* Publishes those that are out on a new generation's board. */
+/* Publishes the pokes that are out on a new generation's board. */
 void poke_publish(struct generation *generation);

@@ -1,71 +1,102 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The switch, and why no connection is lost or late.
+ * The switch: how listeners move to another generation, and why no connection is lost or late.
  *
- * Each listener moves by itself: to the current generation when that has taken it up and waits on
- * it, and not before.  A version that loads for seconds after its first bind(), or binds its second
- * port when the first has served for a while, makes no client wait: the earlier generation goes on
- * accepting where the current one does not yet.  So one switch may be followed by several short ones,
- * and helper/switch/moves.h says when.  What moves is decided once per switch, at its beginning.
+ * All generations share one socket for each listener, and so one queue.  Nothing in the queue ever
+ * moves.  A switch only changes which generation may call accept() on the socket.  A datagram
+ * socket is read instead: what is said of accept() here is true of recvmsg() as well.
  *
- * All generations share one socket, hence one queue; nothing in the queue ever moves.  What changes
- * is who may call accept() on it or, for datagrams, read from it: what is said of accept() here is
- * true of recvmsg() as well.  Three words decide, all read and written seq_cst:
+ * Each listener moves by itself: when the current generation has taken it up and waits on it, and
+ * not before.  Until then the earlier generation goes on accepting there.  So no client waits for a
+ * version that loads for seconds after its first bind(), or that binds its second port when the
+ * first has served for a while.  One switch may thus be followed by several short ones
+ * (helper/switch/moves.h).  Each switch decides once, at its beginning, which listeners move.
  *
- *   gate.word       per generation and listener; written by the launcher (gate_set() and
- *                   generation_take()), read by the shim of that generation before every accept.
- *                   While the launcher is dead or stopped, the keepers write it (helper/process/keeper.h)
- *   slot.inflight   per process; written by the shim around "read the gate, accept", read here
- *   board.sequence  per generation; written after any change of words, read by the shim before and
- *                   after every wait
+ * ---- Words ----
  *
- * Order here:  (1) word := DRAINING in the one generation that has it open, sequence + 1
- *              (2) wait until the sum of inflight over its live processes is zero
- *                  words of what stays there := as they were
- *              (3) options and O_NONBLOCK of the shared socket := what the next one wants
- *              (4) word := OPEN in the next, wake, sequence + 1
- * Order there: inflight + 1; read word; OPEN: accept; inflight - 1.
+ * Three words decide who accepts.  Every access to them is seq_cst.
  *
- * In (1) that generation's gates close for all its listeners, also for those that stay: the count in
- * (2) is a process's, and an accept blocked on one that stays would hold it up.  They are open again
- * before (3).  A gate that is closed and opened only keeps accepts away for a moment, so the
- * argument for the listeners that move is not touched by it.
+ *   gate.word       One for each generation and listener.  The launcher writes it (gate_set()).
+ *                   While the launcher is dead or stopped, the keepers write it
+ *                   (helper/process/keeper.h).  The shim of that generation reads it before every
+ *                   accept.
+ *   slot.inflight   One for each process.  The shim writes it around "read the gate, accept".  The
+ *                   launcher reads it.
+ *   board.sequence  One for each generation.  Raised after any change of its gate words.  The shim
+ *                   reads it before and after every wait.
  *
- * No late accept.  Take an accept of the old generation.  Its "inflight + 1" is either before our
- * read of that counter in (2), and then we wait for its return; or after, and then its read of the
- * word is after (1) and sees DRAINING.  (With the read first and the reservation second, one switch
- * in a thousand let an accept through: measured.)  So from (2) on the old generation accepts
- * nothing, and (3) cannot make a native accept of it block or fail.
+ * ---- Steps ----
  *
- * A process that died between +1 and -1 accepts nothing either: counters of dead processes are not
- * counted.  A process blocked inside accept() on an empty queue stays counted; pokes
- * (helper/switch/poke.h) make its accept return, the shim swallows them, looks at the gate again and lets
- * go.  A process that is stopped, or cancelled inside accept, never lets go: after SWITCH_PATIENCE
- * we go on.  If it wakes up and does accept one connection later, that connection is served, by the
- * old generation: late, but not lost.
+ *   launcher:  (1) In the generation that has the gate open: word := DRAINING, sequence + 1.
+ *              (2) Wait until the sum of inflight over its live processes is zero.
+ *                  Set the words of its listeners that stay to what they were.
+ *              (3) Set options and O_NONBLOCK of the shared socket as the next generation wants.
+ *              (4) In the next generation: word := OPEN, wake the sleepers, sequence + 1.
+ *   shim:      inflight + 1; read the word; if it is OPEN: accept; inflight - 1.
  *
- * No lost connection.  Between (1) and (4) nobody accepts, for some tens of microseconds:
- * connections wait in the queue.  A connection could be lost to sight only if its wake-up went to a
+ *                    (1) close         (2) inflight is 0    (3) options        (4) open
+ *                        |                     |                 |                 |
+ *   old generation  =====|== only in flight ===|                 |                 |
+ *   next generation      |                     |                 |                 |=====
+ *   new connections      |---------------- wait in the queue ----------------------|
+ *
+ * If the listeners that move are open in several generations, (1) and (2) are done for one after
+ * the other.
+ *
+ * (1) closes the gates of all listeners of that generation, also of those that stay.  The count in
+ * (2) is a process's, not a listener's: an accept blocked on a listener that stays would hold (2)
+ * up.  Those gates are open again before (3).  Closing and opening a gate only keeps accepts away
+ * for a moment, so the argument for the listeners that move is not touched.
+ *
+ * ---- No late accept ----
+ *
+ * From (2) on the old generation accepts nothing, so (3) cannot make a native accept of it block or
+ * fail.  Proof: take any accept of the old generation.  Either its "inflight + 1" is before the
+ * launcher's read of that counter in (2); then the launcher waits for the accept to return.  Or it
+ * is after; then the shim's read of the word is after (1) and sees DRAINING.  The order in the shim
+ * matters: with the read first and the reservation second, one switch in a thousand let an accept
+ * through (measured).
+ *
+ * Some processes never reach the "inflight - 1" by themselves:
+ *   - A process that died between + 1 and - 1 accepts nothing.  The counters of dead processes are
+ *     not counted.
+ *   - A process blocked inside accept() on an empty queue stays counted.  A poke
+ *     (helper/switch/poke.h) makes the accept return.  The shim swallows the poke, looks at the
+ *     gate again and gives up its reservation.
+ *   - A process that is stopped, or cancelled inside accept, keeps its reservation.  The launcher
+ *     goes on after SWITCH_PATIENCE.  If the process wakes up later and does accept one connection,
+ *     the old generation serves that connection: late, but not lost.
+ *
+ * ---- No lost connection ----
+ *
+ * Between (1) and (4), for some tens of microseconds, no gate lets an accept pass and connections
+ * wait in the queue.  A connection could then stay there unseen only if its wake-up went to a
  * process that may not accept it.
  *   - Waiters without EPOLLEXCLUSIVE (poll, select, epoll) are all woken, in both generations.
- *   - epoll entries that are added re-check the queue, and the next generation's shim adds them when
- *     it sees OPEN; so what was queued before (4) is found.  A process already blocked in accept()
- *     of the next generation waits on the futex of its gate word and is woken by (4), then accepts
- *     natively, which looks at the queue first.
+ *   - The kernel checks the queue when an epoll entry is added.  The next generation's shim adds
+ *     its entries when it sees OPEN, so it finds whatever was queued before (4).
+ *   - A process of the next generation that is already in accept() waits on the futex of its gate
+ *     word.  (4) wakes the process.  It then accepts natively, which looks at the queue first.
  *   - Exclusive waiters: an old process that still has its EPOLLEXCLUSIVE entry swallows a wake-up
  *     when the next one also waits exclusively (20 of 20 times, measured).  Hence CROWDED: until
- *     the kernel shows no entry of an older generation (helper/switch/crowd.c) the next one registers
- *     without EPOLLEXCLUSIVE; and where it blocks in accept(), pokes wake the old entries one by
- *     one, each of which takes itself out at once.
+ *     the kernel shows no entry of an older generation (helper/switch/crowd.c), the next generation
+ *     registers without EPOLLEXCLUSIVE.  Where the next generation blocks in accept() instead,
+ *     pokes wake the old entries one by one, and the old generation's shim removes each at once.
  *
- * Roll-back is the same act with the roles exchanged: the failed generation's gates close, its
- * in-flight accepts finish or die with it, the earlier one's gates open.  There may be two of those:
- * a listener that an older one had not given away yet goes back to that one, so each goes to the
- * newest generation that has had it open.  Connections that the failed one has accepted end with it,
- * as they would if it had crashed an hour later.
+ * ---- Roll-back ----
  *
- * Where two generations cannot live at one time (helper/lifecycle/yield.h) much time passes between (2) and
- * (3), and all that was said still holds: from (2) on nobody accepts, and what comes is queued.
+ * A roll-back is the same with the roles exchanged: the failed generation's gates close, its
+ * accepts in flight finish or die with it, and the earlier generation's gates open.  There may be
+ * more than one earlier generation: a listener that an older one had not given away yet goes back
+ * to that one.  So each listener goes to the newest generation that has had it open.  Connections
+ * that the failed generation has accepted end with it, as they would if it had crashed an hour
+ * later.
+ *
+ * ---- Without overlap ----
+ *
+ * Where two generations cannot live at one time (helper/lifecycle/yield.h), much time passes
+ * between (2) and (3).  The argument still holds: from (2) on nobody accepts, and new connections
+ * are queued.
  */
 #include "helper/switch/switch.h"
 
@@ -75,7 +106,7 @@
 #include "helper/switch/crowd.h"
 #include "helper/switch/poke.h"
 
-/* Are there processes of other generations, who may wait on its listeners? */
+/* Do other generations exist?  Their processes may wait on the same listeners. */
 static bool is_crowded(const struct instance *instance, const struct generation *generation)
 {
 	return generation->older || instance->newest != generation;
@@ -95,7 +126,10 @@ bool switch_is_due(struct instance *instance, const struct generation *to, uint3
 	return to->trusted[i] || generation_waits_on(to, i) || !instance_acceptor(instance, i);
 }
 
-/* (2). Blocked accepts are poked, as many as there are; the queue's order decides who gets them. */
+/*
+ * Step (2).  Each closed listener gets as many pokes as accepts are in flight, since the order of
+ * the kernel's wait queue decides which process a poke wakes.  Returns how long it has waited.
+ */
 static nanoseconds wait_for_inflight(struct instance *instance, struct generation *from)
 {
 	nanoseconds began = now(), next_poke = began + MILLISECOND / 5;
@@ -112,17 +146,17 @@ static nanoseconds wait_for_inflight(struct instance *instance, struct generatio
 			        socket_is_nonblock(instance_listener(instance, i)->fd))
 				continue;
 			for (unsigned n = 0; n < left && n < 64; n++)
-				poke_send(instance_listener(instance, i), instance->newest);
+				(void)poke_send(instance_listener(instance, i), instance->newest);
 		}
-		poke_reap(instance->newest);
+		(void)poke_reap(instance->newest);
 		next_poke = now() + 2 * MILLISECOND;
 	}
 	return now() - began;
 }
 
 /*
- * Closes all open gates of `from`, also of listeners that stay with it: the in-flight count is the
- * process's, and an accept blocked on one of those would hold up the rest.
+ * Closes all open gates of `from`, also of listeners that stay: the in-flight count is a process's,
+ * so an accept blocked on one of those would hold up the rest.
  */
 static void close_gates(struct instance *instance, struct generation *from)
 {
@@ -132,7 +166,7 @@ static void close_gates(struct instance *instance, struct generation *from)
 	generation_tell(from);
 }
 
-/* What `from` had open and does not move stays with it, as it was. */
+/* Sets the gates of the listeners that do not move to what they were. */
 static void reopen_rest(struct instance *instance, struct generation *from, const uint32_t *before,
         const bool *moves)
 {
@@ -150,7 +184,7 @@ static bool has_some_of(struct instance *instance, const struct generation *from
 	return false;
 }
 
-/* Keepers had it open, and the launcher has it closed. */
+/* Has a keeper opened this gate, which is closed by the launcher's decision? */
 static bool is_taken_back(const struct generation *generation, uint32_t i)
 {
 	uint32_t word = atomic_load(&generation->board->gate[i].word);
@@ -158,7 +192,10 @@ static bool is_taken_back(const struct generation *generation, uint32_t i)
 	       gate_get(generation, i) != MOULT_GATE_OPEN;
 }
 
-/* As of (1) and (2); then O_NONBLOCK as the one that accepts wants it. */
+/*
+ * Sets every gate to what the launcher has decided.  Gates that a keeper has opened are closed as
+ * in (1) and (2).  Then sets O_NONBLOCK to what the accepting generation wants.
+ */
 static void assert_once(struct instance *instance)
 {
 	for (struct generation *g = instance->newest; g; g = g->older) {
@@ -178,7 +215,7 @@ static void assert_once(struct instance *instance)
 		if (acceptor && listener->state != LISTENER_GONE)
 			socket_set_nonblock(listener->fd, generation_nonblock(acceptor, i));
 	}
-	crowd_begin(instance); /* looks after the pokes */
+	crowd_begin(instance); /* reaps the pokes */
 }
 
 void switch_assert(struct instance *instance)
@@ -187,7 +224,7 @@ void switch_assert(struct instance *instance)
 		assert_once(instance);
 }
 
-/* (1) and (2), and the gates of what stays. */
+/* Steps (1) and (2). */
 static nanoseconds take_from(struct instance *instance, struct generation *from, const bool *moves)
 {
 	static uint32_t before[MOULT_LISTENERS];
@@ -200,9 +237,11 @@ static nanoseconds take_from(struct instance *instance, struct generation *from,
 }
 
 /*
- * fcntl() in the daemon writes its view, then the flag if the gate is open; we have set the flag,
- * opened the gate, and read the view again: whoever comes second sees the other's write.  A daemon
- * that changes its view all the time may have a wrong flag in the end, but does not hold us up.
+ * Settles a race with fcntl() in the daemon.  The shim writes the view, then sets the real flag if
+ * the gate is open.  The launcher has set the flag and opened the gate, and now reads the view
+ * again.  The one that comes second sees the other's write.  A daemon that changes the flag all the
+ * time may have a wrong one in the end, but cannot hold up the switch: the loop ends after eight
+ * rounds.
  */
 static void settle_nonblock(
         const struct listener *listener, const struct generation *to, uint32_t i, bool nonblock)
@@ -213,7 +252,7 @@ static void settle_nonblock(
 	}
 }
 
-/* (3) and (4). */
+/* Steps (3) and (4). */
 static void give_to(struct instance *instance, struct generation *to, const bool *moves)
 {
 	switch_assert(instance);
@@ -239,8 +278,8 @@ nanoseconds switch_to(struct instance *instance, struct generation *to)
 	static bool moves[MOULT_LISTENERS];
 	nanoseconds waited = 0;
 	/*
-	 * Which ones is decided once: a daemon may begin to wait on one more at any moment, and its
-	 * gate must not be opened here beside the one that has stayed open there.
+	 * Decided once: a daemon may begin to wait on one more listener at any moment.  The gate of
+	 * that listener stays open in its old generation and must not be opened in `to` beside it.
 	 */
 	for (uint32_t i = 0; i < instance->store.count; i++)
 		moves[i] = switch_is_due(instance, to, i);
@@ -281,11 +320,14 @@ nanoseconds switch_off(struct instance *instance, struct generation *from)
 nanoseconds switch_release(struct instance *instance, struct generation *from)
 {
 	nanoseconds waited = wait_for_inflight(instance, from);
-	crowd_begin(instance); /* looks after the pokes */
+	crowd_begin(instance); /* reaps the pokes */
 	return waited;
 }
 
-/* Has another generation that listener, or one that could not be beside it without us? */
+/*
+ * Does another generation hold that listener, or one whose address overlaps, so that without moult
+ * bind() would refuse one of the two?
+ */
 static bool is_known(
         struct instance *instance, const struct generation *generation, uint32_t listener)
 {
@@ -306,10 +348,11 @@ uint32_t switch_first_word(
 	struct generation *acceptor = instance_acceptor(instance, listener);
 	bool alone = !acceptor || acceptor == generation;
 	/*
-	 * Beside a serving generation the next one waits for its turn where others have been, and
-	 * everywhere if nobody serves.  But an address that is its own alone may be how its services
-	 * reach each other, and they may have to before one of them serves clients; and a port that
-	 * the kernel has chosen nobody else knows.
+	 * The next generation must wait for the switch on every listener that another generation
+	 * knows, if one serves; and on all listeners if it awaits its turn.  An address that only
+	 * the next generation has opens at once: its services may have to reach each other there
+	 * before one of them serves clients.  So does a port that the kernel has chosen, which
+	 * nobody else knows.
 	 */
 	bool early = generation->state == GENERATION_NEXT &&
 	             !instance_listener(instance, listener)->ephemeral &&
