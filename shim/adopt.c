@@ -15,6 +15,7 @@
 #include "shim/interest.h"
 #include "shim/listener.h"
 #include "shim/place.h"
+#include "shim/procfs.h"
 #include "shim/raw.h"
 #include "shim/real.h"
 
@@ -480,9 +481,10 @@ bool adopt_keeps_open_file(int fd)
 {
 	struct moult_request request = {.verb = MOULT_REMOVED, .listener = -1};
 	struct moult_reply reply;
-	char path[PLACE_NUMBER_ROOM];
+	static const char start[] = "/proc/self/fd/";
+	char path[sizeof(start) + PROCFS_DIGITS];
 	/* The launcher takes no descriptor the closing of which could hold it up: O_PATH. */
-	long file = raw(SYS_openat, AT_FDCWD, place_of_number(fd, path), O_PATH | O_CLOEXEC);
+	long file = raw(SYS_openat, AT_FDCWD, procfs_name(start, fd, path), O_PATH | O_CLOEXEC);
 	if (file < 0)
 		return false;
 	int error = member_ask(&request, (int)file, -1, &reply, NULL);

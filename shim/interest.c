@@ -11,6 +11,7 @@
 #include "shim/fdtable.h"
 #include "shim/gate.h"
 #include "shim/member.h"
+#include "shim/procfs.h"
 #include "shim/raw.h"
 #include "shim/real.h"
 
@@ -755,7 +756,7 @@ static void discover_line(const char *line, int epoll, const struct search *sear
 }
 
 /* A line of fdinfo has some 120 characters.  Small, for the stack may be a signal handler's. */
-enum { TEXT = 192, LIST = 128, NUMBER = 12 };
+enum { TEXT = 192, LIST = 128 };
 
 /* In `directory`, the process's in /proc or one of those in it; `name` begins from there. */
 static void discover_epoll(long directory, const char *name, int epoll, const struct search *search)
@@ -781,40 +782,16 @@ static void discover_epoll(long directory, const char *name, int epoll, const st
 	raw(SYS_close, file);
 }
 
-/* `start`, and the number behind it, into `room`. */
-static const char *name_of(const char *start, int number, char *room)
-{
-	char digits[NUMBER];
-	size_t length = 0, count = 0;
-	for (; start[length]; length++)
-		room[length] = start[length];
-	do
-		digits[count++] = (char)('0' + number % 10);
-	while (number /= 10);
-	while (count)
-		room[length++] = digits[--count];
-	room[length] = '\0';
-	return room;
-}
-
 void interest_rediscover(void)
 {
 	static const char start[] = "/proc/self/fdinfo/";
 	const struct search all = {.fd = -1};
 	for (int fd = 0, end = atomic_load(&fd_table_end); fd < end; fd++) {
-		char name[sizeof(start) + NUMBER];
+		char name[sizeof(start) + PROCFS_DIGITS];
 		if (fd_kind(fd) == FD_EPOLL)
-			discover_epoll(AT_FDCWD, name_of(start, fd, name), fd, &all);
+			discover_epoll(AT_FDCWD, procfs_name(start, fd, name), fd, &all);
 	}
 }
-
-struct entry { /* of getdents64 */
-	uint64_t inode;
-	int64_t offset;
-	uint16_t length;
-	uint8_t type;
-	char name[];
-};
 
 /* By its link in /proc/self/fd; where that may not be read it may be one. */
 static bool may_be_epoll(long directory, const char *name)
@@ -836,7 +813,7 @@ void interest_discover(int fd, int listener, int fresh)
 	const struct search search = {fd, listener, fresh};
 	if (!atomic_load(&interest_possible))
 		return;
-	alignas(struct entry) char list[LIST];
+	alignas(struct procfs_entry) char list[LIST];
 	long directory =
 	        raw(SYS_openat, AT_FDCWD, "/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (directory < 0)
@@ -844,13 +821,12 @@ void interest_discover(int fd, int listener, int fresh)
 	long count;
 	while ((count = raw(SYS_getdents64, directory, list, sizeof(list))) > 0)
 		for (long at = 0; at < count;) {
-			const struct entry *entry = (const void *)(list + at);
-			char name[sizeof(start) + NUMBER];
-			uint64_t epoll = 0;
-			if (field(entry->name, "", 10, &epoll) && entry->name[0] != '.' &&
-			        may_be_epoll(directory, entry->name))
-				discover_epoll(directory, name_of(start, (int)epoll, name),
-				        (int)epoll, &search);
+			const struct procfs_entry *entry = (const void *)(list + at);
+			char name[sizeof(start) + PROCFS_DIGITS];
+			int epoll = procfs_number(entry->name);
+			if (epoll >= 0 && may_be_epoll(directory, entry->name))
+				discover_epoll(
+				        directory, procfs_name(start, epoll, name), epoll, &search);
 			at += entry->length;
 		}
 	raw(SYS_close, directory);

@@ -47,6 +47,7 @@ static long kernel_call(long number, long a, long b, long c, long d, long e, lon
 	kernel_call(n, (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), (long)(f))
 
 #include "shim/interest.c"
+#include "shim/procfs.c"
 
 #include <pthread.h>
 #include <stdio.h>
