@@ -623,6 +623,17 @@ static int ctl_del(int epoll, int fd, struct epoll_event *event, struct interest
 	return result;
 }
 
+/*
+ * Does another thread ask for it just now, or has it done so?  If not, the entry that the kernel has
+ * just changed or deleted is none of this record's: the epoll has another number as well, or another
+ * process shares it, and a settling would delete their entry.  An ADD is first under way and then
+ * wanted, so it is looked for in that order.
+ */
+static bool is_asked_for(struct interest *record)
+{
+	return held(record) == HELD_UNSURE || is_wanted(record);
+}
+
 int interest_ctl(int epoll, int operation, int fd, struct epoll_event *event, int listener)
 {
 	if (operation == EPOLL_CTL_ADD)
@@ -635,8 +646,7 @@ int interest_ctl(int epoll, int operation, int fd, struct epoll_event *event, in
 		result = ctl_del(epoll, fd, event, record);
 	else {
 		result = real.epoll_ctl(epoll, operation, fd, event);
-		/* Another thread may have asked for it meanwhile. */
-		if (record && result == 0)
+		if (record && result == 0 && is_asked_for(record))
 			settle(record, true, operation == EPOLL_CTL_MOD ? event : NULL);
 	}
 	if (record)
@@ -663,8 +673,13 @@ void interest_drop(int fd)
 			continue;
 		if (is_active(record) && atomic_load(&record->fd) == fd) {
 			if (atomic_load(&record->owner) == member_pid()) {
+				/*
+				 * What this record has put there is deleted; if it has nothing
+				 * there, an entry is another process's, which shares the epoll.  A
+				 * thread that adds it just now deletes it again: its number is old.
+				 */
 				atomic_store(&record->wanted, 0);
-				settle(record, true, NULL);
+				settle(record, false, NULL);
 				wait_for_actors(record, 1);
 			}
 			atomic_store(&record->state, FREE);

@@ -102,6 +102,31 @@ def test_a_vfork_child_that_moves_descriptors_changes_nothing_here(moult, plain,
     instance.stop()
 
 
+# ---- an epoll has several numbers, and several processes ----
+
+def test_an_entry_of_somebody_elses_stays(moult, plain, port):
+    """What is changed by one number of an epoll, or closed by one process, may be watched by another.
+
+    The kernel is the oracle: without moult the program says the same.
+    """
+    def guest(tag):
+        return [program("guest"), "epoll", "--tag", tag, str(port)]
+
+    alone = plain(guest("g0"))
+    told(lambda: alone.written(alone.err), "waits")
+    expected = children_of(lambda: alone.written(alone.err), alone.process.pid)
+    alone.end(signal.SIGKILL)
+    assert "two numbers: woken: 1 " in expected
+    assert "two processes: the child is woken: 1 " in expected
+
+    instance = moult().run("--retire-after=0s", command=guest("g1"))
+    assert children_of(instance.log, instance.tagged("g1")[0].pid) == expected
+    instance.upgrade(command=guest("g2"))
+    assert children_of(instance.log, instance.tagged("g2")[0].pid) == expected
+    assert ask(port).split()[:2] == ["GEN", "g2"]
+    instance.stop()
+
+
 # ---- little stack ----
 
 def test_hooks_work_on_the_smallest_stacks(moult, port, hold):
