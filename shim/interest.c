@@ -265,7 +265,7 @@ static bool is_exclusive(struct interest *record)
 /* By number of the epoll; whoever has more of them has them seldom asleep all at once. */
 enum { SLEEPERS = 1024 };
 static _Atomic uint16_t sleepers[SLEEPERS];
-static _Atomic uint8_t left[SLEEPERS]; /* entries that are there for them */
+static _Atomic uint8_t left_there[SLEEPERS]; /* entries that are there for them */
 
 void interest_sleep_begins(int epoll)
 {
@@ -278,7 +278,7 @@ void interest_sleep_ends(int epoll)
 	if ((unsigned)epoll >= SLEEPERS)
 		return;
 	atomic_fetch_sub(&sleepers[epoll], 1);
-	if (atomic_load(&left[epoll]) && atomic_exchange(&left[epoll], 0))
+	if (atomic_load(&left_there[epoll]) && atomic_exchange(&left_there[epoll], 0))
 		gate_resettle();
 }
 
@@ -297,7 +297,7 @@ static bool is_left(struct interest *record, uint32_t word)
 	int epoll = atomic_load(&record->epoll);
 	if ((word & MOULT_GATE_STATE) != MOULT_GATE_WARMING || !has_sleepers(epoll))
 		return false;
-	atomic_store(&left[epoll], 1);
+	atomic_store(&left_there[epoll], 1);
 	return has_sleepers(epoll);
 }
 
