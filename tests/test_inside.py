@@ -56,6 +56,11 @@ def test_64_real_threads_settle_while_gates_change():
     settler("threads", 64, 1000)
 
 
+def test_a_wait_that_never_comes_back_is_not_counted_for_ever():
+    """A handler has jumped out of it, or it was a vfork child's, which has been killed."""
+    settler("sleep")
+
+
 # ---- a vfork child shares our memory, and has descriptors of its own ----
 
 def told(log, text, start=0):
