@@ -61,7 +61,25 @@ def test_a_wait_that_never_comes_back_is_not_counted_for_ever():
     settler("sleep")
 
 
+# ---- what is remembered of a descriptor ----
+
+@pytest.mark.parametrize("what", ["race", "closed"])
+def test_what_is_remembered_is_no_older_than_the_look(what):
+    """A socket that another thread makes a listener meanwhile is one; a closed number is nothing."""
+    finder(what)
+
+
+def finder(what):
+    result = subprocess.run([program("finder"), what], capture_output=True, text=True, timeout=60)
+    assert (result.returncode, result.stdout) == (0, "found\n"), result.stderr
+
+
 # ---- a vfork child shares our memory, and has descriptors of its own ----
+
+def test_a_vfork_child_does_nothing_of_what_a_switch_does():
+    """At a gate that a keeper has opened: its parent's number may be another file there."""
+    finder("borrowed")
+
 
 def told(log, text, start=0):
     wait_until(lambda: f": {text}" in log()[start:], reason=lambda: f"no {text!r}:\n{log()}")
