@@ -16,6 +16,7 @@
 
 #include "shim/raw.h"
 #include "shim/real.h"
+#include "shim/userns.h"
 
 const struct moult_board *member_board;
 struct moult_tally *member_tally;
@@ -124,6 +125,17 @@ static int note_answer(int result)
 }
 
 /*
+ * In a user namespace of the daemon's own the launcher's uid is another one, or none at all.  Without a
+ * uid the pid is all there is.
+ */
+static __attribute__((noinline)) bool is_launcher_from_here(const struct ucred *peer)
+{
+	uint32_t uid = USERNS_NOBODY;
+	int result = userns_uid(launcher_is.uid, &uid);
+	return (result == 0 || (result == -ENOENT && peer->pid)) && peer->uid == uid;
+}
+
+/*
  * Is the launcher at the other end, and not a process that has bound the address after the launcher's
  * death?  The kernel says who called listen().  In a pid namespace in which the launcher has no
  * number the kernel says 0; then the uid has to do.
@@ -132,8 +144,10 @@ static bool is_launcher(long channel)
 {
 	struct ucred peer = {.pid = -1};
 	socklen_t length = sizeof(peer);
-	return raw(SYS_getsockopt, channel, SOL_SOCKET, SO_PEERCRED, &peer, &length) >= 0 &&
-	       peer.uid == launcher_is.uid && (!peer.pid || peer.pid == launcher_is.pid);
+	if (raw(SYS_getsockopt, channel, SOL_SOCKET, SO_PEERCRED, &peer, &length) < 0 ||
+	        (peer.pid && peer.pid != launcher_is.pid))
+		return false;
+	return peer.uid == launcher_is.uid || is_launcher_from_here(&peer);
 }
 
 /* Signals may interrupt any step, and a time-out says EAGAIN. */
