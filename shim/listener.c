@@ -225,8 +225,11 @@ bool listener_was_announced(int listener)
 	       atomic_exchange(&local[listener].declined_at, wait) != wait;
 }
 
-/* The kernel's accept; with the peer's address for us where getpeername() is forbidden. */
-static int accept_now(
+/*
+ * The kernel's accept; with the peer's address for us where getpeername() is forbidden.  By itself: the
+ * address is off the stack while the launcher is asked for a slot.
+ */
+static __attribute__((noinline)) int accept_now(
         int fd, struct sockaddr *address, socklen_t *length, int flags, bool *ret_poke)
 {
 	struct sockaddr_storage peer = {0};

@@ -176,6 +176,26 @@ def test_hooks_work_on_the_smallest_stacks(moult, port, hold):
     instance.stop()
 
 
+@pytest.mark.exact
+def test_no_hook_takes_more_than_its_room(moult, port, directory):
+    """1,536 bytes, as scripts/check reckons it; in a generation that takes sockets up, too."""
+    def meter(tag):
+        return [program("meter"), "--tag", tag, str(port)]
+
+    instance = moult()
+    instance.environment["LD_BIND_NOW"] = "1"  # the loader's own work at a first call takes kilobytes
+    instance.run(command=meter("g1"), cwd=directory)
+    instance.upgrade(command=meter("g2"))
+    for tag in ("g1", "g2"):
+        instance.wait_log(f"meter {tag}: waits")
+        used = {name: int(size) for name, size in
+                re.findall(rf"meter {tag}: (\S+) (\d+)\n", instance.log())}
+        assert len(used) == 13 and used["nothing"] == 0
+        assert used["bind"] > 200, "the library was not in it"
+        assert max(used.values()) <= 1536, used
+    instance.stop()
+
+
 # ---- a limit is the daemon's, however many parts a wait is made of ----
 
 @pytest.mark.parametrize("call", ["poll", "ppoll", "select", "pselect"])
