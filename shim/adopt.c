@@ -15,6 +15,7 @@
 #include "shim/interest.h"
 #include "shim/listener.h"
 #include "shim/place.h"
+#include "shim/procfs.h"
 #include "shim/raw.h"
 #include "shim/real.h"
 
@@ -159,24 +160,28 @@ static bool take_place(int fd, int listener, int stored)
 
 /* By itself, so that the request is off the stack when the answer is acted upon. */
 static __attribute__((noinline)) int ask_to_keep(
-        int fd, int backlog, int *ret_listener, int *ret_stored)
+        int fd, int backlog, int64_t deadline, int *ret_listener, int *ret_stored)
 {
 	struct moult_request request = {.verb = MOULT_LISTEN, .listener = -1, .backlog = backlog};
 	struct moult_reply reply = {.listener = -1};
-	int error = member_ask(&request, fd, -1, &reply, ret_stored);
+	int error = member_ask_until(deadline, &request, fd, -1, &reply, ret_stored);
 	*ret_listener = reply.listener;
 	return error;
 }
 
 /* 0: the launcher keeps the socket, or has one that it is replaced by.  Else -errno. */
-static int announce(int fd, int backlog)
+static int announce(int fd, int backlog, int64_t deadline)
 {
 	int listener = -1, stored = -1;
-	int error = ask_to_keep(fd, backlog, &listener, &stored);
+	int error = ask_to_keep(fd, backlog, deadline, &listener, &stored);
 	if (error < 0)
 		return error;
-	if (stored >= 0)
-		return is_index(listener) && take_place(fd, listener, stored) ? 0 : -EBUSY;
+	if (stored >= 0 && is_index(listener))
+		return take_place(fd, listener, stored) ? 0 : -EBUSY;
+	if (stored >= 0) {
+		raw(SYS_close, stored);
+		return -EBUSY;
+	}
 	if (!is_index(listener)) /* it listens, but will not be handed over */
 		return 0;
 	if (fd_kind(fd) != FD_UNKNOWN)
@@ -209,14 +214,14 @@ static void request_set_address(
  * will take the place of.
  */
 static __attribute__((noinline)) int bind_beside(
-        int fd, const struct sockaddr *address, socklen_t length, int saved)
+        int fd, const struct sockaddr *address, socklen_t length, int saved, int64_t deadline)
 {
 	struct moult_request request = {.verb = MOULT_YIELD, .listener = -1};
 	struct moult_reply reply;
 	int before = option(fd, SO_REUSEPORT);
 	request_set_address(&request, address, length);
 	const int on = 1;
-	if (member_ask(&request, fd, -1, &reply, NULL) < 0)
+	if (member_ask_until(deadline, &request, fd, -1, &reply, NULL) < 0)
 		return -1; /* errno is bind()'s */
 	raw(SYS_setsockopt, fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on));
 	int result = real.bind(fd, address, length);
@@ -227,23 +232,60 @@ static __attribute__((noinline)) int bind_beside(
 	return result;
 }
 
-static int bind_fresh(int fd, const struct sockaddr *address, socklen_t length)
+static int bind_fresh(int fd, const struct sockaddr *address, socklen_t length, int64_t deadline)
 {
 	int saved = errno;
 	int result = real.bind(fd, address, length);
 	if (result < 0 && errno == EADDRINUSE && is_inet(address->sa_family) && port_of(address))
-		result = bind_beside(fd, address, length, saved);
+		result = bind_beside(fd, address, length, saved, deadline);
 	/* There is no listen() to come. */
 	if (result == 0 && option(fd, SO_TYPE) == SOCK_DGRAM)
-		(void)announce(fd, 0); /* if it cannot be: as without us */
+		(void)announce(fd, 0, deadline); /* if it cannot be: as without us */
 	else if (result == 0 && address->sa_family == AF_UNIX)
 		atomic_store(&bound_paths, true);
 	return result;
 }
 
-int adopt_bind(int fd, const struct sockaddr *address, socklen_t length)
+/* What the launcher says of a bind(). */
+enum answer {
+	BIND_NATIVE, /* there is nothing to ask: the kernel says what is wrong */
+	BIND_FRESH,
+	BIND_STORED, /* there is another socket to be taken in its stead */
+};
+
+/* By itself, as ask_to_keep() is. */
+static __attribute__((noinline)) enum answer ask_to_bind(int fd, const struct sockaddr *address,
+        socklen_t length, int64_t deadline, int *ret_listener, int *ret_stored)
 {
 	char room[PLACE_ROOM];
+	struct moult_request request = {.verb = MOULT_BIND, .listener = -1};
+	struct moult_reply reply = {.listener = -1};
+	int directory = -1, stored = -1, error;
+	const char *path = address->sa_family == AF_UNIX ? place_of(address, length, room) : NULL;
+	if (path) {
+		directory = place_open(AT_FDCWD, path, &request);
+		if (directory < 0)
+			return BIND_NATIVE;
+	} else
+		request_set_address(&request, address, length);
+	while ((error = member_ask_until(deadline, &request, fd, directory, &reply, &stored)) ==
+	                MOULT_ASK_AGAIN &&
+	        member_clock() < deadline)
+		nap();
+	if (directory >= 0)
+		raw(SYS_close, directory);
+	if (error >= 0 && stored >= 0 && is_index(reply.listener)) {
+		*ret_listener = reply.listener;
+		*ret_stored = stored;
+		return BIND_STORED;
+	}
+	if (stored >= 0)
+		raw(SYS_close, stored);
+	return BIND_FRESH;
+}
+
+int adopt_bind(int fd, const struct sockaddr *address, socklen_t length)
+{
 	if (fd_kind(fd) == FD_PRIVATE)
 		fd_set_kind(fd, FD_UNKNOWN);
 	if (!may_be_ours(fd, address, length)) {
@@ -254,27 +296,15 @@ int adopt_bind(int fd, const struct sockaddr *address, socklen_t length)
 			fd_set_kind(fd, FD_PRIVATE);
 		return result;
 	}
-	struct moult_request request = {.verb = MOULT_BIND, .listener = -1};
-	struct moult_reply reply = {.listener = -1};
-	int directory = -1, stored = -1, error;
-	const char *path = address->sa_family == AF_UNIX ? place_of(address, length, room) : NULL;
-	if (path) {
-		directory = place_open(AT_FDCWD, path, &request);
-		if (directory < 0)
-			return real.bind(fd, address, length); /* the kernel says what is wrong */
-	} else
-		request_set_address(&request, address, length);
+	/* For all questions that follow. */
 	int64_t deadline = member_clock() + MOULT_REPLY_SECONDS * INT64_C(1000);
-	while ((error = member_ask(&request, fd, directory, &reply, &stored)) == MOULT_ASK_AGAIN &&
-	        member_clock() < deadline)
-		nap();
-	if (directory >= 0)
-		raw(SYS_close, directory);
-	if (error >= 0 && stored >= 0 && is_index(reply.listener))
-		return take_place(fd, reply.listener, stored) ? 0 : real.bind(fd, address, length);
-	if (stored >= 0)
-		raw(SYS_close, stored);
-	return bind_fresh(fd, address, length);
+	int listener = -1, stored = -1;
+	switch (ask_to_bind(fd, address, length, deadline, &listener, &stored)) {
+	case BIND_STORED:
+		return take_place(fd, listener, stored) ? 0 : real.bind(fd, address, length);
+	case BIND_FRESH: return bind_fresh(fd, address, length, deadline);
+	default: return real.bind(fd, address, length);
+	}
 }
 
 /* ---- listen ---- */
@@ -297,7 +327,8 @@ static int listen_again(int listener, int fd, int backlog)
 	return real.listen(fd, reply.backlog);
 }
 
-static bool is_bound_by_session(int fd)
+/* By itself, as ask_to_keep() is. */
+static __attribute__((noinline)) bool is_bound_by_session(int fd)
 {
 	struct sockaddr_storage bound = {.ss_family = AF_UNSPEC};
 	struct sockaddr *address = (void *)&bound;
@@ -312,14 +343,14 @@ int adopt_listen(int fd, int backlog)
 	int listener = listener_of(fd);
 	if (listener >= 0 && !gate_is_datagram(listener))
 		return listen_again(listener, fd, backlog);
-	if (member_is_borrowed() || fd_kind(fd) == FD_PRIVATE || is_bound_by_session(fd))
+	if (fd_kind(fd) == FD_PRIVATE || is_bound_by_session(fd))
 		return real.listen(fd, backlog);
 	/* TCP: the launcher makes it listen, so that two of a group cannot both be the first. */
 	if (is_inet(option(fd, SO_DOMAIN)) && option(fd, SO_TYPE) == SOCK_STREAM)
-		return announce(fd, backlog) == 0 ? 0 : real.listen(fd, backlog);
+		return announce(fd, backlog, INT64_MAX) == 0 ? 0 : real.listen(fd, backlog);
 	int result = real.listen(fd, backlog);
 	if (result == 0)
-		(void)announce(fd, backlog); /* if it cannot be: as without us */
+		(void)announce(fd, backlog, INT64_MAX); /* if it cannot be: as without us */
 	return result;
 }
 
@@ -480,9 +511,10 @@ bool adopt_keeps_open_file(int fd)
 {
 	struct moult_request request = {.verb = MOULT_REMOVED, .listener = -1};
 	struct moult_reply reply;
-	char path[PLACE_NUMBER_ROOM];
+	static const char start[] = "/proc/self/fd/";
+	char path[sizeof(start) + PROCFS_DIGITS];
 	/* The launcher takes no descriptor the closing of which could hold it up: O_PATH. */
-	long file = raw(SYS_openat, AT_FDCWD, place_of_number(fd, path), O_PATH | O_CLOEXEC);
+	long file = raw(SYS_openat, AT_FDCWD, procfs_name(start, fd, path), O_PATH | O_CLOEXEC);
 	if (file < 0)
 		return false;
 	int error = member_ask(&request, (int)file, -1, &reply, NULL);
@@ -502,24 +534,35 @@ static void replace_all(int from, int to, int stored)
 	raw(SYS_close, stored);
 }
 
-bool adopt_replaces(int listener, int from_at, const char *from, int to_at, const char *to)
+/*
+ * By itself, as ask_to_keep() is.  *ret_stored (-1: none) is the listener's socket, for the caller to
+ * close, and *ret_old the listener that it is to replace.
+ */
+static __attribute__((noinline)) int ask_to_replace(int listener, int from_at, const char *from,
+        int to_at, const char *to, int *ret_old, int *ret_stored)
 {
 	struct moult_request request = {.verb = MOULT_REPLACE, .listener = listener};
 	struct moult_reply reply = {.listener = -1};
-	int stored = -1;
 	int directory = place_open(from_at, from, &request);
 	int over = place_open_as(to_at, to, request.other, sizeof(request.other));
 	int error = -EINVAL;
 	if (directory >= 0 && over >= 0)
-		error = member_ask(&request, directory, over, &reply, &stored);
+		error = member_ask(&request, directory, over, &reply, ret_stored);
 	if (directory >= 0)
 		raw(SYS_close, directory);
 	if (over >= 0)
 		raw(SYS_close, over);
-	if (error < 0)
+	*ret_old = reply.backlog;
+	return error;
+}
+
+bool adopt_replaces(int listener, int from_at, const char *from, int to_at, const char *to)
+{
+	int old = -1, stored = -1;
+	if (ask_to_replace(listener, from_at, from, to_at, to, &old, &stored) < 0)
 		return false;
 	if (stored >= 0)
-		replace_all(reply.backlog, listener, stored);
+		replace_all(old, listener, stored);
 	raw(SYS_unlinkat, from_at, from, 0);
 	return true;
 }

@@ -40,7 +40,10 @@ bool adopt_unlinked(int listener, int at, const char *path);
  */
 bool adopt_keeps_file(int at, const char *path);
 
-/* The same of an open file. */
+/*
+ * The same of an open file.  The launcher is shown the file by its name in /proc/self/fd: a daemon that
+ * has gone into a chroot without /proc has its way, and empties the newer one's pid file.
+ */
 bool adopt_keeps_open_file(int fd);
 
 /*

@@ -191,6 +191,14 @@ struct moult_board {
 struct moult_tally {
 	struct moult_view view[MOULT_LISTENERS];
 	struct moult_slot slot[MOULT_SLOTS];
+	/*
+	 * When a question of this generation last got no answer, in milliseconds of CLOCK_MONOTONIC;
+	 * 0: the last one got one.  Every process writes and reads it (shim/member.c), so that a
+	 * stopped launcher is waited for once, and not once by each forked process; the launcher does
+	 * neither.  On its own, so the order does not matter.  A wrong value makes questions of the
+	 * same generation wait for less.
+	 */
+	alignas(64) _Atomic int64_t silent_at;
 };
 
 /*

@@ -34,9 +34,11 @@ static void discard_poke(int fd)
 
 /*
  * One real read in our turn.  The sender's address goes into room of our own, since only it tells a
- * poke, and is then cut to what the daemon has room for, as the kernel does.
+ * poke, and is then cut to what the daemon has room for, as the kernel does.  By itself: the room is
+ * off the stack while the launcher is asked for a slot.
  */
-static ssize_t read_one(int fd, struct msghdr *message, int flags, bool *ret_poke)
+static __attribute__((noinline)) ssize_t read_one(
+        int fd, struct msghdr *message, int flags, bool *ret_poke)
 {
 	struct sockaddr_storage from;
 	struct msghdr mine = *message;

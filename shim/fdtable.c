@@ -11,6 +11,13 @@ _Atomic int fd_table_end;
 
 static _Atomic uint16_t listener_fds[MOULT_LISTENERS];
 
+static void extend_table(int fd)
+{
+	int end = atomic_load_explicit(&fd_table_end, memory_order_relaxed);
+	while (fd >= end && !atomic_compare_exchange_weak(&fd_table_end, &end, fd + 1))
+		;
+}
+
 void fd_set_kind(int fd, unsigned kind)
 {
 	if ((unsigned)fd >= FD_TABLE)
@@ -30,10 +37,17 @@ void fd_set_kind(int fd, unsigned kind)
 		if (fd_kind_listener(kind) >= 0)
 			atomic_fetch_add(&listener_fds[fd_kind_listener(kind)], 1);
 	}
-	int end = atomic_load_explicit(&fd_table_end, memory_order_relaxed);
-	while (kind != FD_UNKNOWN && fd >= end &&
-	        !atomic_compare_exchange_weak(&fd_table_end, &end, fd + 1))
-		;
+	if (kind != FD_UNKNOWN)
+		extend_table(fd);
+}
+
+void fd_set_foreign(int fd, unsigned before, unsigned foreign)
+{
+	uint16_t expected = (uint16_t)before;
+	if ((unsigned)fd >= FD_TABLE || before == foreign || member_is_borrowed())
+		return;
+	if (atomic_compare_exchange_strong(&fd_table[fd], &expected, (uint16_t)foreign))
+		extend_table(fd);
 }
 
 unsigned fd_count(int listener)

@@ -4,7 +4,8 @@
  *
  * One flat table of 16-bit entries (pages that are never touched cost nothing), changed by plain
  * atomic stores: the number belongs to whoever opened it, so two threads that write one entry at
- * the same time are racing for the descriptor itself.  Numbers beyond the table are simply unknown.
+ * the same time are racing for the descriptor itself.  The exception is a thread that has only looked
+ * at the descriptor (fd_set_foreign).  Numbers beyond the table are simply unknown.
  *
  * A vfork child has this table, but descriptors of its own.  fd_set_kind() does nothing there, and
  * so asks for the pid, with the exception of what every accept() and close() writes: that a number
@@ -52,6 +53,13 @@ static inline int fd_listener(int fd)
 }
 
 void fd_set_kind(int fd, unsigned kind);
+
+/*
+ * `fd`, of which the table said `before` (FD_UNKNOWN or FD_FOREIGN), has been looked at, and `foreign`
+ * (FD_FOREIGN and above) has been found.  Unless the table says something else by now: another thread
+ * may have made it a listener since the look.
+ */
+void fd_set_foreign(int fd, unsigned before, unsigned foreign);
 
 /* A descriptor of this process that is that listener, or -1. */
 int fd_of_listener(int listener);

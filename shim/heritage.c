@@ -9,6 +9,7 @@
 #include "shim/fdtable.h"
 #include "shim/listener.h"
 #include "shim/member.h"
+#include "shim/procfs.h"
 #include "shim/raw.h"
 
 static bool is_kept_by_exec(int fd)
@@ -19,25 +20,9 @@ static bool is_kept_by_exec(int fd)
 
 /* ---- exec in a vfork child: it shares our memory, but has descriptors of its own ---- */
 
-struct entry { /* of getdents64 */
-	uint64_t inode;
-	int64_t offset;
-	uint16_t length;
-	uint8_t type;
-	char name[];
-};
-
-static int number_of(const char *name)
-{
-	int number = 0;
-	for (; *name >= '0' && *name <= '9'; name++)
-		number = number * 10 + (*name - '0');
-	return *name ? -1 : number;
-}
-
 static bool is_listener_open(bool by_exec)
 {
-	alignas(struct entry) char list[256];
+	alignas(struct procfs_entry) char list[256];
 	long directory =
 	        raw(SYS_openat, AT_FDCWD, "/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (directory < 0) /* a chroot: the parent's table is all there is */
@@ -46,8 +31,8 @@ static bool is_listener_open(bool by_exec)
 	long count;
 	while (!found && (count = raw(SYS_getdents64, directory, list, sizeof(list))) > 0)
 		for (long at = 0; at < count && !found;) {
-			const struct entry *entry = (const void *)(list + at);
-			int fd = number_of(entry->name);
+			const struct procfs_entry *entry = (const void *)(list + at);
+			int fd = procfs_number(entry->name);
 			found = fd >= 0 && (!by_exec || is_kept_by_exec(fd)) &&
 			        listener_look(fd) >= 0;
 			at += entry->length;

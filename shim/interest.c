@@ -11,6 +11,7 @@
 #include "shim/fdtable.h"
 #include "shim/gate.h"
 #include "shim/member.h"
+#include "shim/procfs.h"
 #include "shim/raw.h"
 #include "shim/real.h"
 
@@ -264,20 +265,42 @@ static bool is_exclusive(struct interest *record)
 /* By number of the epoll; whoever has more of them has them seldom asleep all at once. */
 enum { SLEEPERS = 1024 };
 static _Atomic uint16_t sleepers[SLEEPERS];
-static _Atomic uint8_t left[SLEEPERS]; /* entries that are there for them */
+static _Atomic uint8_t left_there[SLEEPERS]; /* entries that are there for them */
 
-void interest_sleep_begins(int epoll)
+/*
+ * The outermost wait of this thread, by the frame that it is counted for; 0: none.  One that never comes
+ * back (its handler has jumped out of it, or it was that of a vfork child, which has its parent's
+ * thread variables, and has been killed) is taken off by the thread's next wait.
+ */
+static __thread struct {
+	uintptr_t frame;
+	int epoll;
+} asleep;
+
+void interest_sleep_begins(int epoll, uintptr_t frame)
 {
-	if ((unsigned)epoll < SLEEPERS)
-		atomic_fetch_add(&sleepers[epoll], 1);
+	if (__builtin_expect(asleep.frame && gate_is_abandoned(asleep.frame, frame), 0)) {
+		asleep.frame = 0;
+		atomic_fetch_sub(&sleepers[asleep.epoll], 1);
+	}
+	if ((unsigned)epoll >= SLEEPERS)
+		return;
+	atomic_fetch_add(&sleepers[epoll], 1);
+	if (asleep.frame)
+		return;
+	asleep.epoll = epoll;
+	atomic_signal_fence(memory_order_seq_cst);
+	asleep.frame = frame;
 }
 
-void interest_sleep_ends(int epoll)
+void interest_sleep_ends(int epoll, uintptr_t frame)
 {
 	if ((unsigned)epoll >= SLEEPERS)
 		return;
+	if (asleep.frame == frame)
+		asleep.frame = 0;
 	atomic_fetch_sub(&sleepers[epoll], 1);
-	if (atomic_load(&left[epoll]) && atomic_exchange(&left[epoll], 0))
+	if (atomic_load(&left_there[epoll]) && atomic_exchange(&left_there[epoll], 0))
 		gate_resettle();
 }
 
@@ -296,7 +319,7 @@ static bool is_left(struct interest *record, uint32_t word)
 	int epoll = atomic_load(&record->epoll);
 	if ((word & MOULT_GATE_STATE) != MOULT_GATE_WARMING || !has_sleepers(epoll))
 		return false;
-	atomic_store(&left[epoll], 1);
+	atomic_store(&left_there[epoll], 1);
 	return has_sleepers(epoll);
 }
 
@@ -622,6 +645,17 @@ static int ctl_del(int epoll, int fd, struct epoll_event *event, struct interest
 	return result;
 }
 
+/*
+ * Does another thread ask for it just now, or has it done so?  If not, the entry that the kernel has
+ * just changed or deleted is none of this record's: the epoll has another number as well, or another
+ * process shares it, and a settling would delete their entry.  An ADD is first under way and then
+ * wanted, so it is looked for in that order.
+ */
+static bool is_asked_for(struct interest *record)
+{
+	return held(record) == HELD_UNSURE || is_wanted(record);
+}
+
 int interest_ctl(int epoll, int operation, int fd, struct epoll_event *event, int listener)
 {
 	if (operation == EPOLL_CTL_ADD)
@@ -634,8 +668,7 @@ int interest_ctl(int epoll, int operation, int fd, struct epoll_event *event, in
 		result = ctl_del(epoll, fd, event, record);
 	else {
 		result = real.epoll_ctl(epoll, operation, fd, event);
-		/* Another thread may have asked for it meanwhile. */
-		if (record && result == 0)
+		if (record && result == 0 && is_asked_for(record))
 			settle(record, true, operation == EPOLL_CTL_MOD ? event : NULL);
 	}
 	if (record)
@@ -662,8 +695,13 @@ void interest_drop(int fd)
 			continue;
 		if (is_active(record) && atomic_load(&record->fd) == fd) {
 			if (atomic_load(&record->owner) == member_pid()) {
+				/*
+				 * What this record has put there is deleted; if it has nothing
+				 * there, an entry is another process's, which shares the epoll.  A
+				 * thread that adds it just now deletes it again: its number is old.
+				 */
 				atomic_store(&record->wanted, 0);
-				settle(record, true, NULL);
+				settle(record, false, NULL);
 				wait_for_actors(record, 1);
 			}
 			atomic_store(&record->state, FREE);
@@ -755,7 +793,7 @@ static void discover_line(const char *line, int epoll, const struct search *sear
 }
 
 /* A line of fdinfo has some 120 characters.  Small, for the stack may be a signal handler's. */
-enum { TEXT = 192, LIST = 128, NUMBER = 12 };
+enum { TEXT = 192, LIST = 128 };
 
 /* In `directory`, the process's in /proc or one of those in it; `name` begins from there. */
 static void discover_epoll(long directory, const char *name, int epoll, const struct search *search)
@@ -781,40 +819,16 @@ static void discover_epoll(long directory, const char *name, int epoll, const st
 	raw(SYS_close, file);
 }
 
-/* `start`, and the number behind it, into `room`. */
-static const char *name_of(const char *start, int number, char *room)
-{
-	char digits[NUMBER];
-	size_t length = 0, count = 0;
-	for (; start[length]; length++)
-		room[length] = start[length];
-	do
-		digits[count++] = (char)('0' + number % 10);
-	while (number /= 10);
-	while (count)
-		room[length++] = digits[--count];
-	room[length] = '\0';
-	return room;
-}
-
 void interest_rediscover(void)
 {
 	static const char start[] = "/proc/self/fdinfo/";
 	const struct search all = {.fd = -1};
 	for (int fd = 0, end = atomic_load(&fd_table_end); fd < end; fd++) {
-		char name[sizeof(start) + NUMBER];
+		char name[sizeof(start) + PROCFS_DIGITS];
 		if (fd_kind(fd) == FD_EPOLL)
-			discover_epoll(AT_FDCWD, name_of(start, fd, name), fd, &all);
+			discover_epoll(AT_FDCWD, procfs_name(start, fd, name), fd, &all);
 	}
 }
-
-struct entry { /* of getdents64 */
-	uint64_t inode;
-	int64_t offset;
-	uint16_t length;
-	uint8_t type;
-	char name[];
-};
 
 /* By its link in /proc/self/fd; where that may not be read it may be one. */
 static bool may_be_epoll(long directory, const char *name)
@@ -836,7 +850,7 @@ void interest_discover(int fd, int listener, int fresh)
 	const struct search search = {fd, listener, fresh};
 	if (!atomic_load(&interest_possible))
 		return;
-	alignas(struct entry) char list[LIST];
+	alignas(struct procfs_entry) char list[LIST];
 	long directory =
 	        raw(SYS_openat, AT_FDCWD, "/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (directory < 0)
@@ -844,13 +858,12 @@ void interest_discover(int fd, int listener, int fresh)
 	long count;
 	while ((count = raw(SYS_getdents64, directory, list, sizeof(list))) > 0)
 		for (long at = 0; at < count;) {
-			const struct entry *entry = (const void *)(list + at);
-			char name[sizeof(start) + NUMBER];
-			uint64_t epoll = 0;
-			if (field(entry->name, "", 10, &epoll) && entry->name[0] != '.' &&
-			        may_be_epoll(directory, entry->name))
-				discover_epoll(directory, name_of(start, (int)epoll, name),
-				        (int)epoll, &search);
+			const struct procfs_entry *entry = (const void *)(list + at);
+			char name[sizeof(start) + PROCFS_DIGITS];
+			int epoll = procfs_number(entry->name);
+			if (epoll >= 0 && may_be_epoll(directory, entry->name))
+				discover_epoll(
+				        directory, procfs_name(start, epoll, name), epoll, &search);
 			at += entry->length;
 		}
 	raw(SYS_close, directory);

@@ -12,6 +12,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/epoll.h>
 
 /* epoll_ctl() on descriptor `fd`, which is `listener`. Result and errno as epoll_ctl's. */
@@ -49,10 +50,11 @@ void interest_rediscover(void);
 /*
  * A thread goes to sleep in a native epoll_wait(), and is back.  Should a listener whose gate is
  * closed be added meanwhile, nobody tells it: the entry then stays in the kernel until it, or
- * another thread, comes to wait again, and the listener counts as waited for.
+ * another thread, comes to wait again, and the listener counts as waited for.  `frame`: of the function
+ * that calls epoll_wait() between the two (GATE_FRAME).
  */
-void interest_sleep_begins(int epoll);
-void interest_sleep_ends(int epoll);
+void interest_sleep_begins(int epoll, uintptr_t frame);
+void interest_sleep_ends(int epoll, uintptr_t frame);
 
 /* Has this process ever called epoll_ctl()? Without it there is nothing to discover. */
 extern _Atomic int interest_possible;

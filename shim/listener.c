@@ -91,18 +91,26 @@ static bool is_like(int fd, int listener)
 	return !(kind >> MOULT_PORT_SHIFT) || port_of(fd) == kind >> MOULT_PORT_SHIFT;
 }
 
-int listener_look(int fd)
+/* *ret_open: there is such a descriptor.  Without listeners nobody looks, and it is false. */
+static int look(int fd, bool *ret_open)
 {
 	const struct moult_board *board = member_board;
 	uint32_t count = atomic_load(&board->listeners);
 	struct stat status;
-	if (!count || raw(SYS_fstat, fd, &status) < 0 || !S_ISSOCK(status.st_mode))
+	*ret_open = count && raw(SYS_fstat, fd, &status) >= 0;
+	if (!*ret_open || !S_ISSOCK(status.st_mode))
 		return -1;
 	for (uint32_t i = 0; i < count && i < MOULT_LISTENERS; i++)
 		if (atomic_load(&board->gate[i].inode) == status.st_ino &&
 		        gate_state((int)i) != MOULT_GATE_NONE && is_like(fd, (int)i))
 			return (int)i;
 	return -1;
+}
+
+int listener_look(int fd)
+{
+	bool is_open;
+	return look(fd, &is_open);
 }
 
 /* What stands in the table for a descriptor that is none of the listeners there are now. */
@@ -121,10 +129,11 @@ int listener_of(int fd)
 	if ((kind != FD_UNKNOWN && kind < FD_FOREIGN) || !member_board || (unsigned)fd >= FD_TABLE)
 		return -1;
 	unsigned foreign = foreign_now(); /* before the look */
-	int listener = listener_look(fd);
+	bool is_open;
+	int listener = look(fd, &is_open);
 	if (listener < 0) {
-		if (atomic_load_explicit(&member_board->listeners, memory_order_relaxed))
-			fd_set_kind(fd, foreign);
+		if (is_open) /* of a closed one there is nothing to remember */
+			fd_set_foreign(fd, kind, foreign);
 		return -1;
 	}
 	if (!member_is_borrowed()) {
@@ -216,8 +225,11 @@ bool listener_was_announced(int listener)
 	       atomic_exchange(&local[listener].declined_at, wait) != wait;
 }
 
-/* The kernel's accept; with the peer's address for us where getpeername() is forbidden. */
-static int accept_now(
+/*
+ * The kernel's accept; with the peer's address for us where getpeername() is forbidden.  By itself: the
+ * address is off the stack while the launcher is asked for a slot.
+ */
+static __attribute__((noinline)) int accept_now(
         int fd, struct sockaddr *address, socklen_t *length, int flags, bool *ret_poke)
 {
 	struct sockaddr_storage peer = {0};
@@ -239,7 +251,8 @@ static int accept_now(
 void listener_take_over(int listener, int fd)
 {
 	uint32_t sequence = atomic_load(&member_board->sequence) + 1;
-	if (atomic_load(&local[listener].taken_over_at) == sequence)
+	/* In a vfork child `fd` may be another file, and what is remembered is its parent's. */
+	if (atomic_load(&local[listener].taken_over_at) == sequence || member_is_borrowed())
 		return;
 	bool nonblock;
 	do {

@@ -16,6 +16,7 @@
 
 #include "shim/raw.h"
 #include "shim/real.h"
+#include "shim/userns.h"
 
 const struct moult_board *member_board;
 struct moult_tally *member_tally;
@@ -36,7 +37,6 @@ struct own {
 	_Atomic uint32_t slot;       /* 0: none yet */
 	_Atomic uint32_t refused_at; /* the board's sequence + 1 when there was none to be had */
 	_Atomic uint32_t serves;
-	_Atomic int64_t silent_at; /* the last question got no answer, then; 0: it got one */
 };
 static struct own *own;
 
@@ -91,36 +91,78 @@ int64_t member_clock(void)
 }
 
 /*
- * Blocking calls on `channel` end at `deadline`.  Without such a limit an answer might never come, so
- * a failure (a filter that forbids setsockopt()) ends the question.
+ * A launcher that did not answer a short while ago is stopped, most likely: the generation's next
+ * questions wait for SHORT only.
  */
-static long limit(long channel, int64_t deadline)
+enum { SHORT = 500, MEMORY = 60000 };
+
+static bool is_silent(int64_t now)
 {
-	int64_t left = deadline - member_clock();
+	int64_t since = member_tally ? atomic_load(&member_tally->silent_at) : 0;
+	return since > 0 && since <= now && now - since < MEMORY;
+}
+
+static void note_answer(void)
+{
+	if (member_tally && atomic_load(&member_tally->silent_at))
+		atomic_store(&member_tally->silent_at, 0);
+}
+
+/* How long a question may take.  The blocking calls on its channel end at the deadline. */
+struct term {
+	int64_t deadline;
+	int64_t told; /* when the kernel was told of it, for this channel */
+	bool is_cut; /* it is shorter than usual: that it has passed says nothing of the launcher */
+};
+
+/* One that begins now, and ends at `latest` at the latest. */
+static struct term term_new(int64_t latest)
+{
+	enum { HARDLY = 100 };
+	int64_t now = member_clock();
+	int64_t usual = now + (is_silent(now) ? SHORT : MOULT_REPLY_SECONDS * 1000);
+	return (struct term){latest < usual ? latest : usual, now, latest < usual - HARDLY};
+}
+
+static void note_silence(const struct term *term)
+{
+	if (member_tally && !term->is_cut)
+		atomic_store(&member_tally->silent_at, member_clock());
+}
+
+/*
+ * Without such a limit an answer might never come, so a failure (a filter that forbids setsockopt())
+ * ends the question.
+ */
+static long limit(long channel, struct term *term)
+{
+	int64_t now = member_clock(), left = term->deadline - now;
 	if (left <= 0)
 		return -ETIMEDOUT;
 	struct timeval t = {left / 1000, left % 1000 * 1000};
 	long result = raw(SYS_setsockopt, channel, SOL_SOCKET, SO_RCVTIMEO, &t, sizeof(t));
-	return result < 0 ? result
-	                  : raw(SYS_setsockopt, channel, SOL_SOCKET, SO_SNDTIMEO, &t, sizeof(t));
+	if (result >= 0)
+		result = raw(SYS_setsockopt, channel, SOL_SOCKET, SO_SNDTIMEO, &t, sizeof(t));
+	term->told = now;
+	return result;
+}
+
+/* The kernel counts for each call anew: one that has taken its time leaves less to the next. */
+static long limit_again(long channel, struct term *term)
+{
+	enum { SLACK = 5 };
+	return member_clock() - term->told <= SLACK ? 0 : limit(channel, term);
 }
 
 /*
- * Until when a question may wait that is asked now.  A launcher that did not answer a short while ago
- * is stopped, most likely: a daemon that asks several times (bind() and listen()) waits but once.
+ * In a user namespace of the daemon's own the launcher's uid is another one, or none at all.  Without a
+ * uid the pid is all there is.
  */
-static int64_t deadline_of_question(void)
+static __attribute__((noinline)) bool is_launcher_from_here(const struct ucred *peer)
 {
-	enum { SHORT = 500, MEMORY = 60000 };
-	int64_t now = member_clock(), silent = own ? atomic_load(&own->silent_at) : 0;
-	return now + (silent && now - silent < MEMORY ? SHORT : MOULT_REPLY_SECONDS * 1000);
-}
-
-static int note_answer(int result)
-{
-	if (own)
-		atomic_store(&own->silent_at, result == -ETIMEDOUT ? member_clock() : 0);
-	return result;
+	uint32_t uid = USERNS_NOBODY;
+	int result = userns_uid(launcher_is.uid, &uid);
+	return (result == 0 || (result == -ENOENT && peer->pid)) && peer->uid == uid;
 }
 
 /*
@@ -132,48 +174,45 @@ static bool is_launcher(long channel)
 {
 	struct ucred peer = {.pid = -1};
 	socklen_t length = sizeof(peer);
-	return raw(SYS_getsockopt, channel, SOL_SOCKET, SO_PEERCRED, &peer, &length) >= 0 &&
-	       peer.uid == launcher_is.uid && (!peer.pid || peer.pid == launcher_is.pid);
+	if (raw(SYS_getsockopt, channel, SOL_SOCKET, SO_PEERCRED, &peer, &length) < 0 ||
+	        (peer.pid && peer.pid != launcher_is.pid))
+		return false;
+	return peer.uid == launcher_is.uid || is_launcher_from_here(&peer);
 }
 
 /* Signals may interrupt any step, and a time-out says EAGAIN. */
-static bool goes_on(long result, long channel, int64_t deadline)
+static bool goes_on(long result, long channel, struct term *term)
 {
-	return result == -EINTR && limit(channel, deadline) >= 0;
+	return result == -EINTR && limit(channel, term) >= 0;
 }
 
-/* A connection to the launcher, or -errno. */
-static long dial(int64_t deadline)
+/* A connection to the launcher, or -errno.  By itself, as send_on() is: the stack may be small. */
+static __attribute__((noinline)) long dial(struct term *term)
 {
 	long channel = raw(SYS_socket, AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 	if (channel < 0)
 		return channel;
-	long result = limit(channel, deadline);
+	long result = limit(channel, term);
 	while (result >= 0) {
 		result = raw(SYS_connect, channel, &launcher, launcher_length);
-		if (!goes_on(result, channel, deadline))
+		if (!goes_on(result, channel, term))
 			break;
 		result = 0;
 	}
 	if (result >= 0 && !is_launcher(channel))
 		result = -ECONNREFUSED;
 	if (result >= 0)
+		result = limit_again(channel, term);
+	if (result >= 0)
 		return channel;
 	raw(SYS_close, channel);
 	return result == -EAGAIN || result == -EINTR ? -ETIMEDOUT : result;
 }
 
-/* A connection to the launcher with the request sent, or -errno. */
-static long send_request(struct moult_request *request, int fd, int other, int64_t deadline)
+static __attribute__((noinline)) long send_on(
+        long channel, struct moult_request *request, int fd, int other, struct term *term)
 {
 	size_t count = (size_t)(fd >= 0) + (other >= 0);
-	long channel = dial(deadline);
-	if (channel < 0)
-		return channel;
-	request->contract = MOULT_CONTRACT;
-	request->generation = generation;
-	for (int i = 0; i < MOULT_TOKEN_DIGITS; i++)
-		request->token[i] = token[i];
 	struct iovec part = {request, sizeof(*request)};
 	alignas(struct cmsghdr) char space[CMSG_SPACE(MOULT_DESCRIPTORS * sizeof(int))] = {0};
 	struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
@@ -191,23 +230,34 @@ static long send_request(struct moult_request *request, int fd, int other, int64
 	long result;
 	do
 		result = raw(SYS_sendmsg, channel, &message, MSG_NOSIGNAL);
-	while (goes_on(result, channel, deadline));
+	while (goes_on(result, channel, term));
+	return result >= 0 ? limit_again(channel, term) : result;
+}
+
+/* A connection to the launcher with the request sent, or -errno. */
+static long send_request(struct moult_request *request, int fd, int other, struct term *term)
+{
+	long channel = dial(term);
+	if (channel < 0)
+		return channel;
+	request->contract = MOULT_CONTRACT;
+	request->generation = generation;
+	for (int i = 0; i < MOULT_TOKEN_DIGITS; i++)
+		request->token[i] = token[i];
+	long result = send_on(channel, request, fd, other, term);
 	if (result >= 0)
 		return channel;
 	raw(SYS_close, channel);
 	return result == -EAGAIN || result == -EINTR ? -ETIMEDOUT : result;
 }
 
-/* Up to MOULT_DESCRIPTORS come along with the answer; ret_fds[] are -1 where there is none. */
-static int ask(struct moult_request *request, int fd, int other, struct moult_reply *ret_reply,
-        int *ret_fds)
+/*
+ * The answer on `channel`, which is closed.  Up to MOULT_DESCRIPTORS come along with it; ret_fds[] are
+ * -1 where there is none.
+ */
+static __attribute__((noinline)) int receive_consume(
+        long channel, struct term *term, struct moult_reply *ret_reply, int *ret_fds)
 {
-	int64_t deadline = deadline_of_question();
-	ret_fds[0] = ret_fds[1] = -1;
-	long channel = send_request(request, fd, other, deadline);
-	if (channel < 0)
-		return (int)channel;
-
 	struct iovec part = {ret_reply, sizeof(*ret_reply)};
 	alignas(struct cmsghdr) char space[CMSG_SPACE(MOULT_DESCRIPTORS * sizeof(int))] = {0};
 	struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
@@ -216,15 +266,17 @@ static int ask(struct moult_request *request, int fd, int other, struct moult_re
 		message.msg_control = space;
 		message.msg_controllen = sizeof(space);
 		result = raw(SYS_recvmsg, channel, &message, MSG_CMSG_CLOEXEC);
-	} while (goes_on(result, channel, deadline));
+	} while (goes_on(result, channel, term));
 	raw(SYS_close, channel);
 
 	struct cmsghdr *header = result > 0 ? CMSG_FIRSTHDR(&message) : NULL;
 	if (header && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS)
 		for (size_t i = 0; CMSG_LEN((i + 1) * sizeof(int)) <= header->cmsg_len; i++)
 			ret_fds[i] = ((int *)(void *)CMSG_DATA(header))[i];
-	if (result == sizeof(*ret_reply))
+	if (result == sizeof(*ret_reply)) {
+		note_answer();
 		return ret_reply->error;
+	}
 	for (int i = 0; i < MOULT_DESCRIPTORS; i++)
 		if (ret_fds[i] >= 0)
 			raw(SYS_close, ret_fds[i]);
@@ -233,11 +285,22 @@ static int ask(struct moult_request *request, int fd, int other, struct moult_re
 	                                             : -EPROTO;
 }
 
-int member_ask(struct moult_request *request, int fd, int other, struct moult_reply *ret_reply,
-        int *ret_fd)
+static int ask(struct moult_request *request, int fd, int other, struct term *term,
+        struct moult_reply *ret_reply, int *ret_fds)
+{
+	ret_fds[0] = ret_fds[1] = -1;
+	long channel = send_request(request, fd, other, term);
+	return channel < 0 ? (int)channel : receive_consume(channel, term, ret_reply, ret_fds);
+}
+
+int member_ask_until(int64_t deadline, struct moult_request *request, int fd, int other,
+        struct moult_reply *ret_reply, int *ret_fd)
 {
 	int fds[MOULT_DESCRIPTORS];
-	int result = note_answer(ask(request, fd, other, ret_reply, fds));
+	struct term term = term_new(deadline);
+	int result = ask(request, fd, other, &term, ret_reply, fds);
+	if (result == -ETIMEDOUT)
+		note_silence(&term);
 	if (ret_fd)
 		*ret_fd = fds[0];
 	else if (fds[0] >= 0)
@@ -247,11 +310,20 @@ int member_ask(struct moult_request *request, int fd, int other, struct moult_re
 	return result;
 }
 
+int member_ask(struct moult_request *request, int fd, int other, struct moult_reply *ret_reply,
+        int *ret_fd)
+{
+	return member_ask_until(INT64_MAX, request, fd, other, ret_reply, ret_fd);
+}
+
 void member_tell(struct moult_request *request, int fd)
 {
-	long channel = send_request(request, fd, -1, deadline_of_question());
-	if (channel >= 0)
+	struct term term = term_new(INT64_MAX);
+	long channel = send_request(request, fd, -1, &term);
+	if (channel >= 0) /* which is no answer: there was room in the queue */
 		raw(SYS_close, channel);
+	else if (channel == -ETIMEDOUT)
+		note_silence(&term);
 }
 
 /* ---- joining ---- */
@@ -293,9 +365,10 @@ void member_join(const char *variable)
 	if (!variable_parse(variable))
 		return;
 	struct moult_request hello = {.verb = MOULT_HELLO, .listener = -1};
-	struct moult_reply reply;
+	struct moult_reply reply = {.listener = -1};
 	int fds[MOULT_DESCRIPTORS];
-	if (ask(&hello, -1, -1, &reply, fds) < 0)
+	struct term term = term_new(INT64_MAX);
+	if (ask(&hello, -1, -1, &term, &reply, fds) < 0)
 		return;
 	struct moult_board *board = map_consume(fds[0], sizeof(*board), PROT_READ);
 	struct moult_tally *tally = map_consume(fds[1], sizeof(*tally), PROT_READ | PROT_WRITE);
@@ -356,7 +429,7 @@ struct moult_slot *member_slot_if_any(void)
  * The launcher gives each process one slot, however many of its threads ask at once.  A process that
  * gets none (there are MOULT_SLOTS others, a filter forbids the question, the launcher is dead or
  * stopped) counts where nobody looks.  An accept() of that process may then come one connection late
- * at a switch; the connection is served all the same.
+ * at a switch; the connection is served all the same.  So a client need not wait long for the answer.
  */
 static struct moult_slot *slot_claim(void)
 {
@@ -366,7 +439,7 @@ static struct moult_slot *slot_claim(void)
 		return &uncounted;
 	struct moult_request request = {.verb = MOULT_SLOT, .listener = -1};
 	struct moult_reply reply = {.listener = -1};
-	int error = member_ask(&request, -1, -1, &reply, NULL);
+	int error = member_ask_until(member_clock() + SHORT, &request, -1, -1, &reply, NULL);
 	if (error < 0 || reply.listener <= 0 || reply.listener >= MOULT_SLOTS) {
 		atomic_store(&own->refused_at, sequence);
 		return &uncounted;

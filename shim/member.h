@@ -57,6 +57,10 @@ struct moult_slot *member_slot_if_any(void);
 int member_ask(struct moult_request *request, int fd, int other, struct moult_reply *ret_reply,
         int *ret_fd);
 
+/* The same with a deadline of the caller's, by member_clock(), should that come first. */
+int member_ask_until(int64_t deadline, struct moult_request *request, int fd, int other,
+        struct moult_reply *ret_reply, int *ret_fd);
+
 /* The same without an answer; `fd` goes along. */
 void member_tell(struct moult_request *request, int fd);
 

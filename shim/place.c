@@ -79,24 +79,6 @@ int place_open(int at, const char *path, struct moult_request *request)
 	return directory;
 }
 
-const char *place_of_number(int fd, char *room)
-{
-	static const char start[] = "/proc/self/fd/";
-	char digits[12];
-	int count = 0, at = 0;
-	do
-		digits[count++] = (char)('0' + fd % 10);
-	while ((fd /= 10) > 0);
-	while (start[at]) {
-		room[at] = start[at];
-		at++;
-	}
-	while (count > 0)
-		room[at++] = digits[--count];
-	room[at] = '\0';
-	return room;
-}
-
 const char *place_of(const struct sockaddr *address, socklen_t length, char *room)
 {
 	const struct sockaddr_un *un = (const void *)address;

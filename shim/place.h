@@ -23,10 +23,6 @@ int place_open(int at, const char *path, struct moult_request *request);
 /* The same with the last component, ended by a NUL, in `name`. */
 int place_open_as(int at, const char *path, char *name, size_t size);
 
-/* "/proc/self/fd/N", in `room`. */
-enum { PLACE_NUMBER_ROOM = 32 };
-const char *place_of_number(int fd, char *room);
-
 /* The path in a sockaddr_un, ended by a NUL in `room` (109 bytes); NULL: it has none. */
 enum { PLACE_ROOM = 109 };
 const char *place_of(const struct sockaddr *address, socklen_t length, char *room);

@@ -12,7 +12,7 @@
  *     own number is closed by itself or replaced by dup3() where it holds a socket;
  *   - the generation's board and tally, memfds that only the launcher and the shim know, closed
  *     once mapped;
- *   - /proc/self/fd, fdinfo and the files in it, which belong to procfs;
+ *   - /proc/self/fd, fdinfo and the files in it, and uid_map, which belong to procfs;
  *   - directories by O_PATH, the close of which releases nothing (fs/open.c, filp_close()).
  * Files are looked at by name (fstatat, faccessat), and read by the launcher.
  */

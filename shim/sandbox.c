@@ -22,7 +22,8 @@
 #define ARCHITECTURE AUDIT_ARCH_AARCH64
 #endif
 
-enum { CALLS = 512, BITS = 64 };
+/* The last number is no call's, but that of a question to fcntl() that only the library's start asks. */
+enum { CALLS = 512, BITS = 64, GET_SEALS = CALLS - 1 };
 
 /*
  * What the filters of this process deny, each of them to the threads that it binds; only ever more.
@@ -66,8 +67,8 @@ bool sandbox_denies(long number)
 bool sandbox_denies_joining(void)
 {
 	static const short needed[] = {SYS_getpid, SYS_socket, SYS_setsockopt, SYS_connect,
-	        SYS_sendmsg, SYS_recvmsg, SYS_close, SYS_mmap, SYS_madvise, SYS_fcntl, SYS_fstat,
-	        SYS_getsockopt};
+	        SYS_sendmsg, SYS_recvmsg, SYS_close, SYS_mmap, SYS_madvise, SYS_fcntl, GET_SEALS,
+	        SYS_fstat, SYS_getsockopt};
 	if (!atomic_load_explicit(&raw_is_checked, memory_order_relaxed))
 		return false;
 	for (size_t i = 0; i < sizeof(needed) / sizeof(needed[0]); i++)
@@ -109,9 +110,12 @@ static bool holds(uint16_t comparison, uint32_t a, uint32_t b)
 	}
 }
 
+/* Half of a 64-bit argument may be read by it. */
+typedef uint32_t __attribute__((may_alias)) aliasing_word;
+
 static uint32_t word_at(const struct seccomp_data *data, uint32_t offset)
 {
-	const uint32_t *words = (const void *)data;
+	const aliasing_word *words = (const void *)data;
 	return offset / 4 < sizeof(*data) / 4 ? words[offset / 4] : 0;
 }
 
@@ -165,7 +169,10 @@ static uint32_t run(const struct sock_fprog *program, const struct seccomp_data 
 static struct seccomp_data call_of_ours(long number, int command)
 {
 	struct seccomp_data data = {.nr = (int)number, .arch = ARCHITECTURE};
-	if (number == SYS_socket) {
+	if (number == GET_SEALS) {
+		data.nr = SYS_fcntl;
+		data.args[1] = F_GET_SEALS;
+	} else if (number == SYS_socket) {
 		data.args[0] = AF_UNIX;
 		data.args[1] = SOCK_SEQPACKET | SOCK_CLOEXEC;
 	} else if (number == SYS_setsockopt) {
@@ -196,7 +203,7 @@ static bool is_allowing(uint32_t answer)
 
 static bool is_allowed(const struct sock_fprog *program, long number)
 {
-	static const int commands[] = {F_GETFD, F_GETFL, F_DUPFD_CLOEXEC};
+	static const int commands[] = {F_GETFD, F_GETFL, F_SETFL, F_DUPFD_CLOEXEC};
 	size_t count = number == SYS_fcntl ? sizeof(commands) / sizeof(commands[0]) : 1;
 	for (size_t i = 0; i < count; i++) {
 		struct seccomp_data data = call_of_ours(number, commands[i]);

@@ -29,10 +29,14 @@ static void *map(size_t size)
 
 static void thread_ends(void)
 {
-	if (kept.memory)
-		raw(SYS_munmap, kept.memory, (size_t)kept.pages * PAGE);
-	kept.memory = NULL;
+	void *memory = kept.memory;
+	size_t size = (size_t)kept.pages * PAGE;
+	/* Forgotten first: whoever interrupts us and never returns leaves it mapped, and unused. */
 	kept.pages = 0;
+	kept.memory = NULL;
+	atomic_signal_fence(memory_order_seq_cst);
+	if (memory)
+		raw(SYS_munmap, memory, size);
 }
 
 /*
@@ -59,7 +63,11 @@ static bool keep(size_t size, bool free)
 	void *memory = map(pages * PAGE);
 	if (!memory)
 		return false;
+	/* At no moment is the size more than what is there. */
+	kept.pages = 0;
+	atomic_signal_fence(memory_order_seq_cst);
 	kept.memory = memory;
+	atomic_signal_fence(memory_order_seq_cst);
 	kept.pages = (uint32_t)pages;
 	gate_watch_thread(thread_ends);
 	return true;
@@ -76,8 +84,9 @@ void *scratch_take(struct scratch *scratch, size_t size)
 	pid_t pid = (pid_t)raw(SYS_getpid);
 	bool free = !kept.frame;
 	if (free || is_left(frame, pid)) {
-		kept.frame = frame; /* from here on a handler sees that it is taken */
 		kept.pid = pid;
+		atomic_signal_fence(memory_order_seq_cst);
+		kept.frame = frame; /* from here on a handler sees that it is taken */
 		atomic_signal_fence(memory_order_seq_cst);
 		scratch->is_kept = keep(size, free);
 		if (scratch->is_kept)

@@ -142,21 +142,21 @@ void wait_done(void)
 		findings();
 }
 
-void wait_epoll_done(int epoll)
+void wait_epoll_done(int epoll, uintptr_t frame)
 {
 	if (member_board)
-		interest_sleep_ends(epoll);
+		interest_sleep_ends(epoll, frame);
 	wait_done();
 }
 
 /* Asleep first, then a look at the gates: who adds a listener does it the other way round. */
-int wait_epoll_is_plain(int epoll)
+int wait_epoll_is_plain(int epoll, uintptr_t frame)
 {
 	if (member_board)
-		interest_sleep_begins(epoll);
+		interest_sleep_begins(epoll, frame);
 	int plain = wait_is_plain();
 	if (!plain)
-		interest_sleep_ends(epoll);
+		interest_sleep_ends(epoll, frame);
 	if (member_board && listener_known()) {
 		uint32_t now = state_now();
 		if (atomic_load_explicit(&marked, memory_order_relaxed) != now &&

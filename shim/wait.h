@@ -54,8 +54,8 @@ static inline int wait_time_is_right(const struct timespec *t)
 /* May the wait go straight to libc? Settles what has changed since the last one. */
 int wait_is_plain(void);
 
-/* The same, and notes which listeners are waited for. */
-int wait_epoll_is_plain(int epoll); /* if so wait_epoll_done() follows the wait */
+/* The same, and notes which listeners are waited for.  `frame`: the caller's (GATE_FRAME). */
+int wait_epoll_is_plain(int epoll, uintptr_t frame); /* if so wait_epoll_done() follows the wait */
 int wait_poll_is_plain(
         const struct pollfd *fds, nfds_t count, nanoseconds limit, nanoseconds *ret_deadline);
 int wait_select_is_plain(
@@ -77,4 +77,4 @@ void wait_select_restore(int count, fd_set *const sets[3], const struct wait_set
 
 /* After a native wait: leave at once what closed while we slept. */
 void wait_done(void);
-void wait_epoll_done(int epoll);
+void wait_epoll_done(int epoll, uintptr_t frame);

@@ -53,7 +53,30 @@ def test_64_real_threads_settle_while_gates_change():
     settler("threads", 64, 1000)
 
 
+def test_a_wait_that_never_comes_back_is_not_counted_for_ever():
+    """A handler has jumped out of it, or it was a vfork child's, which has been killed."""
+    settler("sleep")
+
+
+# ---- what is remembered of a descriptor ----
+
+@pytest.mark.parametrize("what", ["race", "closed"])
+def test_what_is_remembered_is_no_older_than_the_look(what):
+    """A socket that another thread makes a listener meanwhile is one; a closed number is nothing."""
+    finder(what)
+
+
+def finder(what):
+    result = subprocess.run([program("finder"), what], capture_output=True, text=True, timeout=60)
+    assert (result.returncode, result.stdout) == (0, "found\n"), result.stderr
+
+
 # ---- a vfork child shares our memory, and has descriptors of its own ----
+
+def test_a_vfork_child_does_nothing_of_what_a_switch_does():
+    """At a gate that a keeper has opened: its parent's number may be another file there."""
+    finder("borrowed")
+
 
 def told(log, text, start=0):
     wait_until(lambda: f": {text}" in log()[start:], reason=lambda: f"no {text!r}:\n{log()}")
@@ -97,6 +120,31 @@ def test_a_vfork_child_that_moves_descriptors_changes_nothing_in_its_parent(moul
     instance.stop()
 
 
+# ---- an epoll has several numbers, and several processes ----
+
+def test_an_entry_of_somebody_elses_stays(moult, plain, port):
+    """What is changed by one number of an epoll, or closed by one process, may be watched by another.
+
+    The kernel is the oracle: without moult the program says the same.
+    """
+    def guest(tag):
+        return [program("guest"), "epoll", "--tag", tag, str(port)]
+
+    alone = plain(guest("g0"))
+    told(lambda: alone.written(alone.err), "waits")
+    expected = children_of(lambda: alone.written(alone.err), alone.process.pid)
+    alone.end(signal.SIGKILL)
+    assert "two numbers: woken: 1 " in expected
+    assert "two processes: the child is woken: 1 " in expected
+
+    instance = moult().run("--retire-after=0s", command=guest("g1"))
+    assert children_of(instance.log, instance.tagged("g1")[0].pid) == expected
+    instance.upgrade(command=guest("g2"))
+    assert children_of(instance.log, instance.tagged("g2")[0].pid) == expected
+    assert ask(port).split()[:2] == ["GEN", "g2"]
+    instance.stop()
+
+
 # ---- little stack ----
 
 def test_hooks_work_on_the_smallest_stacks(moult, port, hold):
@@ -120,6 +168,26 @@ def test_hooks_work_on_the_smallest_stacks(moult, port, hold):
     assert ask(port).split()[:2] == ["GEN", "g2"]
     held.close()
     instance.wait_gone(1)
+    instance.stop()
+
+
+@pytest.mark.exact
+def test_no_hook_takes_more_than_its_room(moult, port, directory):
+    """1,536 bytes, as scripts/check reckons it; in a generation that takes sockets up, too."""
+    def meter(tag):
+        return [program("meter"), "--tag", tag, str(port)]
+
+    instance = moult()
+    instance.environment["LD_BIND_NOW"] = "1"  # the loader's own work at a first call takes kilobytes
+    instance.run(command=meter("g1"), cwd=directory)
+    instance.upgrade(command=meter("g2"))
+    for tag in ("g1", "g2"):
+        instance.wait_log(f"meter {tag}: waits")
+        used = {name: int(size) for name, size in
+                re.findall(rf"meter {tag}: (\S+) (\d+)\n", instance.log())}
+        assert len(used) == 13 and used["nothing"] == 0
+        assert used["bind"] > 200, "the library was not in it"
+        assert max(used.values()) <= 1536, used
     instance.stop()
 
 

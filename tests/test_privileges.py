@@ -210,6 +210,26 @@ def test_a_daemon_that_gives_up_its_rights_when_it_listens(moult, load, port, ki
     instance.stop()
 
 
+@pytest.mark.parametrize("more", [["--map-root-user"], [], ["--map-root-user", "--pid", "--fork"]],
+                         ids=["mapped", "unmapped", "mapped-pids"])
+def test_a_user_namespace_around_the_daemon_of_an_ordinary_user(moult, load, port, more):
+    """The launcher's uid is another one in there, or none, and its processes know who answers them."""
+    def command(tag):
+        return ["unshare", "--user", *more, program("waiter"), "--tag", tag, "--wait=epoll",
+                "--nonblocking", "--port", str(port)]
+
+    instance = moult(user=65533).run("--kill-after=500ms", command=command("g1"))
+    client = load(f"127.0.0.1:{port}", rate=300)
+    client.wait_answers(20, "g1")
+    switched = instance.upgrade(command=command("g2")).instant
+    client.wait_answers(20, "g2")
+    result = client.stop()
+    assert_nothing_lost(result)
+    assert_switches(result, ["g1", "g2"], [switched])
+    instance.wait_alone()
+    instance.stop()
+
+
 @pytest.mark.parametrize("outside", [True, False], ids=["unshare", "by-itself"])
 def test_processes_in_their_own_pid_namespace_are_not_taken_for_dead(moult, load, port, outside):
     """Their accepts are waited for. Workers that sit in accept() when the gate closes would

@@ -9,10 +9,11 @@ import contextlib
 import os
 import signal
 import socket
+import threading
 
 import pytest
 
-from harness import build, processes
+from harness import build, contract, processes
 from harness.build import program
 from harness.network import ask, new_port
 from harness.stopper import Stopper
@@ -226,6 +227,45 @@ def test_no_call_of_the_daemon_waits_for_a_dead_launcher(moult, port, directory,
     else:
         instance.signal(signal.SIGCONT)
         instance.stop("--now")
+
+
+def test_a_stopped_launcher_is_waited_for_once(moult, port, directory):
+    """What one process has waited for in vain, the next ones of the generation wait for but shortly.
+
+    Of four children the first one waits for five seconds.
+    """
+    instance = moult().run(command=["/usr/bin/python3", build.DAEMONS / "asker.py", "g1", port,
+                                    directory])
+    pid = instance.status()["generations"][0]["pid"]
+    instance.signal(signal.SIGSTOP)
+    os.kill(pid, signal.SIGUSR2)
+    instance.wait_log("g1: child 4 is done\n", 18)  # four times six, if each waited for itself
+    await_service(instance, [port])
+    instance.signal(signal.SIGCONT)
+    instance.stop("--now")
+
+
+@contextlib.contextmanager
+def busy_launcher(seconds):
+    """The value of MOULT that leads to a launcher with a full queue, which has room after a while."""
+    with (socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as server,
+          socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as first):
+        name = f"moult-test-{os.getpid()}"
+        server.bind("\0" + name)
+        server.listen(0)
+        first.connect("\0" + name)
+        taken = []
+        timer = threading.Timer(seconds, lambda: taken.append(server.accept()))
+        timer.start()
+        yield f"{contract.CONTRACT}:1:{'0' * 32}:{os.getpid()}:{os.getuid()}:{name}"
+        timer.join()
+
+
+def test_a_question_has_one_deadline_for_all_its_parts(plain):
+    """Four seconds until there is room for it, and never an answer: that is five in all, and not nine."""
+    with busy_launcher(4) as variable:
+        alone = plain(["/bin/true"], preload=build.LIBRARY, MOULT=variable)
+        assert alone.process.wait(7) == 0
 
 
 @pytest.mark.parametrize("words", [EPOLL, POOL])

@@ -21,6 +21,7 @@
 #include <sys/socket.h>
 #include <time.h>
 
+#include "shim/gate.h"
 #include "shim/hook/interpose.h"
 #include "shim/raw.h"
 #include "shim/real.h"
@@ -216,10 +217,10 @@ static long wait_by_number(const struct arguments *call)
 		               ? waited(call)
 		               : select_in_turn(call);
 	default:
-		if (!wait_epoll_is_plain((int)call->a))
+		if (!wait_epoll_is_plain((int)call->a, GATE_FRAME))
 			return epoll_in_turn(call);
 		result = kernel(call);
-		wait_epoll_done((int)call->a);
+		wait_epoll_done((int)call->a, GATE_FRAME);
 		return result;
 	}
 }

@@ -33,9 +33,9 @@ static int done(int result)
 	return result;
 }
 
-static int slept(int epoll, int result)
+static int slept(int epoll, uintptr_t frame, int result)
 {
-	wait_epoll_done(epoll);
+	wait_epoll_done(epoll, frame);
 	return result;
 }
 
@@ -49,8 +49,8 @@ static const struct timespec *from_milliseconds(int timeout, struct timespec *ro
 
 INTERPOSE(int, epoll_wait, int epoll, struct epoll_event *events, int count, int timeout)
 {
-	if (wait_epoll_is_plain(epoll))
-		return slept(epoll, real.epoll_wait(epoll, events, count, timeout));
+	if (wait_epoll_is_plain(epoll, GATE_FRAME))
+		return slept(epoll, GATE_FRAME, real.epoll_wait(epoll, events, count, timeout));
 	struct timespec t;
 	return wait_epoll(epoll, events, count, from_milliseconds(timeout, &t), NULL);
 }
@@ -58,8 +58,9 @@ INTERPOSE(int, epoll_wait, int epoll, struct epoll_event *events, int count, int
 INTERPOSE(int, epoll_pwait, int epoll, struct epoll_event *events, int count, int timeout,
         const sigset_t *mask)
 {
-	if (wait_epoll_is_plain(epoll))
-		return slept(epoll, real.epoll_pwait(epoll, events, count, timeout, mask));
+	if (wait_epoll_is_plain(epoll, GATE_FRAME))
+		return slept(
+		        epoll, GATE_FRAME, real.epoll_pwait(epoll, events, count, timeout, mask));
 	struct timespec t;
 	return wait_epoll(epoll, events, count, from_milliseconds(timeout, &t), mask);
 }
@@ -69,8 +70,9 @@ INTERPOSE(int, epoll_pwait2, int epoll, struct epoll_event *events, int count,
 {
 	if (!wait_time_is_right(timeout))
 		return real.epoll_pwait2(epoll, events, count, timeout, mask);
-	if (wait_epoll_is_plain(epoll))
-		return slept(epoll, real.epoll_pwait2(epoll, events, count, timeout, mask));
+	if (wait_epoll_is_plain(epoll, GATE_FRAME))
+		return slept(
+		        epoll, GATE_FRAME, real.epoll_pwait2(epoll, events, count, timeout, mask));
 	return wait_epoll(epoll, events, count, timeout, mask);
 }
 

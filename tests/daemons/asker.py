@@ -2,9 +2,12 @@
 # SPDX-License-Identifier: MIT
 """Serves a port; at SIGUSR1 it makes each call of which the launcher is asked, and says so.
 
+At SIGUSR2 four children, one after the other, bind, listen and accept.
+
 asker.py TAG PORT DIRECTORY
 """
 
+import contextlib
 import os
 import signal
 import socket
@@ -41,6 +44,20 @@ def fork_and_accept():
     server.setblocking(True)
 
 
+def children_that_bind(*_):
+    for number in range(4):
+        pid = os.fork()
+        if pid == 0:
+            with listener(PORT + 10 + number) as own:
+                own.listen(5)
+                own.setblocking(False)
+                with contextlib.suppress(BlockingIOError):
+                    own.accept()
+            os._exit(0)
+        os.waitpid(pid, 0)
+        print(f"{TAG}: child {number + 1} is done", file=sys.stderr, flush=True)
+
+
 def calls():
     yield "bind", lambda: made.append(listener(PORT + 1))
     yield "listen", lambda: made[-1].listen(5)
@@ -74,6 +91,7 @@ server_of_a_moment.listen(1)
 server = listener(PORT)
 server.listen(50)
 signal.signal(signal.SIGUSR1, make_calls)
+signal.signal(signal.SIGUSR2, children_that_bind)
 while True:
     connection, _ = server.accept()
     with connection:

@@ -259,6 +259,27 @@ static void binds(void)
 	start(true);
 }
 
+/* ---- what the library's own start needs ---- */
+
+static struct sock_filter no_seals[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, 0),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_fcntl, 0, 3),
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[1])),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, F_GET_SEALS, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+};
+
+/* A program that this one executes would be killed as it starts; this one goes on as before. */
+static void joins(void)
+{
+	const struct sock_fprog program = {sizeof(no_seals) / sizeof(*no_seals), no_seals};
+	require(!sandbox_denies_joining(), "nothing that a start needs is denied");
+	sandbox_entered(&program, true);
+	require(sandbox_denies_joining(), "F_GET_SEALS is denied");
+	require(!sandbox_denies(SYS_fcntl), "the flags are not");
+}
+
 int main(int argc, char **argv)
 {
 	struct rlimit none = {0, 0};
@@ -270,5 +291,6 @@ int main(int argc, char **argv)
 	require(answer != MAP_FAILED, "mmap");
 	compare(atoi(argv[2]));
 	binds();
+	joins();
 	return 0;
 }

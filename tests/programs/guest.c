@@ -6,6 +6,7 @@
  *   guest vfork --tag TAG PORT    At SIGUSR1: vfork children that put other files under its numbers.
  *   guest stack --tag TAG PORT    At SIGUSR2: waits and the like in the handler, on the smallest alternate
  *                           stack, and then in a coroutine with 4 KB; both end at a guard page.
+ *   guest epoll --tag TAG PORT    At SIGUSR1: epolls with two numbers, and with two processes.
  *   guest CALL --tag TAG PORT     Waits by poll, ppoll, select or pselect, 3 seconds each time; says when
  *                           one begins, when 2 seconds of it are over, and if 4 seconds were not
  *                           over when it ended.
@@ -143,6 +144,84 @@ static void in_vfork_children(void)
 	told("the flags here", fcntl(listener, F_GETFL) & O_NONBLOCK);
 	close(null);
 	close(other);
+}
+
+/* ---- epolls that have two numbers, or two processes ---- */
+
+static int watch(int fd, int operation, int watched)
+{
+	struct epoll_event event = {.events = EPOLLIN, .data.fd = watched};
+	return epoll_ctl(fd, operation, watched, &event);
+}
+
+/* A connection that waits to be accepted. */
+static int call(void)
+{
+	struct sockaddr_in address;
+	socklen_t length = sizeof(address);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	require(getsockname(listener, (struct sockaddr *)&address, &length) == 0 &&
+	                connect(fd, (struct sockaddr *)&address, length) == 0,
+	        "connect");
+	return fd;
+}
+
+static int is_woken(int fd)
+{
+	struct epoll_event event;
+	int client = call(), result = epoll_wait(fd, &event, 1, 1000);
+	close(accept(listener, NULL, NULL));
+	close(client);
+	return result;
+}
+
+static void by_two_numbers(void)
+{
+	int one = epoll_create1(EPOLL_CLOEXEC), watched = dup(listener);
+	told("two numbers: add", watch(one, EPOLL_CTL_ADD, watched));
+	int other = dup(one);
+	told("two numbers: delete", watch(one, EPOLL_CTL_DEL, watched));
+	told("two numbers: add by the other", watch(other, EPOLL_CTL_ADD, watched));
+	told("two numbers: change", watch(one, EPOLL_CTL_MOD, watched));
+	told("two numbers: woken", is_woken(other));
+	told("two numbers: delete by the other", watch(other, EPOLL_CTL_DEL, watched));
+	close(watched);
+	close(other);
+	close(one);
+}
+
+static void by_two_processes(void)
+{
+	char byte = 0;
+	int there[2], back[2], shared = epoll_create1(EPOLL_CLOEXEC), watched = dup(listener);
+	require(pipe(there) == 0 && pipe(back) == 0, "pipe");
+	told("two processes: add", watch(shared, EPOLL_CTL_ADD, watched));
+	pid_t pid = fork();
+	if (!pid) {
+		(void)!read(there[0], &byte, 1);
+		told("two processes: add by the child", watch(shared, EPOLL_CTL_ADD, watched));
+		(void)!write(back[1], &byte, 1);
+		(void)!read(there[0], &byte, 1);
+		told("two processes: the child is woken", is_woken(shared));
+		_exit(0);
+	}
+	told("two processes: delete", watch(shared, EPOLL_CTL_DEL, watched));
+	(void)!write(there[1], &byte, 1);
+	(void)!read(back[0], &byte, 1);
+	told("two processes: close", close(watched));
+	(void)!write(there[1], &byte, 1);
+	waitpid(pid, NULL, 0);
+	for (int i = 0; i < 2; i++) {
+		close(there[i]);
+		close(back[i]);
+	}
+	close(shared);
+}
+
+static void in_shared_epolls(void)
+{
+	by_two_numbers();
+	by_two_processes();
 }
 
 /* ---- small stacks ---- */
@@ -341,7 +420,8 @@ static void wait_with_limit(const char *call)
 
 int main(int count, char **arguments)
 {
-	require(count == 5, "usage: guest vfork|stack|poll|ppoll|select|pselect --tag TAG PORT");
+	require(count == 5,
+	        "usage: guest vfork|stack|epoll|poll|ppoll|select|pselect --tag TAG PORT");
 	tag = arguments[3];
 	int port = atoi(arguments[4]);
 	struct rlimit limit;
@@ -352,6 +432,8 @@ int main(int count, char **arguments)
 	listener = make(SOCK_STREAM, port);
 	if (!strcmp(arguments[1], "vfork"))
 		wait_by_epoll(in_vfork_children, SIGUSR1);
+	if (!strcmp(arguments[1], "epoll"))
+		wait_by_epoll(in_shared_epolls, SIGUSR1);
 	if (!strcmp(arguments[1], "stack")) {
 		set_up_stack();
 		wait_by_epoll(on_small_stacks, SIGUSR2);

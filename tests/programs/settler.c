@@ -8,10 +8,11 @@
  *   settler lockstep THREADS   The schedule that lets everybody disturb everybody: in turns.
  *   settler threads THREADS ROUNDS
  *                              Real threads and real epolls, while gates open and close.
+ *   settler sleep              Waits that never come back.
  *
- * Each counts the calls that one operation makes of the kernel.  It may make some more for each
- * change of a gate or a request that comes meanwhile, and no more than that.  In the end the kernel
- * has what is wanted.
+ * Each of the first three counts the calls that one operation makes of the kernel.  It may make some
+ * more for each change of a gate or a request that comes meanwhile, and no more than that.  In the end
+ * the kernel has what is wanted.
  */
 #include <stdatomic.h>
 
@@ -47,6 +48,7 @@ static long kernel_call(long number, long a, long b, long c, long d, long e, lon
 	kernel_call(n, (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), (long)(f))
 
 #include "shim/interest.c"
+#include "shim/procfs.c"
 
 #include <pthread.h>
 #include <stdio.h>
@@ -376,6 +378,38 @@ static void threads(int count)
 		check_pair(epolls[i], fds[i]);
 }
 
+/* ---- who sleeps in epoll_wait() ---- */
+
+/* As on one stack, the lower the deeper. */
+bool gate_is_abandoned(uintptr_t older, uintptr_t frame)
+{
+	return older <= frame;
+}
+
+static void check_sleepers(unsigned count, const char *what)
+{
+	require(atomic_load(&sleepers[EPOLL]) == count, what);
+}
+
+static void sleep_and_never_return(void)
+{
+	interest_sleep_begins(EPOLL, 1000);
+	interest_sleep_begins(EPOLL, 900); /* in a signal handler */
+	check_sleepers(2, "both sleep");
+	interest_sleep_ends(EPOLL, 900);
+	interest_sleep_ends(EPOLL, 1000);
+	check_sleepers(0, "both are back");
+	interest_sleep_begins(
+	        EPOLL, 1000); /* and has been killed there, or has been jumped out of */
+	interest_sleep_begins(EPOLL, 1000);
+	check_sleepers(1, "one has been left");
+	interest_sleep_ends(EPOLL, 1000);
+	check_sleepers(0, "nobody sleeps any more");
+	interest_sleep_begins(EPOLL, 1000);
+	interest_sleep_begins(SLEEPERS, 1100);
+	check_sleepers(0, "one that waits elsewhere does not sleep here");
+}
+
 int main(int count, char **arguments)
 {
 	static struct moult_tally tally;
@@ -386,6 +420,11 @@ int main(int count, char **arguments)
 	real.epoll_ctl = by_libc;
 	atomic_store(&page.listeners, 1);
 	is_model = strcmp(what, "threads");
+	if (count == 2 && !strcmp(arguments[1], "sleep")) {
+		sleep_and_never_return();
+		puts("settled");
+		return 0;
+	}
 	if (count == 4 && !strcmp(what, "model"))
 		model((unsigned)number, (unsigned)atoi(arguments[3]));
 	else if (count == 3 && !strcmp(what, "lockstep") && number <= COROUTINES)
@@ -394,8 +433,8 @@ int main(int count, char **arguments)
 		rounds = (unsigned)atoi(arguments[3]);
 		threads(number);
 	} else
-		require(false,
-		        "usage: model SEED COUNT | lockstep THREADS | threads THREADS ROUNDS");
+		require(false, "usage: model SEED COUNT | lockstep THREADS | threads THREADS "
+		               "ROUNDS | sleep");
 	puts("settled");
 	return 0;
 }
