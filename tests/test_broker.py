@@ -1,11 +1,16 @@
 # SPDX-License-Identifier: MIT
 """The broker, which reads the requests of the processes of a daemon: it is compromised, or ends."""
 
+import errno
 import os
 import pathlib
+import re
 import signal
+import time
 
-from harness import processes
+import pytest
+
+from harness import fuse, processes
 from harness.waiting import wait_until
 from test_hostile import HOSTILE, hostile, pytestmark  # noqa: F401
 
@@ -45,3 +50,100 @@ def test_a_broker_has_no_memory_of_the_daemons(hostile):  # noqa: F811
     hostile.upgrade()
     assert hostile.who() == "g2"
     instance.stop("--now")
+
+
+# ---- files and sockets in which whoever touches them hangs ----
+
+@pytest.fixture
+def silent(directory):
+    """silent(OPERATION...): a file system of somebody's that never answers these."""
+    mounted = []
+
+    def mount(*operations, **more):
+        path = directory / "silent"
+        path.mkdir()
+        mounted.append(fuse.FileSystem(path, operations, **more))
+        return mounted[0]
+    yield mount
+    for one in mounted:
+        one.close()
+
+
+def hanging():
+    """Processes of moult that nobody can kill: they wait in the kernel, most of them at their end, when
+    they have no memory and no command line any more."""
+    return [name for process in processes.descendants() if process.state == "D" or not process.command
+            for name in [processes.name(process.pid)] if name.startswith("moult")]
+
+
+def test_a_file_whose_close_is_never_answered(hostile, silent):
+    """Each close of a file asks its file system (FUSE_FLUSH), and nobody can kill who waits for that.
+    A few children of the broker hang, and then the generation is not received from any more. Others
+    are served, and the log does not grow."""
+    files = silent(fuse.FLUSH)
+    instance = hostile.run("flush.py", files.path / "file", 20)
+    hostile.wait(deadline=100)
+    said = len(instance.log())
+    hostile.upgrade()
+    assert hostile.who() == "g2"
+    hostile.upgrade("g3")
+    assert hostile.who() == "g3"
+    assert not re.search("does not get on", instance.log()), instance.log()
+    assert len(hanging()) == 4, hanging()
+    assert instance.log().count("is not served while they do") == 1
+    assert hostile.out().count(f"-{errno.EBADMSG}") == 4, hostile.out()
+    files.speak()
+    wait_until(lambda: not hanging(), 10, "they hang all the same")
+    assert len(instance.log()) - said < 4000
+    instance.stop()
+
+
+def test_a_socket_that_its_sender_keeps_locked(hostile, silent):
+    """Whoever asks the socket for its address waits in the kernel, and nobody can kill him.  The broker
+    does, and others take its place, without a word from the dead."""
+    files = silent(fuse.READ)
+    instance = hostile.run("lock.py", files.path / "file", 8)
+    hostile.wait(deadline=60)
+    assert hanging(), hostile.out()
+    hostile.upgrade()
+    assert hostile.who() == "g2"
+    hostile.upgrade("g3")
+    assert hostile.who() == "g3"
+    assert len(hanging()) <= 4, hanging()
+    assert instance.log().count("does not get on") <= 4
+    files.speak()
+    wait_until(lambda: not hanging(), 10, "they hang all the same")
+    instance.stop()
+
+
+@pytest.mark.parametrize("verb", ["UNLINKED", "BIND"])
+def test_slow_answers_are_paid_for(hostile, silent, verb):
+    """A file system that answers in a tenth of a second: one answer is no reason to complain, but the
+    launcher stands still for each.  A generation may cost no more than a twentieth of the time."""
+    files = silent(delay=0.09)
+    instance = hostile.run("slow.py", files.path, 14, verb)
+    hostile.wait("^begins")
+    began = time.monotonic()
+    asked = files.lookups()
+    while time.monotonic() < began + 4:
+        instance.status()
+    hostile.upgrade()
+    assert hostile.who() == "g2"
+    took = time.monotonic() - began
+    # 450 ms at first, and 5 % of the rest; one more that is on its way; each has two lookups at most.
+    assert (files.lookups() - asked) * files.delay < 0.45 + took / 20 + 0.5, hostile.out()
+    instance.stop()
+
+
+def test_answers_whose_askers_cannot_end(hostile, silent):
+    """A child of the launcher that has read a file there hangs at its end, when the answer is long
+    given."""
+    files = silent(fuse.FLUSH)
+    instance = hostile.run("slow.py", files.path, 5, "REMOVED", options=["--kill-after=30s"])
+    hostile.wait("^begins")
+    hostile.upgrade()
+    hostile.wait()
+    assert 0 < len(hanging()) <= 16, hostile.out()
+    files.speak()
+    wait_until(lambda: not hanging(), 10, "they hang all the same")
+    instance.stop()
