@@ -4,6 +4,7 @@
 import os
 import signal
 import stat
+import threading
 
 import pytest
 
@@ -202,4 +203,25 @@ def test_a_restart_puts_nothing_aside(moult, port, path):
     wait_until(lambda: path.read_text() not in ("", f"{old}\n"), 15, instance.log)
     assert path.stat().st_ino == inode
     instance.wait_serving()
+    instance.stop()
+
+
+def test_the_old_file_goes_when_the_current_generation_dies_before_the_switch(
+        moult, port, path, directory):
+    """The upgrade then succeeds without a probation."""
+    def command(tag):
+        return daemon(tag, port, path, "flock")
+    instance = moult().run(f"--aside={path}", command=command("g1"))
+    pid, go = instance.generation(1)["pid"], directory / "go"
+    waits = f'while ! test -e {go}; do sleep 0.01; done; exec "$@"'
+    upgrade = threading.Thread(target=instance.upgrade, kwargs={
+        "command": ["sh", "-c", waits, "sh", *map(str, command("g2"))]})
+    upgrade.start()
+    instance.wait_log("generation 2: started")
+    processes.kill([pid])
+    instance.wait_gone(1)
+    go.touch()
+    upgrade.join(30)
+    assert not any("aside" in name for name in names_in(path)), instance.log()
+    assert named(path) == pid_of(instance, "g2")
     instance.stop()

@@ -81,3 +81,32 @@ def test_a_daemon_that_always_fails_is_not_restarted_in_a_tight_loop(moult, port
         connection.sendall(b"hello\n")
         assert connection.recv(100).startswith(b"GEN g1 ")
     instance.stop()
+
+
+def test_a_restart_that_fails_beside_a_predecessor_is_tried_again(moult, port):
+    """The predecessor still drains when its successor dies, and serves again meanwhile."""
+    instance = moult().run("--restart=always", command=waiter("g1", port))
+    with socket.create_connection(("127.0.0.1", port)) as held:
+        held.sendall(b"hello\n")
+        assert held.recv(100)
+        instance.upgrade(command=["sh", "-c", f"test ! -e {instance.runtime}/bad || exit 7;"
+                                              'exec "$@"', "sh", *map(str, waiter("g2", port))])
+        (instance.runtime / "bad").touch()
+        os.kill(instance.tagged("g2")[0].pid, signal.SIGKILL)
+        instance.wait_log("generation 3: exited with status 7")
+        assert instance.status()["state"] == "serving"
+        assert ask(port).startswith("GEN g1 ")
+        (instance.runtime / "bad").unlink()
+        wait_until(lambda: ask(port).startswith("GEN g2 "), 15, instance.log)
+    instance.stop("--now")
+
+
+def test_a_restarted_program_that_is_never_ready_runs_on(moult):
+    """As at its first start: no other generation serves, and without moult it would run, too."""
+    instance = moult().run("--restart=always", "--ready-timeout=300ms", wait=False,
+                           command=["sleep", "1000"])
+    instance.wait_log("generation 1: not ready after 300 ms")
+    os.kill(instance.generation(1)["pid"], signal.SIGKILL)
+    instance.wait_log("generation 2: not ready after 300 ms")
+    assert instance.status()["generations"][0]["state"] == "current"
+    instance.stop("--now")

@@ -53,6 +53,7 @@ static struct instance instance;
 static struct watch signals = {.fd = -1};
 static struct timer restart_timer, stop_timer, status_timer, unheld_timer;
 static nanoseconds restart_delay, queue_deadline;
+static bool restart_is_owed; /* an upgrade began while a restart was due */
 static int exit_status;
 
 /* ---- the end ---- */
@@ -222,6 +223,14 @@ static bool has_failed(const struct generation *generation)
 	       WEXITSTATUS(generation->main_status) != 0;
 }
 
+/* A generation that got its drain signal may have closed its listeners. */
+static bool may_step_in(const struct generation *generation)
+{
+	bool was_told = generation->settings.drain_signal && !generation->drain_signal_due;
+	return generation->state == GENERATION_DRAINING &&
+	       (!was_told || generation_waits(generation));
+}
+
 /*
  * The current generation has ended.  If another one still drains, the newest of those becomes the
  * current one and accepts, until a restart or an upgrade replaces it.
@@ -229,7 +238,7 @@ static bool has_failed(const struct generation *generation)
 static bool predecessor_steps_in(void)
 {
 	struct generation *g = instance.newest;
-	while (g && g->state != GENERATION_DRAINING)
+	while (g && !may_step_in(g))
 		g = g->older;
 	if (!g)
 		return false;
@@ -250,7 +259,8 @@ static void after_the_end(bool failed)
 	if (upgrade_is_running())
 		return; /* upgrade_over() decides */
 	if (wants_restart(failed)) {
-		instance_set_state(&instance, INSTANCE_STARTING);
+		if (!instance.current)
+			instance_set_state(&instance, INSTANCE_STARTING);
 		schedule_restart();
 	} else if (!instance.current) {
 		if (instance.newest) { /* others have their stop signal and are about to end */
@@ -457,7 +467,11 @@ static void upgrade_over(enum upgrade_kind kind, int status)
 		if (status != EXIT_DONE || alone)
 			control_finish(VERB_UPGRADE, true, status);
 	}
-	if (status != EXIT_DONE && kind != UPGRADE_START && !instance.current && !is_stopping())
+	if (status == EXIT_DONE || kind == UPGRADE_START || is_stopping())
+		return;
+	/* A restart beside a predecessor that serves again has failed, or an upgrade took its place. */
+	bool is_due = instance.current && (kind == UPGRADE_RESTART || restart_is_owed);
+	if (!instance.current || is_due)
 		after_the_end(true);
 }
 
@@ -549,6 +563,7 @@ static void request_upgrade(struct control_client *client, int count, char **wor
 			count_refused(text, now());
 	}
 	if (!status) {
+		restart_is_owed = restart_timer.armed;
 		loop_cancel(&restart_timer);
 		if (client)
 			control_attach(

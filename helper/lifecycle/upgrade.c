@@ -306,6 +306,7 @@ static void become_current(struct generation *generation)
 		state.probation.fire = probation_over;
 		loop_after(&state.probation, PROBATION);
 	} else {
+		aside_keep(); /* the former one has died before the switch */
 		instance->upgrades.last_generation = generation->id;
 		finish(EXIT_DONE);
 	}
@@ -361,8 +362,10 @@ static void not_ready_in_time(void *context)
 	char what[LISTENER_TEXT + 64];
 	readiness_print_obstacle(&state.readiness, what, sizeof(what));
 	duration_print(generation->settings.ready_timeout, time, sizeof(time));
-	if (state.kind == UPGRADE_START && !instance->background) {
-		/* In the foreground a daemon that is never ready runs as it would without us. */
+	bool waited_for = state.kind == UPGRADE_START && instance->background;
+	bool is_new = state.kind == UPGRADE_REQUESTED && !state.succession.returns;
+	if (!instance->current && !waited_for && !is_new) {
+		/* A daemon that is never ready, and is alone, runs as it would without us. */
 		log_error("generation %u: not ready after %s (%s); it goes on", generation->id,
 		        time, what);
 		if (state.hint.armed)
