@@ -2,6 +2,7 @@
 /* The command line; the first byte says which verb. */
 #include "tests/fuzz/fuzz.h"
 
+#include "helper/base/units.h"
 #include "helper/cli/options.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
