@@ -20,7 +20,7 @@ from harness.waiting import wait_until
 pytestmark = pytest.mark.timeout(7200 if ALL else 60)
 
 QUICK = ("--ready-timeout=5s", "--drain-timeout=2s", "--kill-after=200ms")
-SET_UP = 150  # calls of a daemon until it serves; more when clients come
+SET_UP = 100  # calls of a daemon until it serves; later ones may be about a client
 RESERVE = 16  # descriptors that the launcher has now and then
 
 
@@ -211,7 +211,9 @@ def test_a_system_call_of_the_launcher_fails_at_its_start(moult, port, part):
             upgraded = instance.command("upgrade", instance.name)
             assert upgraded.returncode == 0 or upgraded.stderr.strip()
             assert ask(port).startswith("GEN g1 ")
-            assert instance.command("stop", instance.name, "--now").returncode == 0
+            stopped = instance.command("stop", instance.name, "--now")
+            # ... or that the answer to this could not be sent.
+            assert stopped.returncode == 0 or "ended before it answered" in stopped.stderr
             instance.wait_ended()
         else:
             assert 0 < instance.process.returncode < 128, instance.log()

@@ -224,15 +224,15 @@ class Silent:
 
 
 def test_a_file_system_that_never_answers_delays_only_its_generation(moult, place, directory, hostile):
-    """Such as one of the daemon's own. The launcher waits twice, then asks no more for this
-    generation; others are served."""
+    """Such as one of the daemon's own. The launcher waits half a second, and then asks no more for
+    this generation, or once more after a while; others are served."""
     path = directory / "silent"
     path.mkdir()
     silent = Silent(path)
     try:
         instance = moult().run(command=hostile("g1", "binds_where_nobody_answers", path))
         said(instance, "tried")
-        assert silent.lookups == 2
+        assert 1 <= silent.lookups <= 2
         assert ask_somebody(instance)
         instance.upgrade(command=hostile("g2"))
     finally:

@@ -76,7 +76,8 @@ WRAPPERS = {
     "sh-substitution": script("echo $($DAEMON)"),
     "bash-exec": script("exec $DAEMON", "bash"),
     "bash-wait": script("$DAEMON & wait", "bash"),
-    "bash-login": lambda command, directory: ["bash", "-lc", f"exec {shlex.join(command)}"],
+    "bash-login": lambda command, directory: [  # not what the user's own profile starts
+        "env", f"HOME={directory}", "bash", "-lc", f"exec {shlex.join(command)}"],
     "bash-pipeline": script("$DAEMON 2>&1 | cat >&2; exit ${PIPESTATUS[0]}", "bash"),
     "bash-exec-clean": script("exec -c $DAEMON", "bash"),
     "script": script_file,

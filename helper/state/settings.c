@@ -26,13 +26,13 @@ size_t word_list_count(char *const *words)
 char **word_list_copy(char *const *words, size_t count)
 {
 	char **copy = calloc(count + 1, sizeof(*copy));
-
 	for (size_t i = 0; copy && i < count; i++) {
-		copy[i] = strdup(words[i]);
-		if (!copy[i]) {
+		char *word = strdup(words[i]);
+		if (!word) {
 			word_list_free(copy);
 			return NULL;
 		}
+		copy[i] = word;
 	}
 	return copy;
 }

@@ -5,6 +5,7 @@
 """
 
 import collections
+import signal
 import socket
 import sys
 import threading
@@ -13,6 +14,7 @@ import time
 from harness import contract
 from harness.contract import Launcher, pin, unix_address
 
+signal.signal(signal.SIGTERM, signal.SIG_IGN)  # its generation may drain meanwhile
 launcher, place, seconds = Launcher(sys.argv[1]), sys.argv[4], float(sys.argv[5])
 verb = getattr(contract, sys.argv[6])
 directory = pin(place)

@@ -12,13 +12,14 @@
 static const char *const phase_names[] = {"queueing", "connecting", "answer", "idle", "closing"};
 
 struct connection live;
+static struct connection *pool; /* all that there can be */
 static struct connection *unused;
 
 void connections_allocate(void)
 {
 	size_t count = (size_t)(options.in_flight + 2 * options.persistent);
 	struct rlimit limit;
-	struct connection *pool = calloc(count, sizeof(*pool));
+	pool = calloc(count, sizeof(*pool));
 	if (!pool)
 		fail("calloc");
 	for (size_t i = 0; i < count; i++) {
