@@ -20,7 +20,7 @@ from harness.waiting import wait_until
 pytestmark = pytest.mark.timeout(7200 if ALL else 60)
 
 QUICK = ("--ready-timeout=5s", "--drain-timeout=2s", "--kill-after=200ms")
-SET_UP = 70  # calls of a daemon until it serves; what fails later may be about a client
+SET_UP = 60  # calls of a daemon until it serves; what fails later may be about a client
 RESERVE = 16  # descriptors that the launcher has now and then
 
 
