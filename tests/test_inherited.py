@@ -180,6 +180,7 @@ def test_the_launcher_stops_the_program_when_its_parent_dies(moult, port):
     processes.reap_orphans()
 
 
+@pytest.mark.exact
 def test_the_launcher_refuses_to_start_without_proc(moult, port):
     """It could not find the processes of the program: it says so in one line and starts nothing."""
     instance = moult()

@@ -147,6 +147,7 @@ def test_an_entry_of_somebody_elses_stays(moult, plain, port):
 
 # ---- little stack ----
 
+@pytest.mark.exact
 def test_hooks_work_on_the_smallest_stacks(moult, port, hold):
     """An alternate stack with 2 KB for the handler, and a coroutine of 4 KB, at any state of the gate."""
     def guest(tag):

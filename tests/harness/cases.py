@@ -3,13 +3,13 @@
 
 import dataclasses
 
-from harness.build import program
+from harness.build import SANITISER, program
 
 # Persistent connections a case can hold: those with few workers, one connection each, hold fewer.
 MANY, FEW, NONE = 4, 2, 0
 
 # Connections a second, where each is a process: two processors cannot fork many more, moult or not.
-FORKS = 150
+FORKS = 30 if SANITISER else 150
 
 
 @dataclasses.dataclass(frozen=True)

@@ -47,6 +47,8 @@ class Load:
     def __init__(self, address, **options):
         addresses = [address] if isinstance(address, str) else address
         command = [str(build.LOAD), "--control"] + [f"--address={a}" for a in addresses]
+        if build.SANITISER and options.get("rate"):  # every fork and thread is so much slower
+            options["rate"] = min(options["rate"], 120)
         command += [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
         self.started = time.monotonic_ns()
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
