@@ -12,7 +12,7 @@
  *
  * The launcher keeps a private copy of every word that it writes, and reads no decision back from
  * shared memory.  A daemon needs nothing of this after its start.  When the launcher dies, the
- * generation's keeper, which shares the board, sees to it that somebody accepts (helper/process/keeper.h).
+ * generation's keeper, which shares the board, opens the gates (helper/process/keeper.h).
  */
 #pragma once
 

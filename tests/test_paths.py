@@ -11,11 +11,10 @@ import os
 import re
 import socket
 import stat
-import struct
-import threading
 
 import pytest
 
+from harness import fuse
 from harness.network import ask
 from harness.worker import hostile, is_untouched, place, victim
 
@@ -192,47 +191,16 @@ def test_the_content_of_a_file_that_the_sender_may_not_read_is_not_revealed(moul
 
 # ---- a file system that never answers ----
 
-class Silent:
-    """A FUSE file system that is mounted, and answers nothing else; it counts what it is asked."""
-
-    def __init__(self, path):
-        self.path, self.lookups = path, 0
-        self.device = os.open("/dev/fuse", os.O_RDWR)
-        options = f"fd={self.device},rootmode=40000,user_id=0,group_id=0,allow_other"
-        assert LIBC.mount(b"silent", os.fsencode(path), b"fuse", 0, options.encode()) == 0, (
-            os.strerror(ctypes.get_errno()))
-        self.thread = threading.Thread(target=self.serve)
-        self.thread.start()
-
-    def serve(self):
-        while True:
-            try:
-                request = os.read(self.device, 1 << 20)
-            except OSError:  # unmounted
-                return
-            _, opcode, unique = struct.unpack_from("=IIQ", request)
-            if opcode == 26:  # FUSE_INIT; FUSE_PARALLEL_DIROPS
-                answer = struct.pack("=IIII", 7, 31, 0, 1 << 18) + bytes(48)
-                os.write(self.device, struct.pack("=IiQ", 16 + len(answer), 0, unique) + answer)
-            elif opcode == 1:  # FUSE_LOOKUP
-                self.lookups += 1
-
-    def close(self):
-        LIBC.umount2(os.fsencode(self.path), 3)  # MNT_FORCE | MNT_DETACH
-        self.thread.join(10)
-        os.close(self.device)
-
-
 def test_a_file_system_that_never_answers_delays_only_its_generation(moult, place, directory, hostile):
     """Such as one of the daemon's own. The launcher waits half a second, and then asks no more for
     this generation, or once more after a while; others are served."""
     path = directory / "silent"
     path.mkdir()
-    silent = Silent(path)
+    silent = fuse.FileSystem(path, [fuse.LOOKUP])
     try:
         instance = moult().run(command=hostile("g1", "binds_where_nobody_answers", path))
         said(instance, "tried")
-        assert 1 <= silent.lookups <= 2
+        assert 1 <= silent.lookups() <= 2
         assert ask_somebody(instance)
         instance.upgrade(command=hostile("g2"))
     finally:

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Reads a file that somebody else wrote, in pieces.  The file is untrusted input: it may shrink, be
+ * Reads a file of another user in pieces.  The file is untrusted input: it may shrink, be
  * endless or answer slowly.  It is never mapped: access to a mapping of a file that has shrunk is a
  * SIGBUS.
  */
@@ -20,7 +20,7 @@ struct file {
 };
 
 /*
- * 0, with fd -1 if the file may not be read, or not now (somebody holds a lease on it); -EACCES:
+ * 0, with fd -1 if the file may not be read, or not now (another process holds a lease on it); -EACCES:
  * not a regular file; other -errno.  Only a regular file is ever opened: opening a device may make
  * the device act, and opening a FIFO may wait for its other end.
  */

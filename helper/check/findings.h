@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What `moult check` has found about a command. */
+/* The findings of `moult check` about a command. */
 #pragma once
 
 #include "helper/base/util.h"

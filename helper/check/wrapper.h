@@ -14,7 +14,7 @@ enum wrapper_answer {
 	WRAPPER_ELSEWHERE, /* another process starts the program: it is not our child */
 };
 
-/* What the wrappers so far change for the program. */
+/* The changes that the wrappers read so far make for the program. */
 struct wrapping {
 	struct lookup lookup;
 	bool guesses;       /* a missing name may be a shell's own command, or in another PATH */
