@@ -57,9 +57,11 @@ static void fail(void)
 		abort();
 	if (strcmp(how, "segv") == 0)
 		raise(SIGSEGV);
-	if (strcmp(how, "hang") == 0)
+	if (strcmp(how, "hang") == 0) {
+		fprintf(stderr, "%s hangs\n", legacy.tag);
 		for (;;)
 			pause();
+	}
 	if (strcmp(how, "leave-helper") == 0)
 		fail_leaving_helper();
 	if (strcmp(how, "daemonise-then-fail") == 0)
