@@ -216,7 +216,7 @@ static void request_set_address(
 static __attribute__((noinline)) int bind_beside(
         int fd, const struct sockaddr *address, socklen_t length, int saved, int64_t deadline)
 {
-	struct moult_request request = {.verb = MOULT_YIELD, .listener = -1};
+	struct moult_request request = {.verb = MOULT_BIND_BESIDE, .listener = -1};
 	struct moult_reply reply;
 	int before = option(fd, SO_REUSEPORT);
 	request_set_address(&request, address, length);

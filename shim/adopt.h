@@ -35,7 +35,7 @@ int adopt_get_option(int listener, int fd, int level, int name, void *value, soc
 bool adopt_unlinked(int listener, int at, const char *path);
 
 /*
- * This generation is superseded and removes a small file.  True: it is a newer one's pid file, and
+ * A newer generation exists, and this process removes a small file.  True: it is a newer one's pid file, and
  * stays.
  */
 bool adopt_keeps_file(int at, const char *path);

@@ -159,10 +159,11 @@ struct moult_poke {
 #define MOULT_POKE_UNIX 0x10000u
 #define MOULT_POKE_NAME "moult-poke-" /* then `address` as 32 hexadecimal digits */
 
-enum moult_succession {
-	MOULT_NEWEST = 0,
-	MOULT_SUPERSEDED = 1, /* there is a newer generation */
-	MOULT_SUCCEEDED = 2,  /* and it is starting, or has just: it may be writing its files */
+enum moult_newness {
+	MOULT_IS_NEWEST = 0,
+	MOULT_HAS_NEWER = 1, /* there is a newer generation */
+	MOULT_NEWER_IS_STARTING =
+	        2, /* and it is starting, or has just: it may be writing its files */
 };
 
 /*
@@ -182,8 +183,8 @@ struct moult_board {
 	 * an address the store does not know are for its own questions, not a service.
 	 */
 	_Atomic uint32_t serving;
-	/* enum moult_succession: a pid file may name a process of a newer generation. */
-	_Atomic uint32_t superseded;
+	/* enum moult_newness: a pid file may name a process of a newer generation. */
+	_Atomic uint32_t newness;
 	struct moult_poke poke[MOULT_POKES];
 	struct moult_gate gate[MOULT_LISTENERS];
 };
@@ -248,7 +249,8 @@ enum moult_verb {
 	MOULT_CLOSED = 4,   /* the socket, listener: who bound it closes it; no answer */
 	MOULT_SHUT = 5,     /* the socket, listener: shutdown() -> when its accepts have returned */
 	MOULT_TEMPLATE = 6, /* the socket, listener: -> the socket with the options since bind() */
-	MOULT_YIELD = 7,    /* the fresh socket, address: bind() said EADDRINUSE -> 0: try again */
+	MOULT_BIND_BESIDE =
+	        7, /* the fresh socket, address: bind() said EADDRINUSE -> 0: try again */
 	/*
 	 * listener, place: its path is gone, as the daemon believes.  -ENOENT: the place is another
 	 * link to it, and goes.
@@ -266,7 +268,7 @@ enum moult_verb {
 	/* The socket, listener: a datagram socket that has a peer now: no service any more */
 	MOULT_CONNECTED = 11,
 	/*
-	 * Place, or a file (O_PATH): a superseded generation removes or empties a small one -> 0: it is
+	 * Place, or a file (O_PATH): a process of an older generation removes or empties a small one -> 0: it is
 	 * the pid file of a newer one, and stays; -ENOENT: it is not.
 	 */
 	MOULT_REMOVED = 12,

@@ -30,12 +30,11 @@
 #include "helper/process/background.h"
 #include "helper/process/confine.h"
 #include "helper/process/inherited.h"
+#include "helper/process/launcher_pidfile.h"
 #include "helper/process/paths.h"
-#include "helper/process/pidfile.h"
 #include "helper/requests/channel.h"
 #include "helper/requests/closing.h"
 #include "helper/requests/publish.h"
-#include "helper/requests/superseded.h"
 #include "helper/state/instance.h"
 #include "helper/state/pending.h"
 #include "helper/state/survey.h"
@@ -368,7 +367,7 @@ static void remove_generation(struct generation *generation)
 	while (*at != generation)
 		at = &(*at)->older;
 	*at = generation->older;
-	superseded_publish(&instance, upgrade_is_running());
+	publish_newness(&instance, upgrade_is_running());
 	closing_cancel(generation, -1);
 	fdstore_expect_no_more(&instance.store, generation->id);
 	channel_strike_off(generation);
@@ -773,7 +772,7 @@ static int inspect(void)
 static int write_pid_file(const char *path)
 {
 	pid_t owner = 0;
-	int result = pidfile_write(path, &owner);
+	int result = launcher_pidfile_write(path, &owner);
 	if (result == -EBUSY && owner)
 		log_error("pid file %s: belongs to process %d, which runs; choose another with "
 		          "--pid-file",
@@ -911,7 +910,7 @@ int supervisor_run(const struct options *options)
 	channel_stop();
 	await_children();
 	if (options->pid_file)
-		pidfile_remove();
+		launcher_pidfile_remove();
 	background_done(status);
 	fdstore_deinit(&instance.store);
 	settings_deinit(&instance.settings);

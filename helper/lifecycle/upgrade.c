@@ -12,8 +12,8 @@
 #include "helper/base/log.h"
 #include "helper/base/units.h"
 #include "helper/lifecycle/aside.h"
+#include "helper/lifecycle/diagnosis.h"
 #include "helper/lifecycle/drain.h"
-#include "helper/lifecycle/hints.h"
 #include "helper/lifecycle/readiness.h"
 #include "helper/lifecycle/succession.h"
 #include "helper/lifecycle/yield.h"
@@ -21,7 +21,6 @@
 #include "helper/process/spawn.h"
 #include "helper/requests/channel.h"
 #include "helper/requests/publish.h"
-#include "helper/requests/superseded.h"
 #include "helper/state/socket_options.h"
 #include "helper/state/survey.h"
 #include "helper/switch/moves.h"
@@ -115,7 +114,7 @@ static void finish(int exit_status)
 	}
 	state.phase = IDLE;
 	state.generation = NULL;
-	superseded_publish(state.instance, false);
+	publish_newness(state.instance, false);
 	state.done(state.kind, exit_status);
 }
 
@@ -342,8 +341,8 @@ static void hint(void *context)
 	(void)context;
 	struct generation *generation = state.generation;
 	if (generation->held && !generation_waits(generation))
-		hint_io_uring(generation);
-	if (generation->held || hint_unseen(state.instance, generation))
+		diagnose_io_uring(generation);
+	if (generation->held || diagnose_not_preloaded(state.instance, generation))
 		return;
 	if (now() - generation->started > 5 * SECOND)
 		log_notice("generation %u: no listening socket after 5 s; moult can only upgrade "
@@ -369,7 +368,7 @@ static void not_ready_in_time(void *context)
 		log_error("generation %u: not ready after %s (%s); it goes on", generation->id,
 		        time, what);
 		if (state.hint.armed)
-			(void)hint_unseen(state.instance, generation);
+			(void)diagnose_not_preloaded(state.instance, generation);
 		readiness_deinit(&state.readiness);
 		become_current(generation);
 		return;
@@ -500,7 +499,7 @@ static int begin(const struct settings *settings)
 	state.generation = generation;
 	instance->newest = instance->next = generation;
 	publish_addresses(instance);
-	superseded_publish(instance, true);
+	publish_newness(instance, true);
 	for (uint32_t i = 0; i < instance->store.count; i++)
 		listener_remember_mode(instance_listener(instance, i));
 	int result = make_room(generation);
@@ -511,7 +510,7 @@ static int begin(const struct settings *settings)
 		instance->newest = generation->older;
 		instance->next = NULL;
 		state.generation = NULL;
-		superseded_publish(instance, false);
+		publish_newness(instance, false);
 		readiness_deinit(&state.readiness);
 		channel_strike_off(generation);
 		ledger_strike_off(generation->entry);

@@ -23,8 +23,8 @@
 #include "helper/process/discard.h"
 #include "helper/process/spawn.h"
 #include "helper/requests/closing.h"
+#include "helper/requests/daemon_pidfile.h"
 #include "helper/requests/handover.h"
-#include "helper/requests/superseded.h"
 #include "helper/switch/crowd.h"
 #include "helper/switch/poke.h"
 
@@ -99,7 +99,7 @@ static struct answer template_of(const struct generation *generation, int i)
 static struct answer handle_removed(
         const struct generation *generation, const struct request *request)
 {
-	bool stays = superseded_has_file(the_instance, generation, request);
+	bool stays = daemon_pidfile_is_newer(the_instance, generation, request);
 	return say(stays ? 0 : -ENOENT, -1, -1);
 }
 
@@ -132,7 +132,7 @@ static struct answer handle(
 	case MOULT_HELLO: return handle_hello(generation, request);
 	case MOULT_SLOT: return handle_slot(generation, request);
 	case MOULT_BIND: return handover_bind(generation, request, received);
-	case MOULT_YIELD: return handover_yield(generation, request);
+	case MOULT_BIND_BESIDE: return handover_bind_beside(generation, request);
 	case MOULT_CALLING: return handover_calling(generation, request);
 	case MOULT_MOVED: return handover_moved(generation, request);
 	case MOULT_REPLACE: return handover_replace(generation, request);

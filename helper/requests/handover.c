@@ -249,7 +249,8 @@ struct answer handover_calling(struct generation *generation, const struct reque
 }
 
 /* What the new socket cannot be bound beside, though it is another address. */
-static bool yields(const struct generation *generation, uint32_t i, const struct identity *wanted)
+static bool must_stand_beside(
+        const struct generation *generation, uint32_t i, const struct identity *wanted)
 {
 	const struct listener *listener = instance_listener(the_instance, i);
 	return listener->state != LISTENER_GONE && identity_overlaps(&listener->identity, wanted) &&
@@ -262,7 +263,7 @@ static bool yields(const struct generation *generation, uint32_t i, const struct
  * before the switch: it might take what the current generation is to serve.  A datagram socket takes
  * from its bind() on, so it may only be the less specific of the two.
  */
-struct answer handover_yield(struct generation *generation, const struct request *request)
+struct answer handover_bind_beside(struct generation *generation, const struct request *request)
 {
 	struct fdstore *store = &the_instance->store;
 	const struct identity wanted = request->identity;
@@ -275,7 +276,7 @@ struct answer handover_yield(struct generation *generation, const struct request
 			alone = false;
 		any |= overlaps;
 		alone &= !overlaps ||
-		         (yields(generation, i, &wanted) &&
+		         (must_stand_beside(generation, i, &wanted) &&
 		                 (!identity_is_datagram(&wanted) ||
 		                         identity_covers(&wanted, &listener->identity)));
 	}
@@ -287,18 +288,18 @@ struct answer handover_yield(struct generation *generation, const struct request
 	pending->overlapping = true;
 	pending->reuseport = request->reuseport;
 	for (uint32_t i = 0; i < store->count; i++)
-		if (yields(generation, i, &wanted))
+		if (must_stand_beside(generation, i, &wanted))
 			socket_set_reuseport(store->listeners[i].fd, true);
 	return say(0, -1, -1);
 }
 
 /* It is bound: a genuine conflict is to be one again. */
-static void end_of_yielding(
+static void end_of_standing_beside(
         const struct generation *generation, const struct pending *pending, int fd)
 {
 	socket_set_reuseport(fd, pending->reuseport);
 	for (uint32_t i = 0; i < the_instance->store.count; i++)
-		if (yields(generation, i, &pending->identity))
+		if (must_stand_beside(generation, i, &pending->identity))
 			socket_set_reuseport(instance_listener(the_instance, i)->fd,
 			        instance_listener(the_instance, i)->shared);
 }
@@ -425,7 +426,7 @@ struct answer handover_listen(
 	/* listen() looks for conflicts as bind() does. */
 	bool shared = pending && pending->overlapping ? pending->reuseport : request->reuseport;
 	if (pending && pending->overlapping && !deferred)
-		end_of_yielding(generation, pending, fd);
+		end_of_standing_beside(generation, pending, fd);
 	if (is_over_quota(generation))
 		return say(0, -1, -1);
 	i = fdstore_add_consume(store, fd, oldest_generation());

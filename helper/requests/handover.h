@@ -26,7 +26,7 @@ void handover_init(struct instance *instance);
 struct answer handover_bind(
         struct generation *generation, struct request *request, struct received *received);
 struct answer handover_calling(struct generation *generation, const struct request *request);
-struct answer handover_yield(struct generation *generation, const struct request *request);
+struct answer handover_bind_beside(struct generation *generation, const struct request *request);
 
 /* listen() on a socket that is no listener yet; and again, or on an adopted one. */
 struct answer handover_listen(

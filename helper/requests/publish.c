@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What every generation may know of all listeners. */
+/* What the launcher tells every generation: about all listeners, and about newer generations. */
 #include "helper/requests/publish.h"
 
 static uint64_t name_hash(const struct identity *identity)
@@ -38,4 +38,11 @@ void publish_addresses(struct instance *instance)
 		atomic_store(&g->board->paths, paths);
 		atomic_store(&g->board->listeners, count);
 	}
+}
+
+void publish_newness(struct instance *instance, bool starting)
+{
+	uint32_t older = starting ? MOULT_NEWER_IS_STARTING : MOULT_HAS_NEWER;
+	for (struct generation *g = instance->newest; g; g = g->older)
+		atomic_store(&g->board->newness, g == instance->newest ? MOULT_IS_NEWEST : older);
 }

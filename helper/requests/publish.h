@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What every generation may know of all listeners, also of those it has not taken up: which file or
- * name is a live UNIX socket's, and which ports are served by datagrams.
+ * What the launcher tells every generation: which file or name is a live UNIX socket's, which ports
+ * are served by datagrams (also for listeners that the generation has not taken up), and whether
+ * there is a newer generation.
  */
 #pragma once
 
@@ -9,3 +10,9 @@
 
 /* To be called after any listener has come, moved or gone, and for a new generation. */
 void publish_addresses(struct instance *instance);
+
+/*
+ * Tells each generation whether there is a newer one.  To be called when one has come or gone, and
+ * when a start is over.  `starting`: the newest generation is not ready yet.
+ */
+void publish_newness(struct instance *instance, bool starting);

@@ -29,10 +29,10 @@
 
 enum fate { REMOVED, STAYS, MISSING };
 
-static uint32_t succession(void)
+static uint32_t newness(void)
 {
-	return member_board ? atomic_load_explicit(&member_board->superseded, memory_order_relaxed)
-	                    : MOULT_NEWEST;
+	return member_board ? atomic_load_explicit(&member_board->newness, memory_order_relaxed)
+	                    : MOULT_IS_NEWEST;
 }
 
 /*
@@ -49,12 +49,13 @@ static enum place_file look_until_written(int at, const char *path)
 	if (file != PLACE_EMPTY)
 		return file;
 	int looks = atomic_load_explicit(&empty_looks, memory_order_relaxed);
-	for (int i = 0; file == PLACE_EMPTY && i < looks && succession() == MOULT_SUCCEEDED; i++) {
+	for (int i = 0; file == PLACE_EMPTY && i < looks && newness() == MOULT_NEWER_IS_STARTING;
+	        i++) {
 		raw(SYS_nanosleep, &pause, NULL);
 		file = place_file(at, path, true);
 	}
 	if (file == PLACE_EMPTY)
-		looks = succession() == MOULT_SUCCEEDED ? looks / 2 : EMPTY_LOOKS;
+		looks = newness() == MOULT_NEWER_IS_STARTING ? looks / 2 : EMPTY_LOOKS;
 	else
 		looks = EMPTY_LOOKS;
 	atomic_store_explicit(&empty_looks, looks, memory_order_relaxed);
@@ -84,7 +85,7 @@ static enum fate fate_of(int at, const char *path)
 		                       adopt_unlinked(listener, at, path)
 		               ? STAYS
 		               : REMOVED;
-	return succession() == MOULT_NEWEST ? REMOVED : fate_of_file(at, path);
+	return newness() == MOULT_IS_NEWEST ? REMOVED : fate_of_file(at, path);
 }
 
 static int told(enum fate fate)
@@ -121,7 +122,7 @@ INTERPOSE(int, remove, const char *path)
 
 static bool stays_full(const char *path)
 {
-	return succession() != MOULT_NEWEST && !member_is_borrowed() &&
+	return newness() != MOULT_IS_NEWEST && !member_is_borrowed() &&
 	       place_file(AT_FDCWD, path, false) == PLACE_SMALL && adopt_keeps_file(AT_FDCWD, path);
 }
 
@@ -168,7 +169,7 @@ INTERPOSE(int, truncate64, const char *path, long length)
 /* lighttpd keeps its pid file open, which the newer generation may have written over in place. */
 static bool is_emptied_open(int fd, long length)
 {
-	return length == 0 && succession() != MOULT_NEWEST && !member_is_borrowed() &&
+	return length == 0 && newness() != MOULT_IS_NEWEST && !member_is_borrowed() &&
 	       place_is_small(fd) && adopt_keeps_open_file(fd);
 }
 

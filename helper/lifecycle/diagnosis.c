@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Why a generation may never be ready. */
-#include "helper/lifecycle/hints.h"
+#include "helper/lifecycle/diagnosis.h"
 
 #include <limits.h>
 #include <stdio.h>
@@ -11,7 +11,7 @@
 #include "helper/kernel/audit.h"
 #include "helper/kernel/descriptors.h"
 #include "helper/kernel/tree.h"
-#include "helper/lifecycle/unseen.h"
+#include "helper/lifecycle/not_preloaded.h"
 #include "helper/process/errand.h"
 #include "helper/process/preload.h"
 
@@ -90,8 +90,9 @@ static int look(const void *question, void *answer)
 	hint->listens = find_unseen_listener(generation->instance, &processes, hint->address,
 	        sizeof(hint->address), &hint->secure);
 	/* A wrapper may have started the daemon in another root directory or network. */
-	hint->explained = !hint->secure && preload_library(library, sizeof(library)) == 0 &&
-	                  unseen_explain(&processes, library, hint->text, sizeof(hint->text));
+	hint->explained =
+	        !hint->secure && preload_library(library, sizeof(library)) == 0 &&
+	        not_preloaded_explain(&processes, library, hint->text, sizeof(hint->text));
 	return 0;
 }
 
@@ -134,7 +135,7 @@ static const char *program_of(const struct generation *generation)
 	return slash ? slash + 1 : generation->settings.command[0];
 }
 
-bool hint_unseen(struct instance *instance, const struct generation *generation)
+bool diagnose_not_preloaded(struct instance *instance, const struct generation *generation)
 {
 	if (generation->held || !ask(generation))
 		return false;
@@ -162,7 +163,7 @@ bool hint_unseen(struct instance *instance, const struct generation *generation)
 	return true;
 }
 
-void hint_io_uring(const struct generation *generation)
+void diagnose_io_uring(const struct generation *generation)
 {
 	if (ask(generation) && found.uses_io_uring)
 		log_error(

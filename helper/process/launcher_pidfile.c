@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The launcher's own pid file. */
-#include "helper/process/pidfile.h"
+#include "helper/process/launcher_pidfile.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -100,7 +100,7 @@ static int write_file(int *ret_fd)
 	return 0;
 }
 
-int pidfile_write(const char *path, pid_t *ret_owner)
+int launcher_pidfile_write(const char *path, pid_t *ret_owner)
 {
 	directory = walk_to_directory(path, name);
 	if (directory < 0)
@@ -114,7 +114,7 @@ int pidfile_write(const char *path, pid_t *ret_owner)
 	return result;
 }
 
-void pidfile_remove(void)
+void launcher_pidfile_remove(void)
 {
 	struct stat own, there;
 	char text[32] = "";

@@ -7,7 +7,7 @@
  * socket names belong to a network namespace, so the daemon cannot reach the launcher's socket from
  * there.
  */
-#include "helper/lifecycle/unseen.h"
+#include "helper/lifecycle/not_preloaded.h"
 
 #include <fcntl.h>
 #include <limits.h>
@@ -117,7 +117,8 @@ static bool explain(pid_t pid, const char *library, char *text, size_t size)
 	return false;
 }
 
-bool unseen_explain(const struct pid_set *processes, const char *library, char *text, size_t size)
+bool not_preloaded_explain(
+        const struct pid_set *processes, const char *library, char *text, size_t size)
 {
 	for (size_t i = 0; i < processes->count; i++)
 		if (explain(processes->pids[i], library, text, size))

@@ -13,7 +13,7 @@
  * log says why.  If the loader ignored LD_PRELOAD (AT_SECURE), later upgrades are refused with the
  * same words.
  */
-bool hint_unseen(struct instance *instance, const struct generation *generation);
+bool diagnose_not_preloaded(struct instance *instance, const struct generation *generation);
 
 /* For a generation that holds a listener and waits nowhere: does it accept through io_uring? */
-void hint_io_uring(const struct generation *generation);
+void diagnose_io_uring(const struct generation *generation);

@@ -1,19 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* Generations that a newer one is beside, and the pid file that is the newer one's by now. */
-#include "helper/requests/superseded.h"
+/* Whether a file is the pid file of a newer generation. */
+#include "helper/requests/daemon_pidfile.h"
 
 #include <ctype.h>
 #include <stdio.h>
 #include <sys/stat.h>
 
 #include "helper/kernel/tree.h"
-
-void superseded_publish(struct instance *instance, bool starting)
-{
-	uint32_t older = starting ? MOULT_SUCCEEDED : MOULT_SUPERSEDED;
-	for (struct generation *g = instance->newest; g; g = g->older)
-		atomic_store(&g->board->superseded, g == instance->newest ? MOULT_NEWEST : older);
-}
 
 /* The number that a text begins with, and that ends there; 0: none that could be a pid. */
 static pid_t parse_pid(const char *text)
@@ -57,7 +50,7 @@ static bool lives(pid_t pid)
 	return tree_stat(pid, &state, &parent) == 0 && state != 'Z' && state != 'X';
 }
 
-bool superseded_has_file(const struct instance *instance, const struct generation *generation,
+bool daemon_pidfile_is_newer(const struct instance *instance, const struct generation *generation,
         const struct request *request)
 {
 	if (generation == instance->newest || !counts_as_we_do(request->asker.pid))

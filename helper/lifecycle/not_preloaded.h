@@ -11,4 +11,5 @@
  * Looks for a process that could not load `library`, or that cannot connect to the launcher.  True:
  * `text` names the process, the reason, and what the operator can do.
  */
-bool unseen_explain(const struct pid_set *processes, const char *library, char *text, size_t size);
+bool not_preloaded_explain(
+        const struct pid_set *processes, const char *library, char *text, size_t size);

@@ -19,7 +19,7 @@
  * is locked by the process *ret_owner (0: the kernel does not tell); -EPERM: see
  * walk_to_directory().
  */
-int pidfile_write(const char *path, pid_t *ret_owner);
+int launcher_pidfile_write(const char *path, pid_t *ret_owner);
 
 /* Removes the file, unless another file has its name by now or another pid is in it. */
-void pidfile_remove(void);
+void launcher_pidfile_remove(void);
