@@ -54,7 +54,7 @@ def port(surroundings):
 
 
 @pytest.fixture
-def started(request):
+def started(request, directory):  # which goes after what is in it
     """What the test has started, ended in reverse order; shown when it fails."""
     things = []
     request.node.stash[STARTED] = things

@@ -103,13 +103,13 @@ static int wait_for_one(struct epoll_event *event)
 	        (int)(timeout.tv_sec * 1000 + (timeout.tv_nsec + MILLISECOND - 1) / MILLISECOND));
 }
 
-void loop_run(void (*before)(void))
+void loop_run(void (*before)(void *), void *context)
 {
 	while (!ended) {
 		/* One event at a time: a callback may free the watch of any other event. */
 		struct epoll_event event;
 		int count = wait_for_one(&event);
-		before();
+		before(context);
 		while (!ended && timers && timers->at <= now()) {
 			struct timer *timer = timers;
 			timers = timer->next;

@@ -41,8 +41,8 @@ void loop_cancel(struct timer *timer);
 int loop_accept(struct watch *watch, struct timer *rest);
 
 /*
- * Runs until loop_end().  `before` is called after each wait, before the callbacks that are due.  A
+ * Runs until loop_end().  before(context) is called after each wait, before the callbacks that are due.  A
  * callback may add, remove and free any watch and any timer, its own as well.
  */
-void loop_run(void (*before)(void));
+void loop_run(void (*before)(void *), void *context);
 void loop_end(void);

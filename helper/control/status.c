@@ -12,26 +12,19 @@
 #include "helper/state/survey.h"
 #include "helper/switch/moves.h"
 
-static const char *state_name(enum instance_state state)
-{
-	switch (state) {
-	case INSTANCE_STARTING: return "starting";
-	case INSTANCE_SERVING: return "serving";
-	case INSTANCE_DRAINING: return "draining";
-	case INSTANCE_STOPPING: return "stopping";
-	}
-	return "";
-}
-
 static const char *generation_state_name(enum generation_state state)
 {
 	switch (state) {
-	case GENERATION_NEXT: return "next";
+	case GENERATION_WARMING: return "next";
 	case GENERATION_CURRENT: return "current";
+	case GENERATION_STANDBY:
 	case GENERATION_DRAINING:
-	case GENERATION_STOPPING: return "draining";
+	case GENERATION_VACATING:
+	case GENERATION_STOPPING:
+	case GENERATION_KILLED:
+	case GENERATION_STATES: break;
 	}
-	return "";
+	return "draining";
 }
 
 static const char *time_print(time_t at, char *text, size_t size)
@@ -126,7 +119,7 @@ char *status_json(struct instance *instance)
 		return NULL;
 	(void)fprintf(out,
 	        "{\"name\":\"%s\",\"pid\":%d,\"state\":\"%s\",\"since\":\"%s\",\"generations\":[",
-	        instance->name, getpid(), state_name(instance->state),
+	        instance->name, getpid(), instance_state_name(instance->state),
 	        time_print(instance->since, since, sizeof(since)));
 	for (struct generation *g = instance->newest; g; g = g->older) {
 		if (g != instance->newest)
@@ -218,7 +211,7 @@ char *status_text(struct instance *instance)
 	if (!out)
 		return NULL;
 	(void)fprintf(out, "%s: %s, pid %d, since %s\n", instance->name,
-	        state_name(instance->state), getpid(),
+	        instance_state_name(instance->state), getpid(),
 	        time_print(instance->since, time, sizeof(time)));
 	for (struct generation *g = instance->newest; g; g = g->older)
 		text_generation(out, g);
@@ -256,7 +249,7 @@ char *status_line(struct instance *instance)
 	if (!out)
 		return NULL;
 	(void)fprintf(out, "%-20s %8d  %-9s %10u ", instance->name, getpid(),
-	        state_name(instance->state), g ? g->id : 0);
+	        instance_state_name(instance->state), g ? g->id : 0);
 	if (g)
 		text_command(out, g);
 	(void)fputc('\n', out);

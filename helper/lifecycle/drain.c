@@ -10,9 +10,9 @@
 #include "helper/base/log.h"
 #include "helper/base/units.h"
 #include "helper/control/server.h"
-#include "helper/kernel/diag.h"
 #include "helper/kernel/tree.h"
-#include "helper/requests/publish.h"
+#include "helper/lifecycle/retire.h"
+#include "helper/lifecycle/transitions.h"
 #include "helper/state/glance.h"
 #include "helper/state/survey.h"
 #include "helper/switch/moves.h"
@@ -24,14 +24,15 @@
  */
 static const nanoseconds DATAGRAM_PATIENCE = 5 * SECOND;
 /* With --no-overlap: all clients wait meanwhile, and the socket's buffer holds few datagrams. */
-static const nanoseconds DATAGRAM_PATIENCE_YIELDING = 200 * MILLISECOND;
+static const nanoseconds DATAGRAM_PATIENCE_VACATING = 200 * MILLISECOND;
 
 /* Longer than any count: a count without an answer ends after ERRAND_SECONDS. */
 static const nanoseconds COUNT_PATIENCE = 10 * SECOND;
 
 static bool may_answer_later(const struct generation *generation)
 {
-	nanoseconds patience = generation->yields ? DATAGRAM_PATIENCE_YIELDING : DATAGRAM_PATIENCE;
+	nanoseconds patience = generation->state == GENERATION_VACATING ? DATAGRAM_PATIENCE_VACATING
+	                                                                : DATAGRAM_PATIENCE;
 	return generation->drain_began && now() - generation->drain_began < patience &&
 	       generation_datagrams(generation) > 0;
 }
@@ -58,149 +59,40 @@ static int count(struct generation *generation, bool *ret_quiet)
 	return generation->count_is_old ? -ETIMEDOUT : 0;
 }
 
-/* ---- listeners that no later generation wants ---- */
-
-/*
- * Will no other generation serve this listener?  Another holder that drains does not count, for it
- * does not get the listener back.  If its gate is open, that other generation retires the listener.
- */
-static bool is_left_behind(
-        struct instance *instance, const struct generation *generation, uint32_t i)
-{
-	if (!generation->holds[i] || instance_listener(instance, i)->state == LISTENER_GONE)
-		return false;
-	for (struct generation *g = instance->newest; g; g = g->older)
-		if (g != generation && g->holds[i] &&
-		        (g->state < GENERATION_DRAINING || gate_get(g, i) == MOULT_GATE_OPEN))
-			return false;
-	return true;
-}
-
-void drain_refuse(struct generation *generation, uint32_t i)
-{
-	struct listener *listener = instance_listener(generation->instance, i);
-	/* The mark on the gate comes first: the shim must know what EINVAL of accept() means. */
-	if (gate_get(generation, i) == MOULT_GATE_OPEN) {
-		gate_set(generation, i, MOULT_GATE_OPEN | MOULT_GATE_ENDING);
-		generation_tell(generation);
-	}
-	listener_refuse(listener);
-}
-
-/*
- * The services of one daemon reach each other by UNIX sockets.  Example: a login process asks the
- * authentication service, then the mailbox service.  These sockets must stay while clients are
- * left.
- */
-bool drain_needs(const struct generation *generation, uint32_t i)
-{
-	const struct listener *listener = instance_listener(generation->instance, i);
-	bool may_talk = generation->talks_to_itself || survey_is_uncertain(generation);
-	return generation->holds[i] && may_talk && !generation->deserted &&
-	       !identity_is_inet(&listener->identity);
-}
-
-/*
- * Was the listener made for one client that is still connected?  Example: passive FTP in a server
- * of a single process.  The listener began while the generation served, and the client may be about
- * to connect.
- */
-static bool is_for_a_client(const struct generation *generation, const struct listener *listener)
-{
-	bool may_have = generation->connections > 0 || survey_is_uncertain(generation);
-	return listener->late && may_have && !generation->deserted;
-}
-
-/* Datagram sockets are left out: they are read until the generation ends; the close refuses. */
-static void refuse_left_behind(struct instance *instance, struct generation *generation)
-{
-	bool any = false;
-	if (generation->yields) /* the next generation will take them up */
-		return;
-	for (uint32_t i = 0; i < instance->store.count; i++) {
-		const struct listener *listener = instance_listener(instance, i);
-		if (listener->state != LISTENER_LIVE || identity_is_datagram(&listener->identity) ||
-		        drain_needs(generation, i) || is_for_a_client(generation, listener) ||
-		        !is_left_behind(instance, generation, i) ||
-		        moves_stays(instance, generation, i))
-			continue;
-		drain_refuse(generation, i);
-		any = true;
-	}
-	if (any)
-		publish_addresses(instance);
-}
-
-/*
- * Ends listeners without resetting a client.  First new clients are kept out: TCP drops their SYNs,
- * so they retry and are refused after the close.  Then this generation accepts what is queued.
- * Then its gate closes, and the socket after the gate.  Handshakes are read before queues: a
- * handshake that completes in between is then seen in the queue.  True when no such listener is
- * left open.
- */
-static bool retire_left_behind(struct instance *instance, struct generation *generation)
-{
-	struct port_set handshakes;
-	bool done = true, known = false;
-	refuse_left_behind(instance, generation);
-	for (uint32_t i = 0; i < instance->store.count; i++) {
-		struct listener *listener = instance_listener(instance, i);
-		if (listener->state != LISTENER_RETIRING ||
-		        !is_left_behind(instance, generation, i))
-			continue;
-		if (!known && audit_handshakes(&handshakes) < 0)
-			return false;
-		known = true;
-		if (!listener_is_empty(listener, &handshakes) &&
-		        now() < generation->drain_deadline &&
-		        gate_get(generation, i) == MOULT_GATE_OPEN) {
-			done = false;
-			continue;
-		}
-		static struct log_limit limit = {.burst = LOG_BURST};
-		char name[LISTENER_TEXT];
-		listener_print(listener, name, sizeof(name));
-		log_limited(&limit, LOG_LEVEL_NOTICE, "generation %u: %s retired", generation->id,
-		        name);
-		gate_end(generation, i);
-		generation_tell(generation);
-		listener_close(listener);
-	}
-	if (known)
-		publish_addresses(instance);
-	return done;
-}
-
 /* ---- stopping ---- */
 
-static void kill_again(void *context)
+static void tick(void *context);
+
+static void arm(struct generation *generation, nanoseconds delay)
 {
-	struct generation *generation = context;
+	generation->drain.fire = tick;
+	generation->drain.context = generation;
+	loop_after(&generation->drain, delay);
+}
+
+/* The next walk finds processes that were forked during this walk. */
+static void kill_again(struct generation *generation)
+{
 	tree_signal(generation->keeper, SIGKILL);
-	/* The next walk finds processes forked during this walk.  The keeper's exit ends the timer.
-	 */
-	loop_after(&generation->drain, 20 * MILLISECOND);
+	arm(generation, 20 * MILLISECOND);
 }
 
 void drain_kill(struct generation *generation)
 {
-	generation->state = GENERATION_STOPPING;
+	transitions_move(generation, GENERATION_ENDS);
 	ledger_is_stopping(generation->entry);
-	generation->drain.fire = kill_again;
-	generation->drain.context = generation;
 	kill_again(generation);
 }
 
 void drain_await_kill(const struct generation *generation, nanoseconds patience)
 {
 	nanoseconds deadline = after(patience);
-	struct timespec pause = {.tv_nsec = MILLISECOND};
 	siginfo_t info = {0};
 	while (generation->keeper && now() < deadline &&
 	        waitid(P_PID, (id_t)generation->keeper, &info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
 	        !info.si_pid) {
 		tree_signal(generation->keeper, SIGKILL);
-		nanosleep(&pause, NULL);
+		nap(MILLISECOND);
 	}
 }
 
@@ -209,9 +101,8 @@ void drain_await_kill(const struct generation *generation, nanoseconds patience)
  * the keeper and gets the signal then, for example a prefork worker after its master.  Each process
  * gets the signal once.
  */
-static void tell_again(void *context)
+static void tell_again(struct generation *generation)
 {
-	struct generation *generation = context;
 	if (now() >= generation->kill_at) {
 		struct pid_set left = {0};
 		(void)tree_list_some(generation->keeper, &left);
@@ -227,17 +118,14 @@ static void tell_again(void *context)
 	tree_signal_children_once(
 	        generation->keeper, generation->settings.stop_signal, &generation->told);
 	nanoseconds left = generation->kill_at - now();
-	loop_after(&generation->drain, left < 20 * MILLISECOND ? left : 20 * MILLISECOND);
+	arm(generation, left < 20 * MILLISECOND ? left : 20 * MILLISECOND);
 }
 
 void drain_stop(struct generation *generation, nanoseconds patience)
 {
-	if (generation->state == GENERATION_STOPPING)
+	if (!transitions_move(generation, GENERATION_STOPS))
 		return;
-	generation->state = GENERATION_STOPPING;
 	generation->kill_at = after(patience);
-	generation->drain.fire = tell_again;
-	generation->drain.context = generation;
 	tell_again(generation);
 	ledger_is_stopping(generation->entry);
 }
@@ -266,7 +154,7 @@ static void drained(struct generation *generation)
 	else
 		snprintf(
 		        generation->ending, sizeof(generation->ending), "drained after %s, ", time);
-	if (generation->yields)
+	if (generation->state == GENERATION_VACATING)
 		say_stopping(generation);
 	drain_stop(generation, generation->settings.kill_after);
 }
@@ -310,9 +198,8 @@ static nanoseconds shorter(nanoseconds pause, nanoseconds until)
 	return left > 0 && left < pause ? left : pause;
 }
 
-static void look(void *context)
+static void look(struct generation *generation)
 {
-	struct generation *generation = context;
 	struct instance *instance = generation->instance;
 	bool quiet = false;
 	size_t before = generation->connections;
@@ -326,7 +213,7 @@ static void look(void *context)
 		pause = shorter(pause, generation->drain_deadline);
 		if (generation->stayed)
 			pause = shorter(pause, instance->retire_at);
-		loop_after(&generation->drain, pause);
+		arm(generation, pause);
 		return;
 	}
 	if (result < 0)
@@ -367,33 +254,46 @@ static void look(void *context)
 	pause = shorter(pause, generation->drain_deadline);
 	if (generation->stayed)
 		pause = shorter(pause, instance->retire_at);
-	loop_after(&generation->drain, pause);
+	arm(generation, pause);
+}
+
+/* The one timer of a generation's end does what its state says. */
+static void tick(void *context)
+{
+	struct generation *generation = context;
+	switch (generation->state) {
+	case GENERATION_DRAINING:
+	case GENERATION_VACATING: look(generation); break;
+	case GENERATION_STOPPING: tell_again(generation); break;
+	case GENERATION_KILLED: kill_again(generation); break;
+	case GENERATION_WARMING:
+	case GENERATION_CURRENT:
+	case GENERATION_STANDBY:
+	case GENERATION_STATES: break; /* drain_cancel() has disarmed the timer */
+	}
 }
 
 void drain_counted(struct generation *generation)
 {
-	if (generation->state == GENERATION_DRAINING && generation->drain.armed)
-		loop_after(&generation->drain, 0);
+	if (generation->state == GENERATION_DRAINING || generation->state == GENERATION_VACATING)
+		arm(generation, 0);
 }
 
 static void begin(struct instance *instance, struct generation *generation, nanoseconds timeout)
 {
-	generation->state = GENERATION_DRAINING;
 	generation->drain_began = now();
 	generation->drain_deadline = after(timeout);
 	generation->empty_in_a_row = 0;
 	generation->stayed = moves_any_stays(instance, generation);
 	generation->drain_signal_due = true;
-	generation->drain.fire = look;
-	generation->drain.context = generation;
 	/* No listener moves to this generation any more: its waits stop looking (shim/wait.c). */
 	for (uint32_t i = 0; i < instance->store.count; i++)
 		if (generation->holds[i] && gate_get(generation, i) == MOULT_GATE_WARMING)
 			gate_set(generation, i, MOULT_GATE_DRAINING);
 	generation_tell(generation);
 	survey_hurry(generation);
-	refuse_left_behind(instance, generation);
-	if (generation->yields) {
+	retire_refuse_left_behind(instance, generation);
+	if (generation->state == GENERATION_VACATING) {
 		char time[32] = "as long as it takes";
 		if (timeout != NEVER)
 			duration_print(timeout, time, sizeof(time));
@@ -407,37 +307,37 @@ static void begin(struct instance *instance, struct generation *generation, nano
 		log_notice("generation %u: draining, %zu connections", generation->id,
 		        generation->connections);
 	send_drain_signal(generation);
-	loop_after(&generation->drain, 0);
+	arm(generation, 0);
 }
 
 void drain_begin(struct instance *instance, struct generation *generation)
 {
+	transitions_move(generation, GENERATION_DRAINS);
 	begin(instance, generation, generation->settings.drain_timeout);
 }
 
-void drain_yield(struct instance *instance, struct generation *generation, nanoseconds timeout)
+void drain_vacate(struct instance *instance, struct generation *generation, nanoseconds timeout)
 {
-	generation->yields = true;
-	if (generation->state == GENERATION_STOPPING)
+	bool drains = generation->state == GENERATION_DRAINING;
+	if (!transitions_move(generation, GENERATION_VACATES))
 		return;
-	if (generation->state != GENERATION_DRAINING) {
+	if (!drains) {
 		begin(instance, generation, timeout);
 		return;
 	}
 	if (generation->drain_deadline > after(timeout))
 		generation->drain_deadline = after(timeout);
-	loop_after(&generation->drain, 0);
+	arm(generation, 0);
 }
 
 void drain_cancel(struct generation *generation)
 {
-	generation->yields = false;
 	generation->by_deadline = false;
 	loop_cancel(&generation->drain);
 	for (uint32_t i = 0; i < generation->instance->store.count; i++) {
 		if (!generation->holds[i])
 			continue;
-		/* Undoes drain_refuse().  A UNIX listener has no way back: it stays closed. */
+		/* Undoes retire_refuse().  A UNIX listener has no way back: it stays closed. */
 		if (gate_get(generation, i) == MOULT_GATE_OPEN)
 			listener_admit(instance_listener(generation->instance, i));
 		/* Undoes begin(): a listener that had not moved yet may move again. */
@@ -445,5 +345,5 @@ void drain_cancel(struct generation *generation)
 			gate_set(generation, i, MOULT_GATE_WARMING);
 	}
 	generation->deserted = false;
-	generation->state = GENERATION_CURRENT;
+	transitions_move(generation, GENERATION_RESUMES);
 }

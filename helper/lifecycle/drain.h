@@ -19,7 +19,7 @@
 
 #include "helper/state/instance.h"
 
-/* Sets GENERATION_DRAINING and begins to count connections.  All later steps follow by timer. */
+/* Begins to count connections.  All later steps follow by timer. */
 void drain_begin(struct instance *instance, struct generation *generation);
 
 /*
@@ -28,19 +28,10 @@ void drain_begin(struct instance *instance, struct generation *generation);
  * own settings do not count.  A generation that drains already keeps its deadline if that is
  * earlier.
  */
-void drain_yield(struct instance *instance, struct generation *generation, nanoseconds timeout);
+void drain_vacate(struct instance *instance, struct generation *generation, nanoseconds timeout);
 
-/* For a roll-back: stops the drain and sets GENERATION_CURRENT.  The caller opens the gates. */
+/* The generation serves again: stops the drain.  The caller opens the gates. */
 void drain_cancel(struct generation *generation);
-
-/* Lets no new client in at this listener.  `generation`, which accepts there, empties the queue. */
-void drain_refuse(struct generation *generation, uint32_t listener);
-
-/*
- * Do the generation's own processes need this listener to reach each other?  Never true of an IP
- * socket, nor when the generation has no client any more.
- */
-bool drain_needs(const struct generation *generation, uint32_t listener);
 
 /* Stop signal now; SIGKILL after `patience` to every process that is left.  No-op if stopping. */
 void drain_stop(struct generation *generation, nanoseconds patience);

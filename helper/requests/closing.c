@@ -77,8 +77,8 @@ static void look_at_closings(void *context)
 		 * wait there, too, for somebody who is not there yet.
 		 */
 		if (generation->settings.restart == RESTART_ALWAYS ||
-		        (generation->state > GENERATION_CURRENT &&
-		                (generation->yields ||
+		        (!generation_may_bind(generation) &&
+		                (the_instance->state == INSTANCE_VACATING ||
 		                        !instance_listener(the_instance, closing->listener)
 		                                 ->late)) ||
 		        !generation->holds[closing->listener])

@@ -42,8 +42,7 @@ static void take(struct generation *generation, uint32_t i, bool nonblock, bool 
 {
 	struct listener *listener = instance_listener(the_instance, i);
 	uint32_t word = switch_first_word(the_instance, generation, i);
-	if (the_instance->state <
-	        INSTANCE_DRAINING) /* else it is for the queue, and for nobody new */
+	if (!instance_is_ending(the_instance)) /* else it is for the queue, and for nobody new */
 		listener_admit(listener);
 	if (listener->unlinked == generation->id) /* what it removed it has made again */
 		listener->unlinked = 0;
@@ -86,11 +85,6 @@ static struct answer adopt(struct generation *generation, uint32_t i, const stru
 	received->socket = -1;
 	take(generation, i, request->nonblock, request->reuseport, request->asker.uid);
 	return say(0, (int)i, listener->fd);
-}
-
-static bool may_bind(const struct generation *generation)
-{
-	return generation->state == GENERATION_NEXT || generation->state == GENERATION_CURRENT;
 }
 
 /* What the request's bind() was called with; for a path also what is there now. */
@@ -183,7 +177,7 @@ static void say_not_handed(struct generation *generation, uint32_t i, const stru
 static bool may_ask_for(const struct generation *generation, const struct request *request)
 {
 	const struct fdstore *store = &the_instance->store;
-	if (may_bind(generation) || !identity_is_path(&request->identity))
+	if (generation_may_bind(generation) || !identity_is_path(&request->identity))
 		return true;
 	for (uint32_t i = 0; i < store->count; i++)
 		if (generation->holds[i] && listener_has_name(&store->listeners[i], request->name))
@@ -209,7 +203,7 @@ struct answer handover_bind(
 		say_not_handed(generation, (uint32_t)i, request);
 		return say(0, -1, -1);
 	}
-	if (!may_bind(generation))
+	if (!generation_may_bind(generation))
 		return i >= 0 && generation->holds[i]
 		               ? adopt_again(generation, (uint32_t)i, request)
 		               : say(0, -1, -1);
@@ -240,7 +234,7 @@ struct answer handover_calling(struct generation *generation, const struct reque
 	const struct fdstore *store = &the_instance->store;
 	const struct identity wanted = request->identity;
 	bool found = false;
-	if (!may_bind(generation))
+	if (!generation_may_bind(generation))
 		return say(-ENOENT, -1, -1);
 	for (uint32_t i = 0; i < store->count && !found; i++)
 		found = store->listeners[i].state != LISTENER_GONE && !generation->holds[i] &&
@@ -267,7 +261,7 @@ struct answer handover_bind_beside(struct generation *generation, const struct r
 {
 	struct fdstore *store = &the_instance->store;
 	const struct identity wanted = request->identity;
-	bool any = false, alone = may_bind(generation) && identity_is_inet(&wanted);
+	bool any = false, alone = generation_may_bind(generation) && identity_is_inet(&wanted);
 	for (uint32_t i = 0; i < store->count && alone; i++) {
 		const struct listener *listener = &store->listeners[i];
 		bool overlaps = listener->state != LISTENER_GONE &&
@@ -396,7 +390,7 @@ struct answer handover_listen(
 {
 	struct fdstore *store = &the_instance->store;
 	struct identity identity = request->identity;
-	if (!may_bind(generation))
+	if (!generation_may_bind(generation))
 		return say(-EPERM, -1, -1);
 	if (!request->is_known) {
 		say_unsupported(generation, request->family);
@@ -413,7 +407,7 @@ struct answer handover_listen(
 	if (i >= 0 && right_to_take(generation, &store->listeners[i], (uint32_t)i, request, NULL))
 		return adopt(generation, (uint32_t)i, request, received);
 	bool deferred = pending && pending->overlapping && !identity_is_datagram(&identity) &&
-	                generation->state == GENERATION_NEXT &&
+	                generation->state == GENERATION_WARMING &&
 	                (the_instance->current || generation->awaits_turn);
 	if (identity_is_inet(&identity) && !identity_is_datagram(&identity) && !deferred &&
 	        listen(fd, request->backlog) < 0) {
@@ -450,7 +444,7 @@ struct answer handover_listen(
 struct answer handover_listen_again(struct generation *generation, const struct request *request)
 {
 	uint32_t i = (uint32_t)request->listener;
-	if (!may_bind(generation)) { /* the queue is its successor's */
+	if (!generation_may_bind(generation)) { /* the queue is its successor's */
 		if (gate_get(generation, i) == MOULT_GATE_SHUT) {
 			gate_set(generation, i, MOULT_GATE_DRAINING);
 			generation_tell(generation);
@@ -479,7 +473,7 @@ struct answer handover_moved(struct generation *generation, struct request *requ
 	struct fdstore *store = &the_instance->store;
 	int i = request->listener, result = -ENOENT;
 	struct look look;
-	if (!may_bind(generation) || (i >= 0 && !is_held(generation, i)))
+	if (!generation_may_bind(generation) || (i >= 0 && !is_held(generation, i)))
 		return say(-EPERM, -1, -1);
 	if (i >= 0 && instance_listener(the_instance, (uint32_t)i)->inode != request->socket)
 		return say(-EBADF, -1, -1);
@@ -512,8 +506,8 @@ struct answer handover_unlinked(struct generation *generation, const struct requ
 	if ((uint32_t)i >= the_instance->store.count)
 		return say(-EBADF, -1, -1);
 	struct listener *listener = instance_listener(the_instance, (uint32_t)i);
-	bool concerns =
-	        may_bind(generation) || is_held(generation, i) || listener->owner == generation->id;
+	bool concerns = generation_may_bind(generation) || is_held(generation, i) ||
+	                listener->owner == generation->id;
 	if (!concerns || !listener_has_name(listener, request->name) ||
 	        paths_look(&request->asker, request->directory_fd, request->name, &look, NULL) <
 	                0 ||
@@ -521,7 +515,7 @@ struct answer handover_unlinked(struct generation *generation, const struct requ
 		return say(-ENOENT, -1, -1);
 	if (!look.replaceable)
 		return say(-EPERM, -1, -1);
-	if (may_bind(generation) || listener->owner == generation->id)
+	if (generation_may_bind(generation) || listener->owner == generation->id)
 		listener->unlinked = generation->id;
 	return say(0, i, -1);
 }
@@ -535,7 +529,7 @@ struct answer handover_replace(struct generation *generation, struct request *re
 	struct fdstore *store = &the_instance->store;
 	int to = request->listener;
 	struct look look, over;
-	if (!may_bind(generation) || (uint32_t)to >= store->count ||
+	if (!generation_may_bind(generation) || (uint32_t)to >= store->count ||
 	        !listener_has_name(&store->listeners[to], request->other) ||
 	        paths_look(&request->asker, request->directory_fd, request->name, &look, NULL) <
 	                0 ||
@@ -577,7 +571,7 @@ void handover_connected(struct generation *generation, const struct request *req
 	uint32_t i = (uint32_t)request->listener;
 	struct listener *listener = instance_listener(the_instance, i);
 	if (!request->has_peer || !identity_is_datagram(&listener->identity) ||
-	        !may_bind(generation))
+	        !generation_may_bind(generation))
 		return;
 	if (instance_drop(the_instance, generation, i)) {
 		listener_forget(listener);

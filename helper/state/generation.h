@@ -14,20 +14,16 @@
 #include "helper/state/slots.h"
 #include "shim/contract.h"
 
-/*
- *            ready, switched              next one switched          drained or out of time
- *   NEXT ---------------------> CURRENT ---------------------> DRAINING ----> STOPPING ----> gone
- *     | failed                     ^       next one failed        |               ^
- *     |                            +------------------------------+               |
- *     +---------------------------------------------------------------------------+
- *
- * When the instance ends, every generation becomes STOPPING, whatever its state.
- */
+/* helper/lifecycle/transitions.c has the table of what leads from one state to another. */
 enum generation_state {
-	GENERATION_NEXT,
-	GENERATION_CURRENT,
-	GENERATION_DRAINING,
-	GENERATION_STOPPING, /* told to end, SIGKILL follows; or killed at once */
+	GENERATION_WARMING,  /* it is being started and is not ready yet */
+	GENERATION_CURRENT,  /* it should accept */
+	GENERATION_STANDBY,  /* replaced; it serves again if the current one fails on probation */
+	GENERATION_DRAINING, /* replaced; its connections run out */
+	GENERATION_VACATING, /* --no-overlap: the same, and the next one starts when it has ended */
+	GENERATION_STOPPING, /* it has the stop signal; SIGKILL follows */
+	GENERATION_KILLED,   /* SIGKILL again and again until no process is left */
+	GENERATION_STATES
 };
 
 /* ALONE: by one socket; SHARED: by any number of sockets, with SO_REUSEPORT. */
@@ -52,7 +48,7 @@ struct survey {
 
 /* Grouped by who writes a field after generation_new(). */
 struct generation {
-	/* Nobody, once it has been started (helper/lifecycle/upgrade.c). */
+	/* Nobody, once it has been started (helper/lifecycle/attempt.c). */
 	uint32_t id;
 	struct instance *instance;
 	struct settings settings;
@@ -64,13 +60,12 @@ struct generation {
 	int board_fd, tally_fd;
 	struct moult_tally *tally; /* the memory is written by the daemon's processes */
 
-	/* helper/lifecycle/: the state machine. */
+	/* helper/lifecycle/: the state machine (transitions.c writes `state`). */
 	struct generation *older;
 	enum generation_state state;
 	bool is_ready;
 	nanoseconds ready;
 	bool awaits_turn; /* no generation serves, nor does this one before it is ready */
-	bool yields;      /* its successor starts when it has ended, and gets its queues */
 	int program;      /* O_PATH: the file or script that it executes; -1: not known */
 
 	/* helper/lifecycle/: its processes, as its keeper reports them. */
@@ -135,6 +130,19 @@ struct generation {
 	struct pid_set told; /* processes that got the stop signal */
 	char ending[64];     /* for the log: "drained after 4.2 s, " */
 };
+
+/* May it bind and take up listeners?  Older generations keep what they have. */
+static inline bool generation_may_bind(const struct generation *generation)
+{
+	return generation->state == GENERATION_WARMING || generation->state == GENERATION_CURRENT;
+}
+
+/* Has it been replaced without being told to end?  Then it may also serve again. */
+static inline bool generation_is_replaced(const struct generation *generation)
+{
+	return generation->state == GENERATION_STANDBY ||
+	       generation->state == GENERATION_DRAINING || generation->state == GENERATION_VACATING;
+}
 
 /* A generation that does not run yet, the caller's to free.  NULL with errno. */
 struct generation *generation_new(uint32_t id, const struct settings *settings);

@@ -6,11 +6,37 @@
 #include <string.h>
 #include <time.h>
 
+const char *instance_state_name(enum instance_state state)
+{
+	switch (state) {
+	case INSTANCE_STARTING:
+	case INSTANCE_FAILING_ALONE:
+	case INSTANCE_VACATING:
+	case INSTANCE_WAITING: return "starting";
+	case INSTANCE_SERVING:
+	case INSTANCE_UPGRADING:
+	case INSTANCE_PROBATION:
+	case INSTANCE_FAILING: return "serving";
+	case INSTANCE_CLOSING:
+	case INSTANCE_DRAINING: return "draining";
+	case INSTANCE_STOPPING:
+	case INSTANCE_STATES: break;
+	}
+	return "stopping";
+}
+
 void instance_set_state(struct instance *instance, enum instance_state state)
 {
-	if (instance->state != state)
+	if (strcmp(instance_state_name(instance->state), instance_state_name(state)) != 0)
 		instance->since = time(NULL);
 	instance->state = state;
+}
+
+void instance_set_current(struct instance *instance, struct generation *generation)
+{
+	if (instance->current && !generation)
+		instance->vacant_since = now();
+	instance->current = generation;
 }
 
 struct generation *instance_acceptor(struct instance *instance, uint32_t listener)

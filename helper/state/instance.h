@@ -7,11 +7,20 @@
 #include "helper/state/fdstore.h"
 #include "helper/state/generation.h"
 
+/* helper/lifecycle/transitions.c has the table of what leads from one state to another. */
 enum instance_state {
-	INSTANCE_STARTING,
-	INSTANCE_SERVING,
-	INSTANCE_DRAINING, /* `moult stop`: finishes its connections */
-	INSTANCE_STOPPING,
+	INSTANCE_STARTING,      /* nobody serves; the next generation is being started */
+	INSTANCE_SERVING,       /* the current generation serves */
+	INSTANCE_UPGRADING,     /* the current one serves; the next one is being started */
+	INSTANCE_PROBATION,     /* the new current one serves and may still be rolled back */
+	INSTANCE_FAILING,       /* the current one serves; a failed one is being killed */
+	INSTANCE_FAILING_ALONE, /* nobody serves; a failed one is being killed */
+	INSTANCE_VACATING,      /* --no-overlap: nobody serves; all generations have to end */
+	INSTANCE_WAITING,       /* nobody serves; a restart is due */
+	INSTANCE_CLOSING,       /* stop: what is queued is accepted, then the listeners close */
+	INSTANCE_DRAINING,      /* stop: the connections run out */
+	INSTANCE_STOPPING,      /* stop --now: every process has the stop signal */
+	INSTANCE_STATES
 };
 
 struct upgrade_counts {
@@ -27,17 +36,19 @@ struct instance {
 	bool background;          /* its starter waits until the first generation is ready */
 	struct settings settings; /* of the current generation; an upgrade changes them */
 	enum instance_state state;
-	time_t since; /* when `state` was entered */
+	time_t since;    /* when the state's name in the status (instance_state_name()) changed */
+	int exit_status; /* the launcher's, at the end */
 
 	struct fdstore store;
-	struct generation *newest;  /* the list of all generations, linked by ->older */
-	struct generation *current; /* the one that should accept; NULL: none, it has crashed */
-	struct generation *next;    /* the one that is being started; NULL: none */
+	struct generation *newest; /* the list of all generations, linked by ->older */
+	struct generation
+	        *current;         /* the one that should accept, or NULL; instance_set_current() */
+	nanoseconds vacant_since; /* `current` is NULL since then */
+	struct attempt *attempt;  /* helper/lifecycle/attempt.h */
 	uint32_t last_id;
 
 	char channel_address[64]; /* for the shim: an abstract name, without its NUL */
 	nanoseconds retire_at;    /* see helper/switch/moves.h */
-	bool on_probation;        /* the current generation may still be rolled back */
 	struct timer moves;
 	nanoseconds moves_delay;
 	struct timer crowd; /* see helper/switch/crowd.h */
@@ -58,7 +69,33 @@ static inline struct listener *instance_listener(struct instance *instance, uint
 	return &instance->store.listeners[i];
 }
 
+/* The name in the status: "starting", "serving", "draining" or "stopping". */
+const char *instance_state_name(enum instance_state state);
+
+/* For helper/lifecycle/transitions.c alone. */
 void instance_set_state(struct instance *instance, enum instance_state state);
+
+/* Is the instance told to stop? */
+static inline bool instance_is_ending(const struct instance *instance)
+{
+	return instance->state >= INSTANCE_CLOSING;
+}
+
+/* Is a start under way?  Then another one is refused. */
+static inline bool instance_is_busy(const struct instance *instance)
+{
+	return instance->state != INSTANCE_SERVING && instance->state != INSTANCE_WAITING &&
+	       !instance_is_ending(instance);
+}
+
+/* Is a generation being started that is not ready yet? */
+static inline bool instance_is_warming(const struct instance *instance)
+{
+	return instance->state == INSTANCE_STARTING || instance->state == INSTANCE_UPGRADING;
+}
+
+/* NULL: nobody should accept. */
+void instance_set_current(struct instance *instance, struct generation *generation);
 
 /* The generation whose gate for this listener is open; never more than one. */
 struct generation *instance_acceptor(struct instance *instance, uint32_t listener);

@@ -82,7 +82,7 @@ int settings_copy(struct settings *to, const struct settings *from)
 	return 0;
 }
 
-nanoseconds settings_yield_timeout(const struct settings *settings)
+nanoseconds settings_vacate_timeout(const struct settings *settings)
 {
 	return settings->drain_timeout_given ? settings->drain_timeout : 5 * SECOND;
 }

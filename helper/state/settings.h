@@ -40,7 +40,7 @@ void settings_deinit(struct settings *settings);
  * With --no-overlap: how long the old generation may finish its connections, while new clients wait
  * for the next one.
  */
-nanoseconds settings_yield_timeout(const struct settings *settings);
+nanoseconds settings_vacate_timeout(const struct settings *settings);
 
 /* How long after a switch a listener stays open that the new generation has not taken over. */
 nanoseconds settings_retire_after(const struct settings *settings);

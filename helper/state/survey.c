@@ -164,7 +164,7 @@ static int count_connections(const struct count_question *question, struct count
 		} else {
 			count->connections += audit_join(&peers, &sockets);
 		}
-		if (count->connections || in_flight || generation->state != GENERATION_DRAINING)
+		if (count->connections || in_flight || !generation_is_replaced(generation))
 			break;
 		if (i == 0)
 			leave_out_others(instance, generation, &lost);

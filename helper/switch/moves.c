@@ -13,7 +13,7 @@ static const nanoseconds SHORTEST = MILLISECOND / 4, LONGEST = 10 * MILLISECOND;
 
 bool moves_are_over(const struct instance *instance)
 {
-	return now() >= instance->retire_at && !instance->next;
+	return now() >= instance->retire_at && !instance_is_warming(instance);
 }
 
 nanoseconds moves_time_left(const struct instance *instance)
@@ -42,7 +42,7 @@ void moves_now(struct instance *instance)
 	struct generation *current = instance->current;
 	char names[300];
 	bool any = false;
-	if (!current || instance->on_probation)
+	if (!current || instance->state == INSTANCE_PROBATION)
 		return;
 	for (uint32_t i = 0; i < instance->store.count; i++) {
 		if (!is_late(current, i))
@@ -110,15 +110,28 @@ static bool is_replaced(struct instance *instance, uint32_t i)
 	return false;
 }
 
-bool moves_stays(struct instance *instance, const struct generation *generation, uint32_t i)
+/* Not a port that the kernel chose for one client (passive FTP). */
+static bool is_public(const struct listener *listener)
+{
+	return listener->state == LISTENER_LIVE && !(listener->late && listener->ephemeral);
+}
+
+bool moves_is_for_clients(
+        struct instance *instance, const struct generation *generation, uint32_t i)
 {
 	const struct listener *listener = instance_listener(instance, i);
-	return generation->state == GENERATION_DRAINING && !generation->yields &&
-	       instance->state < INSTANCE_DRAINING && generation->holds[i] &&
-	       gate_get(generation, i) == MOULT_GATE_OPEN && listener->state == LISTENER_LIVE &&
-	       !(listener->late && listener->ephemeral) &&
-	       (!generation->talks_to_itself || identity_is_inet(&listener->identity) ||
-	               (instance->current && instance->current->holds[i])) &&
+	return is_public(listener) &&
+	       (!generation->talks_to_itself || identity_is_inet(&listener->identity));
+}
+
+bool moves_stays(struct instance *instance, const struct generation *generation, uint32_t i)
+{
+	bool is_wanted = moves_is_for_clients(instance, generation, i) ||
+	                 (is_public(instance_listener(instance, i)) && instance->current &&
+	                         instance->current->holds[i]);
+	return generation_is_replaced(generation) && generation->state != GENERATION_VACATING &&
+	       !instance_is_ending(instance) && generation->holds[i] &&
+	       gate_get(generation, i) == MOULT_GATE_OPEN && is_wanted &&
 	       !moves_are_over(instance) && !is_replaced(instance, i);
 }
 

@@ -48,6 +48,13 @@ bool moves_are_over(const struct instance *instance);
 /* The time until ->retire_at, above one second rounded up to whole seconds; NEVER: no limit. */
 nanoseconds moves_time_left(const struct instance *instance);
 
+/*
+ * Do clients of the service come in at that listener?  Not at a port made for one client, nor at one
+ * by which the services of that generation reach each other.
+ */
+bool moves_is_for_clients(
+        struct instance *instance, const struct generation *generation, uint32_t listener);
+
 /* Does the older `generation` go on serving that listener until the current one takes over? */
 bool moves_stays(struct instance *instance, const struct generation *generation, uint32_t listener);
 

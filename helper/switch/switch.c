@@ -94,7 +94,7 @@
  *
  * ---- Without overlap ----
  *
- * Where two generations cannot live at one time (helper/lifecycle/yield.h), much time passes
+ * Where two generations cannot live at one time (helper/lifecycle/vacate.h), much time passes
  * between (2) and (3).  The argument still holds: from (2) on nobody accepts, and new connections
  * are queued.
  */
@@ -300,8 +300,7 @@ nanoseconds switch_back(struct instance *instance, struct generation *failed)
 		waited = wait_for_inflight(instance, failed);
 	}
 	for (struct generation *g = instance->newest; g; g = g->older) {
-		if (g == failed ||
-		        (g->state != GENERATION_CURRENT && g->state != GENERATION_DRAINING))
+		if (g == failed || (g->state != GENERATION_CURRENT && !generation_is_replaced(g)))
 			continue;
 		for (uint32_t i = 0; i < instance->store.count; i++)
 			moves[i] = g->trusted[i] && switch_is_due(instance, g, i) &&
@@ -354,11 +353,11 @@ uint32_t switch_first_word(
 	 * before one of them serves clients.  So does a port that the kernel has chosen, which
 	 * nobody else knows.
 	 */
-	bool early = generation->state == GENERATION_NEXT &&
+	bool early = generation->state == GENERATION_WARMING &&
 	             !instance_listener(instance, listener)->ephemeral &&
 	             (generation->awaits_turn ||
 	                     (instance->current && is_known(instance, generation, listener)));
-	if (generation->state != GENERATION_NEXT && generation->state != GENERATION_CURRENT)
+	if (!generation_may_bind(generation))
 		return MOULT_GATE_DRAINING;
 	if (!alone || early)
 		return MOULT_GATE_WARMING;

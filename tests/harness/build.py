@@ -13,6 +13,7 @@ LIBRARY = BUILD / "libmoult.so"
 LOAD = BUILD / "tests" / "load"
 PROGRAMS = BUILD / "tests" / "programs"
 SANITISER = os.environ.get("MOULT_PRELOAD", "")  # the runtime of a sanitised build
+CELLS = os.environ.get("MOULT_CELLS")  # where scripts/cells collects what state machines did
 DAEMONS = ROOT / "tests" / "daemons"
 
 SOURCES = ROOT / "tests" / "programs"

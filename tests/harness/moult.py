@@ -37,6 +37,8 @@ class Moult:
     def run(self, *options, command, wait=True, through=(), **popen):
         """`THROUGH moult run -n NAME OPTIONS -- COMMAND`; returns when it serves, or at once."""
         assert self.moult.exists(), f"{self.moult} has not been built"
+        if build.CELLS:
+            options = ("--verbose", *options)
         words = [*through, str(self.moult), "run", "-n", self.name, *options, "--", *map(str, command)]
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log,
@@ -153,7 +155,16 @@ class Moult:
                           lambda: f"no {pattern!r} in the log:\n{self.log()}")
 
     def close(self):
-        """Ends the launcher if the test has not; returns whether it ended as it should."""
+        """Ends the launcher if the test has not.  No event may have been impossible in its state."""
+        self._end()
+        log = self.log()
+        if build.CELLS:
+            with open(build.CELLS, "a", encoding="utf-8") as cells:
+                for line in re.findall(r"^moult: .*: (.*, while .*)$", log, re.MULTILINE):
+                    print(line, file=cells)
+        assert "internal error" not in log, log
+
+    def _end(self):
         if not self.process or self.process.poll() is not None:
             return
         self.process.send_signal(signal.SIGINT)

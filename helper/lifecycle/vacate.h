@@ -13,13 +13,7 @@
  * Closes all gates and begins to drain all generations, each for at most `timeout`.  None is
  * current afterwards.  The next generation can start when none is left.
  */
-void yield_begin(struct instance *instance, nanoseconds timeout);
-
-/*
- * The instance ends before all generations have ended: the newest one that has not got its stop
- * signal becomes the current one again and accepts what is queued.  There may be none.
- */
-void yield_abandon(struct instance *instance);
+void vacate_begin(struct instance *instance, nanoseconds timeout);
 
 /* A generation serves again: its queues get the length that it asked for (listener_lower()). */
-void yield_end(struct instance *instance);
+void vacate_end(struct instance *instance);

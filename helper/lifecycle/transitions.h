@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The state machine of an instance and of its generations.
+ *
+ * transitions.c has the two tables: what may happen in each state, what is done then, and which
+ * state follows.  Everything else in helper/lifecycle/ either reports an event here, or is an action
+ * of the table (helper/lifecycle/actions.h).
+ */
+#pragma once
+
+#include "helper/lifecycle/events.h"
+#include "helper/state/instance.h"
+
+/*
+ * Does what the table says, and then the same for the event that the action returns, until there is
+ * none.  An action must not call this: it returns its event.  An event that cannot happen in the
+ * present state is logged as an error and changes nothing.
+ */
+void transitions_happen(struct instance *instance, const struct happening *what);
+
+/* The same for an event that needs no more than its name. */
+static inline void transitions_event(struct instance *instance, enum event event)
+{
+	transitions_happen(instance, &(struct happening){.event = event});
+}
+
+enum generation_event {
+	GENERATION_SWITCHED, /* the gates of its listeners open */
+	GENERATION_REPLACED, /* those of the next one do */
+	GENERATION_DRAINS,
+	GENERATION_VACATES,
+	GENERATION_RESUMES, /* it serves again */
+	GENERATION_STOPS,   /* it gets the stop signal */
+	GENERATION_ENDS,    /* it gets SIGKILL */
+	GENERATION_EVENTS
+};
+
+/*
+ * Changes the state of a generation as its table says.  True: the state is another one now.  An
+ * event that cannot happen is logged as an error.
+ */
+bool transitions_move(struct generation *generation, enum generation_event event);
