@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "shim/member.h"
+#include "shim/member_slot.h"
 
 static inline const struct moult_gate *gate_of(int listener)
 {

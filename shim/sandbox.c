@@ -14,6 +14,7 @@
 #include <sys/socket.h>
 
 #include "shim/member.h"
+#include "shim/member_slot.h"
 #include "shim/raw.h"
 
 #if defined(__x86_64__)

@@ -16,40 +16,12 @@
 #pragma once
 
 #include <poll.h>
+#include <stdbool.h>
 #include <stdint.h>
-#include <sys/epoll.h>
 #include <sys/select.h>
-#include <time.h>
 
-/*
- * How long a wait lasts, as a limit, and when it ends, by CLOCK_MONOTONIC.  The deadline is found
- * once, when the daemon calls; whatever the wait is made of has what is left.
- */
-typedef int64_t nanoseconds;
-#define WAIT_FOREVER     INT64_MAX
-#define WAIT_NEVER_TAKEN INT64_MIN /* as a deadline: nothing may come for which it were needed */
-
-static inline nanoseconds wait_limit(const struct timespec *t)
-{
-	const nanoseconds second = 1000000000;
-	return !t || t->tv_sec > INT64_MAX / second / 4 ? WAIT_FOREVER
-	                                                : t->tv_sec * second + t->tv_nsec;
-}
-
-nanoseconds wait_deadline(nanoseconds limit);
-
-/* Each as its namesake; the spelling with the most general timeout and a signal mask (or NULL). */
-int wait_epoll(int epoll, struct epoll_event *events, int count, const struct timespec *timeout,
-        const sigset_t *mask);
-int wait_poll(struct pollfd *fds, nfds_t count, nanoseconds deadline, const sigset_t *mask);
-int wait_select(int count, fd_set *readable, fd_set *writable, fd_set *exceptional,
-        nanoseconds deadline, const sigset_t *mask, struct timespec *ret_left);
-
-/* What the kernel would refuse with EINVAL goes to it as it is. */
-static inline int wait_time_is_right(const struct timespec *t)
-{
-	return !t || (t->tv_sec >= 0 && t->tv_nsec >= 0 && t->tv_nsec < 1000000000);
-}
+#include "shim/gate.h"
+#include "shim/wait_time.h"
 
 /* May the wait go straight to libc? Settles what has changed since the last one. */
 int wait_is_plain(void);
@@ -78,3 +50,18 @@ void wait_select_restore(int count, fd_set *const sets[3], const struct wait_set
 /* After a native wait: leave at once what closed while we slept. */
 void wait_done(void);
 void wait_epoll_done(int epoll, uintptr_t frame);
+
+/* What is so now; settles first if something may have changed. */
+enum {
+	WAIT_CLOSED = 1,  /* a listener we have may not be accepted from now */
+	WAIT_WARMING = 2, /* and one of those will be soon */
+};
+unsigned wait_findings(void);
+
+/* When a gate was last found closed. */
+nanoseconds wait_closed_at(void);
+
+static inline bool wait_is_closed(int listener)
+{
+	return !gate_is_open(atomic_load(&gate_of(listener)->word));
+}

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+/* What there is to know of a socket or an address. */
+#pragma once
+
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+#include "shim/raw.h"
+
+static inline int socket_option(int fd, int name)
+{
+	int value = -1;
+	socklen_t size = sizeof(value);
+	return raw(SYS_getsockopt, fd, SOL_SOCKET, name, &value, &size) < 0 ? -1 : value;
+}
+
+static inline bool socket_is_inet(int family)
+{
+	return family == AF_INET || family == AF_INET6;
+}
+
+static inline uint16_t socket_port(const struct sockaddr *address)
+{
+	/* The port is at the same place in both families. */
+	return ntohs(((const struct sockaddr_in *)(const void *)address)->sin_port);
+}

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT */
+/* How long a wait lasts, and when it ends. */
+#pragma once
+
+#include <stdint.h>
+#include <time.h>
+
+#include "shim/real.h"
+
+/*
+ * How long a wait lasts, as a limit, and when it ends, by CLOCK_MONOTONIC.  The deadline is found
+ * once, when the daemon calls; whatever the wait is made of has what is left.
+ */
+typedef int64_t nanoseconds;
+#define WAIT_FOREVER     INT64_MAX
+#define WAIT_NEVER_TAKEN INT64_MIN /* as a deadline: nothing may come for which it were needed */
+
+static inline nanoseconds wait_limit(const struct timespec *t)
+{
+	const nanoseconds second = 1000000000;
+	return !t || t->tv_sec > INT64_MAX / second / 4 ? WAIT_FOREVER
+	                                                : t->tv_sec * second + t->tv_nsec;
+}
+
+#define WAIT_MILLISECOND INT64_C(1000000)
+#define WAIT_SECOND      INT64_C(1000000000)
+
+static inline nanoseconds wait_now(void)
+{
+	struct timespec t = {0};
+	real.clock_gettime(CLOCK_MONOTONIC, &t); /* without the kernel: it may be forbidden */
+	return t.tv_sec * WAIT_SECOND + t.tv_nsec;
+}
+
+/* Only a limit that is neither 0 nor none needs the clock. */
+static inline nanoseconds wait_deadline(nanoseconds limit)
+{
+	return limit == WAIT_FOREVER || !limit ? limit : wait_now() + limit;
+}
+
+/* What the kernel would refuse with EINVAL goes to it as it is. */
+static inline int wait_time_is_right(const struct timespec *t)
+{
+	return !t || (t->tv_sec >= 0 && t->tv_nsec >= 0 && t->tv_nsec < 1000000000);
+}
