@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* How a socket of the daemon becomes a listener that generations share. */
+/* How a socket of the daemon becomes a listener that generations share: bind() and listen(). */
 #include "shim/adopt.h"
 
 #include <errno.h>
@@ -47,7 +47,9 @@ bool adopt_take_place(int fd, int listener, int stored)
 	return true;
 }
 
-/* By itself, so that the request is off the stack when the answer is acted upon. */
+/*
+ * A function of its own, so that request and reply are off the stack when the answer is acted upon.
+ */
 static __attribute__((noinline)) int ask_to_keep(
         int fd, int backlog, int64_t deadline, int *ret_listener, int *ret_stored)
 {
@@ -58,7 +60,10 @@ static __attribute__((noinline)) int ask_to_keep(
 	return error;
 }
 
-/* 0: the launcher keeps the socket, or has one that it is replaced by.  Else -errno. */
+/*
+ * 0: the launcher keeps the socket, or has given another one that now stands in its place.  Else
+ * -errno.
+ */
 static int announce(int fd, int backlog, int64_t deadline)
 {
 	int listener = -1, stored = -1;
@@ -71,7 +76,7 @@ static int announce(int fd, int backlog, int64_t deadline)
 		raw(SYS_close, stored);
 		return -EBUSY;
 	}
-	if (!is_index(listener)) /* it listens, but will not be handed over */
+	if (!is_index(listener)) /* the socket listens, but is not handed over */
 		return 0;
 	if (fd_kind(fd) != FD_UNKNOWN)
 		listener_closing(fd);
@@ -95,8 +100,9 @@ static void nap(void)
 }
 
 /*
- * The address is taken: by another one of the running generation's, perhaps, that it overlaps and
- * will take the place of.
+ * bind() said EADDRINUSE: perhaps the address overlaps a listener of the running generation that
+ * this socket is to replace (0.0.0.0:80 and 127.0.0.1:80).  If the launcher agrees, bind() is tried
+ * once more with SO_REUSEPORT.
  */
 static __attribute__((noinline)) int bind_beside(
         int fd, const struct sockaddr *address, socklen_t length, int saved, int64_t deadline)
@@ -107,7 +113,7 @@ static __attribute__((noinline)) int bind_beside(
 	member_set_address(&request, address, length);
 	const int on = 1;
 	if (member_ask_until(deadline, &request, fd, -1, &reply, NULL) < 0)
-		return -1; /* errno is bind()'s */
+		return -1; /* errno is still the one of bind() */
 	raw(SYS_setsockopt, fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on));
 	int result = real.bind(fd, address, length);
 	if (result == 0)
@@ -124,22 +130,22 @@ static int bind_fresh(int fd, const struct sockaddr *address, socklen_t length, 
 	if (result < 0 && errno == EADDRINUSE && socket_is_inet(address->sa_family) &&
 	        socket_port(address))
 		result = bind_beside(fd, address, length, saved, deadline);
-	/* There is no listen() to come. */
+	/* A datagram socket is announced now: it has no listen() to come. */
 	if (result == 0 && socket_option(fd, SO_TYPE) == SOCK_DGRAM)
-		(void)announce(fd, 0, deadline); /* if it cannot be: as without us */
+		(void)announce(fd, 0, deadline); /* on failure: as without the launcher */
 	else if (result == 0 && address->sa_family == AF_UNIX)
 		atomic_store(&bound_paths, true);
 	return result;
 }
 
-/* What the launcher says of a bind(). */
+/* What the launcher says to a bind(). */
 enum answer {
-	BIND_NATIVE, /* there is nothing to ask: the kernel says what is wrong */
+	BIND_NATIVE, /* nothing to ask: the kernel tells what is wrong */
 	BIND_FRESH,
-	BIND_STORED, /* there is another socket to be taken in its stead */
+	BIND_STORED, /* another socket takes the place of this one */
 };
 
-/* By itself, as ask_to_keep() is. */
+/* A function of its own for the same reason as ask_to_keep(). */
 static __attribute__((noinline)) enum answer ask_to_bind(int fd, const struct sockaddr *address,
         socklen_t length, int64_t deadline, int *ret_listener, int *ret_stored)
 {
@@ -182,7 +188,7 @@ int adopt_bind(int fd, const struct sockaddr *address, socklen_t length)
 			fd_set_kind(fd, FD_PRIVATE);
 		return result;
 	}
-	/* For all questions that follow. */
+	/* One deadline for all requests of this bind(). */
 	int64_t deadline = member_clock() + MOULT_REPLY_SECONDS * INT64_C(1000);
 	int listener = -1, stored = -1;
 	switch (ask_to_bind(fd, address, length, deadline, &listener, &stored)) {
@@ -196,9 +202,9 @@ int adopt_bind(int fd, const struct sockaddr *address, socklen_t length)
 /* ---- listen ---- */
 
 /*
- * Again, or for the first time on an adopted one: with the backlog that the launcher allows while
- * another generation has the queue.  The call is the daemon's, for clients of a UNIX socket are told
- * who made it (SO_PEERCRED).
+ * listen() once more, or for the first time on an adopted listener.  While another generation
+ * accepts from the queue, the launcher says which backlog is allowed.  The call itself is made here
+ * and not by the launcher: clients of a UNIX socket are told who made it (SO_PEERCRED).
  */
 static int listen_again(int listener, int fd, int backlog)
 {
@@ -208,7 +214,7 @@ static int listen_again(int listener, int fd, int backlog)
 	if (member_ask(&request, fd, -1, &reply, NULL) < 0)
 		return real.listen(fd, backlog);
 	listener_own(listener);
-	if (reply.listener < 0) /* not before the switch */
+	if (reply.listener < 0) /* the kernel's listen() is made at the switch */
 		return 0;
 	return real.listen(fd, reply.backlog);
 }
@@ -220,12 +226,15 @@ int adopt_listen(int fd, int backlog)
 		return listen_again(listener, fd, backlog);
 	if (fd_kind(fd) == FD_PRIVATE || adopt_is_bound_by_session(fd))
 		return real.listen(fd, backlog);
-	/* TCP: the launcher makes it listen, so that two of a group cannot both be the first. */
+	/*
+	 * The launcher makes a TCP socket listen, so that two sockets of one SO_REUSEPORT group
+	 * cannot both be the first.
+	 */
 	if (socket_is_inet(socket_option(fd, SO_DOMAIN)) &&
 	        socket_option(fd, SO_TYPE) == SOCK_STREAM)
 		return announce(fd, backlog, INT64_MAX) == 0 ? 0 : real.listen(fd, backlog);
 	int result = real.listen(fd, backlog);
 	if (result == 0)
-		(void)announce(fd, backlog, INT64_MAX); /* if it cannot be: as without us */
+		(void)announce(fd, backlog, INT64_MAX); /* on failure: as without the launcher */
 	return result;
 }

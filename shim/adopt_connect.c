@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* connect(): to an address that this generation has not taken up, or of a datagram listener. */
+/* connect() of a generation that is starting, and connect() on a datagram listener. */
 #include "shim/adopt_connect.h"
 
 #include <stddef.h>
@@ -10,7 +10,7 @@
 #include "shim/place.h"
 #include "shim/socket.h"
 
-/* Of the instance, and not bound by this generation. */
+/* Is the port served by the instance, and not bound by this generation? */
 static bool is_strange_port(uint16_t port)
 {
 	const struct moult_board *board = member_board;
@@ -48,6 +48,6 @@ void adopt_connected(int listener, int fd)
 {
 	struct moult_request request = {.verb = MOULT_CONNECTED, .listener = listener};
 	struct moult_reply reply;
-	/* Without a launcher nobody shares it. */
+	/* Without a launcher no other generation shares the socket. */
 	(void)member_ask(&request, fd, -1, &reply, NULL);
 }

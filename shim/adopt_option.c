@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Options that the daemon sets on a listener before it is its turn. */
+/* Socket options of a listener. */
 #include "shim/adopt_option.h"
 
 #include <errno.h>
@@ -20,7 +20,7 @@
 #define MCAST_LEAVE_SOURCE_GROUP 47
 #endif
 
-/* The template's descriptor, for the caller to close; -1: the options are the socket's own. */
+/* The template, for the caller to close; -1: the options are those of the socket itself. */
 static int template_of(int listener, int fd)
 {
 	struct moult_request request = {.verb = MOULT_TEMPLATE, .listener = listener};
@@ -50,7 +50,11 @@ static bool is_leave(int level, int name)
 	                                         name == MCAST_LEAVE_SOURCE_GROUP));
 }
 
-/* The groups are the shared socket's: the generation before has joined, a later one stays. */
+/*
+ * Multicast groups belong to the shared socket.  The generation before has joined already, so
+ * joining again is no error.  A generation whose gate is not open must not leave: the other one
+ * stays.
+ */
 static int set_membership(
         int listener, int fd, int level, int name, const void *value, socklen_t length)
 {
@@ -77,7 +81,9 @@ int adopt_set_option(int listener, int fd, int level, int name, const void *valu
 	return result;
 }
 
-/* What only the socket itself knows; all else is as the daemon has set it on the template. */
+/*
+ * Options that only the socket itself knows; all others are as the daemon set them on the template.
+ */
 static bool is_state(int level, int name)
 {
 	return (level == SOL_SOCKET && (name == SO_ACCEPTCONN || name == SO_ERROR)) ||
@@ -90,7 +96,7 @@ int adopt_get_option(int listener, int fd, int level, int name, void *value, soc
 	int result = real.getsockopt(template >= 0 ? template : fd, level, name, value, length);
 	if (template >= 0)
 		raw(SYS_close, template);
-	/* One that will only listen at the switch does so for the daemon. */
+	/* A socket that will only listen at the switch is shown to the daemon as listening. */
 	if (result < 0 || !value || !length || gate_is_datagram(listener) ||
 	        gate_state(listener) != MOULT_GATE_WARMING)
 		return result;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What the daemon does to the paths of sockets and pid files. */
+/* What the daemon does to the paths of sockets and to pid files. */
 #include "shim/adopt_path.h"
 
 #include <errno.h>
@@ -44,7 +44,10 @@ bool adopt_keeps_open_file(int fd)
 	struct moult_reply reply;
 	static const char start[] = "/proc/self/fd/";
 	char path[sizeof(start) + PROCFS_DIGITS];
-	/* The launcher takes no descriptor the closing of which could hold it up: O_PATH. */
+	/*
+	 * O_PATH: the launcher takes no other descriptor here, since closing one could make it
+	 * wait.
+	 */
 	long file = raw(SYS_openat, AT_FDCWD, procfs_name(start, fd, path), O_PATH | O_CLOEXEC);
 	if (file < 0)
 		return false;
@@ -53,7 +56,7 @@ bool adopt_keeps_open_file(int fd)
 	return error == 0;
 }
 
-/* Every descriptor of this process that was the one becomes the other. */
+/* Every descriptor of this process that is listener `from` becomes listener `to`. */
 static void replace_all(int from, int to, int stored)
 {
 	for (int fd = 0, end = atomic_load(&fd_table_end); fd < end; fd++)
@@ -66,8 +69,9 @@ static void replace_all(int from, int to, int stored)
 }
 
 /*
- * By itself, so that the request is off the stack when the answer is acted upon.  *ret_stored (-1: none) is the listener's socket, for the caller to
- * close, and *ret_old the listener that it is to replace.
+ * A function of its own, so that the request is off the stack when the answer is acted upon.
+ * *ret_stored (-1: none) is the socket of the listener, for the caller to close.  *ret_old is the
+ * listener that it replaces.
  */
 static __attribute__((noinline)) int ask_to_replace(int listener, int from_at, const char *from,
         int to_at, const char *to, int *ret_old, int *ret_stored)

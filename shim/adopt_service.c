@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Which sockets are a service, which generations share? */
+/* Which sockets are a service, and so are shared by generations? */
 #include "shim/adopt_service.h"
 
 #include <stdint.h>
@@ -10,7 +10,7 @@
 #include "shim/raw.h"
 #include "shim/socket.h"
 
-/* A port that is, or has been, served by connections or by datagrams. */
+/* Is the port, or was it, served by connections (MOULT_STREAM) or by datagrams? */
 static bool is_known_port(enum moult_socket_kind what, uint16_t port)
 {
 	const struct moult_board *board = member_board;
@@ -23,8 +23,8 @@ static bool is_known_port(enum moult_socket_kind what, uint16_t port)
 }
 
 /*
- * Datagram sockets are bound to ask questions, too: those to port 0, and all that a generation binds
- * once it serves, unless it is to an address that is known as a service.
+ * Datagram sockets are also bound to ask questions: those at port 0, and all that a generation
+ * binds once it serves, unless the address is known as a service.
  */
 static bool is_service(int family, const struct sockaddr *address, socklen_t length)
 {
@@ -35,7 +35,10 @@ static bool is_service(int family, const struct sockaddr *address, socklen_t len
 	return !serving || place_listener_at(address, length) >= 0;
 }
 
-/* Connected, from a listener of ours by its name: what accept() has returned, or a copy of it. */
+/*
+ * Is `fd` a connection that came from a listener of ours (by its local address): what accept() has
+ * returned, or a copy?
+ */
 static bool is_client(int fd)
 {
 	struct sockaddr_storage name = {.ss_family = AF_UNSPEC};
@@ -51,7 +54,10 @@ static bool is_client(int fd)
 	return name.ss_family == AF_UNIX && length > sizeof(name.ss_family);
 }
 
-/* Numbers are handed out from the lowest, and this is no process with many. */
+/*
+ * The kernel gives the lowest free number, and a process that serves one client has few
+ * descriptors.
+ */
 static bool has_client(void)
 {
 	for (int fd = 0; fd < 1024; fd++)
@@ -80,7 +86,7 @@ bool adopt_may_share(int fd, const struct sockaddr *address, socklen_t length)
 	        length > sizeof(struct sockaddr_storage) || member_is_borrowed())
 		return false;
 	int family = address->sa_family, type = socket_option(fd, SO_TYPE);
-	if (socket_is_inet(family) && length >= 16 /* up to and with the port, in both families */)
+	if (socket_is_inet(family) && length >= 16 /* includes the port */)
 		return type == SOCK_STREAM
 		               ? !adopt_is_of_session(address, length)
 		               : type == SOCK_DGRAM && is_service(family, address, length);
@@ -90,7 +96,7 @@ bool adopt_may_share(int fd, const struct sockaddr *address, socklen_t length)
 	               (type == SOCK_DGRAM && is_service(family, address, length)));
 }
 
-/* By itself: the stack may be small. */
+/* A function of its own: the address is off the stack when listen() is made. */
 __attribute__((noinline)) bool adopt_is_bound_by_session(int fd)
 {
 	struct sockaddr_storage bound = {.ss_family = AF_UNSPEC};

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Which epoll instances watch a listener of ours. */
+/* Which epoll instances watch a listener of ours: what the daemon asks for. */
 #include "shim/interest.h"
 
 #include <errno.h>
@@ -36,8 +36,9 @@ static int fail(int error)
 }
 
 /*
- * What the kernel gets of the daemon's request while the gate is at `word`.  Never an exclusive
- * entry of one that may not accept: it could swallow the wake-up of the generation that may.
+ * What the kernel is given for the daemon's request while the gate word is `word`.  A process that
+ * may not accept never gets an exclusive entry: that entry could swallow the wake-up of the
+ * generation that may.
  */
 static struct epoll_event asked(const struct epoll_event *event, uint32_t word, uint32_t *ret_held)
 {
@@ -50,7 +51,10 @@ static struct epoll_event asked(const struct epoll_event *event, uint32_t word, 
 	return mine;
 }
 
-/* The kernel says what is wrong with a request, also while the gate is closed. */
+/*
+ * The first ADD.  The kernel is asked also while the gate is closed, so that the kernel reports
+ * what is wrong with the request.
+ */
 static int ctl_add_first(int epoll, int fd, struct epoll_event *event, int listener)
 {
 	uint32_t is_held;
@@ -62,7 +66,10 @@ static int ctl_add_first(int epoll, int fd, struct epoll_event *event, int liste
 	        record_add(epoll, fd, listener, event->events, event->data.u64, is_held);
 	if (!record)
 		return result;
-	/* Who sleeps there waits for it from now on, but sees to its entry only when he is woken. */
+	/*
+	 * Threads asleep in this epoll wait for the listener from now on.  They settle its entry
+	 * only when they wake up.
+	 */
 	bool sleeps = interest_has_sleepers(epoll);
 	if (sleeps)
 		gate_mark_waiting(listener);
@@ -72,7 +79,10 @@ static int ctl_add_first(int epoll, int fd, struct epoll_event *event, int liste
 	return result;
 }
 
-/* Its entry has been deleted, or has left the kernel's list behind our back. */
+/*
+ * An ADD of a pair that has a record: the daemon has deleted the entry, or the entry has left the
+ * kernel's list without our knowledge.
+ */
 static int ctl_add_again(struct epoll_event *event, int listener, struct interest *record)
 {
 	static const struct epoll_event unlike_any;
@@ -84,20 +94,23 @@ static int ctl_add_again(struct epoll_event *event, int listener, struct interes
 	int result = real.epoll_ctl(
 	        atomic_load(&record->epoll), EPOLL_CTL_ADD, atomic_load(&record->fd), &first);
 	if (result < 0) {
-		/* What a settling of ours has just put there is no other registration. */
+		/*
+		 * EEXIST because another thread of ours has just settled the entry is no error: the
+		 * daemon has no registration there.
+		 */
 		if (errno != EEXIST || atomic_load(&record->actors) < 2 ||
 		        atomic_load(&record->wanted)) {
 			act_refuse(record, mine, before);
 			return result;
 		}
 		errno = saved;
-		put = &unlike_any; /* to be changed */
+		put = &unlike_any; /* differs from any event: settling changes the entry */
 	}
 	atomic_store(&record->listener, listener);
 	atomic_store(&record->owner, member_pid());
 	record_want(record, event->events, event->data.u64);
 	if (!act_answer(record, mine, is_held))
-		put = &unlike_any; /* by one who did not know of this request yet */
+		put = &unlike_any; /* another thread has made the entry without knowing this request */
 	if (put == &unlike_any || !record_is_settled(record))
 		record_settle(record, true, put);
 	return 0;
@@ -119,7 +132,7 @@ static int ctl_add(int epoll, int fd, struct epoll_event *event, int listener)
 static int ctl_mod(int epoll, int fd, struct epoll_event *event, struct interest *record)
 {
 	if (record_is_exclusive(record) || (event->events & EPOLLEXCLUSIVE))
-		return fail(EINVAL); /* as the kernel has it */
+		return fail(EINVAL); /* as the kernel does */
 	atomic_store(&record->events, event->events);
 	atomic_store(&record->data, event->data.u64);
 	int saved = errno;
@@ -132,7 +145,7 @@ static int ctl_mod(int epoll, int fd, struct epoll_event *event, struct interest
 		result = real.epoll_ctl(epoll, EPOLL_CTL_MOD, fd, &aim.event);
 		if (result < 0 && errno == ENOENT &&
 		        (is_held == HELD_UNSURE || !gate_is_open(record_word(record)))) {
-			errno = saved; /* a settling has it out, or not yet in */
+			errno = saved; /* a settling thread has removed the entry, or not yet added it */
 			result = 0;
 			has = false;
 		}
@@ -151,21 +164,21 @@ static int ctl_del(int epoll, int fd, struct epoll_event *event, struct interest
 	atomic_store(&record->wanted, 0);
 	uint64_t before, mine = act_request(record, &before);
 	int result = real.epoll_ctl(epoll, EPOLL_CTL_DEL, fd, event);
-	if (result < 0 && errno == ENOENT) { /* it was out already, for a closed gate */
+	if (result < 0 && errno == ENOENT) { /* out already: the gate is closed */
 		errno = saved;
 		result = 0;
 	}
-	/* Another thread may have asked for it again meanwhile. */
+	/* Another thread may have asked for the entry again meanwhile. */
 	if (!act_answer(record, mine, HELD_NOT) || !record_is_settled(record))
 		record_settle(record, true, NULL);
 	return result;
 }
 
 /*
- * Does another thread ask for it just now, or has it done so?  If not, the entry that the kernel has
- * just changed or deleted is none of this record's: the epoll has another number as well, or another
- * process shares it, and a settling would delete their entry.  An ADD is first under way and then
- * wanted, so it is looked for in that order.
+ * Is another thread asking for the entry now, or has one done so?  If not, the entry that the
+ * kernel has just changed or deleted does not belong to this record: the epoll has a second number,
+ * or another process shares it.  Settling would delete that entry.  An ADD is under way before it
+ * is wanted, so the two are read in that order.
  */
 static bool is_asked_for(struct interest *record)
 {
@@ -193,9 +206,10 @@ int interest_ctl(int epoll, int operation, int fd, struct epoll_event *event, in
 }
 
 /*
- * Nobody else should be between a look at the record and the kernel when its number is closed, for
- * what he adds then would be a ghost.  Not a lock: he may be below us, interrupted, or in the
- * process we were forked from, so after some turns we go on.
+ * Waits until no other thread is between its look at the record and its system call: a thread that
+ * adds the entry after the number is closed leaves an entry that nobody can remove.  This is not a
+ * lock.  The other thread may be the code that this signal handler has interrupted, or may be in
+ * the parent process of a fork, so the wait ends after some turns.
  */
 static void wait_for_actors(struct interest *record, uint32_t ours)
 {
@@ -213,9 +227,10 @@ void interest_drop(int fd)
 		if (record_is_active(record) && atomic_load(&record->fd) == fd) {
 			if (atomic_load(&record->owner) == member_pid()) {
 				/*
-				 * What this record has put there is deleted; if it has nothing
-				 * there, an entry is another process's, which shares the epoll.  A
-				 * thread that adds it just now deletes it again: its number is old.
+				 * The entry that this record made is deleted.  If the record has
+				 * none in the kernel, an entry there belongs to another process
+				 * that shares the epoll.  A thread that adds the entry at this
+				 * moment finds its number outdated and deletes the entry again.
 				 */
 				atomic_store(&record->wanted, 0);
 				record_settle(record, false, NULL);

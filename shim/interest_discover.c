@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Finds registrations of a listener that were made before it was known to be one. */
+/* Finds epoll registrations of a socket that were made before it was known to be a listener. */
 #include "shim/interest_discover.h"
 
 #include <errno.h>
@@ -17,7 +17,10 @@
 
 _Atomic int interest_possible;
 
-/* "tfd:        5 events:       19 data: 00000000000000ab ..." : the number after `label`. */
+/*
+ * The number after `label` in a line as "tfd:        5 events:       19 data: 00000000000000ab
+ * ...".
+ */
 static bool field(const char *line, const char *label, unsigned base, uint64_t *ret)
 {
 	for (; *line && *line != '\n'; line++) {
@@ -45,9 +48,9 @@ static bool field(const char *line, const char *label, unsigned base, uint64_t *
 	return false;
 }
 
-/* What is looked for among the registrations of an epoll. */
+/* Which registrations of an epoll are looked for. */
 struct search {
-	int fd; /* -1: whatever the table calls a listener */
+	int fd; /* -1: all that the table calls listeners */
 	int listener;
 	bool fresh;
 };
@@ -84,10 +87,13 @@ static void discover_line(const char *line, int epoll, const struct search *sear
 	record_release(record);
 }
 
-/* A line of fdinfo has some 120 characters.  Small, for the stack may be a signal handler's. */
+/*
+ * A line of fdinfo has some 120 characters.  The buffers are small: the stack may be a signal
+ * handler's.
+ */
 enum { TEXT = 192, LIST = 128 };
 
-/* In `directory`, the process's in /proc or one of those in it; `name` begins from there. */
+/* Looks through one epoll.  `name` is the path of its fdinfo, relative to `directory`. */
 static void discover_epoll(long directory, const char *name, int epoll, const struct search *search)
 {
 	char text[TEXT];
@@ -122,7 +128,10 @@ void interest_rediscover(void)
 	}
 }
 
-/* By its link in /proc/self/fd; where that may not be read it may be one. */
+/*
+ * Is this number an epoll, by its link in /proc/self/fd?  Where the link may not be read, the
+ * number may be one.
+ */
 static bool may_be_epoll(long directory, const char *name)
 {
 	static const char epoll[] = "anon_inode:[eventpoll]";

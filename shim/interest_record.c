@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* One record per pair of epoll and descriptor. */
+/* One record for each pair of epoll and descriptor. */
 #include "shim/interest_record.h"
 
 #include <stddef.h>
@@ -42,7 +42,7 @@ struct interest *record_find(int epoll, int fd)
 	return NULL;
 }
 
-/* One that is in use by nobody, FILLING. */
+/* Takes a record that no pair has and no thread works on: its state becomes FILLING. */
 static bool record_seize(struct interest *record)
 {
 	uint32_t state = FREE;

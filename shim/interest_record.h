@@ -1,5 +1,21 @@
 /* SPDX-License-Identifier: MIT */
-/* One record per pair of epoll and descriptor: what the daemon asked for, and what the kernel has. */
+/*
+ * One record for each pair of epoll and descriptor: what the daemon asked for, and what the kernel
+ * has.
+ *
+ * A record lives from the first EPOLL_CTL_ADD until one of the two descriptors is closed.  An entry
+ * that is deleted and added again meanwhile only changes `wanted`.  So everything that happens to
+ * one entry of the kernel meets in one record, which is kept consistent without a lock
+ * (shim/interest_settle.c).
+ *
+ * `actors` keeps a record from being given to another pair while a thread works on it.  The thread
+ * counts itself first, then looks at the record (record_hold()).  A thread that wants to reuse the
+ * record marks it first, then looks at the count.  A child forked between the two inherits a count
+ * that never sinks, and so loses one record.
+ *
+ * A vfork child holds no record: the records are its parent's, and a number in them may be another
+ * file in the child.
+ */
 #pragma once
 
 #include <stdatomic.h>
@@ -16,31 +32,31 @@ enum { FREE, FILLING, ACTIVE };
 enum {
 	HELD_NOT,
 	HELD,
-	HELD_SHARED,  /* without the EPOLLEXCLUSIVE that was asked for */
-	HELD_UNSURE,  /* somebody is at it */
-	HELD_SENDING, /* a datagram socket out of its turn: only for what can be sent */
-	HELD_REQUEST, /* as a goal: what the daemon's request says, which is nobody else's goal */
+	HELD_SHARED,  /* without the EPOLLEXCLUSIVE that the daemon asked for */
+	HELD_UNSURE,  /* a thread is changing the entry */
+	HELD_SENDING, /* a datagram socket out of its turn: for writing only */
+	HELD_REQUEST, /* as a goal: what the daemon's request says; shared with no other thread */
 	HELD_MASK = 7,
-	GOAL_SHIFT = 3, /* the base is in the bits below, the number in those above the goal */
+	GOAL_SHIFT = 3, /* base: the bits below; number: the bits above the goal */
 	NUMBER_SHIFT = 6,
 };
 
 struct interest {
 	_Atomic uint32_t state;
 	_Atomic uint32_t actors;
-	_Atomic uint64_t act; /* number, goal and base */
+	_Atomic uint64_t act; /* number, goal and base (shim/interest_settle.c) */
 	_Atomic uint32_t wanted;
 	_Atomic uint32_t events;
 	_Atomic uint64_t data;
 	_Atomic int epoll;
 	_Atomic int fd;
 	_Atomic int listener;
-	_Atomic pid_t owner; /* the process that added it */
+	_Atomic pid_t owner; /* the process that added the entry */
 };
 
 enum { RECORDS = 4096 };
 extern struct interest records[RECORDS];
-extern _Atomic uint32_t records_end; /* none at or above is in use */
+extern _Atomic uint32_t records_end; /* no record at or above this index is in use */
 
 static inline bool record_is_active(struct interest *record)
 {
@@ -72,7 +88,7 @@ static inline uint32_t act_base(uint64_t act)
 	return act & HELD_MASK;
 }
 
-/* What the kernel has, as far as is known: HELD_UNSURE while somebody is at it. */
+/* What the kernel has; HELD_UNSURE while a thread is changing the entry. */
 static inline uint32_t act_held(uint64_t act)
 {
 	return act_goal(act) == act_base(act) ? act_goal(act) : HELD_UNSURE;
@@ -93,18 +109,23 @@ static inline uint32_t record_word(struct interest *record)
 	return atomic_load(&gate_of(atomic_load(&record->listener))->word);
 }
 
-/* To be released, and to be looked at once more: the record may have become another pair's. */
+/*
+ * Counts this thread in `actors`; record_release() takes it off.  The caller looks at the record
+ * again afterwards: the record may have become another pair's.  False in a vfork child: nothing is
+ * held.
+ */
 bool record_hold(struct interest *record);
 void record_release(struct interest *record);
 
-/* To be released; NULL: there is none. */
+/* The record of the pair, held; NULL if there is none, and in a vfork child. */
 struct interest *record_find(int epoll, int fd);
 
 void record_want(struct interest *record, uint32_t events, uint64_t data);
 
 /*
- * A new record of what is wanted and so held, to be released.  NULL: the table is full; the
- * registration then stays as it is in the kernel, through every switch.
+ * A new record, held, of an entry that is wanted, and of which the kernel has `held`.  NULL if the
+ * table is full, and in a vfork child.  The registration then stays in the kernel as it is, through
+ * every switch.
  */
 struct interest *record_add(
         int epoll, int fd, int listener, uint32_t events, uint64_t data, uint32_t held);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Brings the kernel's entries in line with the records and the gates. */
+/* Brings the kernel's epoll entries in line with the records and the gates. */
 #include "shim/interest_settle.h"
 
 #include <errno.h>
@@ -10,49 +10,42 @@
 #include "shim/raw.h"
 
 /*
- * One record per pair of epoll and descriptor, from the first EPOLL_CTL_ADD until one of the two is
- * closed; what comes and goes meanwhile is `wanted`.  So all that ever happens to one entry of the
- * kernel meets in one record, and there it is put in order without a lock.
+ * `act` of a record says what is being done to the kernel's entry.  It has a number, the goal, and
+ * the base: what the kernel had before.  Base and goal are the same once the goal is reached.
  *
- * `act` says what is being done to the entry: a number, the goal, and what the kernel had before
- * (the base).  Base and goal are the same once the goal is reached.
+ *   A thread that changes the kernel's entry reads `act`, then the record and the gate.  From these it
+ *   finds the goal.  If `act` has the same goal, the thread uses the number that is there.  Otherwise
+ *   the thread draws a new number; this fails if `act` has changed since it was read.  Then the thread
+ *   makes the system calls.  Then it reads `act`, the record and the gate again.  If number and goal
+ *   are still the same, the entry is as it should be.  Otherwise the result is in doubt, and the
+ *   thread does everything again.
  *
- *   Whoever changes the kernel's entry reads `act`, then the record and the gate, and so finds the
- *   goal.  If `act` has that goal, the number is used as it is; else a new number is drawn, which
- *   fails if `act` has changed since it was read.  Then the system calls are made.  Then `act`, the
- *   record and the gate are read again.  If the number and the goal are still the same, the entry
- *   is as it should be; else the result is in doubt, and everything is done again.
+ * The result is right: the thread that made the last system call has read number and goal after
+ * that call.  If they had changed, it would have made another one.
  *
- * The result is right: the last one to make a system call has read number and goal after it.  If
- * they had changed he would have made another one.
- *
- * Some thread always finishes: a thread starts again only if the goal or the number has changed,
+ * Some thread always finishes.  A thread starts again only if the goal or the number has changed,
  * and threads with the same goal share a number.  A goal follows from the daemon's request, the
- * gate and the sleepers.  Let none of these change any more.  At most one thread can then still
- * draw a number for an outdated goal: all others who read their `act` before this draw fail to draw
- * and read everything anew.  The next number drawn is for the right goal, no other is drawn after
- * it, and each thread finishes after at most two more rounds, however many threads there are.  So
- * endless rounds need endless changes; each change is a request or a wait that some thread
- * completes, or a step of the launcher.
+ * gate and the sleepers.  Suppose that none of these changes any more.  Then at most one thread can
+ * still draw a number for an outdated goal: all others that read their `act` before this draw fail
+ * to draw, and read everything anew.  The next number drawn is for the right goal, and no other is
+ * drawn after it.  Each thread then finishes after at most two more rounds, however many threads
+ * there are.  So endless rounds need endless changes, and each change is a request or a wait that
+ * some thread completes, or a step of the launcher.
  *
- * The daemon's requests draw a number of their own, which nobody shares.  A request first changes
- * the record and then acts (an ADD, which the kernel may refuse, acts, changes the record, and then
- * looks again); a gate that changes is followed by a settling.  Examples, T1 settling and T2 the
- * daemon's own thread:
+ * A request of the daemon's draws a number that no other thread shares.  A request changes the
+ * record first, and then acts.  An ADD, which the kernel may refuse, acts first, then changes the
+ * record, and then looks again.  After a gate has changed, the next wait settles.  Examples; T1
+ * settles, T2 is the daemon's own thread:
  *
- *   T1 reads "open, wanted"; T2 DELs; T1 ADDs; T1's number is old, and T1 reads "not wanted" and
- *   DELs.  The same, but T2 ADDs again before T1 looks: T1 reads "wanted" and leaves the entry
- *   alone.  If T1's ADD came before T2's second one, T2 gets EEXIST from the kernel, sees that
- *   somebody is at work here, and takes the entry over.
- *   T1 reads "closed" and sleeps; the gate opens, T2 ADDs; the gate closes, opens; T1 DELs: T1's
- *   number is old, though the gate's word is what T1 had read, and T1 ADDs.
+ *   T1 reads "open, wanted"; T2 DELs; T1 ADDs.  T1's number is outdated: T1 reads "not wanted" and
+ *   DELs.
  *
- * `actors` keeps a record from being given to another pair while somebody works on it: counted
- * first, then looked at (record_hold); the one who wants to reuse it marks it first, then looks at
- * the count.  A child forked in the middle inherits a count that never sinks: it loses one record.
+ *   The same, but T2 ADDs again before T1 looks.  T1 reads "wanted" and leaves the entry alone.  If
+ *   T1's ADD came before T2's second ADD, the kernel tells T2 EEXIST; T2 sees that another thread
+ *   works on the record, and takes the entry over.
  *
- * A vfork child holds no record: the records are its parent's, and the numbers in them may be other
- * files in the child.
+ *   T1 reads "closed" and is suspended; the gate opens, T2 ADDs; the gate closes and opens again; T1
+ *   DELs.  T1's number is outdated, although the gate word is the one that T1 had read: T1 ADDs.
  */
 
 static long kernel_ctl(struct interest *record, int operation, struct epoll_event *event)
@@ -92,9 +85,10 @@ static bool may_send(struct interest *record)
 }
 
 /*
- * Before its turn an entry stays where somebody sleeps who went to sleep before it was there: he
- * does not look at the gate from time to time, and nobody else may be awake to put it back when it
- * opens.  Whoever wakes up has it settled again.
+ * May the entry stay in the kernel although its gate is not open yet?  Yes if a thread sleeps in a
+ * native epoll_wait() there that began before the entry was added.  Such a thread does not look at
+ * the gate from time to time, and no other thread may be awake to add the entry when the gate
+ * opens.  The thread that wakes up settles the entry again.
  */
 static bool is_left(struct interest *record, uint32_t word)
 {
@@ -113,7 +107,7 @@ static struct epoll_event wanted(struct interest *record, uint32_t word, bool le
 	return event;
 }
 
-/* What the kernel should have of it. */
+/* What the kernel should have of the entry. */
 static uint32_t right(struct interest *record, uint32_t word, bool leave)
 {
 	if (!atomic_load(&record->wanted))
@@ -136,8 +130,8 @@ bool record_is_settled(struct interest *record)
 	uint32_t word = record_word(record);
 	uint32_t is = record_held(record), should = right(record, word, is_left(record, word));
 	/*
-	 * Where none is wanted and somebody is at it, he will leave none; what else there is, is not
-	 * of ours.
+	 * The daemon wants no entry, and another thread is changing it: that thread will leave
+	 * none.  Any other entry is not this record's.
 	 */
 	return is_enough(is, should) || (is == HELD_UNSURE && !atomic_load(&record->wanted));
 }
@@ -154,7 +148,7 @@ struct aim aim_of(struct interest *record)
 	return (struct aim){right(record, word, leave), wanted(record, word, leave)};
 }
 
-/* Returns the number to act under; *ret_aim was read after `act` was. */
+/* Returns `act` with the number to act under; *ret_aim was read after `act`. */
 static uint64_t act_begin(struct interest *record, struct aim *ret_aim)
 {
 	for (;;) {
@@ -168,7 +162,7 @@ static uint64_t act_begin(struct interest *record, struct aim *ret_aim)
 	}
 }
 
-/* True: the entry is as `aim` says, and this is what it should be. */
+/* True: the entry is as `aim` says, and `aim` is still right. */
 static bool act_end(struct interest *record, uint64_t mine, const struct aim *aim)
 {
 	uint64_t act = atomic_load(&record->act);
@@ -177,23 +171,26 @@ static bool act_end(struct interest *record, uint64_t mine, const struct aim *ai
 	        now.goal != aim->goal ||
 	        (aim->goal != HELD_NOT && !is_same(&now.event, &aim->event)))
 		return false;
-	/* Another one with the same number and goal may have said so already. */
+	/* Another thread with the same number and goal may have written this already. */
 	return act_held(act) == aim->goal ||
 	       atomic_compare_exchange_strong(
 	               &record->act, &act, act_of(act_number(act), aim->goal, aim->goal)) ||
 	       (act_number(act) == act_number(mine) && act_held(act) == aim->goal);
 }
 
-/* What one thread has put into the kernel itself; `known`: it is there unless others changed it. */
+/*
+ * What this thread has put into the kernel.  `known`: the kernel has that event unless another
+ * thread has changed it.
+ */
 struct put {
 	bool known;
 	struct epoll_event event;
 };
 
 /*
- * Brings the kernel's entry to `aim`.  EEXIST and ENOENT mean that somebody else has done so already:
- * another thread, or another process of an epoll shared by fork.  `doubtful`: this thread has made a
- * call under an older number, and what was known of the entry then is only known of the others'.
+ * Brings the kernel's entry to `aim`.  EEXIST and ENOENT mean that another thread, or another
+ * process that shares the epoll after a fork, has done so already.  `doubtful`: this thread has
+ * made an earlier call, so the kernel may have something else than `base`.
  */
 static void act_do(struct interest *record, const struct aim *aim, uint32_t base, bool doubtful,
         struct put *put)
@@ -219,7 +216,7 @@ static void act_do(struct interest *record, const struct aim *aim, uint32_t base
 	long result = absent ? kernel_ctl(record, EPOLL_CTL_ADD, &event) : -EEXIST;
 	if (result == -EEXIST && differs) {
 		result = kernel_ctl(record, EPOLL_CTL_MOD, &event);
-		if (result == -EINVAL) { /* exclusive */
+		if (result == -EINVAL) { /* the entry is exclusive, and cannot be modified */
 			kernel_ctl(record, EPOLL_CTL_DEL, &event);
 			result = kernel_ctl(record, EPOLL_CTL_ADD, &event);
 		}
@@ -237,7 +234,7 @@ void record_settle(struct interest *record, bool doubtful, const struct epoll_ev
 		struct aim aim;
 		uint64_t mine = act_begin(record, &aim);
 		if (!record_is_active(record))
-			return; /* closed: the number may be another's by now */
+			return; /* closed: the number may be another file by now */
 		if (!doubtful && is_enough(act_held(mine), aim.goal))
 			return;
 		act_do(record, &aim, act_base(mine), doubtful, &put);

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Brings the kernel's entries in line with the records and the gates. */
+/*
+ * Brings the kernel's epoll entries in line with the records and the gates.  Several threads may do
+ * so at the same time (why the result is right: interest_settle.c).
+ */
 #pragma once
 
 #include <stdbool.h>
@@ -8,7 +11,7 @@
 
 #include "shim/interest_record.h"
 
-/* What the kernel should have, as the record and the gate are now. */
+/* What the kernel should have, by the record and the gate as they are now. */
 struct aim {
 	uint32_t goal;
 	struct epoll_event event;
@@ -19,19 +22,29 @@ struct aim aim_of(struct interest *record);
 bool record_is_settled(struct interest *record);
 
 /*
- * Brings the held record and the kernel together.  `doubtful`: a call that went past `act` was made
- * before; `event`: what this thread is known to have put there itself, or NULL.
+ * Brings the kernel's entry in line with the record, which is held.  `doubtful`: this thread has
+ * already made a system call for a request of the daemon's, so `act` does not say what the kernel
+ * has.  `event`: the event that this thread has put into the kernel itself, or NULL.
  */
 void record_settle(struct interest *record, bool doubtful, const struct epoll_event *event);
 
-/* A number for a request of the daemon's, which nobody shares; *ret_before: what `act` was. */
+/*
+ * Draws a number for a request of the daemon's, which no other thread shares.  *ret_before: the
+ * value of `act` before.
+ */
 uint64_t act_request(struct interest *record, uint64_t *ret_before);
 
-/* True: nobody has drawn a number since, and the entry is as told. */
+/*
+ * The kernel has done the request numbered `mine`, and has `is_held` now.  True: no other thread
+ * has drawn a number since, so this is known for certain.
+ */
 bool act_answer(struct interest *record, uint64_t mine, uint32_t is_held);
 
-/* The kernel has refused: what was under way goes on under the request's number. */
+/*
+ * The kernel has refused the request numbered `mine`: what was under way before goes on under that
+ * number.
+ */
 void act_refuse(struct interest *record, uint64_t mine, uint64_t before);
 
-/* Makes the kernel's lists agree with the gates. Cheap when they do. */
+/* Settles all records.  Cheap if all of them are settled already. */
 void interest_settle(void);

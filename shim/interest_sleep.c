@@ -6,15 +6,19 @@
 
 #include "shim/gate.h"
 
-/* By number of the epoll; whoever has more of them has them seldom asleep all at once. */
+/*
+ * Sleeping threads by the number of their epoll.  Higher numbers are not counted: a process with
+ * that many epolls seldom has all its threads asleep at once.
+ */
 enum { SLEEPERS = 1024 };
 static _Atomic uint16_t sleepers[SLEEPERS];
-static _Atomic uint8_t left_there[SLEEPERS]; /* entries that are there for them */
+static _Atomic uint8_t left_there[SLEEPERS]; /* entries were left in this epoll for its sleepers */
 
 /*
- * The outermost wait of this thread, by the frame that it is counted for; 0: none.  One that never comes
- * back (its handler has jumped out of it, or it was that of a vfork child, which has its parent's
- * thread variables, and has been killed) is taken off by the thread's next wait.
+ * The outermost wait of this thread and the frame it is counted for; 0: none.  The wait may never
+ * come back: its signal handler has jumped out of it, or it was the wait of a vfork child, which
+ * has its parent's thread variables, and the child was killed.  The next wait of the thread then
+ * takes the old one off the count.
  */
 static __thread struct {
 	uintptr_t frame;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What there is to know of a socket or an address. */
+/* Questions about a socket and its address. */
 #pragma once
 
 #include <netinet/in.h>
@@ -9,6 +9,7 @@
 
 #include "shim/raw.h"
 
+/* An option of SOL_SOCKET; -1 on failure. */
 static inline int socket_option(int fd, int name)
 {
 	int value = -1;
@@ -23,6 +24,6 @@ static inline bool socket_is_inet(int family)
 
 static inline uint16_t socket_port(const struct sockaddr *address)
 {
-	/* The port is at the same place in both families. */
+	/* The port is at the same place in sockaddr_in and sockaddr_in6. */
 	return ntohs(((const struct sockaddr_in *)(const void *)address)->sin_port);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* epoll_wait, poll and select of a process that has listeners. */
+/* epoll_wait, poll and select of a process that has listeners: may a wait go straight to libc? */
 #include "shim/wait.h"
 
 #include <stdatomic.h>
@@ -16,14 +16,15 @@
 #include "shim/wait_signals.h"
 
 /*
- * What the last settling saw: gate_edition + the board's sequence, and what that means for waits, in
- * one word.  Threads settle at the same time, and one that comes late writes an old number with its
- * old findings: the next wait sees that it is old.  In words of their own its findings could stay
- * beside the new number, and a wait would sleep through the opening of a gate.
+ * What the last settling saw: gate_edition plus the board's sequence, and below these two bits of
+ * findings, in one word.  Several threads may settle at the same time.  A slow one writes an old
+ * number with its old findings, and the next wait sees that the number is old.  If number and
+ * findings were two words, old findings could stay beside the new number, and a wait would sleep
+ * through the opening of a gate.
  */
 enum { FINDING = WAIT_CLOSED | WAIT_WARMING };
 static _Atomic uint64_t settled;
-static _Atomic uint32_t marked;   /* the number at the last marking of epoll interests */
+static _Atomic uint32_t marked;   /* the number at the last interest_mark_waiting() */
 static _Atomic int64_t closed_at; /* when a gate was last found closed */
 
 static uint32_t state_now(void)
@@ -32,7 +33,10 @@ static uint32_t state_now(void)
 	       atomic_load_explicit(&member_board->sequence, memory_order_acquire);
 }
 
-/* Returns what was found.  A vfork child finds it for itself each time. */
+/*
+ * Returns the findings.  A vfork child does not store them, since its memory is its parent's, and
+ * so looks again at each wait.
+ */
 static unsigned settle(uint32_t now)
 {
 	bool borrowed = member_is_borrowed();
@@ -57,7 +61,7 @@ static unsigned settle(uint32_t now)
 	return found;
 }
 
-/* What is so now; settles first if something may have changed. */
+/* The findings that are true now.  First settles, if something may have changed. */
 static unsigned findings(void)
 {
 	for (;;) {
@@ -102,7 +106,10 @@ void wait_epoll_done(int epoll, uintptr_t frame)
 	wait_done();
 }
 
-/* Asleep first, then a look at the gates: who adds a listener does it the other way round. */
+/*
+ * The thread counts itself as asleep first, and then looks at the gates.  A thread that adds a
+ * listener does the two in the other order.
+ */
 int wait_epoll_is_plain(int epoll, uintptr_t frame)
 {
 	if (member_board)
@@ -121,7 +128,7 @@ int wait_epoll_is_plain(int epoll, uintptr_t frame)
 	return plain;
 }
 
-/* One descriptor of a poll or select: a listener, or an epoll that watches some. */
+/* One descriptor of a poll or select.  True if it is a listener; an epoll may watch some. */
 static bool note_waited_for(int fd)
 {
 	unsigned kind = fd_kind(fd);
@@ -133,9 +140,9 @@ static bool note_waited_for(int fd)
 }
 
 /*
- * A plain wait may come back with a connection that is another generation's, and goes on then for
- * what is left of its limit (wait_poll_hide).  Only if a listener is waited for: all others do not
- * read the clock.
+ * A plain wait may come back with a connection that belongs to another generation.  The wait then
+ * goes on for the rest of its limit (wait_poll_hide()), which takes a deadline.  Only waits for a
+ * listener need one: all others do not read the clock.
  */
 static nanoseconds deadline_of(nanoseconds limit, bool plain, bool has_listener)
 {
@@ -174,9 +181,10 @@ int wait_select_is_plain(
 }
 
 /*
- * A blocking read out of turn has no error that programs expect: after EAGAIN they end, and with them
- * their other clients.  accept() has ECONNABORTED, but not all of them wait again before the next
- * accept(), which would block, and some say or count what has failed.
+ * Is `fd` a listener that another generation accepts from now?  If poll or select reported such a
+ * listener, a blocking read would have no error to return that programs expect: after EAGAIN they
+ * end, and with them their other clients.  accept() has ECONNABORTED, but not all programs wait
+ * again before the next accept(), which would block, and some log or count the failure.
  */
 static bool is_anothers(int fd)
 {

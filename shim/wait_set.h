@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* fd_set is a fixed size in the header and any size in practice: words of the set, all of them. */
+/*
+ * The words of an fd_set.  The type has a fixed size in the header, but programs pass sets of any
+ * size.
+ */
 #pragma once
 
 #include <stddef.h>

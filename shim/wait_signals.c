@@ -10,15 +10,15 @@
 #include "shim/sandbox.h"
 
 /*
- * Signals with a handler that is not shown what it has interrupted, as a mask; libc's own, 32 and 33,
- * are not among them: a thread that is being cancelled waits for its signal on the way out of each
- * cancellation point.
+ * The signals to block, as a mask: those with a handler that does not see what it has interrupted.
+ * libc's own signals, 32 and 33, are not among them: a thread that is being cancelled waits for its
+ * signal on the way out of each cancellation point.
  */
 static _Atomic uint64_t blind;
 
 void wait_signals_look(void)
 {
-	struct { /* the kernel's sigaction: handler, flags, restorer, mask */
+	struct { /* the kernel's struct sigaction: handler, flags, restorer, mask */
 		uintptr_t handler;
 		unsigned long flags;
 		uint64_t rest[2];

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* epoll_wait, poll and select while a gate is closed: in slices. */
+/* epoll_wait, poll and select while a gate is closed, in slices. */
 #include "shim/wait_slice.h"
 
 #include <errno.h>
@@ -26,7 +26,7 @@
 #define SYS_epoll_pwait2 441
 #endif
 
-/* Whole milliseconds, rounded up, for the calls that were there first. */
+/* Whole milliseconds, rounded up, for the older calls. */
 static int milliseconds(const struct timespec *timeout)
 {
 	return (int)(timeout->tv_sec * 1000 +
@@ -34,10 +34,11 @@ static int milliseconds(const struct timespec *timeout)
 }
 
 /*
- * The next slice: a sixteenth of the time the gate has been closed for, so that a switch that
- * follows soon is seen soon and an idle drain costs nothing.  `found`: what this round goes by; not
- * what another thread may have found since, who has not put our listeners back into this wait.
- * *ret_last: the daemon's own timeout ends it.
+ * The length of the next slice: a sixteenth of the time for which the gate has been closed.  So a
+ * switch that follows soon is noticed soon, and a long drain costs nothing.  `found`: the findings
+ * by which the caller chose its descriptors for this slice.  Newer findings of another thread must
+ * not be used: the caller has not put its listeners back into the wait yet.  *ret_last: the
+ * daemon's own timeout ends with this slice.
  */
 static struct timespec slice(nanoseconds deadline, unsigned found, bool *ret_last)
 {
@@ -51,7 +52,7 @@ static struct timespec slice(nanoseconds deadline, unsigned found, bool *ret_las
 	nanoseconds left = deadline == WAIT_FOREVER ? WAIT_FOREVER
 	                   : deadline > now         ? deadline - now
 	                                            : 0;
-	if (!(found & WAIT_CLOSED)) /* it opened: the rest in one piece */
+	if (!(found & WAIT_CLOSED)) /* the gate is open: the rest in one piece */
 		length = left;
 	*ret_last = left != WAIT_FOREVER && left <= length;
 	if (*ret_last)
@@ -61,21 +62,26 @@ static struct timespec slice(nanoseconds deadline, unsigned found, bool *ret_las
 	return (struct timespec){length / WAIT_SECOND, length % WAIT_SECOND};
 }
 
-/* The listener that `fd` is and that may not be accepted from now, or -1. */
+/* The listener that `fd` is, if its gate is closed; else -1. */
 static int closed_listener(int fd, bool borrowed)
 {
 	int listener = fd < 0 ? -1 : borrowed ? listener_look(fd) : fd_listener(fd);
 	return listener >= 0 && wait_is_closed(listener) ? listener : -1;
 }
 
-/* Without epoll_pwait2 (Linux 5.11), or where only what the daemon itself calls is allowed. */
+/*
+ * Falls back to older calls without epoll_pwait2 (Linux 5.11), and where a filter allows only what
+ * the daemon itself calls.
+ */
 static int epoll_wait_for(int epoll, struct epoll_event *events, int count,
         const struct timespec *timeout, const sigset_t *mask)
 {
 	if (!sandbox_denies(SYS_epoll_pwait2)) {
 		int saved = errno;
 		int result = real.epoll_pwait2(epoll, events, count, timeout, mask);
-		/* EPERM: a filter we have not seen does not know it. */
+		/*
+		 * EPERM: a filter that was there before the daemon's start does not know the call.
+		 */
 		if (result >= 0 || (errno != ENOSYS && errno != EPERM))
 			return result;
 		errno = saved;
@@ -128,7 +134,7 @@ int wait_poll(struct pollfd *fds, nfds_t count, nanoseconds deadline, const sigs
 			int listener = closed_listener(fds[i].fd, borrowed);
 			if (listener < 0)
 				continue;
-			/* A datagram socket may still be sent from. */
+			/* A datagram socket may still be waited on for writing. */
 			copy[i].events &= POLLOUT;
 			if (!copy[i].events || !gate_is_datagram(listener))
 				copy[i].fd = -1;
@@ -144,7 +150,7 @@ int wait_poll(struct pollfd *fds, nfds_t count, nanoseconds deadline, const sigs
 	return result;
 }
 
-/* The listeners in a set that may not be accepted from are taken out of it. Were there any? */
+/* Takes the listeners whose gate is closed out of a set.  Were there any? */
 static bool set_hide_closed(set_word *words, int count, bool borrowed)
 {
 	bool any = false;

@@ -8,12 +8,12 @@
 #include "shim/real.h"
 
 /*
- * How long a wait lasts, as a limit, and when it ends, by CLOCK_MONOTONIC.  The deadline is found
- * once, when the daemon calls; whatever the wait is made of has what is left.
+ * A limit is how long a wait lasts.  A deadline is when it ends, by CLOCK_MONOTONIC.  The deadline
+ * is computed once, when the daemon calls; each slice gets what is left until then.
  */
 typedef int64_t nanoseconds;
 #define WAIT_FOREVER     INT64_MAX
-#define WAIT_NEVER_TAKEN INT64_MIN /* as a deadline: nothing may come for which it were needed */
+#define WAIT_NEVER_TAKEN INT64_MIN /* as a deadline: not computed, not needed */
 
 static inline nanoseconds wait_limit(const struct timespec *t)
 {
@@ -28,17 +28,18 @@ static inline nanoseconds wait_limit(const struct timespec *t)
 static inline nanoseconds wait_now(void)
 {
 	struct timespec t = {0};
-	real.clock_gettime(CLOCK_MONOTONIC, &t); /* without the kernel: it may be forbidden */
+	/* libc's, which makes no system call: a filter may deny it. */
+	real.clock_gettime(CLOCK_MONOTONIC, &t);
 	return t.tv_sec * WAIT_SECOND + t.tv_nsec;
 }
 
-/* Only a limit that is neither 0 nor none needs the clock. */
+/* The clock is read only if the limit is neither 0 nor none. */
 static inline nanoseconds wait_deadline(nanoseconds limit)
 {
 	return limit == WAIT_FOREVER || !limit ? limit : wait_now() + limit;
 }
 
-/* What the kernel would refuse with EINVAL goes to it as it is. */
+/* False if the kernel refuses the timeout with EINVAL.  Such a call goes to the kernel as it is. */
 static inline int wait_time_is_right(const struct timespec *t)
 {
 	return !t || (t->tv_sec >= 0 && t->tv_nsec >= 0 && t->tv_nsec < 1000000000);
