@@ -15,9 +15,12 @@ pid_t member_pid(void)
 	uint32_t pid = atomic_load_explicit(&member_own->pid, memory_order_relaxed);
 	if (!pid) {
 		long answer = raw(SYS_getpid);
-		if (answer < 0) /* forbidden */
+		if (answer < 0) /* a filter denies getpid() */
 			return 0;
-		/* Asked first by a vfork child, whose memory is its parent's. */
+		/*
+		 * A vfork child may be the first to ask, but the memory is its parent's: so the
+		 * parent's pid is kept.
+		 */
 		long parent = raw(SYS_getppid);
 		if (parent > 0 && raw(SYS_kcmp, answer, parent, KCMP_VM, 0, 0) == 0)
 			answer = parent;

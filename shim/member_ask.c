@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* How the launcher is asked. */
+/* Questions to the launcher. */
 #include "shim/member_ask.h"
 
 #include <errno.h>
@@ -22,6 +22,7 @@ static struct sockaddr_un launcher;
 static socklen_t launcher_length;
 static struct ucred launcher_is;
 
+/* A decimal number and the colon behind it; *text moves past both. */
 static bool number_parse(const char **text, uint32_t *ret_number)
 {
 	uint64_t number = 0;
@@ -65,14 +66,19 @@ bool member_find_launcher(const char *text)
 int64_t member_clock(void)
 {
 	struct timespec t = {0};
-	real.clock_gettime(CLOCK_MONOTONIC, &t); /* without the kernel: it may be forbidden */
+	real.clock_gettime(CLOCK_MONOTONIC, &t); /* libc's, without a system call */
 	return t.tv_sec * INT64_C(1000) + t.tv_nsec / 1000000;
 }
 
+/*
+ * Has a question of this generation had no answer within the last minute?  Then the launcher is
+ * most likely stopped, and the next questions wait for MEMBER_SHORT only.
+ */
 static bool is_silent(int64_t now)
 {
+	enum { MEMORY = 60000 };
 	int64_t since = member_tally ? atomic_load(&member_tally->silent_at) : 0;
-	return since > 0 && since <= now && now - since < MEMBER_MEMORY;
+	return since > 0 && since <= now && now - since < MEMORY;
 }
 
 static void note_answer(void)
@@ -84,11 +90,11 @@ static void note_answer(void)
 /* How long a question may take.  The blocking calls on its channel end at the deadline. */
 struct term {
 	int64_t deadline;
-	int64_t told; /* when the kernel was told of it, for this channel */
-	bool is_cut; /* it is shorter than usual: that it has passed says nothing of the launcher */
+	int64_t told; /* when the kernel was last given the time that is left, for this channel */
+	bool is_cut;  /* shorter than usual: its end says nothing about the launcher */
 };
 
-/* One that begins now, and ends at `latest` at the latest. */
+/* A term that begins now, and ends at `latest` at the latest. */
 static struct term term_new(int64_t latest)
 {
 	enum { HARDLY = 100 };
@@ -104,8 +110,9 @@ static void note_silence(const struct term *term)
 }
 
 /*
- * Without such a limit an answer might never come, so a failure (a filter that forbids setsockopt())
- * ends the question.
+ * Gives the kernel the time that is left, as the time-out of each call on the channel.  Without a
+ * time-out an answer might never come, so a failure (a filter that denies setsockopt()) ends the
+ * question.
  */
 static long limit(long channel, struct term *term)
 {
@@ -120,7 +127,10 @@ static long limit(long channel, struct term *term)
 	return result;
 }
 
-/* The kernel counts for each call anew: one that has taken its time leaves less to the next. */
+/*
+ * The kernel applies the time-out to each call anew.  If some time has passed since it was given,
+ * less is left for the next call.
+ */
 static long limit_again(long channel, struct term *term)
 {
 	enum { SLACK = 5 };
@@ -128,8 +138,8 @@ static long limit_again(long channel, struct term *term)
 }
 
 /*
- * In a user namespace of the daemon's own the launcher's uid is another one, or none at all.  Without a
- * uid the pid is all there is.
+ * Is `peer` the launcher, seen from a user namespace of the daemon's own?  There the launcher's uid
+ * is another number, or has none.  If the uid has none, the pid alone decides.
  */
 static __attribute__((noinline)) bool is_launcher_from_here(const struct ucred *peer)
 {
@@ -139,9 +149,9 @@ static __attribute__((noinline)) bool is_launcher_from_here(const struct ucred *
 }
 
 /*
- * Is the launcher at the other end, and not a process that has bound the address after the launcher's
- * death?  The kernel says who called listen().  In a pid namespace in which the launcher has no
- * number the kernel says 0; then the uid has to do.
+ * Is the launcher at the other end, or a process that has bound its address after its death?  The
+ * kernel says who called listen() (SO_PEERCRED).  In a pid namespace in which the launcher has no
+ * number, the pid is 0, and the uid alone decides.
  */
 static bool is_launcher(long channel)
 {
@@ -153,13 +163,19 @@ static bool is_launcher(long channel)
 	return peer.uid == launcher_is.uid || is_launcher_from_here(&peer);
 }
 
-/* Signals may interrupt any step, and a time-out says EAGAIN. */
+/*
+ * Should the call be made again?  A signal may interrupt any step; a time-out is reported as
+ * EAGAIN.
+ */
 static bool goes_on(long result, long channel, struct term *term)
 {
 	return result == -EINTR && limit(channel, term) >= 0;
 }
 
-/* A connection to the launcher, or -errno.  By itself, as send_on() is: the stack may be small. */
+/*
+ * A connection to the launcher, or -errno.  This and the next functions are not inlined, so that
+ * their buffers are not on the stack at the same time: the stack may be small.
+ */
 static __attribute__((noinline)) long dial(struct term *term)
 {
 	long channel = raw(SYS_socket, AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
@@ -198,7 +214,7 @@ static __attribute__((noinline)) long send_on(
 		header->cmsg_len = CMSG_LEN(count * sizeof(int));
 		int *fds = (int *)(void *)CMSG_DATA(header);
 		fds[0] = fd >= 0 ? fd : other;
-		fds[1] = other; /* not sent when there is but one */
+		fds[1] = other; /* not sent if there is only one */
 	}
 	long result;
 	do
@@ -225,8 +241,8 @@ static long send_request(struct moult_request *request, int fd, int other, struc
 }
 
 /*
- * The answer on `channel`, which is closed.  Up to MOULT_DESCRIPTORS come along with it; ret_fds[] are
- * -1 where there is none.
+ * Receives the reply and closes `channel`.  The reply may carry up to MOULT_DESCRIPTORS
+ * descriptors; ret_fds[] is -1 where there is none.
  */
 static __attribute__((noinline)) int receive_consume(
         long channel, struct term *term, struct moult_reply *ret_reply, int *ret_fds)
@@ -293,7 +309,7 @@ void member_tell(struct moult_request *request, int fd)
 {
 	struct term term = term_new(INT64_MAX);
 	long channel = send_request(request, fd, -1, &term);
-	if (channel >= 0) /* which is no answer: there was room in the queue */
+	if (channel >= 0) /* not a reply: the request was put into the queue */
 		raw(SYS_close, channel);
 	else if (channel == -ETIMEDOUT)
 		note_silence(&term);

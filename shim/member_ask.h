@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* How the launcher is asked. */
+/*
+ * Questions to the launcher.  Each question is one connection with one request and one reply
+ * (shim/contract.h).
+ */
 #pragma once
 
 #include <stdbool.h>
@@ -7,34 +10,43 @@
 
 #include "shim/contract.h"
 
-/* MOULT=CONTRACT:GENERATION:TOKEN:PID:UID:ADDRESS; false: it is not of this contract. */
+/*
+ * Takes the launcher's address, the generation and the token from `variable`, the value of MOULT.
+ * False if the value is not of this version of the contract.
+ */
 bool member_find_launcher(const char *variable);
 
 /*
- * One question to the launcher.  `fd` and `other` (each or -1) go along and stay ours; *ret_fd (may
- * be NULL) gets the descriptor of the answer, CLOEXEC, or -1, and belongs to the caller.  Returns
- * the answer's error, or -errno when the launcher cannot be asked: -ECONNREFUSED when it has died or
- * another process has its address, -ETIMEDOUT after MOULT_REPLY_SECONDS in all.
+ * Asks one question.  `fd` and `other` (each may be -1) are sent along, and stay the caller's.
+ * *ret_fd (may be NULL) is set to the first descriptor of the reply, CLOEXEC, for the caller to
+ * close, or to -1.
+ *
+ * Returns the error in the reply, or -errno if the launcher cannot be asked: -ECONNREFUSED if it
+ * has died, or another process has its address; -ETIMEDOUT after MOULT_REPLY_SECONDS in all.
  */
 int member_ask(struct moult_request *request, int fd, int other, struct moult_reply *ret_reply,
         int *ret_fd);
 
-/* The same with a deadline of the caller's, by member_clock(), should that come first. */
+/* The same, but not later than `deadline` (member_clock()). */
 int member_ask_until(int64_t deadline, struct moult_request *request, int fd, int other,
         struct moult_reply *ret_reply, int *ret_fd);
 
-/* The same without an answer; `fd` goes along. */
+/* The same without a reply. */
 void member_tell(struct moult_request *request, int fd);
 
-/* Milliseconds of a clock that only goes forward. */
+/* Milliseconds of CLOCK_MONOTONIC. */
 int64_t member_clock(void);
 
-/* member_ask() without descriptors of ours, and with all of the answer's. */
+/* member_ask() without descriptors of the caller's, and with all descriptors of the reply. */
 int member_ask_for_all(struct moult_request *request, struct moult_reply *ret_reply,
         int ret_fds[MOULT_DESCRIPTORS]);
 
-/* Milliseconds. */
-enum { MEMBER_SHORT = 500, MEMBER_MEMORY = 60000 };
+/*
+ * How long a question may take in milliseconds if an answer is not expected: the launcher did not
+ * answer a short while ago, or the answer matters little.
+ */
+enum { MEMBER_SHORT = 500 };
 
+/* Puts an address into a request. */
 void member_set_address(
         struct moult_request *request, const struct sockaddr *address, socklen_t length);

@@ -15,8 +15,9 @@
 #include "shim/raw.h"
 
 /*
- * What the launcher has sent must be as large as what is mapped, and stay so, or a later access would
- * end the daemon by SIGBUS.  The descriptor is closed.  NULL: it is not.
+ * Maps `fd` and closes it.  NULL on failure, also if the file does not have exactly the mapped
+ * size, or is not sealed against a change of size: a later access could then end the daemon by
+ * SIGBUS.
  */
 static void *map_consume(int fd, size_t size, int protection)
 {

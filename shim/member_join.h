@@ -3,7 +3,7 @@
 #pragma once
 
 /*
- * Joins the generation that `variable` (the value of MOULT) names.  Any failure leaves the process
- * inert: the daemon then runs as it would without us.
+ * Joins the generation that `variable` (the value of MOULT) names.  After any failure the process
+ * is no member, and the daemon runs as it would without the library.
  */
 void member_join(const char *variable);

@@ -14,10 +14,12 @@ struct moult_slot *member_slot_if_any(void)
 }
 
 /*
- * The launcher gives each process one slot, however many of its threads ask at once.  A process that
- * gets none (there are MOULT_SLOTS others, a filter forbids the question, the launcher is dead or
- * stopped) counts where nobody looks.  An accept() of that process may then come one connection late
- * at a switch; the connection is served all the same.  So a client need not wait long for the answer.
+ * Asks for a slot.  The launcher gives each process one, however many of its threads ask at once.
+ *
+ * Some processes get none: MOULT_SLOTS others have one, a filter denies the question, or the
+ * launcher is dead or stopped.  Such a process counts where nobody looks, so at a switch it may
+ * accept one more connection, late; it serves that connection.  Because the harm is small, a client
+ * need not wait long for the launcher's answer.
  */
 static struct moult_slot *slot_claim(void)
 {
