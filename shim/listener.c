@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <netinet/in.h>
 #include <stddef.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
@@ -21,6 +20,7 @@
 #include "shim/raw.h"
 #include "shim/real.h"
 #include "shim/sandbox.h"
+#include "shim/socket.h"
 
 /* What this process remembers of a listener; a forked child has its own copy. */
 struct local {
@@ -49,24 +49,14 @@ void listener_learn(int fd, int listener)
 
 /* ---- recognised ---- */
 
-static int option(int fd, int name)
-{
-	int value = 0;
-	socklen_t size = sizeof(value);
-	long result = raw(SYS_getsockopt, fd, SOL_SOCKET, name, &value, &size);
-	return result < 0 ? (int)result : value;
-}
-
 /* The port of the socket's own address; 0 if it has none, as a UNIX socket. */
 static uint32_t port_of(int fd)
 {
 	struct sockaddr_storage name = {.ss_family = AF_UNSPEC};
 	socklen_t length = sizeof(name);
-	if (raw(SYS_getsockname, fd, &name, &length) < 0 ||
-	        (name.ss_family != AF_INET && name.ss_family != AF_INET6))
+	if (raw(SYS_getsockname, fd, &name, &length) < 0 || !socket_is_inet(name.ss_family))
 		return 0;
-	/* The port is at the same place in sockaddr_in and sockaddr_in6. */
-	return ntohs(((const struct sockaddr_in *)(const void *)&name)->sin_port);
+	return socket_port((const void *)&name);
 }
 
 /*
@@ -77,13 +67,13 @@ static uint32_t port_of(int fd)
 static bool is_like(int fd, int listener)
 {
 	uint32_t kind = atomic_load(&gate_of(listener)->kind);
-	int type = option(fd, SO_TYPE);
+	int type = socket_option(fd, SO_TYPE);
 	if (type == -EPERM)
 		return true;
 	if ((type == SOCK_DGRAM) != gate_is_datagram(listener))
 		return false;
 	/* A listener that listens only from the switch on does not say so yet. */
-	if (option(fd, SO_ACCEPTCONN) != 1) {
+	if (socket_option(fd, SO_ACCEPTCONN) != 1) {
 		struct sockaddr_storage peer;
 		socklen_t length = sizeof(peer);
 		long result = raw(SYS_getpeername, fd, &peer, &length);
@@ -267,11 +257,7 @@ void listener_take_over(int listener, int fd)
 		if (flags >= 0 && nonblock != !!(flags & O_NONBLOCK))
 			raw(SYS_fcntl, fd, F_SETFL, flags ^ O_NONBLOCK);
 	} while (nonblock != !!atomic_load(&gate_view(listener)->nonblock));
-	int listens = 1;
-	socklen_t length = sizeof(listens);
-	if (!gate_is_datagram(listener) &&
-	        raw(SYS_getsockopt, fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &length) >= 0 &&
-	        !listens)
+	if (!gate_is_datagram(listener) && socket_option(fd, SO_ACCEPTCONN) == 0)
 		raw(SYS_listen, fd, SOMAXCONN);
 	atomic_store(&local[listener].taken_over_at, sequence);
 }

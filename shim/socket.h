@@ -9,12 +9,13 @@
 
 #include "shim/raw.h"
 
-/* An option of SOL_SOCKET; -1 on failure. */
+/* The value of an option of SOL_SOCKET, or -errno. */
 static inline int socket_option(int fd, int name)
 {
-	int value = -1;
+	int value = 0;
 	socklen_t size = sizeof(value);
-	return raw(SYS_getsockopt, fd, SOL_SOCKET, name, &value, &size) < 0 ? -1 : value;
+	long result = raw(SYS_getsockopt, fd, SOL_SOCKET, name, &value, &size);
+	return result < 0 ? (int)result : value;
 }
 
 static inline bool socket_is_inet(int family)
