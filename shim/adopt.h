@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How a socket of the daemon becomes a listener that generations share: on bind() it is replaced by
- * the running generation's, or remembered; on listen() it is announced.  And what the daemon sets on
- * it, or does to its path, before it is its turn.
+ * How a socket of the daemon becomes a listener that generations share: bind() and listen().
  *
- * Every function that stands for a libc function returns and sets errno as that does.
+ * On bind() the launcher is asked for the socket of that address.  If a running generation has one,
+ * it replaces the daemon's under the daemon's own number.  Otherwise the launcher remembers the
+ * address, and keeps the socket once it listens.
+ *
+ * Functions that stand for a libc function return and set errno as that function does.
  */
 #pragma once
 
@@ -15,42 +17,14 @@ int adopt_bind(int fd, const struct sockaddr *address, socklen_t length);
 int adopt_listen(int fd, int backlog);
 
 /*
- * connect() of a generation that is starting to an address that it has not taken up yet, and another
- * generation serves: "is there another instance?".  Then nobody is there.
+ * Puts the shared socket `stored` in the place of the daemon's socket, under the daemon's number
+ * and with its FD_CLOEXEC.  `stored` is closed.  False if another thread opens that number at this
+ * moment.
  */
-bool adopt_hides(int fd, const struct sockaddr *address, socklen_t length);
-
-/* connect() has succeeded on a datagram listener: it is no service any more. */
-void adopt_connected(int listener, int fd);
-
-/* Options of a listener whose turn has not come go to its template, in the launcher. */
-int adopt_set_option(
-        int listener, int fd, int level, int name, const void *value, socklen_t length);
-int adopt_get_option(int listener, int fd, int level, int name, void *value, socklen_t *length);
+bool adopt_take_place(int fd, int listener, int stored);
 
 /*
- * The daemon removes the path of that live socket.  True: it stays, and the daemon shall believe it
- * gone; false: it is another link to it, or there is no launcher and nobody else needs it.
+ * Has this process bound UNIX sockets that were not announced to the launcher?  They are announced
+ * when they listen; the daemon may move their paths before.
  */
-bool adopt_unlinked(int listener, int at, const char *path);
-
-/*
- * A newer generation exists, and this process removes a small file.  True: it is a newer one's pid file, and
- * stays.
- */
-bool adopt_keeps_file(int at, const char *path);
-
-/*
- * The same of an open file.  The launcher is shown the file by its name in /proc/self/fd: a daemon that
- * has gone into a chroot without /proc has its way, and empties the newer one's pid file.
- */
-bool adopt_keeps_open_file(int fd);
-
-/*
- * `from` is to be renamed over `to`, the live path of `listener`, or (-1) may be a live socket itself.
- * True: there is nothing left to do; the path keeps the socket it has, and the daemon has that now.
- */
-bool adopt_replaces(int listener, int from_at, const char *from, int to_at, const char *to);
-
-/* It has been renamed; -1: one that does not listen yet, if this process has bound such. */
-void adopt_moved(int listener, int to_at, const char *to);
+bool adopt_has_bound_paths(void);

@@ -6,6 +6,7 @@
 
 #include "shim/fdtable.h"
 #include "shim/member.h"
+#include "shim/member_slot.h"
 
 /* The last process that accepted; a forked child finds its parent here. */
 static _Atomic uint32_t acceptor;

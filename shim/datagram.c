@@ -11,6 +11,7 @@
 
 #include "shim/gate.h"
 #include "shim/listener.h"
+#include "shim/member_slot.h"
 #include "shim/poke.h"
 #include "shim/raw.h"
 #include "shim/real.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Waiting at a closed gate, and reservations whose holder is gone. */
+/* Sleeping at a closed gate, and reservations whose holder is gone. */
 #include "shim/gate.h"
 
 #include <errno.h>
@@ -16,13 +16,13 @@ _Atomic uint32_t gate_edition = 1;
 __thread struct gate_thread gate_thread;
 
 /*
- * Keys beyond these are kept by glibc in memory that pthread_setspecific() allocates; musl's are
- * all in the thread.  Ours is made before main(), so it is one of the first.
+ * glibc keeps the values of higher keys in memory that pthread_setspecific() allocates; musl keeps
+ * all values in the thread.  This key is made before main(), so it is one of the first.
  */
 enum { KEYS_IN_THREAD = 32 };
 static pthread_key_t key;
 static bool has_key;
-static void (*_Atomic watcher)(void); /* there is one: scratch.c */
+static void (*_Atomic watcher)(void); /* the one of shim/scratch.c */
 
 void gate_withdraw(void)
 {
@@ -33,12 +33,12 @@ void gate_withdraw(void)
 	atomic_fetch_sub(&mine->slot->inflight, 1);
 }
 
-/* The thread ends, by return or by cancellation: what it still holds was abandoned. */
+/* The thread ends, by return or by cancellation: a reservation that it still holds is abandoned. */
 static void thread_ends(void *unused)
 {
 	(void)unused;
 	gate_thread.registered =
-	        false; /* a later destructor may accept again, and comes back here */
+	        false; /* a later destructor may accept once more, and so come back here */
 	gate_withdraw();
 	void (*watching)(void) = atomic_load_explicit(&watcher, memory_order_relaxed);
 	if (watching)
@@ -57,10 +57,9 @@ static bool is_within(const stack_t *stack, uintptr_t frame)
 }
 
 /*
- * Was the function with frame `older` left by a jump?  On one stack, which grows downwards, it was
- * if the frame now entered is at the same place or above; otherwise we are in a handler that has
- * interrupted it.  A handler on an alternate stack interrupts functions on the usual one, never the
- * other way round.
+ * On one stack, which grows downwards, a function has been left by a jump if the frame entered now
+ * is at the same place or above.  Otherwise this is a signal handler that has interrupted it.  A
+ * handler on an alternate stack interrupts functions on the usual stack, never the other way round.
  */
 bool gate_is_abandoned(uintptr_t older, uintptr_t frame)
 {
@@ -99,13 +98,13 @@ bool gate_enter_slowly(uintptr_t frame)
 	if (!mine->frame || mine->pid != member_pid())
 		return true;
 	if (gate_is_abandoned(mine->frame, frame))
-		mine->frame = frame; /* it was counted for another, and is for us now */
+		mine->frame = frame; /* counted for another function, and now this one's */
 	return false;
 }
 
 /*
- * Where a filter forbids the futex: a while of any sleep that it allows.  A limit of the daemon's is
- * not kept then.
+ * Where a filter denies the futex: a short sleep by any call that the filter allows.  A limit of
+ * the daemon's is not kept then.
  */
 static long nap(void)
 {

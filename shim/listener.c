@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <netinet/in.h>
 #include <stddef.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
@@ -14,18 +13,21 @@
 #include "shim/fdtable.h"
 #include "shim/gate.h"
 #include "shim/interest.h"
+#include "shim/interest_discover.h"
 #include "shim/member.h"
+#include "shim/member_ask.h"
 #include "shim/poke.h"
 #include "shim/raw.h"
 #include "shim/real.h"
 #include "shim/sandbox.h"
+#include "shim/socket.h"
 
-/* What this process remembers of a listener; forked children have their own copy. */
+/* What this process remembers of a listener; a forked child has its own copy. */
 struct local {
-	_Atomic uint32_t watched;     /* has been given to poll or select */
-	_Atomic uint32_t declined_at; /* number of the wait after which an accept was turned away */
-	_Atomic uint32_t owner;       /* pid that bound it or called listen() */
-	_Atomic uint32_t taken_over_at; /* the board's sequence + 1 then */
+	_Atomic uint32_t watched;       /* was given to poll or select */
+	_Atomic uint32_t declined_at;   /* the wait after which an accept was turned away */
+	_Atomic uint32_t owner;         /* pid of the process that bound it or called listen() */
+	_Atomic uint32_t taken_over_at; /* the board's sequence + 1 at the take-over */
 };
 static struct local local[MOULT_LISTENERS];
 static _Atomic uint32_t waits; /* poll, select and epoll_wait calls begun */
@@ -47,41 +49,31 @@ void listener_learn(int fd, int listener)
 
 /* ---- recognised ---- */
 
-static int option(int fd, int name)
-{
-	int value = 0;
-	socklen_t size = sizeof(value);
-	long result = raw(SYS_getsockopt, fd, SOL_SOCKET, name, &value, &size);
-	return result < 0 ? (int)result : value;
-}
-
-/* The port of the socket's own address; 0: none, as a UNIX socket. */
+/* The port of the socket's own address; 0 if it has none, as a UNIX socket. */
 static uint32_t port_of(int fd)
 {
 	struct sockaddr_storage name = {.ss_family = AF_UNSPEC};
 	socklen_t length = sizeof(name);
-	if (raw(SYS_getsockname, fd, &name, &length) < 0 ||
-	        (name.ss_family != AF_INET && name.ss_family != AF_INET6))
+	if (raw(SYS_getsockname, fd, &name, &length) < 0 || !socket_is_inet(name.ss_family))
 		return 0;
-	/* The port is at the same place in both families. */
-	return ntohs(((const struct sockaddr_in *)(const void *)&name)->sin_port);
+	return socket_port((const void *)&name);
 }
 
 /*
- * The numbers of inodes have 32 bits and come round: what has a listener's may be another socket, a
- * connection perhaps.  It has to be of the same kind and port, and without a peer.  What a filter
- * forbids to ask is taken for a yes.
+ * Is `fd` a socket of the same kind and port as the listener, and without a peer?  Inode numbers
+ * have 32 bits and are used again, so a socket with a listener's inode number may be another one,
+ * perhaps a connection.  A question that a filter denies counts as a yes.
  */
 static bool is_like(int fd, int listener)
 {
 	uint32_t kind = atomic_load(&gate_of(listener)->kind);
-	int type = option(fd, SO_TYPE);
+	int type = socket_option(fd, SO_TYPE);
 	if (type == -EPERM)
 		return true;
 	if ((type == SOCK_DGRAM) != gate_is_datagram(listener))
 		return false;
-	/* One that is to listen at the switch only does not say so yet. */
-	if (option(fd, SO_ACCEPTCONN) != 1) {
+	/* A listener that listens only from the switch on does not say so yet. */
+	if (socket_option(fd, SO_ACCEPTCONN) != 1) {
 		struct sockaddr_storage peer;
 		socklen_t length = sizeof(peer);
 		long result = raw(SYS_getpeername, fd, &peer, &length);
@@ -91,7 +83,10 @@ static bool is_like(int fd, int listener)
 	return !(kind >> MOULT_PORT_SHIFT) || port_of(fd) == kind >> MOULT_PORT_SHIFT;
 }
 
-/* *ret_open: there is such a descriptor.  Without listeners nobody looks, and it is false. */
+/*
+ * The listener that `fd` is by its inode, or -1.  *ret_open: `fd` is open; false also if there are
+ * no listeners.
+ */
 static int look(int fd, bool *ret_open)
 {
 	const struct moult_board *board = member_board;
@@ -113,7 +108,7 @@ int listener_look(int fd)
 	return look(fd, &is_open);
 }
 
-/* What stands in the table for a descriptor that is none of the listeners there are now. */
+/* The kind that the table gives to a descriptor that is none of the listeners there are now. */
 static unsigned foreign_now(void)
 {
 	uint32_t edition = atomic_load_explicit(&member_board->sequence, memory_order_acquire) +
@@ -128,11 +123,11 @@ int listener_of(int fd)
 		return fd_kind_listener(kind);
 	if ((kind != FD_UNKNOWN && kind < FD_FOREIGN) || !member_board || (unsigned)fd >= FD_TABLE)
 		return -1;
-	unsigned foreign = foreign_now(); /* before the look */
+	unsigned foreign = foreign_now(); /* read before the look */
 	bool is_open;
 	int listener = look(fd, &is_open);
 	if (listener < 0) {
-		if (is_open) /* of a closed one there is nothing to remember */
+		if (is_open) /* a closed one is not remembered */
 			fd_set_foreign(fd, kind, foreign);
 		return -1;
 	}
@@ -151,7 +146,7 @@ int listener_if_new(int fd)
 
 int listener_to_accept(int fd)
 {
-	if (fd_kind(fd) == FD_CONNECTION) /* nobody accepts from one */
+	if (fd_kind(fd) == FD_CONNECTION) /* no program accepts from a connection */
 		fd_set_kind(fd, FD_UNKNOWN);
 	return listener_of(fd);
 }
@@ -190,11 +185,11 @@ static int fail(int error)
 
 int listener_shutdown(int listener, int fd, int how)
 {
-	if (gate_is_datagram(listener)) /* what the kernel says of one without a peer */
+	if (gate_is_datagram(listener)) /* as the kernel for a socket without a peer */
 		return fail(ENOTCONN);
 	struct moult_request request = {.verb = MOULT_SHUT, .listener = listener};
 	struct moult_reply reply;
-	/* Without a launcher nobody else has the socket, and nobody would answer for its queue. */
+	/* Without a launcher no other generation has the socket, so its queue may end. */
 	if (member_ask(&request, fd, -1, &reply, NULL) == -ECONNREFUSED)
 		return real.shutdown(fd, how);
 	return 0;
@@ -226,8 +221,9 @@ bool listener_was_announced(int listener)
 }
 
 /*
- * The kernel's accept; with the peer's address for us where getpeername() is forbidden.  By itself: the
- * address is off the stack while the launcher is asked for a slot.
+ * The kernel's accept().  Where a filter denies getpeername(), accept() itself gives the peer's
+ * address.  Not inlined, so that the address is off the stack while the launcher is asked for a
+ * slot.
  */
 static __attribute__((noinline)) int accept_now(
         int fd, struct sockaddr *address, socklen_t *length, int flags, bool *ret_poke)
@@ -251,7 +247,7 @@ static __attribute__((noinline)) int accept_now(
 void listener_take_over(int listener, int fd)
 {
 	uint32_t sequence = atomic_load(&member_board->sequence) + 1;
-	/* In a vfork child `fd` may be another file, and what is remembered is its parent's. */
+	/* In a vfork child `fd` may be another file, and the memory is its parent's. */
 	if (atomic_load(&local[listener].taken_over_at) == sequence || member_is_borrowed())
 		return;
 	bool nonblock;
@@ -261,11 +257,7 @@ void listener_take_over(int listener, int fd)
 		if (flags >= 0 && nonblock != !!(flags & O_NONBLOCK))
 			raw(SYS_fcntl, fd, F_SETFL, flags ^ O_NONBLOCK);
 	} while (nonblock != !!atomic_load(&gate_view(listener)->nonblock));
-	int listens = 1;
-	socklen_t length = sizeof(listens);
-	if (!gate_is_datagram(listener) &&
-	        raw(SYS_getsockopt, fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &length) >= 0 &&
-	        !listens)
+	if (!gate_is_datagram(listener) && socket_option(fd, SO_ACCEPTCONN) == 0)
 		raw(SYS_listen, fd, SOMAXCONN);
 	atomic_store(&local[listener].taken_over_at, sequence);
 }
@@ -300,7 +292,10 @@ int listener_accept(int listener, int fd, struct sockaddr *address, socklen_t *l
 					return fail(ECONNABORTED);
 				continue;
 			}
-			/* A final stop ends the queue with shutdown(); the gate says so before. */
+			/*
+			 * EINVAL: the queue has been ended by shutdown().  The gate said so before,
+			 * and the next round sees it.
+			 */
 			if (errno != EINVAL ||
 			        (!(word & MOULT_GATE_ENDING) && atomic_load(&gate->word) == word))
 				return result;
@@ -308,7 +303,7 @@ int listener_accept(int listener, int fd, struct sockaddr *address, socklen_t *l
 			if (!(word & MOULT_GATE_ENDING))
 				continue;
 		}
-		gate_withdraw(); /* of what gate_leave() has given back there is none left */
+		gate_withdraw(); /* no-op if gate_leave() already released the reservation */
 		if (listener_is_mistaken(listener, fd))
 			return flags < 0 ? real.accept(fd, address, length)
 			                 : real.accept4(fd, address, length, flags);
@@ -336,9 +331,10 @@ int listener_get_flags(int listener, int fd)
 }
 
 /*
- * The view is written first, then, if it is our turn, the real flag, inside the bracket that holds
- * a switch up.  The launcher sets the real flag from the view when it opens the gate and reads the
- * view again afterwards: whoever comes second sees the other's write.
+ * Writes the view first, and then, if the gate is open, the real flag; the latter with a
+ * reservation, which holds up a switch.  The launcher sets the real flag from the view when it
+ * opens the gate, and reads the view again afterwards.  So whichever of the two comes second sees
+ * the other's write.
  */
 int listener_set_flags(int listener, int fd, long flags)
 {
@@ -388,7 +384,8 @@ void listener_wait_begun(void)
 void listener_closing(int fd)
 {
 	unsigned kind = fd_kind(fd);
-	if (kind == FD_CONNECTION || kind >= FD_FOREIGN) { /* not worth a getpid() (fdtable.h) */
+	if (kind == FD_CONNECTION ||
+	        kind >= FD_FOREIGN) { /* without the getpid() (shim/fdtable.h) */
 		if (kind == FD_CONNECTION)
 			connection_closing(fd);
 		else
@@ -419,11 +416,14 @@ void listener_duplicated(int from, int to)
 {
 	unsigned kind = fd_kind(from);
 	bool copied = kind == FD_EPOLL || fd_kind_listener(kind) >= 0;
-	/* Else what is known of `to` is from before, closed behind our back. */
+	/* Otherwise the table describes a file that was closed without our knowledge. */
 	fd_set_kind(to, copied ? kind : (unsigned)FD_UNKNOWN);
 }
 
-/* Descriptors are handed out from the lowest: who inherits a listener has it below this number. */
+/*
+ * listener_inherit() looks at the numbers below this one: the kernel gives the lowest free number,
+ * so a program that inherits a listener has it among these.
+ */
 enum { INHERITED = 1024 };
 
 void listener_inherit(void)

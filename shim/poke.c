@@ -9,6 +9,7 @@
 
 #include "shim/member.h"
 #include "shim/raw.h"
+#include "shim/socket.h"
 
 /* An address as struct moult_poke has it. */
 struct origin {
@@ -41,8 +42,7 @@ static bool origin_of(const struct sockaddr_storage *from, socklen_t length, str
 	*ret = (struct origin){0};
 	if (from->ss_family == AF_UNIX)
 		return origin_of_name((const void *)from, length, ret);
-	/* The port is at the same place in both families. */
-	ret->port = ntohs(((const struct sockaddr_in *)from)->sin_port);
+	ret->port = socket_port((const void *)from);
 	if (from->ss_family == AF_INET) {
 		ret->address[2] = htonl(0xffff);
 		ret->address[3] = ((const struct sockaddr_in *)from)->sin_addr.s_addr;

@@ -1,19 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * System calls without libc, for the shim's own work.
+ * System calls without libc, for the library's own work.
  *
- * libc's wrappers are interposed by us, set errno, and are cancellation points; `syscall` itself is
- * interposed too.  These return the result or -errno and touch nothing else.  What a filter of the
- * daemon's own denies is not even tried, and fails with -EPERM.
+ * libc's wrappers are interposed by this library, set errno, and are cancellation points; `syscall`
+ * itself is interposed too.  raw() returns the result or -errno and touches nothing else.  A call
+ * that a filter of the daemon's own denies is not made, and fails with -EPERM.
  *
  * A POSIX lock of the daemon's (fcntl, lockf) on a file ends when any descriptor of that file is
- * closed, ours as well.  So nothing is opened or received here that could be a file of the daemon's:
- *   - sockets: the launcher's channel; listeners, templates and connections, of which the daemon's
- *     own number is closed by itself or replaced by dup3() where it holds a socket;
- *   - the generation's board and tally, memfds that only the launcher and the shim know, closed
- *     once mapped;
+ * closed, also one of the library's.  So the library opens and receives nothing that could be a
+ * file of the daemon's:
+ *   - sockets: the launcher's channel; listeners, templates, connections.  The daemon's own number
+ *     is closed by the daemon, or replaced by dup3() where it holds a socket;
+ *   - the generation's board and tally, memfds that only the launcher and the library know, closed
+ *     once they are mapped;
  *   - /proc/self/fd, fdinfo and the files in it, and uid_map, which belong to procfs;
- *   - directories by O_PATH, the close of which releases nothing (fs/open.c, filp_close()).
+ *   - directories by O_PATH, the close of which releases no lock (fs/open.c, filp_close()).
  * Files are looked at by name (fstatat, faccessat), and read by the launcher.
  */
 #pragma once
@@ -23,7 +24,7 @@
 #include <stdbool.h>
 #include <sys/syscall.h>
 
-/* Set by shim/sandbox.c: there is a filter. */
+/* True once a filter has been installed (shim/sandbox.c). */
 extern _Atomic bool raw_is_checked;
 bool sandbox_denies(long number);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* System calls that the daemon has forbidden itself: a seccomp filter, run here. */
+/* System calls that a seccomp filter of the daemon's own denies: the filter is run here. */
 #include "shim/sandbox.h"
 
 #include <errno.h>
@@ -14,6 +14,7 @@
 #include <sys/socket.h>
 
 #include "shim/member.h"
+#include "shim/member_slot.h"
 #include "shim/raw.h"
 
 #if defined(__x86_64__)
@@ -22,16 +23,20 @@
 #define ARCHITECTURE AUDIT_ARCH_AARCH64
 #endif
 
-/* The last number is no call's, but that of a question to fcntl() that only the library's start asks. */
+/*
+ * GET_SEALS is the number of no system call: it stands for fcntl(F_GET_SEALS), which only the
+ * library's start makes.
+ */
 enum { CALLS = 512, BITS = 64, GET_SEALS = CALLS - 1 };
 
 /*
- * What the filters of this process deny, each of them to the threads that it binds; only ever more.
- * A new thread or process has its maker's: a forked child finds in its copy of our memory what its
- * thread is, and a new thread, which finds nothing, asks when it first matters.
+ * What the filters of this process deny.  Each filter binds some threads; this is the sum of all,
+ * and only grows.  A new thread or process inherits its maker's filters.  A forked child finds in
+ * its copy of our memory what its thread is.  A new thread finds UNASKED, and asks the kernel when
+ * it first matters.
  */
 static _Atomic uint64_t denied[CALLS / BITS];
-static _Atomic bool process_is_in; /* SECCOMP_FILTER_FLAG_TSYNC */
+static _Atomic bool process_is_in; /* for all threads: SECCOMP_FILTER_FLAG_TSYNC */
 static __thread enum { UNASKED, OUTSIDE, INSIDE, STRICT } thread;
 _Atomic bool raw_is_checked;
 
@@ -43,14 +48,21 @@ static bool is_denied(long number)
 	               1;
 }
 
-/* Where one filter denies the question, whoever is not known to be outside of it is inside. */
+/*
+ * Does a filter bind this thread?  If a filter denies the question (prctl), a thread that is not
+ * known to be outside counts as inside.
+ *
+ * raw() asks sandbox_denies(), which comes here and asks member_is_borrowed(), which calls
+ * raw(SYS_getpid).  This circle ends because `thread` is set before the call.  Without the circle,
+ * this file would need a second way to find the pid, with its own look at the filter.
+ */
 static bool is_inside(void)
 {
 	if (thread != UNASKED)
 		return thread == INSIDE;
 	bool inside =
 	        is_denied(SYS_prctl) || raw_kernel(SYS_prctl, PR_GET_SECCOMP, 0, 0, 0, 0, 0) > 0;
-	thread = INSIDE; /* until it is known who we are */
+	thread = INSIDE; /* for the calls that member_is_borrowed() makes */
 	bool borrowed = inside && member_is_borrowed();
 	thread = borrowed ? UNASKED : inside ? INSIDE : OUTSIDE;
 	return inside;
@@ -94,7 +106,7 @@ static uint32_t calculate(uint16_t operation, uint32_t a, uint32_t b)
 	case BPF_OR: return a | b;
 	case BPF_AND: return a & b;
 	case BPF_XOR: return a ^ b;
-	case BPF_LSH: return a << (b & 31); /* as the kernel's own do it */
+	case BPF_LSH: return a << (b & 31); /* as the kernel's filters do */
 	case BPF_RSH: return a >> (b & 31);
 	default: return -a; /* BPF_NEG */
 	}
@@ -110,7 +122,7 @@ static bool holds(uint16_t comparison, uint32_t a, uint32_t b)
 	}
 }
 
-/* Half of a 64-bit argument may be read by it. */
+/* The filter may read one half of a 64-bit argument. */
 typedef uint32_t __attribute__((may_alias)) aliasing_word;
 
 static uint32_t word_at(const struct seccomp_data *data, uint32_t offset)
@@ -119,7 +131,7 @@ static uint32_t word_at(const struct seccomp_data *data, uint32_t offset)
 	return offset / 4 < sizeof(*data) / 4 ? words[offset / 4] : 0;
 }
 
-/* What the filter returns; jumps lead forward only, so it ends. */
+/* What the filter returns.  Jumps only go forward, so every filter ends. */
 static uint32_t run(const struct sock_fprog *program, const struct seccomp_data *data)
 {
 	uint32_t a = 0, x = 0, memory[BPF_MEMWORDS] = {0};
@@ -143,7 +155,7 @@ static uint32_t run(const struct sock_fprog *program, const struct seccomp_data 
 		case BPF_STX: *cell = x; break;
 		case BPF_ALU:
 			if (BPF_OP(step->code) == BPF_DIV && !operand)
-				return SECCOMP_RET_KILL_THREAD; /* 0, as the kernel has it */
+				return SECCOMP_RET_KILL_THREAD; /* 0, as in the kernel */
 			a = calculate(BPF_OP(step->code), a, operand);
 			break;
 		case BPF_JMP:
@@ -163,9 +175,12 @@ static uint32_t run(const struct sock_fprog *program, const struct seccomp_data 
 	return SECCOMP_RET_ALLOW;
 }
 
-/* ---- */
+/* ---- what a filter says to the library's calls ---- */
 
-/* With the arguments that we make it with, where filters look at them. */
+/*
+ * The call with the arguments that the library uses, as far as filters look at arguments.
+ * `command` is that of fcntl().
+ */
 static struct seccomp_data call_of_ours(long number, int command)
 {
 	struct seccomp_data data = {.nr = (int)number, .arch = ARCHITECTURE};

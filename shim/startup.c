@@ -6,6 +6,7 @@
 #include "shim/gate.h"
 #include "shim/listener.h"
 #include "shim/member.h"
+#include "shim/member_join.h"
 #include "shim/real.h"
 
 /* musl passes no arguments to constructors, so the environment is read from `environ`. */

@@ -16,7 +16,7 @@
 
 #include "shim/fdtable.h"
 #include "shim/hook/interpose.h"
-#include "shim/interest.h"
+#include "shim/interest_discover.h"
 #include "shim/listener.h"
 #include "shim/member.h"
 #include "shim/raw.h"

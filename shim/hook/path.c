@@ -20,7 +20,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "shim/adopt.h"
+#include "shim/adopt_path.h"
 #include "shim/hook/interpose.h"
 #include "shim/member.h"
 #include "shim/place.h"

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* bind, listen, accept, shutdown, connect, and the options of a socket. */
 #include "shim/adopt.h"
+#include "shim/adopt_connect.h"
+#include "shim/adopt_option.h"
 #include "shim/fdtable.h"
 #include "shim/gate.h"
 #include "shim/hook/interpose.h"

@@ -27,6 +27,8 @@
 #include "shim/real.h"
 #include "shim/sandbox.h"
 #include "shim/wait.h"
+#include "shim/wait_slice.h"
+#include "shim/wait_time.h"
 
 #ifndef SYS_epoll_pwait2
 #define SYS_epoll_pwait2 441

@@ -7,10 +7,13 @@
 #include "shim/gate.h"
 #include "shim/hook/interpose.h"
 #include "shim/interest.h"
+#include "shim/interest_discover.h"
 #include "shim/listener.h"
 #include "shim/member.h"
 #include "shim/real.h"
 #include "shim/wait.h"
+#include "shim/wait_slice.h"
+#include "shim/wait_time.h"
 
 INTERPOSE(int, epoll_ctl, int epoll, int operation, int fd, struct epoll_event *event)
 {

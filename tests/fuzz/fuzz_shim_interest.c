@@ -2,20 +2,21 @@
 /* /proc/self/fdinfo of an interest list, as the library reads it. */
 #include "tests/fuzz/fuzz.h"
 
-#include "shim/interest.c"
-#include "shim/member.c"
+#include "shim/interest.h"
+#include "shim/interest_discover.c"
+#include "shim/member.h"
 
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
 	static struct moult_board board;
 	static struct moult_tally tally;
-	static struct own self;
+	static struct member_own self;
 
 	(void)argc;
 	(void)argv;
 	member_board = &board;
 	member_tally = &tally;
-	own = &self;
+	member_own = &self;
 	return 0;
 }
 

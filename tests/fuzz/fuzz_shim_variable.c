@@ -2,13 +2,13 @@
 /* The variable by which the library learns what it belongs to; anybody can set it. */
 #include "tests/fuzz/fuzz.h"
 
-#include "shim/member.c"
+#include "shim/member_ask.c"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	char *text = fuzz_text(data, size);
 
-	if (variable_parse(text)) {
+	if (member_find_launcher(text)) {
 		FUZZ_CHECK(launcher.sun_family == AF_UNIX);
 		FUZZ_CHECK(launcher_length > offsetof(struct sockaddr_un, sun_path) + 1);
 		FUZZ_CHECK(launcher_length <= sizeof launcher);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How threads of one process put their epoll entries in order (shim/interest.c), without the library:
+ * How threads of one process put their epoll entries in order (shim/interest_settle.c), without the
+ * library:
  *
  *   settler model SEED COUNT   COUNT random schedules.  The threads are coroutines; each step of the
  *                              real code at shared memory, and each call of a kernel that is made of
@@ -48,7 +49,9 @@ static long kernel_call(long number, long a, long b, long c, long d, long e, lon
 	kernel_call(n, (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), (long)(f))
 
 #include "shim/interest.c"
-#include "shim/procfs.c"
+#include "shim/interest_record.c"
+#include "shim/interest_settle.c"
+#include "shim/interest_sleep.c"
 
 #include <pthread.h>
 #include <stdio.h>
@@ -240,7 +243,7 @@ static void check_entry(void)
 	struct interest *record = record_find(EPOLL, FD);
 	require(record, "there is no record");
 	struct aim aim = aim_of(record);
-	uint32_t is = held(record);
+	uint32_t is = record_held(record);
 	require(is_enough(is, aim.goal) || (is == HELD_UNSURE && aim.goal == HELD_NOT),
 	        "the record is not settled");
 	require(entry_is_there == (aim.goal != HELD_NOT), "the kernel has it, or has it not");
