@@ -38,7 +38,6 @@ static const nanoseconds BROKER_PATIENCE = SECOND;
 static const nanoseconds BROKER_PAUSE = 100 * MILLISECOND;
 static const nanoseconds LONGEST_PAUSE = 3600 * SECOND;
 
-static struct instance *the_instance;
 static struct roster *roster;
 static pid_t broker;             /* 0: none */
 static nanoseconds broker_since; /* it runs since then */
@@ -60,16 +59,16 @@ static struct answer say(int error, int listener, int fd)
 }
 
 /* The daemon shut it down: its own accepts fail and return, the queue stays for its successor. */
-static struct answer handle_shut(struct generation *generation, int i)
+static struct answer handle_shut(struct instance *instance, struct generation *generation, int i)
 {
-	struct listener *listener = instance_listener(the_instance, (uint32_t)i);
+	struct listener *listener = instance_listener(instance, (uint32_t)i);
 	bool open = gate_get(generation, (uint32_t)i) == MOULT_GATE_OPEN;
 	gate_set(generation, (uint32_t)i, MOULT_GATE_SHUT);
 	generation_tell(generation);
 	unsigned blocked = generation_inflight(generation);
 	for (unsigned n = 0; open && n < blocked && n < 64; n++)
-		poke_send(listener, the_instance->newest);
-	crowd_begin(the_instance); /* looks after the pokes */
+		poke_send(listener, instance->newest);
+	crowd_begin(instance); /* looks after the pokes */
 	return say(0, i, -1);
 }
 
@@ -90,65 +89,68 @@ static struct answer handle_slot(struct generation *generation, const struct req
 }
 
 /* Options set before its turn; once it accepts, they are the shared socket's. */
-static struct answer template_of(const struct generation *generation, int i)
+static struct answer template_of(
+        struct instance *instance, const struct generation *generation, int i)
 {
 	bool waits = gate_get(generation, (uint32_t)i) == MOULT_GATE_WARMING;
-	return say(0, i, waits ? instance_listener(the_instance, (uint32_t)i)->template : -1);
+	return say(0, i, waits ? instance_listener(instance, (uint32_t)i)->template : -1);
 }
 
-static struct answer handle_removed(
-        const struct generation *generation, const struct request *request)
+static struct answer handle_removed(struct instance *instance, const struct generation *generation,
+        const struct request *request)
 {
-	bool stays = daemon_pidfile_is_newer(the_instance, generation, request);
+	bool stays = daemon_pidfile_is_newer(instance, generation, request);
 	return say(stays ? 0 : -ENOENT, -1, -1);
 }
 
 /* Requests about a listener by a process that has its socket. */
-static struct answer handle_holder(struct generation *generation, const struct request *request)
+static struct answer handle_holder(
+        struct instance *instance, struct generation *generation, const struct request *request)
 {
 	int i = request->listener;
 	switch (request->verb) {
-	case MOULT_LISTEN: return handover_listen_again(generation, request);
-	case MOULT_TEMPLATE: return template_of(generation, i);
-	case MOULT_SHUT: return handle_shut(generation, i);
-	case MOULT_CONNECTED: handover_connected(generation, request); break;
-	case MOULT_CLOSED: closing_begin(generation, (uint32_t)i); break;
+	case MOULT_LISTEN: return handover_listen_again(instance, generation, request);
+	case MOULT_TEMPLATE: return template_of(instance, generation, i);
+	case MOULT_SHUT: return handle_shut(instance, generation, i);
+	case MOULT_CONNECTED: handover_connected(instance, generation, request); break;
+	case MOULT_CLOSED: closing_begin(instance, generation, (uint32_t)i); break;
 	default: return say(-EINVAL, -1, -1);
 	}
 	return say(0, i, -1); /* to nobody, after CLOSED */
 }
 
-static bool is_of_holder(const struct generation *generation, const struct request *request)
+static bool is_of_holder(struct instance *instance, const struct generation *generation,
+        const struct request *request)
 {
-	return instance_is_holder(the_instance, generation, request->listener) &&
-	       request->socket ==
-	               instance_listener(the_instance, (uint32_t)request->listener)->inode;
+	return instance_is_holder(instance, generation, request->listener) &&
+	       request->socket == instance_listener(instance, (uint32_t)request->listener)->inode;
 }
 
-static struct answer handle(
-        struct generation *generation, struct request *request, struct received *received)
+static struct answer handle(struct instance *instance, struct generation *generation,
+        struct request *request, struct received *received)
 {
 	switch (request->verb) {
 	case MOULT_HELLO: return handle_hello(generation, request);
 	case MOULT_SLOT: return handle_slot(generation, request);
-	case MOULT_BIND: return handover_bind(generation, request, received);
-	case MOULT_BIND_BESIDE: return handover_bind_beside(generation, request);
-	case MOULT_CALLING: return handover_calling(generation, request);
-	case MOULT_MOVED: return handover_moved(generation, request);
-	case MOULT_REPLACE: return handover_replace(generation, request);
-	case MOULT_UNLINKED: return handover_unlinked(generation, request);
-	case MOULT_REMOVED: return handle_removed(generation, request);
+	case MOULT_BIND: return handover_bind(instance, generation, request, received);
+	case MOULT_BIND_BESIDE: return handover_bind_beside(instance, generation, request);
+	case MOULT_CALLING: return handover_calling(instance, generation, request);
+	case MOULT_MOVED: return handover_moved(instance, generation, request);
+	case MOULT_REPLACE: return handover_replace(instance, generation, request);
+	case MOULT_UNLINKED: return handover_unlinked(instance, generation, request);
+	case MOULT_REMOVED: return handle_removed(instance, generation, request);
 	case MOULT_LISTEN:
 		if (request->listener < 0)
-			return handover_listen(generation, request, received);
+			return handover_listen(instance, generation, request, received);
 		break;
 	case MOULT_CLOSED:
 	case MOULT_SHUT:
 	case MOULT_TEMPLATE:
 	case MOULT_CONNECTED: break;
 	}
-	return is_of_holder(generation, request) ? handle_holder(generation, request)
-	                                         : say(-EBADF, -1, -1);
+	return is_of_holder(instance, generation, request)
+	               ? handle_holder(instance, generation, request)
+	               : say(-EBADF, -1, -1);
 }
 
 /* ---- to and from the broker ---- */
@@ -163,24 +165,25 @@ static void say_other_contract(struct generation *generation, uint32_t contract)
 	        contract, MOULT_CONTRACT);
 }
 
-static struct generation *generation_of(const struct request *request)
+static struct generation *generation_of(struct instance *instance, const struct request *request)
 {
-	struct generation *generation = the_instance->newest;
+	struct generation *generation = instance->newest;
 	while (generation && generation->id != request->generation)
 		generation = generation->older;
 	return generation;
 }
 
-static struct answer answer_to(struct request *request, struct received *received)
+static struct answer answer_to(
+        struct instance *instance, struct request *request, struct received *received)
 {
-	struct generation *generation = generation_of(request);
+	struct generation *generation = generation_of(instance, request);
 	if (!generation)
 		return say(-EPERM, -1, -1);
 	if ((int)request->verb == 0) {
 		say_other_contract(generation, (uint32_t)request->backlog);
 		return say(-EPROTO, -1, -1);
 	}
-	return handle(generation, request, received);
+	return handle(instance, generation, request, received);
 }
 
 /* Twice as long with each that has not ended: of those that never end there are not many in a year. */
@@ -274,11 +277,11 @@ static void discard_all_but(const struct request *request, const struct received
 	}
 }
 
-static void start_broker(void);
+static void start_broker(struct instance *instance);
 
 static void broker_speaks(void *context)
 {
-	(void)context;
+	struct instance *instance = context;
 	struct request request;
 	struct received received;
 	struct iovec part = {&request, sizeof(request)};
@@ -307,7 +310,7 @@ static void broker_speaks(void *context)
 		log_error(
 		        "a descriptor sent by the daemon could not be taken: the launcher's limit "
 		        "of open files (ulimit -Hn) is too low");
-	struct answer answer = answer_to(&request, &received);
+	struct answer answer = answer_to(instance, &request, &received);
 	send_answer(&answer);
 	fd_discard(&received.socket);
 	fd_discard(&request.directory_fd);
@@ -318,8 +321,7 @@ static void broker_speaks(void *context)
 
 static void revive(void *context)
 {
-	(void)context;
-	start_broker();
+	start_broker(context);
 }
 
 /*
@@ -378,7 +380,7 @@ static void await_closes(int begun)
 	(void)poll(&wait, 1, 1000);
 }
 
-static void start_broker(void)
+static void start_broker(struct instance *instance)
 {
 	int ends[2], begun[2];
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0) {
@@ -411,6 +413,7 @@ static void start_broker(void)
 	broker_since = now();
 	link_to_broker.fd = ends[0];
 	link_to_broker.ready = broker_speaks;
+	link_to_broker.context = instance;
 	if (loop_watch(&link_to_broker) < 0)
 		abandon_broker(); /* the next one may have more luck */
 }
@@ -429,9 +432,9 @@ bool channel_reaped(pid_t pid)
 	return false;
 }
 
-static void say_cut_off(void)
+static void say_cut_off(const struct instance *instance)
 {
-	for (struct generation *g = the_instance->newest; g; g = g->older) {
+	for (struct generation *g = instance->newest; g; g = g->older) {
 		const struct roster_entry *entry = roster_find(roster, g->id);
 		if (g->told_cut_off || !entry || !roster_is_cut_off(entry))
 			continue;
@@ -444,10 +447,9 @@ static void say_cut_off(void)
 
 static void look_after_broker(void *context)
 {
-	(void)context;
 	static struct log_limit limit;
 	nanoseconds since = atomic_load(&roster->busy_since);
-	say_cut_off();
+	say_cut_off(context);
 	if (!since || !broker)
 		return;
 	if (now() - since > BROKER_PATIENCE) {
@@ -511,9 +513,6 @@ static int open_server(struct instance *instance)
 
 int channel_start(struct instance *instance)
 {
-	the_instance = instance;
-	handover_init(instance);
-	closing_init(instance);
 	roster = mmap(
 	        NULL, sizeof(*roster), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (roster == MAP_FAILED)
@@ -522,12 +521,14 @@ int channel_start(struct instance *instance)
 	if (result < 0)
 		return result;
 	vigil.fire = look_after_broker;
+	vigil.context = instance;
 	revival.fire = revive;
+	revival.context = instance;
 	server.ready = connected;
 	server.once = true;
 	result = loop_watch(&server);
 	if (result == 0)
-		start_broker();
+		start_broker(instance);
 	return result;
 }
 

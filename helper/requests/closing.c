@@ -16,12 +16,6 @@ struct closing {
 };
 static struct closing closings[CLOSINGS];
 static struct timer closing_timer;
-static struct instance *the_instance;
-
-void closing_init(struct instance *instance)
-{
-	the_instance = instance;
-}
 
 void closing_cancel(const struct generation *generation, int listener)
 {
@@ -40,10 +34,10 @@ bool closing_is_pending(const struct generation *generation, uint32_t listener)
 }
 
 /* Nobody in the generation holds it any more: it is as closed as it would be without us. */
-static void let_go(struct generation *generation, uint32_t i)
+static void let_go(struct instance *instance, struct generation *generation, uint32_t i)
 {
-	struct listener *listener = instance_listener(the_instance, i);
-	if (!instance_drop(the_instance, generation, i))
+	struct listener *listener = instance_listener(instance, i);
+	if (!instance_drop(instance, generation, i))
 		return;
 	/* Clients wait there for whoever will serve; this one may be about to fail. */
 	if (generation->awaits_turn && listener->born != generation->id)
@@ -53,12 +47,12 @@ static void let_go(struct generation *generation, uint32_t i)
 	listener_print(listener, name, sizeof(name));
 	log_limited(&limit, LOG_LEVEL_NOTICE, "generation %u: closed %s", generation->id, name);
 	listener_close(listener);
-	publish_addresses(the_instance);
+	publish_addresses(instance);
 }
 
 static void look_at_closings(void *context)
 {
-	(void)context;
+	struct instance *instance = context;
 	bool more = false;
 	for (size_t i = 0; i < CLOSINGS; i++) {
 		struct closing *closing = &closings[i];
@@ -79,12 +73,11 @@ static void look_at_closings(void *context)
 		if (generation->settings.restart == RESTART_ALWAYS ||
 		        (generation->state > GENERATION_CURRENT &&
 		                (generation->yields ||
-		                        !instance_listener(the_instance, closing->listener)
-		                                 ->late)) ||
+		                        !instance_listener(instance, closing->listener)->late)) ||
 		        !generation->holds[closing->listener])
 			continue;
 		if (!survey_holds(generation, closing->listener))
-			let_go(generation, closing->listener);
+			let_go(instance, generation, closing->listener);
 		else if (++closing->looks < CLOSE_LOOKS) {
 			closing->generation = generation;
 			closing->at = after(CLOSE_PATIENCE);
@@ -95,13 +88,14 @@ static void look_at_closings(void *context)
 		loop_after(&closing_timer, 100 * MILLISECOND);
 }
 
-void closing_begin(struct generation *generation, uint32_t listener)
+void closing_begin(struct instance *instance, struct generation *generation, uint32_t listener)
 {
 	for (size_t i = 0; i < CLOSINGS; i++)
 		if (!closings[i].generation) {
 			closings[i] =
 			        (struct closing){generation, listener, after(CLOSE_PATIENCE), 0};
 			closing_timer.fire = look_at_closings;
+			closing_timer.context = instance;
 			if (!closing_timer.armed)
 				loop_after(&closing_timer, CLOSE_PATIENCE);
 			return;

@@ -8,9 +8,7 @@
 
 #include "helper/state/instance.h"
 
-void closing_init(struct instance *instance);
-
-void closing_begin(struct generation *generation, uint32_t listener);
+void closing_begin(struct instance *instance, struct generation *generation, uint32_t listener);
 
 /* It has been taken up again; listener -1: the generation has ended. */
 void closing_cancel(const struct generation *generation, int listener);

@@ -19,31 +19,25 @@
 #include "helper/switch/moves.h"
 #include "helper/switch/switch.h"
 
-static struct instance *the_instance;
-
-void handover_init(struct instance *instance)
-{
-	the_instance = instance;
-}
-
 static struct answer say(int error, int listener, int fd)
 {
 	return (struct answer){{.error = error, .listener = listener}, {fd, -1}};
 }
 
-static bool is_held(const struct generation *generation, int listener)
+static bool is_held(
+        const struct instance *instance, const struct generation *generation, int listener)
 {
-	return instance_is_holder(the_instance, generation, listener);
+	return instance_is_holder(instance, generation, listener);
 }
 
 /* ---- bind and listen ---- */
 
-static void take(struct generation *generation, uint32_t i, bool nonblock, bool shared, uid_t uid)
+static void take(struct instance *instance, struct generation *generation, uint32_t i,
+        bool nonblock, bool shared, uid_t uid)
 {
-	struct listener *listener = instance_listener(the_instance, i);
-	uint32_t word = switch_first_word(the_instance, generation, i);
-	if (the_instance->state <
-	        INSTANCE_DRAINING) /* else it is for the queue, and for nobody new */
+	struct listener *listener = instance_listener(instance, i);
+	uint32_t word = switch_first_word(instance, generation, i);
+	if (instance->state < INSTANCE_DRAINING) /* else it is for the queue, and for nobody new */
 		listener_admit(listener);
 	if (listener->unlinked == generation->id) /* what it removed it has made again */
 		listener->unlinked = 0;
@@ -52,16 +46,16 @@ static void take(struct generation *generation, uint32_t i, bool nonblock, bool 
 		listener_prepare(listener, nonblock);
 		listener->owner = generation->id;
 	}
-	publish_addresses(the_instance);
+	publish_addresses(instance);
 	generation->taken_by[i] = listener->taken_by = uid;
 	if (listener->last_holder < generation->id)
 		listener->last_holder = generation->id;
 	generation_take(generation, i, shared ? HOLDS_SHARED : HOLDS_ALONE, listener->inode,
 	        nonblock, word);
 	if (word & MOULT_GATE_CROWDED)
-		crowd_begin(the_instance);
+		crowd_begin(instance);
 	if (word == MOULT_GATE_WARMING && generation->state == GENERATION_CURRENT)
-		moves_expect(the_instance);
+		moves_expect(instance);
 }
 
 /* Nobody can take it off (SO_LOCK_FILTER): the socket keeps it until the last process closes it. */
@@ -75,16 +69,16 @@ static void say_spoiled(const struct listener *listener)
 }
 
 /* The store's socket is to take the place of the one received, which becomes its template. */
-static struct answer adopt(struct generation *generation, uint32_t i, const struct request *request,
-        struct received *received)
+static struct answer adopt(struct instance *instance, struct generation *generation, uint32_t i,
+        const struct request *request, struct received *received)
 {
-	struct listener *listener = instance_listener(the_instance, i);
+	struct listener *listener = instance_listener(instance, i);
 	if (socket_has_locked_filter(listener->fd) && !socket_has_locked_filter(received->socket))
 		say_spoiled(listener);
 	listener->adopted |= !generation->holds[i];
 	listener_set_template_consume(listener, received->socket);
 	received->socket = -1;
-	take(generation, i, request->nonblock, request->reuseport, request->asker.uid);
+	take(instance, generation, i, request->nonblock, request->reuseport, request->asker.uid);
 	return say(0, (int)i, listener->fd);
 }
 
@@ -118,9 +112,10 @@ static int requested_identity(
  * room for another socket at the path, or for one more member of a SO_REUSEPORT group: all of them
  * share one queue, so that nobody's end, and no change of their number, can reset a part of it.
  */
-static bool is_due(struct generation *generation, uint32_t i, const struct request *request)
+static bool is_due(struct instance *instance, struct generation *generation, uint32_t i,
+        const struct request *request)
 {
-	const struct listener *listener = instance_listener(the_instance, i);
+	const struct listener *listener = instance_listener(instance, i);
 	if (!generation->holds[i])
 		return true;
 	if (listener->ephemeral) /* the kernel would choose another port */
@@ -137,10 +132,11 @@ static bool is_due(struct generation *generation, uint32_t i, const struct reque
 }
 
 /* Another process of the group binds its socket just now, and will be the first of it. */
-static bool is_being_bound(const struct request *request, const struct identity *identity)
+static bool is_being_bound(
+        struct instance *instance, const struct request *request, const struct identity *identity)
 {
-	const struct fdstore *store = &the_instance->store;
-	const struct pending *own = fdstore_expected(&the_instance->store, request->socket);
+	const struct fdstore *store = &instance->store;
+	const struct pending *own = fdstore_expected(&instance->store, request->socket);
 	for (size_t i = 0; i < store->pending_count; i++)
 		if (&store->pending[i] != own && now() - store->pending[i].since < SECOND &&
 		        identity_equal(&store->pending[i].identity, identity))
@@ -153,10 +149,10 @@ static bool is_being_bound(const struct request *request, const struct identity 
  * it has had already, and may not accept.  Without the socket it would end, with the connections that
  * it still has.  Nobody wants the options that it has set.
  */
-static struct answer adopt_again(
-        struct generation *generation, uint32_t i, const struct request *request)
+static struct answer adopt_again(struct instance *instance, struct generation *generation,
+        uint32_t i, const struct request *request)
 {
-	struct listener *listener = instance_listener(the_instance, i);
+	struct listener *listener = instance_listener(instance, i);
 	uint32_t state = gate_get(generation, i);
 	if (listener->unlinked == generation->id)
 		listener->unlinked = 0;
@@ -167,10 +163,11 @@ static struct answer adopt_again(
 	return say(0, (int)i, listener->fd);
 }
 
-static void say_not_handed(struct generation *generation, uint32_t i, const struct request *request)
+static void say_not_handed(struct instance *instance, struct generation *generation, uint32_t i,
+        const struct request *request)
 {
 	char name[LISTENER_TEXT];
-	const struct listener *listener = instance_listener(the_instance, i);
+	const struct listener *listener = instance_listener(instance, i);
 	if (generation->told_right)
 		return;
 	generation->told_right = true;
@@ -180,9 +177,10 @@ static void say_not_handed(struct generation *generation, uint32_t i, const stru
 }
 
 /* Could it be given anything at all? An old generation only gets what it has had there already. */
-static bool may_ask_for(const struct generation *generation, const struct request *request)
+static bool may_ask_for(struct instance *instance, const struct generation *generation,
+        const struct request *request)
 {
-	const struct fdstore *store = &the_instance->store;
+	const struct fdstore *store = &instance->store;
 	if (may_bind(generation) || !identity_is_path(&request->identity))
 		return true;
 	for (uint32_t i = 0; i < store->count; i++)
@@ -191,32 +189,32 @@ static bool may_ask_for(const struct generation *generation, const struct reques
 	return false;
 }
 
-struct answer handover_bind(
-        struct generation *generation, struct request *request, struct received *received)
+struct answer handover_bind(struct instance *instance, struct generation *generation,
+        struct request *request, struct received *received)
 {
-	struct fdstore *store = &the_instance->store;
+	struct fdstore *store = &instance->store;
 	struct identity wanted;
 	struct look look;
 	int i = -1;
-	if (received->socket < 0 || !may_ask_for(generation, request) ||
+	if (received->socket < 0 || !may_ask_for(instance, generation, request) ||
 	        requested_identity(request, &wanted, &look) < 0)
 		return say(0, -1, -1);
 	while ((i = fdstore_find(store, &wanted, &look, i)) >= 0)
-		if (is_due(generation, (uint32_t)i, request))
+		if (is_due(instance, generation, (uint32_t)i, request))
 			break;
 	if (i >= 0 &&
 	        !right_to_take(generation, &store->listeners[i], (uint32_t)i, request, &look)) {
-		say_not_handed(generation, (uint32_t)i, request);
+		say_not_handed(instance, generation, (uint32_t)i, request);
 		return say(0, -1, -1);
 	}
 	if (!may_bind(generation))
 		return i >= 0 && generation->holds[i]
-		               ? adopt_again(generation, (uint32_t)i, request)
+		               ? adopt_again(instance, generation, (uint32_t)i, request)
 		               : say(0, -1, -1);
 	if (i >= 0)
-		return adopt(generation, (uint32_t)i, request, received);
+		return adopt(instance, generation, (uint32_t)i, request, received);
 	bool group = request->reuseport && identity_is_datagram(&wanted);
-	if (group && is_being_bound(request, &wanted))
+	if (group && is_being_bound(instance, request, &wanted))
 		return say(MOULT_ASK_AGAIN, -1, -1);
 	bool ephemeral = identity_is_inet(&wanted) && !identity_port(&wanted);
 	if (ephemeral || group || identity_is_path(&wanted)) {
@@ -235,9 +233,10 @@ struct answer handover_bind(
  * A daemon that connects to its own port, before it binds it, wants to know whether another instance
  * runs, and would not start beside it.
  */
-struct answer handover_calling(struct generation *generation, const struct request *request)
+struct answer handover_calling(
+        struct instance *instance, struct generation *generation, const struct request *request)
 {
-	const struct fdstore *store = &the_instance->store;
+	const struct fdstore *store = &instance->store;
 	const struct identity wanted = request->identity;
 	bool found = false;
 	if (!may_bind(generation))
@@ -249,10 +248,10 @@ struct answer handover_calling(struct generation *generation, const struct reque
 }
 
 /* What the new socket cannot be bound beside, though it is another address. */
-static bool must_stand_beside(
-        const struct generation *generation, uint32_t i, const struct identity *wanted)
+static bool must_stand_beside(struct instance *instance, const struct generation *generation,
+        uint32_t i, const struct identity *wanted)
 {
-	const struct listener *listener = instance_listener(the_instance, i);
+	const struct listener *listener = instance_listener(instance, i);
 	return listener->state != LISTENER_GONE && identity_overlaps(&listener->identity, wanted) &&
 	       !generation->holds[i];
 }
@@ -263,9 +262,10 @@ static bool must_stand_beside(
  * before the switch: it might take what the current generation is to serve.  A datagram socket takes
  * from its bind() on, so it may only be the less specific of the two.
  */
-struct answer handover_bind_beside(struct generation *generation, const struct request *request)
+struct answer handover_bind_beside(
+        struct instance *instance, struct generation *generation, const struct request *request)
 {
-	struct fdstore *store = &the_instance->store;
+	struct fdstore *store = &instance->store;
 	const struct identity wanted = request->identity;
 	bool any = false, alone = may_bind(generation) && identity_is_inet(&wanted);
 	for (uint32_t i = 0; i < store->count && alone; i++) {
@@ -276,7 +276,7 @@ struct answer handover_bind_beside(struct generation *generation, const struct r
 			alone = false;
 		any |= overlaps;
 		alone &= !overlaps ||
-		         (must_stand_beside(generation, i, &wanted) &&
+		         (must_stand_beside(instance, generation, i, &wanted) &&
 		                 (!identity_is_datagram(&wanted) ||
 		                         identity_covers(&wanted, &listener->identity)));
 	}
@@ -288,27 +288,28 @@ struct answer handover_bind_beside(struct generation *generation, const struct r
 	pending->overlapping = true;
 	pending->reuseport = request->reuseport;
 	for (uint32_t i = 0; i < store->count; i++)
-		if (must_stand_beside(generation, i, &wanted))
+		if (must_stand_beside(instance, generation, i, &wanted))
 			socket_set_reuseport(store->listeners[i].fd, true);
 	return say(0, -1, -1);
 }
 
 /* It is bound: a genuine conflict is to be one again. */
-static void end_of_standing_beside(
-        const struct generation *generation, const struct pending *pending, int fd)
+static void end_of_standing_beside(struct instance *instance, const struct generation *generation,
+        const struct pending *pending, int fd)
 {
 	socket_set_reuseport(fd, pending->reuseport);
-	for (uint32_t i = 0; i < the_instance->store.count; i++)
-		if (must_stand_beside(generation, i, &pending->identity))
-			socket_set_reuseport(instance_listener(the_instance, i)->fd,
-			        instance_listener(the_instance, i)->shared);
+	for (uint32_t i = 0; i < instance->store.count; i++)
+		if (must_stand_beside(instance, generation, i, &pending->identity))
+			socket_set_reuseport(instance_listener(instance, i)->fd,
+			        instance_listener(instance, i)->shared);
 }
 
 /* The one in the store that a new socket is to be replaced by, or -1. */
-static int find_standing_for(const struct generation *generation, const struct request *request,
-        const struct identity *identity, const struct pending *pending)
+static int find_standing_for(struct instance *instance, const struct generation *generation,
+        const struct request *request, const struct identity *identity,
+        const struct pending *pending)
 {
-	const struct fdstore *store = &the_instance->store;
+	const struct fdstore *store = &instance->store;
 	if (pending && pending->replaces >= 0)
 		return store->listeners[pending->replaces].state == LISTENER_LIVE
 		               ? pending->replaces
@@ -333,11 +334,12 @@ static void say_unsupported(struct generation *generation, int family)
 }
 
 /* While another generation uses the queue its limit only grows; as the kernel has it, unsigned. */
-static int backlog_of(const struct generation *generation, uint32_t i, int wanted)
+static int backlog_of(
+        struct instance *instance, const struct generation *generation, uint32_t i, int wanted)
 {
-	const struct listener *listener = instance_listener(the_instance, i);
+	const struct listener *listener = instance_listener(instance, i);
 	bool shared = false;
-	for (struct generation *g = the_instance->newest; g; g = g->older)
+	for (struct generation *g = instance->newest; g; g = g->older)
 		shared |= g != generation && g->holds[i];
 	return shared && (unsigned)wanted < (unsigned)listener->backlog ? listener->backlog
 	                                                                : wanted;
@@ -347,9 +349,9 @@ static int backlog_of(const struct generation *generation, uint32_t i, int wante
  * Processes that have inherited one bound socket may all call listen(), and those that do before one
  * of them has been answered do not know that it is a listener by now.
  */
-static int find_same(const struct generation *generation, uint64_t inode)
+static int find_same(struct instance *instance, const struct generation *generation, uint64_t inode)
 {
-	const struct fdstore *store = &the_instance->store;
+	const struct fdstore *store = &instance->store;
 	for (uint32_t i = 0; i < store->count; i++)
 		if (store->listeners[i].state != LISTENER_GONE && generation->holds[i] &&
 		        store->listeners[i].inode == inode)
@@ -357,10 +359,11 @@ static int find_same(const struct generation *generation, uint64_t inode)
 	return -1;
 }
 
-static struct answer add_again(struct generation *generation, uint32_t i, int fd, int backlog)
+static struct answer add_again(
+        struct instance *instance, struct generation *generation, uint32_t i, int fd, int backlog)
 {
-	struct listener *listener = instance_listener(the_instance, i);
-	listener->backlog = backlog_of(generation, i, backlog);
+	struct listener *listener = instance_listener(instance, i);
+	listener->backlog = backlog_of(instance, generation, i, backlog);
 	if (identity_is_inet(&listener->identity) && !identity_is_datagram(&listener->identity) &&
 	        !listener->deferred &&
 	        listen(fd, listener->raised ? LISTENER_MOST : listener->backlog) < 0)
@@ -368,9 +371,9 @@ static struct answer add_again(struct generation *generation, uint32_t i, int fd
 	return say(0, (int)i, -1);
 }
 
-static uint32_t oldest_generation(void)
+static uint32_t oldest_generation(const struct instance *instance)
 {
-	const struct generation *generation = the_instance->newest;
+	const struct generation *generation = instance->newest;
 	while (generation->older)
 		generation = generation->older;
 	return generation->id;
@@ -391,10 +394,10 @@ static bool is_over_quota(struct generation *generation)
 }
 
 /* TCP: we make it listen.  UNIX: the daemon has, for SO_PEERCRED names who called listen(). */
-struct answer handover_listen(
-        struct generation *generation, const struct request *request, struct received *received)
+struct answer handover_listen(struct instance *instance, struct generation *generation,
+        const struct request *request, struct received *received)
 {
-	struct fdstore *store = &the_instance->store;
+	struct fdstore *store = &instance->store;
 	struct identity identity = request->identity;
 	if (!may_bind(generation))
 		return say(-EPERM, -1, -1);
@@ -405,16 +408,16 @@ struct answer handover_listen(
 	if (received->socket < 0)
 		return say(-EPERM, -1, -1);
 	int fd = received->socket;
-	int i = find_same(generation, request->socket);
+	int i = find_same(instance, generation, request->socket);
 	if (i >= 0)
-		return add_again(generation, (uint32_t)i, fd, request->backlog);
+		return add_again(instance, generation, (uint32_t)i, fd, request->backlog);
 	struct pending *pending = fdstore_expected(store, request->socket);
-	i = find_standing_for(generation, request, &identity, pending);
+	i = find_standing_for(instance, generation, request, &identity, pending);
 	if (i >= 0 && right_to_take(generation, &store->listeners[i], (uint32_t)i, request, NULL))
-		return adopt(generation, (uint32_t)i, request, received);
+		return adopt(instance, generation, (uint32_t)i, request, received);
 	bool deferred = pending && pending->overlapping && !identity_is_datagram(&identity) &&
 	                generation->state == GENERATION_NEXT &&
-	                (the_instance->current || generation->awaits_turn);
+	                (instance->current || generation->awaits_turn);
 	if (identity_is_inet(&identity) && !identity_is_datagram(&identity) && !deferred &&
 	        listen(fd, request->backlog) < 0) {
 		int error = errno;
@@ -426,10 +429,10 @@ struct answer handover_listen(
 	/* listen() looks for conflicts as bind() does. */
 	bool shared = pending && pending->overlapping ? pending->reuseport : request->reuseport;
 	if (pending && pending->overlapping && !deferred)
-		end_of_standing_beside(generation, pending, fd);
+		end_of_standing_beside(instance, generation, pending, fd);
 	if (is_over_quota(generation))
 		return say(0, -1, -1);
-	i = fdstore_add_consume(store, fd, oldest_generation());
+	i = fdstore_add_consume(store, fd, oldest_generation(instance));
 	received->socket = -1;
 	if (i < 0) { /* it has been done, but will not be handed over */
 		log_error("generation %u: a listening socket cannot be kept: %s", generation->id,
@@ -443,11 +446,12 @@ struct answer handover_listen(
 	listener->late = generation->state == GENERATION_CURRENT;
 	listener->deferred = deferred;
 	listener->shared = shared;
-	take(generation, (uint32_t)i, request->nonblock, shared, request->asker.uid);
+	take(instance, generation, (uint32_t)i, request->nonblock, shared, request->asker.uid);
 	return say(0, i, -1);
 }
 
-struct answer handover_listen_again(struct generation *generation, const struct request *request)
+struct answer handover_listen_again(
+        struct instance *instance, struct generation *generation, const struct request *request)
 {
 	uint32_t i = (uint32_t)request->listener;
 	if (!may_bind(generation)) { /* the queue is its successor's */
@@ -457,10 +461,10 @@ struct answer handover_listen_again(struct generation *generation, const struct 
 		}
 		return say(0, -1, -1);
 	}
-	struct listener *listener = instance_listener(the_instance, i);
-	listener->backlog = backlog_of(generation, i, request->backlog);
+	struct listener *listener = instance_listener(instance, i);
+	listener->backlog = backlog_of(instance, generation, i, request->backlog);
 	if (gate_get(generation, i) == MOULT_GATE_SHUT)
-		take(generation, i, generation_nonblock(generation, i),
+		take(instance, generation, i, generation_nonblock(generation, i),
 		        generation->holds[i] == HOLDS_SHARED, generation->taken_by[i]);
 	return (struct answer){
 	        {.listener = listener->deferred ? -1 : (int)i,
@@ -474,14 +478,15 @@ struct answer handover_listen_again(struct generation *generation, const struct 
  * Only a place that names what the listener has been since: the daemon's word alone is not enough.
  * Where no socket came along it is one that does not listen yet, of the same user.
  */
-struct answer handover_moved(struct generation *generation, struct request *request)
+struct answer handover_moved(
+        struct instance *instance, struct generation *generation, struct request *request)
 {
-	struct fdstore *store = &the_instance->store;
+	struct fdstore *store = &instance->store;
 	int i = request->listener, result = -ENOENT;
 	struct look look;
-	if (!may_bind(generation) || (i >= 0 && !is_held(generation, i)))
+	if (!may_bind(generation) || (i >= 0 && !is_held(instance, generation, i)))
 		return say(-EPERM, -1, -1);
-	if (i >= 0 && instance_listener(the_instance, (uint32_t)i)->inode != request->socket)
+	if (i >= 0 && instance_listener(instance, (uint32_t)i)->inode != request->socket)
 		return say(-EBADF, -1, -1);
 	if (paths_look(&request->asker, request->directory_fd, request->name, &look, NULL) < 0)
 		return say(-EINVAL, -1, -1);
@@ -493,7 +498,7 @@ struct answer handover_moved(struct generation *generation, struct request *requ
 		result = pending_set_place(
 		        pending, &request->asker, request->directory_fd, request->name, &look);
 	else if (i >= 0 && look.mode && fdstore_find_file(store, look.file) == i)
-		result = listener_set_place(instance_listener(the_instance, (uint32_t)i),
+		result = listener_set_place(instance_listener(instance, (uint32_t)i),
 		        &request->asker, request->directory_fd, request->name, &look);
 	if (result < 0)
 		return say(result, -1, -1);
@@ -505,15 +510,16 @@ struct answer handover_moved(struct generation *generation, struct request *requ
  * Of several links to the live socket only the one that it is known by.  An older generation that ends
  * is told the same as the others, and the path stays: it is its successor's.
  */
-struct answer handover_unlinked(struct generation *generation, const struct request *request)
+struct answer handover_unlinked(
+        struct instance *instance, struct generation *generation, const struct request *request)
 {
 	int i = request->listener;
 	struct look look;
-	if ((uint32_t)i >= the_instance->store.count)
+	if ((uint32_t)i >= instance->store.count)
 		return say(-EBADF, -1, -1);
-	struct listener *listener = instance_listener(the_instance, (uint32_t)i);
-	bool concerns =
-	        may_bind(generation) || is_held(generation, i) || listener->owner == generation->id;
+	struct listener *listener = instance_listener(instance, (uint32_t)i);
+	bool concerns = may_bind(generation) || is_held(instance, generation, i) ||
+	                listener->owner == generation->id;
 	if (!concerns || !listener_has_name(listener, request->name) ||
 	        paths_look(&request->asker, request->directory_fd, request->name, &look, NULL) <
 	                0 ||
@@ -530,9 +536,10 @@ struct answer handover_unlinked(struct generation *generation, const struct requ
  * A socket made beside the live one and renamed over its path: the live one takes its place in the
  * daemon instead, and keeps its path.
  */
-struct answer handover_replace(struct generation *generation, struct request *request)
+struct answer handover_replace(
+        struct instance *instance, struct generation *generation, struct request *request)
 {
-	struct fdstore *store = &the_instance->store;
+	struct fdstore *store = &instance->store;
 	int to = request->listener;
 	struct look look, over;
 	if (!may_bind(generation) || (uint32_t)to >= store->count ||
@@ -548,7 +555,7 @@ struct answer handover_replace(struct generation *generation, struct request *re
 	int from = look.mode ? fdstore_find_file(store, look.file) : -1;
 	if (from == to)
 		return say(-EINVAL, -1, -1);
-	if (is_held(generation, from)) {
+	if (is_held(instance, generation, from)) {
 		struct listener *listener = &store->listeners[from];
 		bool nonblock = generation_nonblock(generation, (uint32_t)from);
 		if (listener->identity.type != kept->identity.type ||
@@ -556,9 +563,9 @@ struct answer handover_replace(struct generation *generation, struct request *re
 			return say(-EPERM, -1, -1);
 		kept->adopted |= !generation->holds[to];
 		listener_set_template_consume(kept, fcntl(listener->fd, F_DUPFD_CLOEXEC, 3));
-		if (instance_drop(the_instance, generation, (uint32_t)from))
+		if (instance_drop(instance, generation, (uint32_t)from))
 			listener_close(listener);
-		take(generation, (uint32_t)to, nonblock, false, request->asker.uid);
+		take(instance, generation, (uint32_t)to, nonblock, false, request->asker.uid);
 		return (struct answer){{.listener = to, .backlog = from}, {kept->fd, -1}};
 	}
 	struct pending *pending = fdstore_pending_at(store, &look);
@@ -572,15 +579,16 @@ struct answer handover_replace(struct generation *generation, struct request *re
 /* ---- ends ---- */
 
 /* A datagram socket with a peer gets that peer's datagrams only: no service, and not shared. */
-void handover_connected(struct generation *generation, const struct request *request)
+void handover_connected(
+        struct instance *instance, struct generation *generation, const struct request *request)
 {
 	uint32_t i = (uint32_t)request->listener;
-	struct listener *listener = instance_listener(the_instance, i);
+	struct listener *listener = instance_listener(instance, i);
 	if (!request->has_peer || !identity_is_datagram(&listener->identity) ||
 	        !may_bind(generation))
 		return;
-	if (instance_drop(the_instance, generation, i)) {
+	if (instance_drop(instance, generation, i)) {
 		listener_forget(listener);
-		publish_addresses(the_instance);
+		publish_addresses(instance);
 	}
 }

@@ -21,25 +21,30 @@ struct received {
 	int socket;
 };
 
-void handover_init(struct instance *instance);
-
-struct answer handover_bind(
-        struct generation *generation, struct request *request, struct received *received);
-struct answer handover_calling(struct generation *generation, const struct request *request);
-struct answer handover_bind_beside(struct generation *generation, const struct request *request);
+struct answer handover_bind(struct instance *instance, struct generation *generation,
+        struct request *request, struct received *received);
+struct answer handover_calling(
+        struct instance *instance, struct generation *generation, const struct request *request);
+struct answer handover_bind_beside(
+        struct instance *instance, struct generation *generation, const struct request *request);
 
 /* listen() on a socket that is no listener yet; and again, or on an adopted one. */
-struct answer handover_listen(
-        struct generation *generation, const struct request *request, struct received *received);
-struct answer handover_listen_again(struct generation *generation, const struct request *request);
+struct answer handover_listen(struct instance *instance, struct generation *generation,
+        const struct request *request, struct received *received);
+struct answer handover_listen_again(
+        struct instance *instance, struct generation *generation, const struct request *request);
 
 /*
  * Paths of UNIX sockets that the daemon has renamed or removed.  A directory that is kept is -1 in
  * the request afterwards.
  */
-struct answer handover_moved(struct generation *generation, struct request *request);
-struct answer handover_replace(struct generation *generation, struct request *request);
-struct answer handover_unlinked(struct generation *generation, const struct request *request);
+struct answer handover_moved(
+        struct instance *instance, struct generation *generation, struct request *request);
+struct answer handover_replace(
+        struct instance *instance, struct generation *generation, struct request *request);
+struct answer handover_unlinked(
+        struct instance *instance, struct generation *generation, const struct request *request);
 
 /* A datagram socket has a peer now. */
-void handover_connected(struct generation *generation, const struct request *request);
+void handover_connected(
+        struct instance *instance, struct generation *generation, const struct request *request);
