@@ -112,6 +112,12 @@ static int requested_identity(
  * room for another socket at the path, or for one more member of a SO_REUSEPORT group: all of them
  * share one queue, so that nobody's end, and no change of their number, can reset a part of it.
  */
+static bool wants_member(
+        const struct generation *generation, uint32_t i, const struct request *request)
+{
+	return generation->holds[i] == HOLDS_SHARED && request->reuseport;
+}
+
 static bool is_due(struct instance *instance, struct generation *generation, uint32_t i,
         const struct request *request)
 {
@@ -126,17 +132,16 @@ static bool is_due(struct instance *instance, struct generation *generation, uin
 	        generation->holds[i] == HOLDS_ALONE && request->reuseaddr &&
 	        !closing_is_pending(generation, i))
 		return false;
-	return (generation->holds[i] == HOLDS_SHARED && request->reuseport) ||
+	return wants_member(generation, i, request) ||
 	       (listener->directory >= 0 && listener->unlinked == generation->id) ||
 	       !survey_holds(generation, i);
 }
 
 /* Another process of the group binds its socket just now, and will be the first of it. */
 static bool is_being_bound(
-        struct instance *instance, const struct request *request, const struct identity *identity)
+        struct fdstore *store, const struct request *request, const struct identity *identity)
 {
-	const struct fdstore *store = &instance->store;
-	const struct pending *own = fdstore_expected(&instance->store, request->socket);
+	const struct pending *own = fdstore_expected(store, request->socket);
 	for (size_t i = 0; i < store->pending_count; i++)
 		if (&store->pending[i] != own && now() - store->pending[i].since < SECOND &&
 		        identity_equal(&store->pending[i].identity, identity))
@@ -177,10 +182,9 @@ static void say_not_handed(struct instance *instance, struct generation *generat
 }
 
 /* Could it be given anything at all? An old generation only gets what it has had there already. */
-static bool may_ask_for(struct instance *instance, const struct generation *generation,
+static bool may_ask_for(const struct fdstore *store, const struct generation *generation,
         const struct request *request)
 {
-	const struct fdstore *store = &instance->store;
 	if (may_bind(generation) || !identity_is_path(&request->identity))
 		return true;
 	for (uint32_t i = 0; i < store->count; i++)
@@ -196,7 +200,7 @@ struct answer handover_bind(struct instance *instance, struct generation *genera
 	struct identity wanted;
 	struct look look;
 	int i = -1;
-	if (received->socket < 0 || !may_ask_for(instance, generation, request) ||
+	if (received->socket < 0 || !may_ask_for(store, generation, request) ||
 	        requested_identity(request, &wanted, &look) < 0)
 		return say(0, -1, -1);
 	while ((i = fdstore_find(store, &wanted, &look, i)) >= 0)
@@ -214,7 +218,7 @@ struct answer handover_bind(struct instance *instance, struct generation *genera
 	if (i >= 0)
 		return adopt(instance, generation, (uint32_t)i, request, received);
 	bool group = request->reuseport && identity_is_datagram(&wanted);
-	if (group && is_being_bound(instance, request, &wanted))
+	if (group && is_being_bound(store, request, &wanted))
 		return say(MOULT_ASK_AGAIN, -1, -1);
 	bool ephemeral = identity_is_inet(&wanted) && !identity_port(&wanted);
 	if (ephemeral || group || identity_is_path(&wanted)) {
@@ -304,16 +308,9 @@ static void end_of_standing_beside(struct instance *instance, const struct gener
 			        instance_listener(instance, i)->shared);
 }
 
-/* The one in the store that a new socket is to be replaced by, or -1. */
-static int find_standing_for(struct instance *instance, const struct generation *generation,
-        const struct request *request, const struct identity *identity,
-        const struct pending *pending)
+static int find_of_group(const struct fdstore *store, const struct generation *generation,
+        const struct request *request, const struct identity *identity)
 {
-	const struct fdstore *store = &instance->store;
-	if (pending && pending->replaces >= 0)
-		return store->listeners[pending->replaces].state == LISTENER_LIVE
-		               ? pending->replaces
-		               : -1;
 	int i = identity_is_inet(identity) && request->reuseport
 	                ? fdstore_find_equal(store, identity)
 	                : -1;
@@ -321,6 +318,18 @@ static int find_standing_for(struct instance *instance, const struct generation 
 	                       store->listeners[i].inode != request->socket
 	               ? i
 	               : -1;
+}
+
+/* The one in the store that a new socket is to be replaced by, or -1. */
+static int find_standing_for(const struct fdstore *store, const struct generation *generation,
+        const struct request *request, const struct identity *identity,
+        const struct pending *pending)
+{
+	if (pending && pending->replaces >= 0)
+		return store->listeners[pending->replaces].state == LISTENER_LIVE
+		               ? pending->replaces
+		               : -1;
+	return find_of_group(store, generation, request, identity);
 }
 
 static void say_unsupported(struct generation *generation, int family)
@@ -349,9 +358,9 @@ static int backlog_of(
  * Processes that have inherited one bound socket may all call listen(), and those that do before one
  * of them has been answered do not know that it is a listener by now.
  */
-static int find_same(struct instance *instance, const struct generation *generation, uint64_t inode)
+static int find_same(
+        const struct fdstore *store, const struct generation *generation, uint64_t inode)
 {
-	const struct fdstore *store = &instance->store;
 	for (uint32_t i = 0; i < store->count; i++)
 		if (store->listeners[i].state != LISTENER_GONE && generation->holds[i] &&
 		        store->listeners[i].inode == inode)
@@ -408,11 +417,11 @@ struct answer handover_listen(struct instance *instance, struct generation *gene
 	if (received->socket < 0)
 		return say(-EPERM, -1, -1);
 	int fd = received->socket;
-	int i = find_same(instance, generation, request->socket);
+	int i = find_same(store, generation, request->socket);
 	if (i >= 0)
 		return add_again(instance, generation, (uint32_t)i, fd, request->backlog);
 	struct pending *pending = fdstore_expected(store, request->socket);
-	i = find_standing_for(instance, generation, request, &identity, pending);
+	i = find_standing_for(store, generation, request, &identity, pending);
 	if (i >= 0 && right_to_take(generation, &store->listeners[i], (uint32_t)i, request, NULL))
 		return adopt(instance, generation, (uint32_t)i, request, received);
 	bool deferred = pending && pending->overlapping && !identity_is_datagram(&identity) &&
