@@ -22,9 +22,13 @@
 #include "helper/process/confine.h"
 #include "helper/process/discard.h"
 #include "helper/process/spawn.h"
+#include "helper/requests/beside.h"
+#include "helper/requests/bind.h"
 #include "helper/requests/closing.h"
 #include "helper/requests/daemon_pidfile.h"
 #include "helper/requests/handover.h"
+#include "helper/requests/probe.h"
+#include "helper/requests/unix_path.h"
 #include "helper/switch/crowd.h"
 #include "helper/switch/poke.h"
 
@@ -52,11 +56,6 @@ static struct watch link_to_broker = {.fd = -1};
 static struct timer vigil, revival;
 
 /* ---- answers ---- */
-
-static struct answer say(int error, int listener, int fd)
-{
-	return (struct answer){{.error = error, .listener = listener}, {fd, -1}};
-}
 
 /* The daemon shut it down: its own accepts fail and return, the queue stays for its successor. */
 static struct answer handle_shut(struct instance *instance, struct generation *generation, int i)
@@ -132,12 +131,12 @@ static struct answer handle(struct instance *instance, struct generation *genera
 	switch (request->verb) {
 	case MOULT_HELLO: return handle_hello(generation, request);
 	case MOULT_SLOT: return handle_slot(generation, request);
-	case MOULT_BIND: return handover_bind(instance, generation, request, received);
-	case MOULT_BIND_BESIDE: return handover_bind_beside(instance, generation, request);
-	case MOULT_CALLING: return handover_calling(instance, generation, request);
-	case MOULT_MOVED: return handover_moved(instance, generation, request);
-	case MOULT_REPLACE: return handover_replace(instance, generation, request);
-	case MOULT_UNLINKED: return handover_unlinked(instance, generation, request);
+	case MOULT_BIND: return bind_choose_socket(instance, generation, request, received);
+	case MOULT_BIND_BESIDE: return beside_allow(instance, generation, request);
+	case MOULT_CALLING: return probe_finds_earlier(instance, generation, request);
+	case MOULT_MOVED: return unix_path_moved(instance, generation, request);
+	case MOULT_REPLACE: return unix_path_replace(instance, generation, request);
+	case MOULT_UNLINKED: return unix_path_unlinked(instance, generation, request);
 	case MOULT_REMOVED: return handle_removed(instance, generation, request);
 	case MOULT_LISTEN:
 		if (request->listener < 0)

@@ -73,3 +73,8 @@ bool right_to_take(const struct generation *generation, const struct listener *l
 	return uid == listener->taken_by ||
 	       (uid == generation->first_uid && could_bind(listener, request, look));
 }
+
+bool right_to_bind(const struct generation *generation)
+{
+	return generation->state == GENERATION_NEXT || generation->state == GENERATION_CURRENT;
+}

@@ -15,3 +15,6 @@
  */
 bool right_to_take(const struct generation *generation, const struct listener *listener, uint32_t i,
         const struct request *request, const struct look *look);
+
+/* May a process of this generation bind new sockets?  An older one only gets what it holds already. */
+bool right_to_bind(const struct generation *generation);

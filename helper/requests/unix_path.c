@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: MIT */
+/* The path of a UNIX socket is renamed, replaced or removed. */
+#include "helper/requests/unix_path.h"
+
+#include <errno.h>
+#include <fcntl.h>
+
+#include "helper/requests/handover.h"
+#include "helper/requests/rights.h"
+#include "helper/state/pending.h"
+
+/*
+ * Only a place that names what the listener has been since: the daemon's word alone is not enough.
+ * Where no socket came along it is one that does not listen yet, of the same user.
+ */
+struct answer unix_path_moved(
+        struct instance *instance, struct generation *generation, struct request *request)
+{
+	struct fdstore *store = &instance->store;
+	int i = request->listener, result = -ENOENT;
+	struct look look;
+	if (!right_to_bind(generation) || (i >= 0 && !instance_is_holder(instance, generation, i)))
+		return say(-EPERM, -1, -1);
+	if (i >= 0 && instance_listener(instance, (uint32_t)i)->inode != request->socket)
+		return say(-EBADF, -1, -1);
+	if (paths_look(&request->asker, request->directory_fd, request->name, &look, NULL) < 0)
+		return say(-EINVAL, -1, -1);
+	struct pending *pending = i < 0 ? fdstore_pending_at(store, &look) : NULL;
+	if (pending && (pending->asker.generation != generation->id ||
+	                       (request->asker.uid && pending->asker.uid != request->asker.uid)))
+		return say(-EPERM, -1, -1);
+	if (pending)
+		result = pending_set_place(
+		        pending, &request->asker, request->directory_fd, request->name, &look);
+	else if (i >= 0 && look.mode && fdstore_find_file(store, look.file) == i)
+		result = listener_set_place(instance_listener(instance, (uint32_t)i),
+		        &request->asker, request->directory_fd, request->name, &look);
+	if (result < 0)
+		return say(result, -1, -1);
+	request->directory_fd = -1;
+	return say(0, i, -1);
+}
+
+/*
+ * Of several links to the live socket only the one that it is known by.  An older generation that ends
+ * is told the same as the others, and the path stays: it is its successor's.
+ */
+struct answer unix_path_unlinked(
+        struct instance *instance, struct generation *generation, const struct request *request)
+{
+	int i = request->listener;
+	struct look look;
+	if ((uint32_t)i >= instance->store.count)
+		return say(-EBADF, -1, -1);
+	struct listener *listener = instance_listener(instance, (uint32_t)i);
+	bool concerns = right_to_bind(generation) || instance_is_holder(instance, generation, i) ||
+	                listener->owner == generation->id;
+	if (!concerns || !listener_has_name(listener, request->name) ||
+	        paths_look(&request->asker, request->directory_fd, request->name, &look, NULL) <
+	                0 ||
+	        !listener_is_at(listener, request->name, &look))
+		return say(-ENOENT, -1, -1);
+	if (!look.replaceable)
+		return say(-EPERM, -1, -1);
+	if (right_to_bind(generation) || listener->owner == generation->id)
+		listener->unlinked = generation->id;
+	return say(0, i, -1);
+}
+
+/*
+ * A socket made beside the live one and renamed over its path: the live one takes its place in the
+ * daemon instead, and keeps its path.
+ */
+struct answer unix_path_replace(
+        struct instance *instance, struct generation *generation, struct request *request)
+{
+	struct fdstore *store = &instance->store;
+	int to = request->listener;
+	struct look look, over;
+	if (!right_to_bind(generation) || (uint32_t)to >= store->count ||
+	        !listener_has_name(&store->listeners[to], request->other) ||
+	        paths_look(&request->asker, request->directory_fd, request->name, &look, NULL) <
+	                0 ||
+	        paths_look(&request->asker, request->other_fd, request->other, &over, NULL) < 0)
+		return say(-EINVAL, -1, -1);
+	struct listener *kept = &store->listeners[to];
+	if (!listener_is_at(kept, request->other, &over) || !over.replaceable ||
+	        !look.replaceable || !right_to_take(generation, kept, (uint32_t)to, request, &over))
+		return say(-EPERM, -1, -1);
+	int from = look.mode ? fdstore_find_file(store, look.file) : -1;
+	if (from == to)
+		return say(-EINVAL, -1, -1);
+	if (instance_is_holder(instance, generation, from)) {
+		struct listener *listener = &store->listeners[from];
+		bool nonblock = generation_nonblock(generation, (uint32_t)from);
+		if (listener->identity.type != kept->identity.type ||
+		        !right_to_take(generation, listener, (uint32_t)from, request, &look))
+			return say(-EPERM, -1, -1);
+		kept->adopted |= !generation->holds[to];
+		listener_set_template_consume(kept, fcntl(listener->fd, F_DUPFD_CLOEXEC, 3));
+		if (instance_drop(instance, generation, (uint32_t)from))
+			listener_close(listener);
+		handover_take(
+		        instance, generation, (uint32_t)to, nonblock, false, request->asker.uid);
+		return (struct answer){{.listener = to, .backlog = from}, {kept->fd, -1}};
+	}
+	struct pending *pending = fdstore_pending_at(store, &look);
+	if (!pending || pending->asker.generation != generation->id ||
+	        pending->identity.type != kept->identity.type)
+		return say(-ENOENT, -1, -1);
+	pending->replaces = to;
+	return (struct answer){{.listener = to, .backlog = -1}, {-1, -1}};
+}
