@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 
+#include "helper/base/socket_option.h"
 #include "helper/base/util.h"
 
 #ifndef SYS_close_range
@@ -128,10 +129,8 @@ bool castoff_is_empty(void)
 /* By what the kernel knows of the descriptor: neither of the two asks a file system. */
 bool castoff_is_file(int fd)
 {
-	int type, flags = fcntl(fd, F_GETFL);
-	socklen_t length = sizeof(type);
-	return flags >= 0 && !(flags & O_PATH) &&
-	       getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &length) < 0;
+	int flags = fcntl(fd, F_GETFL);
+	return flags >= 0 && !(flags & O_PATH) && socket_option(fd, SOL_SOCKET, SO_TYPE) < 0;
 }
 
 /*

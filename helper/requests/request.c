@@ -9,6 +9,8 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 
+#include "helper/base/socket_option.h"
+
 enum role { NOTHING, SOCKET, DIRECTORY, FILE_OR_DIRECTORY };
 enum meaning { NO_ADDRESS, ADDRESS, PLACE, PLACE_OR_NONE };
 enum index { NO_LISTENER, LISTENER, ANY_LISTENER };
@@ -38,13 +40,6 @@ static const struct shape {
 
 /* ---- descriptors ---- */
 
-static int option(int fd, int level, int name)
-{
-	int value = 0;
-	socklen_t length = sizeof(value);
-	return getsockopt(fd, level, name, &value, &length) < 0 ? -1 : value;
-}
-
 static bool look_at_socket(struct request *request, int fd, const struct statx *status)
 {
 	struct sockaddr_storage peer;
@@ -54,12 +49,12 @@ static bool look_at_socket(struct request *request, int fd, const struct statx *
 	request->socket = status->stx_ino;
 	request->socket_fd = fd;
 	/* A socket's file, opened by O_PATH, has any inode number that its file system likes. */
-	request->family = option(fd, SOL_SOCKET, SO_DOMAIN);
+	request->family = socket_option(fd, SOL_SOCKET, SO_DOMAIN);
 	if (request->family < 0)
 		return false;
 	request->is_known = identity_of(fd, &request->identity) == 0;
-	request->reuseport = option(fd, SOL_SOCKET, SO_REUSEPORT) == 1;
-	request->reuseaddr = option(fd, SOL_SOCKET, SO_REUSEADDR) == 1;
+	request->reuseport = socket_option(fd, SOL_SOCKET, SO_REUSEPORT) == 1;
+	request->reuseaddr = socket_option(fd, SOL_SOCKET, SO_REUSEADDR) == 1;
 	request->has_peer = getpeername(fd, (struct sockaddr *)&peer, &length) == 0;
 	int flags = fcntl(fd, F_GETFL);
 	request->nonblock = flags >= 0 && (flags & O_NONBLOCK);
