@@ -2,11 +2,8 @@
 /* A look at a daemon's processes, in a child process of the launcher. */
 #include "helper/process/errand.h"
 
-#include "helper/process/confine.h"
-
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stddef.h>
@@ -15,8 +12,10 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <unistd.h>
+
+#include "helper/base/close.h"
+#include "helper/process/confine.h"
 
 enum {
 	/* More than the launcher has: a million connections are 100 MB of rows */
@@ -79,12 +78,8 @@ static _Noreturn void carry_out(
 	static _Alignas(max_align_t) unsigned char answer[ERRAND_ANSWER_MAX];
 	limit(launcher);
 	confine_leave_memory();
-	/*
-	 * A listener that the launcher closes meanwhile must not live on here.  Before Linux 5.9, or
-	 * under a filter, it does until the end of the look.
-	 */
-	(void)syscall(SYS_close_range, 3, to - 1, 0);
-	(void)syscall(SYS_close_range, to + 1, UINT_MAX, 0);
+	/* A listener that the launcher closes meanwhile must not stay open here. */
+	close_all_but(STDERR_FILENO + 1, to, -1);
 	if (look(question, answer) == 0)
 		(void)send(to, answer, size, MSG_NOSIGNAL); /* the launcher may want it no more */
 	_exit(0);

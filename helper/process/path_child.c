@@ -2,7 +2,6 @@
 /* One operation on a path, in a child of the launcher. */
 #include "helper/process/path_child.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -20,6 +19,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "helper/base/close.h"
 #include "helper/process/confine.h"
 
 #ifndef FUSE_SUPER_MAGIC
@@ -28,26 +28,8 @@
 #ifndef SYS_openat2
 #define SYS_openat2 437
 #endif
-#ifndef SYS_close_range
-#define SYS_close_range 436
-#endif
 
 enum { CHANNEL = 0, DIRECTORY = 1 }; /* all that it has */
-
-static void close_from(int first)
-{
-	if (syscall(SYS_close_range, first, ~0u, 0) == 0)
-		return;
-	DIR *list = opendir("/proc/self/fd");
-	if (!list)
-		_exit(1);
-	for (struct dirent *entry = readdir(list); entry; entry = readdir(list)) {
-		int fd = atoi(entry->d_name);
-		if (fd >= first && fd != dirfd(list))
-			close(fd);
-	}
-	closedir(list);
-}
 
 /*
  * The parent waits and has all of these open, too: none of these closes is the last one, which might

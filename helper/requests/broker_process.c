@@ -11,10 +11,10 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+#include "helper/base/close.h"
 #include "helper/base/log.h"
 #include "helper/process/confine.h"
 #include "helper/process/discard.h"
-#include "helper/process/spawn.h"
 
 /* A broker that is at one message for so long does not get on. */
 static const nanoseconds BROKER_PATIENCE = SECOND;
