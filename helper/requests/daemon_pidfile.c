@@ -43,13 +43,6 @@ static bool counts_as_we_do(pid_t pid)
 	       theirs.st_dev == ours.st_dev && theirs.st_ino == ours.st_ino;
 }
 
-static bool lives(pid_t pid)
-{
-	char state;
-	pid_t parent;
-	return tree_stat(pid, &state, &parent) == 0 && state != 'Z' && state != 'X';
-}
-
 bool daemon_pidfile_is_newer(const struct instance *instance, const struct generation *generation,
         const struct request *request)
 {
@@ -62,6 +55,6 @@ bool daemon_pidfile_is_newer(const struct instance *instance, const struct gener
 		return true;
 	for (const struct generation *g = instance->newest; g != generation; g = g->older)
 		if (pid != g->keeper && tree_has(g->keeper, pid))
-			return lives(pid);
+			return tree_lives(pid);
 	return false;
 }
