@@ -30,13 +30,6 @@
 #include "helper/base/close.h"
 #include "helper/process/confine.h"
 
-/* A sanitiser's runtime needs more memory and more system calls than the program. */
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-enum { IS_SANITISED = true };
-#else
-enum { IS_SANITISED = false };
-#endif
-
 enum {
 	MEMORY_MAX = 256 * 1024 * 1024,
 	CPU_SECONDS = 5,

@@ -24,18 +24,6 @@ enum {
 	NICENESS = 5,
 };
 
-/* A sanitiser's shadow alone is larger than any limit. */
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define LIMIT_MEMORY false
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define LIMIT_MEMORY false
-#endif
-#endif
-#ifndef LIMIT_MEMORY
-#define LIMIT_MEMORY true
-#endif
-
 /*
  * A library that is loaded into the launcher may have reserved any amount of addresses. Bytes, 0: not
  * known.
@@ -68,7 +56,7 @@ static void limit(pid_t launcher)
 	alarm(ERRAND_SECONDS);
 	prctl(PR_SET_NAME, "moult-look");
 	(void)setpriority(PRIO_PROCESS, 0, NICENESS);
-	if (LIMIT_MEMORY)
+	if (!IS_SANITISED)
 		(void)setrlimit(RLIMIT_AS, &memory);
 }
 
