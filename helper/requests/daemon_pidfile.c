@@ -3,9 +3,9 @@
 #include "helper/requests/daemon_pidfile.h"
 
 #include <ctype.h>
-#include <stdio.h>
-#include <sys/stat.h>
+#include <unistd.h>
 
+#include "helper/kernel/namespace.h"
 #include "helper/kernel/tree.h"
 
 /* The number that a text begins with, and that ends there; 0: none that could be a pid. */
@@ -33,20 +33,12 @@ static pid_t read_pid(const struct request *request)
 	return parse_pid(text);
 }
 
-/* In another pid namespace the same number is another process, or the same in each generation. */
-static bool counts_as_we_do(pid_t pid)
-{
-	char path[40];
-	struct stat theirs, ours;
-	snprintf(path, sizeof(path), "/proc/%d/ns/pid", pid);
-	return stat(path, &theirs) == 0 && stat("/proc/self/ns/pid", &ours) == 0 &&
-	       theirs.st_dev == ours.st_dev && theirs.st_ino == ours.st_ino;
-}
-
 bool daemon_pidfile_is_newer(const struct instance *instance, const struct generation *generation,
         const struct request *request)
 {
-	if (generation == instance->newest || !counts_as_we_do(request->asker.pid))
+	/* In another pid namespace the file's number may be another process here. */
+	if (generation == instance->newest ||
+	        namespace_is_shared(request->asker.pid, "ns/pid") != 1)
 		return false;
 	pid_t pid = read_pid(request);
 	if (pid <= 0)
