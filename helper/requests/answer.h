@@ -15,7 +15,7 @@ struct received {
 };
 
 /* An answer without a backlog and with one descriptor at most (-1: none). */
-static inline struct answer say(int error, int listener, int fd)
+static inline struct answer answer_with(int error, int listener, int fd)
 {
 	return (struct answer){{.error = error, .listener = listener}, {fd, -1}};
 }

@@ -44,13 +44,13 @@ struct answer beside_allow(
 	        alone && any ? fdstore_expect(store, request->socket, &wanted, -1, &request->asker)
 	                     : NULL;
 	if (!pending)
-		return say(-EADDRINUSE, -1, -1);
+		return answer_with(-EADDRINUSE, -1, -1);
 	pending->overlapping = true;
 	pending->reuseport = request->reuseport;
 	for (uint32_t i = 0; i < store->count; i++)
 		if (must_stand_beside(instance, generation, i, &wanted))
 			socket_set_reuseport(store->listeners[i].fd, true);
-	return say(0, -1, -1);
+	return answer_with(0, -1, -1);
 }
 
 /* It is bound: a genuine conflict is to be one again. */

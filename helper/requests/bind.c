@@ -70,7 +70,7 @@ static struct answer adopt_again(struct instance *instance, struct generation *g
 	if (state != MOULT_GATE_OPEN) /* one that only it has may stay open till the end */
 		generation_take(generation, i, request->reuseport ? HOLDS_SHARED : HOLDS_ALONE,
 		        listener->inode, request->nonblock, MOULT_GATE_DRAINING);
-	return say(0, (int)i, listener->fd);
+	return answer_with(0, (int)i, listener->fd);
 }
 
 static void say_not_handed(struct instance *instance, struct generation *generation, uint32_t i,
@@ -107,33 +107,33 @@ struct answer bind_choose_socket(struct instance *instance, struct generation *g
 	int i = -1;
 	if (received->socket < 0 || !may_ask_for(store, generation, request) ||
 	        requested_identity(request, &wanted, &look) < 0)
-		return say(0, -1, -1);
+		return answer_with(0, -1, -1);
 	while ((i = fdstore_find(store, &wanted, &look, i)) >= 0)
 		if (is_due(instance, generation, (uint32_t)i, request))
 			break;
 	if (i >= 0 &&
 	        !right_to_take(generation, &store->listeners[i], (uint32_t)i, request, &look)) {
 		say_not_handed(instance, generation, (uint32_t)i, request);
-		return say(0, -1, -1);
+		return answer_with(0, -1, -1);
 	}
 	if (!right_to_bind(generation))
 		return i >= 0 && generation->holds[i]
 		               ? adopt_again(instance, generation, (uint32_t)i, request)
-		               : say(0, -1, -1);
+		               : answer_with(0, -1, -1);
 	if (i >= 0)
 		return handover_adopt(instance, generation, (uint32_t)i, request, received);
 	bool group = request->reuseport && identity_is_datagram(&wanted);
 	if (group && group_is_forming(store, request, &wanted))
-		return say(MOULT_ASK_AGAIN, -1, -1);
+		return answer_with(MOULT_ASK_AGAIN, -1, -1);
 	bool ephemeral = identity_is_inet(&wanted) && !identity_port(&wanted);
 	if (ephemeral || group || identity_is_path(&wanted)) {
 		if (!fd_is_plenty()) /* each keeps its directory */
-			return say(0, -1, -1);
+			return answer_with(0, -1, -1);
 		struct pending *pending = fdstore_expect(
 		        store, request->socket, &wanted, request->directory_fd, &request->asker);
 		request->directory_fd = -1;
 		if (pending)
 			pending->ephemeral = ephemeral;
 	}
-	return say(0, -1, -1);
+	return answer_with(0, -1, -1);
 }

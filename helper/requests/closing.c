@@ -34,7 +34,7 @@ bool closing_is_pending(const struct generation *generation, uint32_t listener)
 }
 
 /* Nobody in the generation holds it any more: it is as closed as it would be without us. */
-static void let_go(struct instance *instance, struct generation *generation, uint32_t i)
+static void drop(struct instance *instance, struct generation *generation, uint32_t i)
 {
 	struct listener *listener = instance_listener(instance, i);
 	if (!instance_drop(instance, generation, i))
@@ -77,7 +77,7 @@ static void look_at_closings(void *context)
 		        !generation->holds[closing->listener])
 			continue;
 		if (!survey_holds(generation, closing->listener))
-			let_go(instance, generation, closing->listener);
+			drop(instance, generation, closing->listener);
 		else if (++closing->looks < CLOSE_LOOKS) {
 			closing->generation = generation;
 			closing->at = after(CLOSE_PATIENCE);

@@ -26,7 +26,7 @@ static struct answer handle_shut(struct instance *instance, struct generation *g
 	for (unsigned n = 0; open && n < blocked && n < 64; n++)
 		poke_send(listener, instance->newest);
 	crowd_begin(instance); /* looks after the pokes */
-	return say(0, i, -1);
+	return answer_with(0, i, -1);
 }
 
 static struct answer handle_hello(struct generation *generation, const struct request *request)
@@ -42,7 +42,7 @@ static struct answer handle_hello(struct generation *generation, const struct re
 static struct answer handle_slot(struct generation *generation, const struct request *request)
 {
 	int slot = slots_give(&generation->slots, request->asker.pid);
-	return say(slot < 0 ? slot : 0, slot < 0 ? -1 : slot, -1);
+	return answer_with(slot < 0 ? slot : 0, slot < 0 ? -1 : slot, -1);
 }
 
 /* Options set before its turn; once it accepts, they are the shared socket's. */
@@ -50,14 +50,14 @@ static struct answer template_of(
         struct instance *instance, const struct generation *generation, int i)
 {
 	bool waits = gate_get(generation, (uint32_t)i) == MOULT_GATE_WARMING;
-	return say(0, i, waits ? instance_listener(instance, (uint32_t)i)->template : -1);
+	return answer_with(0, i, waits ? instance_listener(instance, (uint32_t)i)->template : -1);
 }
 
 static struct answer handle_removed(struct instance *instance, const struct generation *generation,
         const struct request *request)
 {
 	bool stays = daemon_pidfile_is_newer(instance, generation, request);
-	return say(stays ? 0 : -ENOENT, -1, -1);
+	return answer_with(stays ? 0 : -ENOENT, -1, -1);
 }
 
 /* Requests about a listener by a process that has its socket. */
@@ -71,9 +71,9 @@ static struct answer handle_holder(
 	case MOULT_SHUT: return handle_shut(instance, generation, i);
 	case MOULT_CONNECTED: handover_connected(instance, generation, request); break;
 	case MOULT_CLOSED: closing_begin(instance, generation, (uint32_t)i); break;
-	default: return say(-EINVAL, -1, -1);
+	default: return answer_with(-EINVAL, -1, -1);
 	}
-	return say(0, i, -1); /* to nobody, after CLOSED */
+	return answer_with(0, i, -1); /* to nobody, after CLOSED */
 }
 
 static bool is_of_holder(struct instance *instance, const struct generation *generation,
@@ -107,7 +107,7 @@ static struct answer handle(struct instance *instance, struct generation *genera
 	}
 	return is_of_holder(instance, generation, request)
 	               ? handle_holder(instance, generation, request)
-	               : say(-EBADF, -1, -1);
+	               : answer_with(-EBADF, -1, -1);
 }
 
 static void say_other_contract(struct generation *generation, uint32_t contract)
@@ -133,10 +133,10 @@ struct answer dispatch_request(
 {
 	struct generation *generation = generation_of(instance, request);
 	if (!generation)
-		return say(-EPERM, -1, -1);
+		return answer_with(-EPERM, -1, -1);
 	if ((int)request->verb == 0) {
 		say_other_contract(generation, (uint32_t)request->backlog);
-		return say(-EPROTO, -1, -1);
+		return answer_with(-EPROTO, -1, -1);
 	}
 	return handle(instance, generation, request, received);
 }

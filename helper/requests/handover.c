@@ -68,7 +68,7 @@ struct answer handover_adopt(struct instance *instance, struct generation *gener
 	received->socket = -1;
 	handover_take(
 	        instance, generation, i, request->nonblock, request->reuseport, request->asker.uid);
-	return say(0, (int)i, listener->fd);
+	return answer_with(0, (int)i, listener->fd);
 }
 
 /* ---- listening ---- */
@@ -129,8 +129,8 @@ static struct answer add_again(
 	if (identity_is_inet(&listener->identity) && !identity_is_datagram(&listener->identity) &&
 	        !listener->deferred &&
 	        listen(fd, listener->raised ? LISTENER_MOST : listener->backlog) < 0)
-		return say(-errno, -1, -1);
-	return say(0, (int)i, -1);
+		return answer_with(-errno, -1, -1);
+	return answer_with(0, (int)i, -1);
 }
 
 static uint32_t oldest_generation(const struct instance *instance)
@@ -162,13 +162,13 @@ struct answer handover_listen(struct instance *instance, struct generation *gene
 	struct fdstore *store = &instance->store;
 	struct identity identity = request->identity;
 	if (!right_to_bind(generation))
-		return say(-EPERM, -1, -1);
+		return answer_with(-EPERM, -1, -1);
 	if (!request->is_known) {
 		say_unsupported(generation, request->family);
-		return say(-EAFNOSUPPORT, -1, -1);
+		return answer_with(-EAFNOSUPPORT, -1, -1);
 	}
 	if (received->socket < 0)
-		return say(-EPERM, -1, -1);
+		return answer_with(-EPERM, -1, -1);
 	int fd = received->socket;
 	int i = find_same(store, generation, request->socket);
 	if (i >= 0)
@@ -186,20 +186,20 @@ struct answer handover_listen(struct instance *instance, struct generation *gene
 		if (error != EADDRINUSE) /* which the daemon itself will hear and say */
 			log_error("generation %u: a listening socket cannot be kept: %s",
 			        generation->id, strerror(error));
-		return say(-error, -1, -1);
+		return answer_with(-error, -1, -1);
 	}
 	/* listen() looks for conflicts as bind() does. */
 	bool shared = pending && pending->overlapping ? pending->reuseport : request->reuseport;
 	if (pending && pending->overlapping && !deferred)
 		beside_end(instance, generation, pending, fd);
 	if (is_over_quota(generation))
-		return say(0, -1, -1);
+		return answer_with(0, -1, -1);
 	i = fdstore_add_consume(store, fd, oldest_generation(instance));
 	received->socket = -1;
 	if (i < 0) { /* it has been done, but will not be handed over */
 		log_error("generation %u: a listening socket cannot be kept: %s", generation->id,
 		        strerror(-i));
-		return say(0, -1, -1);
+		return answer_with(0, -1, -1);
 	}
 	struct listener *listener = &store->listeners[i];
 	generation->added++;
@@ -210,7 +210,7 @@ struct answer handover_listen(struct instance *instance, struct generation *gene
 	listener->shared = shared;
 	handover_take(
 	        instance, generation, (uint32_t)i, request->nonblock, shared, request->asker.uid);
-	return say(0, i, -1);
+	return answer_with(0, i, -1);
 }
 
 struct answer handover_listen_again(
@@ -222,7 +222,7 @@ struct answer handover_listen_again(
 			gate_set(generation, i, MOULT_GATE_DRAINING);
 			generation_tell(generation);
 		}
-		return say(0, -1, -1);
+		return answer_with(0, -1, -1);
 	}
 	struct listener *listener = instance_listener(instance, i);
 	listener->backlog = backlog_of(instance, generation, i, request->backlog);

@@ -17,9 +17,9 @@ struct answer probe_finds_earlier(
 	const struct identity wanted = request->identity;
 	bool found = false;
 	if (!right_to_bind(generation))
-		return say(-ENOENT, -1, -1);
+		return answer_with(-ENOENT, -1, -1);
 	for (uint32_t i = 0; i < store->count && !found; i++)
 		found = store->listeners[i].state != LISTENER_GONE && !generation->holds[i] &&
 		        identity_is_found_at(&store->listeners[i].identity, &wanted);
-	return say(found ? 0 : -ENOENT, -1, -1);
+	return answer_with(found ? 0 : -ENOENT, -1, -1);
 }

@@ -20,15 +20,15 @@ struct answer unix_path_moved(
 	int i = request->listener, result = -ENOENT;
 	struct look look;
 	if (!right_to_bind(generation) || (i >= 0 && !instance_is_holder(instance, generation, i)))
-		return say(-EPERM, -1, -1);
+		return answer_with(-EPERM, -1, -1);
 	if (i >= 0 && instance_listener(instance, (uint32_t)i)->inode != request->socket)
-		return say(-EBADF, -1, -1);
+		return answer_with(-EBADF, -1, -1);
 	if (paths_look(&request->asker, request->directory_fd, request->name, &look, NULL) < 0)
-		return say(-EINVAL, -1, -1);
+		return answer_with(-EINVAL, -1, -1);
 	struct pending *pending = i < 0 ? fdstore_pending_at(store, &look) : NULL;
 	if (pending && (pending->asker.generation != generation->id ||
 	                       (request->asker.uid && pending->asker.uid != request->asker.uid)))
-		return say(-EPERM, -1, -1);
+		return answer_with(-EPERM, -1, -1);
 	if (pending)
 		result = pending_set_place(
 		        pending, &request->asker, request->directory_fd, request->name, &look);
@@ -36,9 +36,9 @@ struct answer unix_path_moved(
 		result = listener_set_place(instance_listener(instance, (uint32_t)i),
 		        &request->asker, request->directory_fd, request->name, &look);
 	if (result < 0)
-		return say(result, -1, -1);
+		return answer_with(result, -1, -1);
 	request->directory_fd = -1;
-	return say(0, i, -1);
+	return answer_with(0, i, -1);
 }
 
 /*
@@ -51,7 +51,7 @@ struct answer unix_path_unlinked(
 	int i = request->listener;
 	struct look look;
 	if ((uint32_t)i >= instance->store.count)
-		return say(-EBADF, -1, -1);
+		return answer_with(-EBADF, -1, -1);
 	struct listener *listener = instance_listener(instance, (uint32_t)i);
 	bool concerns = right_to_bind(generation) || instance_is_holder(instance, generation, i) ||
 	                listener->owner == generation->id;
@@ -59,12 +59,12 @@ struct answer unix_path_unlinked(
 	        paths_look(&request->asker, request->directory_fd, request->name, &look, NULL) <
 	                0 ||
 	        !listener_is_at(listener, request->name, &look))
-		return say(-ENOENT, -1, -1);
+		return answer_with(-ENOENT, -1, -1);
 	if (!look.replaceable)
-		return say(-EPERM, -1, -1);
+		return answer_with(-EPERM, -1, -1);
 	if (right_to_bind(generation) || listener->owner == generation->id)
 		listener->unlinked = generation->id;
-	return say(0, i, -1);
+	return answer_with(0, i, -1);
 }
 
 /*
@@ -82,20 +82,20 @@ struct answer unix_path_replace(
 	        paths_look(&request->asker, request->directory_fd, request->name, &look, NULL) <
 	                0 ||
 	        paths_look(&request->asker, request->other_fd, request->other, &over, NULL) < 0)
-		return say(-EINVAL, -1, -1);
+		return answer_with(-EINVAL, -1, -1);
 	struct listener *kept = &store->listeners[to];
 	if (!listener_is_at(kept, request->other, &over) || !over.replaceable ||
 	        !look.replaceable || !right_to_take(generation, kept, (uint32_t)to, request, &over))
-		return say(-EPERM, -1, -1);
+		return answer_with(-EPERM, -1, -1);
 	int from = look.mode ? fdstore_find_file(store, look.file) : -1;
 	if (from == to)
-		return say(-EINVAL, -1, -1);
+		return answer_with(-EINVAL, -1, -1);
 	if (instance_is_holder(instance, generation, from)) {
 		struct listener *listener = &store->listeners[from];
 		bool nonblock = generation_nonblock(generation, (uint32_t)from);
 		if (listener->identity.type != kept->identity.type ||
 		        !right_to_take(generation, listener, (uint32_t)from, request, &look))
-			return say(-EPERM, -1, -1);
+			return answer_with(-EPERM, -1, -1);
 		kept->adopted |= !generation->holds[to];
 		listener_set_template_consume(kept, fcntl(listener->fd, F_DUPFD_CLOEXEC, 3));
 		if (instance_drop(instance, generation, (uint32_t)from))
@@ -107,7 +107,7 @@ struct answer unix_path_replace(
 	struct pending *pending = fdstore_pending_at(store, &look);
 	if (!pending || pending->asker.generation != generation->id ||
 	        pending->identity.type != kept->identity.type)
-		return say(-ENOENT, -1, -1);
+		return answer_with(-ENOENT, -1, -1);
 	pending->replaces = to;
 	return (struct answer){{.listener = to, .backlog = -1}, {-1, -1}};
 }
