@@ -7,7 +7,10 @@
 #include "helper/requests/rights.h"
 #include "helper/state/socket_options.h"
 
-/* What the new socket cannot be bound beside, though it is another address. */
+/*
+ * Does the stored socket stand in the way of `wanted`, an overlapping address?  A listener that the
+ * generation itself holds does not count: that conflict is the daemon's own.
+ */
 static bool must_stand_beside(struct instance *instance, const struct generation *generation,
         uint32_t i, const struct identity *wanted)
 {
@@ -17,10 +20,10 @@ static bool must_stand_beside(struct instance *instance, const struct generation
 }
 
 /*
- * The address has changed from one host to all, from IPv4 to both families, or back: the kernel lets
- * the two be bound beside each other only if both say SO_REUSEPORT.  A TCP socket does not listen
- * before the switch: it might take what the current generation is to serve.  A datagram socket takes
- * from its bind() on, so it may only be the less specific of the two.
+ * A TCP socket bound this way does not listen before the switch (listener->deferred): it would take
+ * connections that the current generation must serve.  A datagram socket receives from its bind()
+ * on.  So it is only allowed if its address is the wildcard: the kernel prefers the more specific
+ * address, which is the stored one.
  */
 struct answer beside_allow(
         struct instance *instance, struct generation *generation, const struct request *request)
@@ -53,7 +56,6 @@ struct answer beside_allow(
 	return answer_with(0, -1, -1);
 }
 
-/* It is bound: a genuine conflict is to be one again. */
 void beside_end(struct instance *instance, const struct generation *generation,
         const struct pending *pending, int fd)
 {

@@ -14,9 +14,16 @@
 #include "helper/state/instance.h"
 #include "helper/state/pending.h"
 
+/*
+ * MOULT_BIND_BESIDE.  0: the stored sockets have SO_REUSEPORT now, so the process sets it and tries
+ * again.  -EADDRINUSE: the conflict is a real one.
+ */
 struct answer beside_allow(
         struct instance *instance, struct generation *generation, const struct request *request);
 
-/* The socket `fd` is bound and listens: SO_REUSEPORT becomes what each daemon has set. */
+/*
+ * The socket `fd` is bound.  Each socket's SO_REUSEPORT becomes what its daemon has set, so that
+ * any other bind() to such an address fails as it would without moult.
+ */
 void beside_end(struct instance *instance, const struct generation *generation,
         const struct pending *pending, int fd);

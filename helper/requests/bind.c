@@ -10,7 +10,10 @@
 #include "helper/state/pending.h"
 #include "helper/state/survey.h"
 
-/* What the request's bind() was called with; for a path also what is there now. */
+/*
+ * The address that the request's bind() was called with; for a path also what the path leads to
+ * now.
+ */
 static int requested_identity(
         const struct request *request, struct identity *ret_identity, struct look *ret_look)
 {
@@ -31,9 +34,11 @@ static int requested_identity(
 }
 
 /*
- * Once per generation; and again when no process of it has it any more, when the daemon has made
- * room for another socket at the path, or for one more member of a SO_REUSEPORT group: all of them
- * share one queue, so that nobody's end, and no change of their number, can reset a part of it.
+ * Does the generation get the stored socket now?  It does if it does not hold the listener yet.  It
+ * gets the socket again
+ *   - for one more member of a SO_REUSEPORT group (helper/requests/group.h);
+ *   - when it has removed the path, and so made room for another socket there;
+ *   - when none of its processes has the socket open any more.
  */
 static bool is_due(struct instance *instance, struct generation *generation, uint32_t i,
         const struct request *request)
@@ -41,10 +46,13 @@ static bool is_due(struct instance *instance, struct generation *generation, uin
 	const struct listener *listener = instance_listener(instance, i);
 	if (!generation->holds[i])
 		return true;
-	if (listener->ephemeral) /* the kernel would choose another port */
+	if (listener->ephemeral) /* another bind() to port 0 asks for another port */
 		return false;
-	/* Servers with a UDP socket for each client bind it to this address, and then connect it:
-	 * a look at all descriptors for each would be dear. */
+	/*
+	 * Some servers have a UDP socket for each client, which they bind to this address and then
+	 * connect.  survey_holds() looks at all descriptors of the generation: too slow for each of
+	 * these sockets.
+	 */
 	if (identity_is_datagram(&listener->identity) && identity_is_inet(&listener->identity) &&
 	        generation->holds[i] == HOLDS_ALONE && request->reuseaddr &&
 	        !closing_is_pending(generation, i))
@@ -55,9 +63,9 @@ static bool is_due(struct instance *instance, struct generation *generation, uin
 }
 
 /*
- * An old generation that binds its address again, as some do after each client, gets the socket that
- * it has had already, and may not accept.  Without the socket it would end, with the connections that
- * it still has.  Nobody wants the options that it has set.
+ * An old generation binds its address again, as some daemons do after each client.  It gets the
+ * socket that it holds already, and its gate stays closed.  If bind() failed, the daemon would
+ * exit, and its connections would be cut.  The options of its fresh socket are ignored.
  */
 static struct answer adopt_again(struct instance *instance, struct generation *generation,
         uint32_t i, const struct request *request)
@@ -67,7 +75,8 @@ static struct answer adopt_again(struct instance *instance, struct generation *g
 	if (listener->unlinked == generation->id)
 		listener->unlinked = 0;
 	closing_cancel(generation, (int)i);
-	if (state != MOULT_GATE_OPEN) /* one that only it has may stay open till the end */
+	/* A gate that is still open stays open: no other generation has taken this listener over. */
+	if (state != MOULT_GATE_OPEN)
 		generation_take(generation, i, request->reuseport ? HOLDS_SHARED : HOLDS_ALONE,
 		        listener->inode, request->nonblock, MOULT_GATE_DRAINING);
 	return answer_with(0, (int)i, listener->fd);
@@ -86,7 +95,10 @@ static void say_not_handed(struct instance *instance, struct generation *generat
 	        generation->id, request->asker.pid, request->asker.uid, name, listener->taken_by);
 }
 
-/* Could it be given anything at all? An old generation only gets what it has had there already. */
+/*
+ * Can the store have anything for this request?  An old generation gets only what it holds.  The
+ * answer costs nothing: paths_look(), which comes next, may wait for a file system.
+ */
 static bool may_ask_for(const struct fdstore *store, const struct generation *generation,
         const struct request *request)
 {
@@ -127,7 +139,7 @@ struct answer bind_choose_socket(struct instance *instance, struct generation *g
 		return answer_with(MOULT_ASK_AGAIN, -1, -1);
 	bool ephemeral = identity_is_inet(&wanted) && !identity_port(&wanted);
 	if (ephemeral || group || identity_is_path(&wanted)) {
-		if (!fd_is_plenty()) /* each keeps its directory */
+		if (!fd_is_plenty()) /* a pending socket keeps a directory open */
 			return answer_with(0, -1, -1);
 		struct pending *pending = fdstore_expect(
 		        store, request->socket, &wanted, request->directory_fd, &request->asker);

@@ -15,7 +15,10 @@
 #include "helper/switch/crowd.h"
 #include "helper/switch/poke.h"
 
-/* The daemon shut it down: its own accepts fail and return, the queue stays for its successor. */
+/*
+ * The daemon has called shutdown().  Its own accepts fail; the queue stays for its successor.  Each
+ * poke makes one blocked accept return.
+ */
 static struct answer handle_shut(struct instance *instance, struct generation *generation, int i)
 {
 	struct listener *listener = instance_listener(instance, (uint32_t)i);
@@ -25,7 +28,7 @@ static struct answer handle_shut(struct instance *instance, struct generation *g
 	unsigned blocked = generation_inflight(generation);
 	for (unsigned n = 0; open && n < blocked && n < 64; n++)
 		poke_send(listener, instance->newest);
-	crowd_begin(instance); /* looks after the pokes */
+	crowd_begin(instance); /* reaps the pokes */
 	return answer_with(0, i, -1);
 }
 
@@ -45,7 +48,10 @@ static struct answer handle_slot(struct generation *generation, const struct req
 	return answer_with(slot < 0 ? slot : 0, slot < 0 ? -1 : slot, -1);
 }
 
-/* Options set before its turn; once it accepts, they are the shared socket's. */
+/*
+ * The socket on which the generation reads and sets its options: the template before the switch,
+ * the shared socket itself (-1 here) afterwards.
+ */
 static struct answer template_of(
         struct instance *instance, const struct generation *generation, int i)
 {
@@ -60,7 +66,7 @@ static struct answer handle_removed(struct instance *instance, const struct gene
 	return answer_with(stays ? 0 : -ENOENT, -1, -1);
 }
 
-/* Requests about a listener by a process that has its socket. */
+/* A request about a listener, from a process that has sent the listener's socket. */
 static struct answer handle_holder(
         struct instance *instance, struct generation *generation, const struct request *request)
 {
@@ -73,7 +79,7 @@ static struct answer handle_holder(
 	case MOULT_CLOSED: closing_begin(instance, generation, (uint32_t)i); break;
 	default: return answer_with(-EINVAL, -1, -1);
 	}
-	return answer_with(0, i, -1); /* to nobody, after CLOSED */
+	return answer_with(0, i, -1); /* after CLOSED nobody reads the answer */
 }
 
 static bool is_of_holder(struct instance *instance, const struct generation *generation,
@@ -134,6 +140,7 @@ struct answer dispatch_request(
 	struct generation *generation = generation_of(instance, request);
 	if (!generation)
 		return answer_with(-EPERM, -1, -1);
+	/* The broker sends this for a request of another contract, with its number as backlog. */
 	if ((int)request->verb == 0) {
 		say_other_contract(generation, (uint32_t)request->backlog);
 		return answer_with(-EPROTO, -1, -1);

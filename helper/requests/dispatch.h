@@ -7,8 +7,8 @@
 #include "helper/state/instance.h"
 
 /*
- * Answers the request.  A function that keeps the socket in `received` or a directory of the request
- * sets that descriptor to -1; the caller closes the others.
+ * Answers the request.  A function that keeps the socket in `received` or a directory of the
+ * request sets that descriptor to -1; the caller closes the others.
  */
 struct answer dispatch_request(
         struct instance *instance, struct request *request, struct received *received);

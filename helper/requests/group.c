@@ -10,7 +10,6 @@ bool group_wants_member(
 	return generation->holds[i] == HOLDS_SHARED && request->reuseport;
 }
 
-/* Another process of the group binds its socket just now, and will be the first of it. */
 bool group_is_forming(
         struct fdstore *store, const struct request *request, const struct identity *identity)
 {

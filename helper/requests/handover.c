@@ -27,7 +27,7 @@ void handover_take(struct instance *instance, struct generation *generation, uin
 	uint32_t word = switch_first_word(instance, generation, i);
 	if (instance->state < INSTANCE_DRAINING) /* else it is for the queue, and for nobody new */
 		listener_admit(listener);
-	if (listener->unlinked == generation->id) /* what it removed it has made again */
+	if (listener->unlinked == generation->id) /* its path exists again */
 		listener->unlinked = 0;
 	closing_cancel(generation, (int)i);
 	if ((word & MOULT_GATE_STATE) == MOULT_GATE_OPEN) {
@@ -46,7 +46,7 @@ void handover_take(struct instance *instance, struct generation *generation, uin
 		moves_expect(instance);
 }
 
-/* Nobody can take it off (SO_LOCK_FILTER): the socket keeps it until the last process closes it. */
+/* A filter with SO_LOCK_FILTER cannot be removed: it lasts as long as the socket. */
 static void say_spoiled(const struct listener *listener)
 {
 	char name[LISTENER_TEXT];
@@ -56,7 +56,6 @@ static void say_spoiled(const struct listener *listener)
 	        name);
 }
 
-/* The store's socket is to take the place of the one received, which becomes its template. */
 struct answer handover_adopt(struct instance *instance, struct generation *generation, uint32_t i,
         const struct request *request, struct received *received)
 {
@@ -73,7 +72,7 @@ struct answer handover_adopt(struct instance *instance, struct generation *gener
 
 /* ---- listening ---- */
 
-/* The one in the store that a new socket is to be replaced by, or -1. */
+/* The stored listener that takes the place of a socket that was bound by itself, or -1. */
 static int find_standing_for(const struct fdstore *store, const struct generation *generation,
         const struct request *request, const struct identity *identity,
         const struct pending *pending)
@@ -95,7 +94,10 @@ static void say_unsupported(struct generation *generation, int family)
 	        generation->id, family, family == AF_VSOCK ? " (vsock)" : "");
 }
 
-/* While another generation uses the queue its limit only grows; as the kernel has it, unsigned. */
+/*
+ * The backlog to listen with.  While another generation holds the listener, the backlog only grows.
+ * The numbers are compared as the kernel does, unsigned: -1 is the largest.
+ */
 static int backlog_of(
         struct instance *instance, const struct generation *generation, uint32_t i, int wanted)
 {
@@ -108,8 +110,9 @@ static int backlog_of(
 }
 
 /*
- * Processes that have inherited one bound socket may all call listen(), and those that do before one
- * of them has been answered do not know that it is a listener by now.
+ * The listener of the generation that this very socket is already, or -1.  Several processes that
+ * have inherited one bound socket may call listen() at the same time.  When the first has been
+ * answered, the others still ask as for a new socket.
  */
 static int find_same(
         const struct fdstore *store, const struct generation *generation, uint64_t inode)
@@ -141,7 +144,7 @@ static uint32_t oldest_generation(const struct instance *instance)
 	return generation->id;
 }
 
-/* A generation has room for a number of listeners that leaves the next one enough. */
+/* A generation may add half of all listeners, so that the next one can add as many. */
 static bool is_over_quota(struct generation *generation)
 {
 	if (generation->added < MOULT_LISTENERS / 2 && fd_is_plenty())
@@ -155,7 +158,11 @@ static bool is_over_quota(struct generation *generation)
 	return true;
 }
 
-/* TCP: we make it listen.  UNIX: the daemon has, for SO_PEERCRED names who called listen(). */
+/*
+ * The launcher makes a TCP socket listen, so that of a SO_REUSEPORT group only one socket does.  A
+ * UNIX socket listens already: SO_PEERCRED names the process that called listen(), which must be
+ * the daemon.
+ */
 struct answer handover_listen(struct instance *instance, struct generation *generation,
         const struct request *request, struct received *received)
 {
@@ -183,20 +190,21 @@ struct answer handover_listen(struct instance *instance, struct generation *gene
 	if (identity_is_inet(&identity) && !identity_is_datagram(&identity) && !deferred &&
 	        listen(fd, request->backlog) < 0) {
 		int error = errno;
-		if (error != EADDRINUSE) /* which the daemon itself will hear and say */
+		/* The daemon now calls listen() itself, gets EADDRINUSE, and reports it. */
+		if (error != EADDRINUSE)
 			log_error("generation %u: a listening socket cannot be kept: %s",
 			        generation->id, strerror(error));
 		return answer_with(-error, -1, -1);
 	}
-	/* listen() looks for conflicts as bind() does. */
 	bool shared = pending && pending->overlapping ? pending->reuseport : request->reuseport;
+	/* After listen(), which checks for conflicting addresses as bind() does. */
 	if (pending && pending->overlapping && !deferred)
 		beside_end(instance, generation, pending, fd);
 	if (is_over_quota(generation))
 		return answer_with(0, -1, -1);
 	i = fdstore_add_consume(store, fd, oldest_generation(instance));
 	received->socket = -1;
-	if (i < 0) { /* it has been done, but will not be handed over */
+	if (i < 0) { /* the socket listens, and is not handed over */
 		log_error("generation %u: a listening socket cannot be kept: %s", generation->id,
 		        strerror(-i));
 		return answer_with(0, -1, -1);
@@ -217,7 +225,7 @@ struct answer handover_listen_again(
         struct instance *instance, struct generation *generation, const struct request *request)
 {
 	uint32_t i = (uint32_t)request->listener;
-	if (!right_to_bind(generation)) { /* the queue is its successor's */
+	if (!right_to_bind(generation)) { /* no listen(): the queue is its successor's */
 		if (gate_get(generation, i) == MOULT_GATE_SHUT) {
 			gate_set(generation, i, MOULT_GATE_DRAINING);
 			generation_tell(generation);
@@ -235,9 +243,12 @@ struct answer handover_listen_again(
 	        {-1, -1}};
 }
 
-/* ---- ends ---- */
+/* ---- not a listener any more ---- */
 
-/* A datagram socket with a peer gets that peer's datagrams only: no service, and not shared. */
+/*
+ * A datagram socket with a peer receives only that peer's datagrams.  It is no service any more,
+ * and is not shared.
+ */
 void handover_connected(
         struct instance *instance, struct generation *generation, const struct request *request)
 {

@@ -6,10 +6,6 @@
 
 #include "helper/requests/rights.h"
 
-/*
- * A daemon that connects to its own port, before it binds it, wants to know whether another instance
- * runs, and would not start beside it.
- */
 struct answer probe_finds_earlier(
         struct instance *instance, struct generation *generation, const struct request *request)
 {

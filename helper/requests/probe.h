@@ -3,8 +3,8 @@
  * A daemon connects to its own port before it binds the port, to learn whether another instance
  * runs.
  *
- * The connection would reach the earlier generation, and the daemon would refuse to start.  The shim
- * therefore asks first, and lets connect() fail if the launcher answers 0.
+ * The connection would reach the earlier generation, and the daemon would refuse to start.  So the
+ * shim asks before such a connect(), and makes connect() fail if the answer is 0.
  */
 #pragma once
 
@@ -12,5 +12,6 @@
 #include "helper/requests/request.h"
 #include "helper/state/instance.h"
 
+/* MOULT_CALLING.  0: the connection would reach a listener that only earlier generations hold. */
 struct answer probe_finds_earlier(
         struct instance *instance, struct generation *generation, const struct request *request);

@@ -10,8 +10,9 @@
 #include "helper/state/pending.h"
 
 /*
- * Only a place that names what the listener has been since: the daemon's word alone is not enough.
- * Where no socket came along it is one that does not listen yet, of the same user.
+ * The new place is believed only if its file is the listener's.  Without a socket in the request,
+ * the renamed socket does not listen yet: it is the pending socket that is bound to this file.
+ * Only its own generation may rename that one, and only its own user or root.
  */
 struct answer unix_path_moved(
         struct instance *instance, struct generation *generation, struct request *request)
@@ -42,8 +43,10 @@ struct answer unix_path_moved(
 }
 
 /*
- * Of several links to the live socket only the one that it is known by.  An older generation that ends
- * is told the same as the others, and the path stays: it is its successor's.
+ * The path stays, and is removed together with the socket (->unlinked, helper/state/listener.h).
+ * Of several links to the socket's file only the listener's own place is kept; the daemon removes
+ * any other link itself (-ENOENT).  An older generation gets the same answer, but nothing is noted:
+ * the path belongs to its successor.
  */
 struct answer unix_path_unlinked(
         struct instance *instance, struct generation *generation, const struct request *request)
@@ -68,8 +71,9 @@ struct answer unix_path_unlinked(
 }
 
 /*
- * A socket made beside the live one and renamed over its path: the live one takes its place in the
- * daemon instead, and keeps its path.
+ * The daemon has bound a new socket to another path and renames that over the live socket's path.
+ * Instead the daemon gets the live socket in place of the new one, and the live path stays.  If the
+ * new socket does not listen yet, the daemon gets the live one when it does (->replaces).
  */
 struct answer unix_path_replace(
         struct instance *instance, struct generation *generation, struct request *request)
