@@ -75,7 +75,9 @@ static struct answer adopt_again(struct instance *instance, struct generation *g
 	if (listener->unlinked == generation->id)
 		listener->unlinked = 0;
 	closing_cancel(generation, (int)i);
-	/* A gate that is still open stays open: no other generation has taken this listener over. */
+	/*
+	 * A gate that is still open stays open: no other generation has taken this listener over.
+	 */
 	if (state != MOULT_GATE_OPEN)
 		generation_take(generation, i, request->reuseport ? HOLDS_SHARED : HOLDS_ALONE,
 		        listener->inode, request->nonblock, MOULT_GATE_DRAINING);

@@ -2,8 +2,8 @@
 /*
  * The broker.
  *
- * The room for descriptors is as large as a message may have (SCM_MAX_FD), so that the kernel never
- * drops one on receiving, which would be a close in this process.
+ * There is room for as many descriptors as a message may have (SCM_MAX_FD).  If there were less,
+ * the kernel would close the others in this process, and that could wait.
  */
 #include "helper/requests/broker.h"
 
@@ -24,7 +24,10 @@ enum {
 	DESCRIPTORS = 253, /* SCM_MAX_FD, include/net/scm.h */
 };
 
-/* A member's connection: one request. It has the same number as long as it is kept. */
+/*
+ * A connection of a process of a generation, until its one request is answered.  Each element of
+ * `peers` has a descriptor number of its own.
+ */
 struct peer {
 	int fd; /* -1: none */
 	uint32_t generation;
@@ -33,7 +36,7 @@ struct peer {
 };
 
 static struct peer peers[PEERS];
-static size_t places; /* for so many of them there are descriptors */
+static size_t places; /* how many elements have a descriptor number */
 static struct roster *the_roster;
 
 static int number_of(const struct peer *peer)
@@ -47,7 +50,7 @@ static void drop(struct peer *peer)
 	peer->fd = -1;
 }
 
-/* ---- who ---- */
+/* ---- which generation ---- */
 
 /* The generation whose keeper that process descends from, or NULL. */
 static struct roster_entry *membership(pid_t pid)
@@ -112,7 +115,7 @@ static ssize_t transmit(
 
 static void answer(int peer, const struct moult_reply *reply, const int *fds, size_t count)
 {
-	/* The process may have been killed meanwhile. */
+	/* Failure is ignored: the process may have been killed meanwhile. */
 	(void)transmit(peer, reply, sizeof(*reply), fds, count, MSG_DONTWAIT);
 }
 
@@ -122,7 +125,7 @@ static void refuse(int peer, int error)
 	answer(peer, &reply, NULL, 0);
 }
 
-/* The launcher gets the sockets that it may keep, and directories; nothing else. */
+/* The launcher gets the sockets that it may keep, and directories and files; nothing else. */
 static size_t list_needed(const struct request *request, int *fds)
 {
 	size_t count = 0;
@@ -142,16 +145,16 @@ static void pass_on(int peer, struct request *request)
 	int fds[DESCRIPTORS];
 	size_t count = list_needed(request, fds);
 	struct moult_reply reply;
-	/* The launcher may be at a switch for a second: it is not the broker that does not get on. */
+	/* The launcher may be busy with a switch for a second: the broker does not hang then. */
 	atomic_store(&the_roster->busy_since, 0);
 	if (transmit(BROKER_LINK, request, sizeof(*request), fds, count, 0) < 0)
 		_exit(1);
-	/* Only the launcher can be at the other end; it has died if this is no answer. */
+	/* Only the launcher has the other end: without a whole answer it has died. */
 	if (receive(BROKER_LINK, &reply, sizeof(reply), fds, &count, 0) != sizeof(reply))
 		_exit(1);
 	atomic_store(&the_roster->busy_since, now());
 	answer(peer, &reply, fds, count);
-	/* The store's own, which is not closed for the last time here. */
+	/* The answer's descriptors. */
 	for (size_t i = 0; i < count; i++)
 		castoff_add(fds[i]);
 }
@@ -162,11 +165,11 @@ static bool is_members(const struct roster_entry *entry, const struct request *r
 	       memcmp(request->token, entry->token, MOULT_TOKEN_DIGITS) == 0;
 }
 
-/* The launcher says so in its log, once a generation. */
+/* The launcher logs this once for each generation. */
 static void report_contract(struct peer *peer, const char *bytes)
 {
 	struct request other = {.verb = 0, .generation = peer->generation, .listener = -1};
-	memcpy(&other.backlog, bytes, sizeof(uint32_t)); /* the contract's number */
+	memcpy(&other.backlog, bytes, sizeof(uint32_t)); /* the number of its contract */
 	other.asker = peer->asker;
 	other.socket_fd = other.directory_fd = other.other_fd = -1;
 	pass_on(peer->fd, &other);
@@ -192,8 +195,9 @@ static void serve_request(struct peer *peer, const struct roster_entry *entry, c
 		castoff_add(fds[i]);
 }
 
-/* ---- files that no request has ---- */
+/* ---- one connection ---- */
 
+/* No request has an ordinary file, whose close may wait: castoff.h. */
 static bool has_file(const int *fds, size_t count)
 {
 	for (size_t i = 0; i < count; i++)
@@ -232,8 +236,10 @@ static void serve(struct peer *peer)
 /* ---- connections ---- */
 
 /*
- * A place for one more of that generation: a free one, or that of its oldest silent connection.  When
- * others have them all, one that has none takes the oldest: it is the next one, and they are at their end.
+ * A place for one more connection of that generation.  If no place is free, or the generation has
+ * PEERS_OF_ONE already, its oldest connection is closed, which has sent nothing yet.  If other
+ * generations have all places and this one has none, the oldest connection of all is closed: this
+ * one is probably the next generation.
  */
 static struct peer *place_for(uint32_t generation)
 {
@@ -262,7 +268,7 @@ static struct peer *place_for(uint32_t generation)
 	return oldest;
 }
 
-/* No descriptor is to be had: fewer are kept, and a moment later there may be one. */
+/* No descriptor is free: closes what can be closed, and waits a moment. */
 static void make_room(void)
 {
 	struct peer *oldest = NULL;
@@ -295,12 +301,13 @@ static void admit(int fd)
 	peer->asker.generation = peer->generation;
 }
 
-/* Not more than there are: poll() fails with more entries than descriptors may be open. */
+/* Only the connections that exist: poll() refuses more entries than the limit of open files. */
 static size_t list_polled(struct pollfd *polled)
 {
 	size_t count = 2;
 	polled[0] = (struct pollfd){.fd = BROKER_SERVER, .events = POLLIN};
-	polled[1] = (struct pollfd){.fd = BROKER_LINK}; /* its end is the launcher's */
+	/* Without events: poll() reports only the end of the launcher here. */
+	polled[1] = (struct pollfd){.fd = BROKER_LINK};
 	for (size_t i = 0; i < places; i++)
 		if (peers[i].fd >= 0)
 			polled[count++] = (struct pollfd){.fd = peers[i].fd, .events = POLLIN};
@@ -312,7 +319,7 @@ static size_t look(struct pollfd *polled)
 	size_t count = list_polled(polled);
 	atomic_store(&the_roster->busy_with, 0);
 	atomic_store(&the_roster->busy_since, 0);
-	/* What is left to be let go waits for a quiet moment, not for long. */
+	/* Descriptors that are still to be closed: after 50 ms without work. */
 	int ready = poll(polled, count, castoff_is_empty() ? -1 : 50);
 	atomic_store(&the_roster->busy_since, now());
 	if (ready < 0 && errno != EINTR)
@@ -341,7 +348,7 @@ _Noreturn void broker_run(struct roster *roster)
 	begin(roster);
 	for (;;) {
 		size_t count = look(polled);
-		/* One of each: no generation's requests keep another's waiting. */
+		/* One request of each connection: no generation delays the others for long. */
 		for (size_t i = 2; i < count; i++)
 			if (polled[i].revents)
 				serve(&peers[polled[i].fd - FIRST_PLACE]);

@@ -16,26 +16,28 @@
 #include "helper/process/confine.h"
 #include "helper/process/discard.h"
 
-/* A broker that is at one message for so long does not get on. */
+/* The longest that a broker may take for one message. */
 static const nanoseconds BROKER_PATIENCE = SECOND;
-/* One that ends at once, again and again, is started again after this pause. */
+/*
+ * The pause before the next start, after a broker that has ended at once or could not be started.
+ */
 static const nanoseconds BROKER_PAUSE = 100 * MILLISECOND;
 static const nanoseconds LONGEST_PAUSE = 3600 * SECOND;
 
 static struct roster *roster;
 static pid_t broker;             /* 0: none */
-static nanoseconds broker_since; /* it runs since then */
+static nanoseconds broker_since; /* when it was started */
 /*
- * Brokers that have been killed and have not ended.  One that hangs in the kernel may never end, so
- * nobody waits for it.  It makes no step more in our program, has no link to us, and its reference to
- * the listening socket does no harm: whoever connects is accepted by the next one.
+ * Brokers that have been killed and have not ended.  A broker that hangs in the kernel may never
+ * end, so nobody waits for it.  It does no harm: it executes nothing of our program any more, the
+ * launcher has closed its end of the link, and the next broker accepts all connections.
  */
 static pid_t abandoned[64];
 static int listening = -1; /* the channel's socket; -1: no broker is started any more */
 static struct watch link_to_broker = {.fd = -1};
 static struct timer vigil, revival;
 
-/* Twice as long with each that has not ended: of those that never end there are not many in a year. */
+/* Twice as long for each broker that has not ended: so even in a year not many can pile up. */
 static nanoseconds pause_before_next(void)
 {
 	nanoseconds pause = BROKER_PAUSE;
@@ -45,19 +47,18 @@ static nanoseconds pause_before_next(void)
 	return pause < LONGEST_PAUSE ? pause : LONGEST_PAUSE;
 }
 
-/* There is no broker any more. What it has sent last may be a socket whose close waits. */
 static void forget_broker(nanoseconds pause)
 {
 	broker = 0;
 	atomic_store(&roster->busy_since, 0);
 	atomic_store(&roster->busy_with, 0);
 	loop_unwatch(&link_to_broker);
+	/* Not close(): the last message in the queue may have a socket whose close waits. */
 	fd_discard(&link_to_broker.fd);
 	if (listening >= 0)
 		loop_after(&revival, pause);
 }
 
-/* It is not waited for. */
 void broker_process_abandon(void)
 {
 	if (!broker)
@@ -102,12 +103,12 @@ static void look_after_broker(void *context)
 		loop_after(&vigil, BROKER_PATIENCE / 2);
 }
 
-/* ---- its start ---- */
+/* ---- start ---- */
 
 /*
- * The broker receives, looks at what it has received, and answers.  It reads /proc, and keeps the right to
- * where that is mounted with hidepid (CAP_SYS_PTRACE).  The filter forbids ptrace(2) and writing, but not
- * to read what root may read.
+ * The broker reads /proc, and keeps CAP_SYS_PTRACE to do so where /proc is mounted with hidepid.
+ * The filter forbids ptrace(2) and any writing to files.  It does not forbid to read what root may
+ * read.
  */
 static void confine_broker(void)
 {
@@ -133,8 +134,9 @@ static void confine_broker(void)
 }
 
 /*
- * Nothing is open in the broker but what it works with: what the launcher has open must be able to
- * end.  The launcher has a reference to each, so none of these closes is the last one.
+ * The broker closes all that it does not need: otherwise a socket that the launcher closes would
+ * live on here.  No close in it waits, because none is the last one: the launcher has everything
+ * open, too, and waits (await_closes()).
  */
 static _Noreturn void enter_broker(int link)
 {
@@ -147,13 +149,13 @@ static _Noreturn void enter_broker(int link)
 		dup3(null, fd, O_CLOEXEC);
 	dup3(high, BROKER_SERVER, O_CLOEXEC);
 	dup3(link, BROKER_LINK, O_CLOEXEC);
-	close_from(BROKER_FIRST); /* `begun` among them: the launcher sees its end */
+	close_from(BROKER_FIRST); /* also `begun`, which await_closes() waits for */
 	confine_leave_memory();
 	confine_broker();
 	broker_run(roster);
 }
 
-/* Until the broker has closed all that it has inherited: none of these closes was the last one. */
+/* Waits, a second at most, until the broker has closed what it has inherited. */
 static void await_closes(int begun)
 {
 	struct pollfd wait = {.fd = begun, .events = POLLIN};
@@ -176,7 +178,7 @@ static void start_broker(void)
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		if (getppid() != launcher)
 			_exit(0);
-		signal(SIGCHLD, SIG_IGN); /* children are let go, and not waited for */
+		signal(SIGCHLD, SIG_IGN); /* the kernel reaps the broker's children */
 		enter_broker(ends[1]);
 	}
 	close(ends[1]);
@@ -193,7 +195,7 @@ static void start_broker(void)
 	broker_since = now();
 	link_to_broker.fd = ends[0];
 	if (loop_watch(&link_to_broker) < 0)
-		broker_process_abandon(); /* the next one may have more luck */
+		broker_process_abandon(); /* tries again later */
 }
 
 static void revive(void *context)
@@ -204,7 +206,6 @@ static void revive(void *context)
 
 /* ---- for the channel ---- */
 
-/* Somebody has connected: the broker has something to do, and is looked at a little later. */
 void broker_process_expect_work(void)
 {
 	if (!vigil.armed)

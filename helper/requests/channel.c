@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The launcher's end of the contract. */
+/* The channel: requests come in through the broker, and answers go out. */
 #include "helper/requests/channel.h"
 
 #include <errno.h>
@@ -17,7 +17,7 @@
 #include "helper/requests/dispatch.h"
 
 static struct roster *roster;
-static struct watch server = {.fd = -1}; /* watched only to look after the broker */
+static struct watch server = {.fd = -1}; /* the broker accepts; the launcher only watches */
 
 /* ---- to and from the broker ---- */
 
@@ -36,17 +36,18 @@ static void send_answer(const struct answer *answer)
 		message.msg_control = space;
 		message.msg_controllen = CMSG_SPACE(count * sizeof(int));
 	}
+	/* EPIPE, ECONNRESET: the broker has died, as channel_reaped() is about to learn. */
 	if (sendmsg(broker_process_link(), &message, MSG_NOSIGNAL | MSG_DONTWAIT) >= 0 ||
-	        errno == EPIPE || errno == ECONNRESET) /* it has died: waitpid() tells */
+	        errno == EPIPE || errno == ECONNRESET)
 		return;
-	/* It would wait for this answer for ever, and all others behind it. */
+	/* The broker would wait for this answer for ever, and all other requests with it. */
 	log_error("a daemon's request could not be answered: %s; the daemon goes on as without "
 	          "moult",
 	        strerror(errno));
 	broker_process_abandon();
 }
 
-/* The request's descriptors, in the broker's order. */
+/* Sets the descriptors of the request, which come in the order in which the broker lists them. */
 static void assign(struct request *request, struct received *received, const int *fds, size_t count)
 {
 	size_t next = 0;
@@ -61,7 +62,7 @@ static void assign(struct request *request, struct received *received, const int
 	request->other_fd = request->other_fd >= 0 && next < count ? fds[next++] : -1;
 }
 
-/* A broker that keeps to its part sends none of these. */
+/* Closes descriptors that the request does not need.  Our broker sends none. */
 static void discard_all_but(const struct request *request, const struct received *received,
         const int *fds, size_t count)
 {
@@ -85,15 +86,15 @@ static void broker_speaks(void *context)
 	        .msg_control = space,
 	        .msg_controllen = sizeof(space)};
 	ssize_t length = recvmsg(broker_process_link(), &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-	if (length < 0) /* no memory: it is still there, or the end of the broker is */
+	if (length < 0) /* out of memory: the message, or the end of the link, stays readable */
 		return;
-	if (length != sizeof(request)) { /* it has ended, or shall */
+	if (length != sizeof(request)) { /* 0: the broker has ended; else it is broken */
 		broker_process_abandon();
 		return;
 	}
 	struct cmsghdr *header = CMSG_FIRSTHDR(&message);
 	size_t count = 0;
-	int fds[4]; /* CMSG_SPACE() rounds up: the kernel may put one more there */
+	int fds[4]; /* CMSG_SPACE() rounds up: there may be four */
 	if (header && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS) {
 		count = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
 		memcpy(fds, CMSG_DATA(header), count * sizeof(int));
@@ -155,7 +156,7 @@ static int open_server(struct instance *instance)
 	server.fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	socklen_t size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)length);
 	if (server.fd < 0 || bind(server.fd, (struct sockaddr *)&address, size) < 0 ||
-	        listen(server.fd, 512) < 0) /* by this process: the shim looks who it was */
+	        listen(server.fd, 512) < 0) /* the shim checks that this process called it */
 		return -errno;
 	return 0;
 }
@@ -178,8 +179,8 @@ int channel_start(struct instance *instance)
 }
 
 /*
- * The socket stays open until the launcher's exit.  Closing it would drop what strangers have queued
- * there, and the close of a socket among that could wait (helper/requests/broker.c).
+ * The socket stays open until the launcher exits.  Any process may have sent sockets there, which
+ * are closed with it, and closing one may wait (helper/requests/castoff.h).
  */
 void channel_stop(void)
 {

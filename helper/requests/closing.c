@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Listeners a process says it has closed. */
+/* Listeners that a process says it has closed. */
 #include "helper/requests/closing.h"
 
 #include "helper/base/log.h"
@@ -12,7 +12,7 @@ struct closing {
 	struct generation *generation; /* NULL: unused */
 	uint32_t listener;
 	nanoseconds at;
-	unsigned looks; /* a descriptor on its way somewhere may be this one: look again */
+	unsigned looks; /* how often a process seemed to hold it */
 };
 static struct closing closings[CLOSINGS];
 static struct timer closing_timer;
@@ -33,13 +33,13 @@ bool closing_is_pending(const struct generation *generation, uint32_t listener)
 	return false;
 }
 
-/* Nobody in the generation holds it any more: it is as closed as it would be without us. */
+/* No process of the generation holds the listener any more. */
 static void drop(struct instance *instance, struct generation *generation, uint32_t i)
 {
 	struct listener *listener = instance_listener(instance, i);
 	if (!instance_drop(instance, generation, i))
 		return;
-	/* Clients wait there for whoever will serve; this one may be about to fail. */
+	/* No generation serves yet: clients wait in this queue, also for a next version. */
 	if (generation->awaits_turn && listener->born != generation->id)
 		return;
 	static struct log_limit limit = {.burst = LOG_BURST};
@@ -65,10 +65,13 @@ static void look_at_closings(void *context)
 		}
 		closing->generation = NULL;
 		/*
-		 * With --restart=always the queue outlives a daemon that closes it to end.  What an
-		 * old generation closes is its successor's, but for what it had for a client of its
-		 * own (helper/lifecycle/drain.c); and with --no-overlap clients of a service that began late
-		 * wait there, too, for somebody who is not there yet.
+		 * The listener stays open in these cases:
+		 *   - With --restart=always a daemon may close it because it exits, and its
+		 *     successor needs the queue.
+		 *   - An old generation has closed it: the queue is its successor's.  A late
+		 *     listener is closed all the same, since it was perhaps for one client
+		 *     (helper/lifecycle/drain.c); but not with --no-overlap, where clients wait
+		 *     there for a generation that has not started yet.
 		 */
 		if (generation->settings.restart == RESTART_ALWAYS ||
 		        (generation->state > GENERATION_CURRENT &&
@@ -100,5 +103,5 @@ void closing_begin(struct instance *instance, struct generation *generation, uin
 				loop_after(&closing_timer, CLOSE_PATIENCE);
 			return;
 		}
-	/* Too many at once: they stay in the store until the next upgrade does not want them. */
+	/* Too many at once: the listener is retired after the next upgrade. */
 }

@@ -3,8 +3,8 @@
  * One request of a daemon's process (shim/contract.h), as a checked value.
  *
  * The bytes and descriptors of a message come from a process that may be an attacker's.  They are
- * decoded in request_decode() and nowhere else: what comes out has lengths, numbers, names and kinds
- * of descriptors that fit the verb, and nothing of the message is looked at a second time.
+ * decoded in request_decode() and nowhere else: what comes out has lengths, numbers, names and
+ * kinds of descriptors that fit the verb, and nothing of the message is looked at a second time.
  */
 #pragma once
 
@@ -29,8 +29,8 @@ struct request {
 	uint64_t socket;
 	int family;
 	/*
-	 * BIND, YIELD, CALLING: its identity with the address that was asked for (a path's directory
-	 * is known by the launcher).  LISTEN: with the address that it is bound to.
+	 * BIND, YIELD, CALLING: its identity with the address that was asked for (a path's
+	 * directory is known by the launcher).  LISTEN: with the address that it is bound to.
 	 */
 	bool is_known; /* a kind of socket that can be handed over; else `identity` is empty */
 	struct identity identity;

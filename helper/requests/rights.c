@@ -25,7 +25,9 @@ static bool has_capability(const struct asker *asker, int capability)
 	}
 	if (status)
 		(void)fclose(status);
-	/* Only in the launcher's user namespace: in one of its own a process has all capabilities. */
+	/*
+	 * Only in the launcher's user namespace: in one of its own a process has all capabilities.
+	 */
 	return is_same && (effective >> capability & 1) &&
 	       namespace_is_shared(asker->pid, "ns/user") == 1;
 }

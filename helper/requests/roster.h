@@ -15,7 +15,10 @@
 enum { ROSTER_MOST = 128, STUCK_MOST = 4 };
 
 struct roster {
-	/* The broker is at a message since then, of that generation; 0: it waits. The broker writes. */
+	/*
+	 * The broker is at a message since then, of that generation; 0: it waits. The broker
+	 * writes.
+	 */
 	_Atomic int64_t busy_since;
 	_Atomic uint32_t busy_with;
 	struct roster_entry {
@@ -33,7 +36,9 @@ struct roster {
 /* NULL: it is not enrolled. */
 struct roster_entry *roster_find(struct roster *roster, uint32_t generation);
 
-/* A process may hang because of what that generation has sent. One that has ended counts no more. */
+/*
+ * A process may hang because of what that generation has sent. One that has ended counts no more.
+ */
 void roster_note_stuck(struct roster_entry *entry, pid_t pid);
 
 /* STUCK_MOST of them hang just now: nothing more is received from that generation. */
