@@ -22,9 +22,8 @@
 enum {
 	TOGETHER = 64, /* how many are closed by one child */
 	MOST = 1024,
-	MESSAGE =
-	        2 * 253 +
-	        2, /* descriptors of a request and of its answer (SCM_MAX_FD), and two connections */
+	/* Descriptors of a request and of its answer (SCM_MAX_FD each), and two connections. */
+	MESSAGE = 2 * 253 + 2,
 	BLOCK = 64, /* BITS_PER_LONG, fs/file.c */
 	WAIT_MS = 1000,
 };

@@ -12,7 +12,7 @@ struct closing {
 	struct generation *generation; /* NULL: unused */
 	uint32_t listener;
 	nanoseconds at;
-	unsigned looks; /* how often a process seemed to hold it */
+	unsigned looks; /* that found it held, or a descriptor in flight, which may be this one */
 };
 static struct closing closings[CLOSINGS];
 static struct timer closing_timer;
@@ -39,7 +39,10 @@ static void drop(struct instance *instance, struct generation *generation, uint3
 	struct listener *listener = instance_listener(instance, i);
 	if (!instance_drop(instance, generation, i))
 		return;
-	/* No generation serves yet: clients wait in this queue, also for a next version. */
+	/*
+	 * No generation serves.  Clients wait in this queue, and another generation may serve them
+	 * if this one fails.
+	 */
 	if (generation->awaits_turn && listener->born != generation->id)
 		return;
 	static struct log_limit limit = {.burst = LOG_BURST};
@@ -103,5 +106,7 @@ void closing_begin(struct instance *instance, struct generation *generation, uin
 				loop_after(&closing_timer, CLOSE_PATIENCE);
 			return;
 		}
-	/* Too many at once: the listener is retired after the next upgrade. */
+	/*
+	 * Too many at once: the listener stays in the store until an upgrade does not take it up.
+	 */
 }

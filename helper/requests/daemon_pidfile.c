@@ -8,7 +8,10 @@
 #include "helper/kernel/namespace.h"
 #include "helper/kernel/tree.h"
 
-/* The number that a text begins with, and that ends there; 0: none that could be a pid. */
+/*
+ * The number that the text begins with; 0: there is none, a letter follows, or it is too large for
+ * a pid.
+ */
 static pid_t parse_pid(const char *text)
 {
 	long pid = 0;
@@ -20,7 +23,7 @@ static pid_t parse_pid(const char *text)
 	return isalnum((unsigned char)*text) ? 0 : (pid_t)pid;
 }
 
-/* The pid in the file that the request names, or that came along; or 0. */
+/* The pid that the file of the request begins with; 0: none. */
 static pid_t read_pid(const struct request *request)
 {
 	char text[32];
@@ -43,7 +46,7 @@ bool daemon_pidfile_is_newer(const struct instance *instance, const struct gener
 	pid_t pid = read_pid(request);
 	if (pid <= 0)
 		return false;
-	if (pid == getpid()) /* the launcher's own */
+	if (pid == getpid()) /* the file is the launcher's own: launcher_pidfile.h */
 		return true;
 	for (const struct generation *g = instance->newest; g != generation; g = g->older)
 		if (pid != g->keeper && tree_has(g->keeper, pid))

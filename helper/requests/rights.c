@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What a process of a generation may be handed. */
+/* What a process of a generation may bind, and which listeners it may get. */
 #include "helper/requests/rights.h"
 
 #include <linux/capability.h>
@@ -7,7 +7,7 @@
 
 #include "helper/kernel/namespace.h"
 
-/* A process that has executed a set-uid program since it connected is another's by now. */
+/* False also if the process has executed a set-uid program since it connected. */
 static bool has_capability(const struct asker *asker, int capability)
 {
 	char path[32], line[128];
@@ -32,7 +32,7 @@ static bool has_capability(const struct asker *asker, int capability)
 	       namespace_is_shared(asker->pid, "ns/user") == 1;
 }
 
-/* The first port that needs no privilege; 1024 where the kernel does not tell. */
+/* The first port that needs no privilege; 1024 if the kernel does not say. */
 static int first_free_port(void)
 {
 	int port = 1024;

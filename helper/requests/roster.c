@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Who is a member, and how the broker gets on. */
+/* The roster: which generations the broker serves. */
 #include "helper/requests/roster.h"
 
 #include <stddef.h>
