@@ -98,18 +98,18 @@ static pid_t parse_pid(const char *name)
 	return *end || pid <= 0 || pid > INT32_MAX ? 0 : (pid_t)pid;
 }
 
-int tree_stat(pid_t pid, char *ret_state, pid_t *ret_parent)
+/* Reads /proc/PID/stat into `text` from the bracket behind the program's name on.  0 or -errno. */
+static int read_stat(pid_t pid, char *text, size_t size, const char **ret_fields)
 {
-	char path[64], text[512], *end;
+	char path[64];
 	ssize_t length;
-	char state;
-	int fd, parent;
+	int fd;
 
 	(void)snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
-	length = read(fd, text, sizeof(text) - 1);
+	length = read(fd, text, size - 1);
 	if (length < 0)
 		length = -errno;
 	close(fd);
@@ -117,12 +117,43 @@ int tree_stat(pid_t pid, char *ret_state, pid_t *ret_parent)
 		return length < 0 ? (int)length : -ESRCH;
 	text[length] = '\0';
 	/* The program's name may hold anything, even ") S 1". No bracket follows the name. */
-	end = strrchr(text, ')');
-	if (!end || sscanf(end, ") %c %d", &state, &parent) != 2)
+	*ret_fields = strrchr(text, ')');
+	return *ret_fields ? 0 : -EIO;
+}
+
+int tree_stat(pid_t pid, char *ret_state, pid_t *ret_parent)
+{
+	char text[512], state;
+	const char *fields;
+	int parent, result = read_stat(pid, text, sizeof(text), &fields);
+
+	if (result < 0)
+		return result;
+	if (sscanf(fields, ") %c %d", &state, &parent) != 2)
 		return -EIO;
 	*ret_state = state;
 	*ret_parent = parent;
 	return 0;
+}
+
+uint64_t tree_birth(pid_t pid)
+{
+	char text[512], state;
+	const char *fields;
+	unsigned long long birth;
+
+	if (read_stat(pid, text, sizeof(text), &fields) < 0 ||
+	        sscanf(fields,
+	                ") %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d "
+	                "%*d %*d %llu",
+	                &state, &birth) != 2)
+		return 0;
+	return state == 'Z' || state == 'X' ? 0 : birth ? birth : 1;
+}
+
+bool tree_lives(pid_t pid)
+{
+	return tree_birth(pid) != 0;
 }
 
 /*

@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 struct pid_set {
@@ -39,6 +40,15 @@ static inline bool tree_is_gone(int error)
  * may live on) and the parent, 0 when it has none in this pid namespace.  0 or -errno.
  */
 int tree_stat(pid_t pid, char *ret_state, pid_t *ret_parent);
+
+/*
+ * When the process was born, in clock ticks after boot (field 22 of /proc/PID/stat); 0: it has
+ * ended.  A zombie counts as ended, though kill(pid, 0) still succeeds.
+ */
+uint64_t tree_birth(pid_t pid);
+
+/* Has the process not ended?  A zombie has. */
+bool tree_lives(pid_t pid);
 
 /* Adds all descendants of `root`, without `root`. 0 or -errno; a root that has ended has none. */
 int tree_list(pid_t root, struct pid_set *set);

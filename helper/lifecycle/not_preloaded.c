@@ -18,6 +18,7 @@
 
 #include "helper/base/printable.h"
 #include "helper/base/util.h"
+#include "helper/kernel/namespace.h"
 
 /* Once loaded, the library removes its path from the process's environment (shim/environment.c). */
 static bool was_not_loaded(pid_t pid, const char *library)
@@ -27,18 +28,6 @@ static bool was_not_loaded(pid_t pid, const char *library)
 	CLEANUP(fd_close) int fd = open(path, O_RDONLY | O_CLOEXEC);
 	ssize_t length = fd < 0 ? -1 : read(fd, text, sizeof(text));
 	return length > 0 && memmem(text, (size_t)length, library, strlen(library));
-}
-
-static bool is_elsewhere(pid_t pid, const char *what)
-{
-	char path[64];
-	struct stat theirs, ours;
-	snprintf(path, sizeof(path), "/proc/%d/%s", pid, what);
-	if (stat(path, &theirs) < 0)
-		return false; /* the process has ended, or we may not look at it */
-	snprintf(path, sizeof(path), "/proc/self/%s", what);
-	return stat(path, &ours) == 0 &&
-	       (ours.st_ino != theirs.st_ino || ours.st_dev != theirs.st_dev);
 }
 
 static bool is_there(pid_t pid, const char *library)
@@ -91,7 +80,7 @@ static bool explain(pid_t pid, const char *library, char *text, size_t size)
 	if (stat(path, &process) < 0)
 		return false;
 	name_of(pid, name, sizeof(name));
-	if (is_elsewhere(pid, "ns/net")) {
+	if (namespace_is_shared(pid, "ns/net") == 0) {
 		snprintf(text, size,
 		        "%s, pid %d, is in another network namespace than the launcher, which "
 		        "cannot be reached from there; it runs, but upgrades need moult itself to "
@@ -101,7 +90,7 @@ static bool explain(pid_t pid, const char *library, char *text, size_t size)
 	}
 	if (!was_not_loaded(pid, library))
 		return false;
-	if (is_elsewhere(pid, "root") && !is_there(pid, library)) {
+	if (namespace_is_shared(pid, "root") == 0 && !is_there(pid, library)) {
 		snprintf(text, size,
 		        "%s, pid %d, has a root directory in which there is no %s; it runs, but "
 		        "upgrades need a copy of it there, under that name",

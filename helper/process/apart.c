@@ -11,7 +11,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <linux/capability.h>
 #include <poll.h>
 #include <signal.h>
@@ -28,14 +27,8 @@
 #include <linux/landlock.h>
 #endif
 
+#include "helper/base/close.h"
 #include "helper/process/confine.h"
-
-/* A sanitiser's runtime needs more memory and more system calls than the program. */
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-enum { IS_SANITISED = true };
-#else
-enum { IS_SANITISED = false };
-#endif
 
 enum {
 	MEMORY_MAX = 256 * 1024 * 1024,
@@ -45,28 +38,6 @@ enum {
 };
 
 /* ---- the child's fences ---- */
-
-static void close_from_to(int first, int last)
-{
-	struct rlimit limit;
-
-	if (first > last || syscall(SYS_close_range, first, last, 0) == 0)
-		return;
-	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur > 1 << 20)
-		limit.rlim_cur = 1 << 20;
-	for (int fd = first; fd <= last && fd < (int)limit.rlim_cur; fd++)
-		close(fd);
-}
-
-/* Either may be -1. */
-static void close_all_but(int a, int b)
-{
-	int low = a < b ? a : b, high = a < b ? b : a;
-
-	close_from_to(0, low - 1);
-	close_from_to(low + 1, high - 1);
-	close_from_to(high + 1, INT_MAX);
-}
 
 static void limit(int resource, rlim_t most)
 {
@@ -134,7 +105,7 @@ static void filter_calls(bool may_resolve)
 static void give_up_everything(const struct apart *apart, int out)
 {
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-	close_all_but(out, apart->keep);
+	close_all_but(0, out, apart->keep);
 	limit(RLIMIT_CORE, 0);
 	(void)prctl(PR_SET_DUMPABLE, 0);
 	limit(RLIMIT_CPU, CPU_SECONDS);

@@ -14,12 +14,6 @@
 
 #include "helper/base/util.h"
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-enum { IS_SANITISED = true };
-#else
-enum { IS_SANITISED = false };
-#endif
-
 bool confine_capabilities(uint32_t kept)
 {
 	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};

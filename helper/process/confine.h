@@ -12,6 +12,18 @@
 #include <stdint.h>
 
 /*
+ * Is a sanitiser's runtime in this process?  It needs more memory, more address space and more
+ * system calls than the program, so these stay unlimited.
+ */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+enum { IS_SANITISED = true };
+#elif defined(__has_feature)
+enum { IS_SANITISED = __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) };
+#else
+enum { IS_SANITISED = false };
+#endif
+
+/*
  * Of the capabilities this process has it keeps those (bits of the first 32, CAP_KILL and the like).
  * The inheritable ones go, too.  False: they stay as they were.
  */

@@ -2,11 +2,8 @@
 /* A look at a daemon's processes, in a child process of the launcher. */
 #include "helper/process/errand.h"
 
-#include "helper/process/confine.h"
-
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stddef.h>
@@ -15,8 +12,10 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <unistd.h>
+
+#include "helper/base/close.h"
+#include "helper/process/confine.h"
 
 enum {
 	/* More than the launcher has: a million connections are 100 MB of rows */
@@ -24,18 +23,6 @@ enum {
 	/* What serves clients comes first, but a busy machine must not starve the look */
 	NICENESS = 5,
 };
-
-/* A sanitiser's shadow alone is larger than any limit. */
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define LIMIT_MEMORY false
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define LIMIT_MEMORY false
-#endif
-#endif
-#ifndef LIMIT_MEMORY
-#define LIMIT_MEMORY true
-#endif
 
 /*
  * A library that is loaded into the launcher may have reserved any amount of addresses. Bytes, 0: not
@@ -69,7 +56,7 @@ static void limit(pid_t launcher)
 	alarm(ERRAND_SECONDS);
 	prctl(PR_SET_NAME, "moult-look");
 	(void)setpriority(PRIO_PROCESS, 0, NICENESS);
-	if (LIMIT_MEMORY)
+	if (!IS_SANITISED)
 		(void)setrlimit(RLIMIT_AS, &memory);
 }
 
@@ -79,12 +66,8 @@ static _Noreturn void carry_out(
 	static _Alignas(max_align_t) unsigned char answer[ERRAND_ANSWER_MAX];
 	limit(launcher);
 	confine_leave_memory();
-	/*
-	 * A listener that the launcher closes meanwhile must not live on here.  Before Linux 5.9, or
-	 * under a filter, it does until the end of the look.
-	 */
-	(void)syscall(SYS_close_range, 3, to - 1, 0);
-	(void)syscall(SYS_close_range, to + 1, UINT_MAX, 0);
+	/* A listener that the launcher closes meanwhile must not stay open here. */
+	close_all_but(STDERR_FILENO + 1, to, -1);
 	if (look(question, answer) == 0)
 		(void)send(to, answer, size, MSG_NOSIGNAL); /* the launcher may want it no more */
 	_exit(0);

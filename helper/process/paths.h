@@ -14,54 +14,8 @@
  */
 #pragma once
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <sys/types.h>
-
-enum { ASKER_GROUPS = 64 };
-
-/* On whose behalf. A plain value. */
-struct asker {
-	uint32_t generation; /* to which time-outs are charged */
-	pid_t pid;           /* its mounts are known, too; 0: none */
-	uid_t uid;
-	gid_t gid;
-	gid_t groups[ASKER_GROUPS];
-	size_t group_count;
-};
-
-/*
- * The process at the other end of a UNIX connection, by the kernel's word.  Of more than ASKER_GROUPS
- * groups it has none here: that gives no right away.  0 or -errno.
- */
-int asker_of_peer(int connection, uint32_t generation, struct asker *ret_asker);
-
-/* As stat() has it. */
-struct file_id {
-	uint64_t device, inode;
-};
-
-static inline bool file_id_equal(struct file_id a, struct file_id b)
-{
-	return a.device == b.device && a.inode == b.inode;
-}
-
-/* What a name leads to, once; all that follows from it is decided from this. */
-struct look {
-	struct file_id directory, file;
-	/*
-	 * The file as the kernel's lists of sockets have it: the device of the file system and the
-	 * lower half of the inode's own number, which on btrfs and overlayfs are others than stat()'s.
-	 * 0, 0: not known.
-	 */
-	uint32_t listed_device, listed_inode;
-	mode_t mode; /* with the type; 0: nothing has that name */
-	uid_t uid;
-	gid_t gid;
-	uint64_t links;
-	bool replaceable; /* the asker may make, remove or rename something there */
-};
+#include "helper/process/asker.h"
+#include "helper/process/look.h"
 
 /*
  * 0 (also when there is nothing) or -errno.  `ret_pinned` (or NULL): the socket file itself (O_PATH,

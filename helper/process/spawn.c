@@ -4,19 +4,17 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <linux/capability.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
-#include "helper/process/keeper.h"
-
+#include "helper/base/close.h"
 #include "helper/process/confine.h"
 #include "helper/process/inherited.h"
+#include "helper/process/keeper.h"
 
 /*
  * Replaces a standard stream by /dev/null, unless it is a file for output.  A terminal or a pipe
@@ -85,36 +83,13 @@ static void send_report(int pipe, enum report_kind kind, int value, pid_t pid)
 	(void)!write(pipe, &report, sizeof(report)); /* the launcher may be dead */
 }
 
-/* For kernels without close_range() (Linux 5.9), and system call filters that forbid it. */
-static void close_range_slowly(int first, int last)
-{
-	struct rlimit limit;
-	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur > 1 << 20)
-		limit.rlim_cur = 1 << 20;
-	for (int fd = first; fd <= last && fd < (int)limit.rlim_cur; fd++)
-		close(fd);
-}
-
-static void close_from_to(int first, int last)
-{
-	if (first <= last && syscall(SYS_close_range, first, last, 0) < 0)
-		close_range_slowly(first, last);
-}
-
-void close_from(int first)
-{
-	close_from_to(first, INT_MAX);
-}
-
 /*
  * Closes all descriptors but two, and replaces stdio by /dev/null: the keeper must not keep open a
  * pipe or socket whose end another process waits for.
  */
-static void close_all_but(int one, int other)
+static void let_go_of_descriptors(int one, int other)
 {
-	close_from_to(3, (one < other ? one : other) - 1);
-	close_from_to((one < other ? one : other) + 1, (one < other ? other : one) - 1);
-	close_from_to((one < other ? other : one) + 1, INT_MAX);
+	close_all_but(STDERR_FILENO + 1, one, other);
 	for (int fd = 0; fd <= 2; fd++) {
 		int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 		if (null > 2) {
@@ -157,7 +132,7 @@ static _Noreturn void keep(const struct spawn *spawn, int reports)
 	int error = 0;
 	bool executed = read(failure[0], &error, sizeof(error)) != sizeof(error);
 	/* Before the report: until it comes the launcher closes no socket (discard_hold()). */
-	close_all_but(reports, ledger_descriptor());
+	let_go_of_descriptors(reports, ledger_descriptor());
 	send_report(reports, executed ? REPORT_EXECUTED : REPORT_NOT_EXECUTED, error, daemon);
 	(void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 	/* CAP_KILL: the keeper ends processes of its generation and wakes keepers of any user. */

@@ -42,9 +42,6 @@ struct spawn {
 	bool background; /* /dev/null for stdin, and for stdout and stderr unless regular files */
 };
 
-/* Closes all descriptors from number `first` on. */
-void close_from(int first);
-
 /*
  * Forks the keeper.  *ret_reports: a pipe that yields one struct report per read, CLOEXEC,
  * non-blocking, the caller's to close.  0 or -errno.

@@ -2,8 +2,8 @@
 /*
  * The broker.
  *
- * The room for descriptors is as large as a message may have (SCM_MAX_FD), so that the kernel never
- * drops one on receiving, which would be a close in this process.
+ * There is room for as many descriptors as a message may have (SCM_MAX_FD).  If there were less,
+ * the kernel would close the others in this process, and that could wait.
  */
 #include "helper/requests/broker.h"
 
@@ -18,36 +18,39 @@
 #include "helper/requests/castoff.h"
 
 enum {
-	GUESTS = 128,       /* connections that have not sent their request yet */
-	GUESTS_OF_ONE = 32, /* of one generation */
+	PEERS = 128,       /* connections that have not sent their request yet */
+	PEERS_OF_ONE = 32, /* of one generation */
 	FIRST_PLACE = BROKER_FIRST + CASTOFF_OWN,
 	DESCRIPTORS = 253, /* SCM_MAX_FD, include/net/scm.h */
 };
 
-/* A member's connection: one request. It has the same number as long as it is kept. */
-struct guest {
+/*
+ * A connection of a process of a generation, until its one request is answered.  Each element of
+ * `peers` has a descriptor number of its own.
+ */
+struct peer {
 	int fd; /* -1: none */
 	uint32_t generation;
 	nanoseconds since;
 	struct asker asker;
 };
 
-static struct guest guests[GUESTS];
-static size_t places; /* for so many of them there are descriptors */
+static struct peer peers[PEERS];
+static size_t places; /* how many elements have a descriptor number */
 static struct roster *the_roster;
 
-static int number_of(const struct guest *guest)
+static int number_of(const struct peer *peer)
 {
-	return FIRST_PLACE + (int)(guest - guests);
+	return FIRST_PLACE + (int)(peer - peers);
 }
 
-static void drop(struct guest *guest)
+static void drop(struct peer *peer)
 {
-	castoff_give_up(guest->fd);
-	guest->fd = -1;
+	castoff_give_up(peer->fd);
+	peer->fd = -1;
 }
 
-/* ---- who ---- */
+/* ---- which generation ---- */
 
 /* The generation whose keeper that process descends from, or NULL. */
 static struct roster_entry *membership(pid_t pid)
@@ -110,19 +113,19 @@ static ssize_t transmit(
 	return sendmsg(to, &message, flags | MSG_NOSIGNAL);
 }
 
-static void answer(int guest, const struct moult_reply *reply, const int *fds, size_t count)
+static void answer(int peer, const struct moult_reply *reply, const int *fds, size_t count)
 {
-	/* The process may have been killed meanwhile. */
-	(void)transmit(guest, reply, sizeof(*reply), fds, count, MSG_DONTWAIT);
+	/* Failure is ignored: the process may have been killed meanwhile. */
+	(void)transmit(peer, reply, sizeof(*reply), fds, count, MSG_DONTWAIT);
 }
 
-static void refuse(int guest, int error)
+static void refuse(int peer, int error)
 {
 	struct moult_reply reply = {.error = error, .listener = -1};
-	answer(guest, &reply, NULL, 0);
+	answer(peer, &reply, NULL, 0);
 }
 
-/* The launcher gets the sockets that it may keep, and directories; nothing else. */
+/* The launcher gets the sockets that it may keep, and directories and files; nothing else. */
 static size_t list_needed(const struct request *request, int *fds)
 {
 	size_t count = 0;
@@ -137,21 +140,21 @@ static size_t list_needed(const struct request *request, int *fds)
 	return count;
 }
 
-static void pass_on(int guest, struct request *request)
+static void pass_on(int peer, struct request *request)
 {
 	int fds[DESCRIPTORS];
 	size_t count = list_needed(request, fds);
 	struct moult_reply reply;
-	/* The launcher may be at a switch for a second: it is not the broker that does not get on. */
+	/* The launcher may be busy with a switch for a second: the broker does not hang then. */
 	atomic_store(&the_roster->busy_since, 0);
 	if (transmit(BROKER_LINK, request, sizeof(*request), fds, count, 0) < 0)
 		_exit(1);
-	/* Only the launcher can be at the other end; it has died if this is no answer. */
+	/* Only the launcher has the other end: without a whole answer it has died. */
 	if (receive(BROKER_LINK, &reply, sizeof(reply), fds, &count, 0) != sizeof(reply))
 		_exit(1);
 	atomic_store(&the_roster->busy_since, now());
-	answer(guest, &reply, fds, count);
-	/* The store's own, which is not closed for the last time here. */
+	answer(peer, &reply, fds, count);
+	/* The answer's descriptors. */
 	for (size_t i = 0; i < count; i++)
 		castoff_add(fds[i]);
 }
@@ -162,38 +165,39 @@ static bool is_members(const struct roster_entry *entry, const struct request *r
 	       memcmp(request->token, entry->token, MOULT_TOKEN_DIGITS) == 0;
 }
 
-/* The launcher says so in its log, once a generation. */
-static void report_contract(struct guest *guest, const char *bytes)
+/* The launcher logs this once for each generation. */
+static void report_contract(struct peer *peer, const char *bytes)
 {
-	struct request other = {.verb = 0, .generation = guest->generation, .listener = -1};
-	memcpy(&other.backlog, bytes, sizeof(uint32_t)); /* the contract's number */
-	other.asker = guest->asker;
+	struct request other = {.verb = 0, .generation = peer->generation, .listener = -1};
+	memcpy(&other.backlog, bytes, sizeof(uint32_t)); /* the number of its contract */
+	other.asker = peer->asker;
 	other.socket_fd = other.directory_fd = other.other_fd = -1;
-	pass_on(guest->fd, &other);
+	pass_on(peer->fd, &other);
 }
 
-static void serve_request(struct guest *guest, const struct roster_entry *entry, const char *bytes,
+static void serve_request(struct peer *peer, const struct roster_entry *entry, const char *bytes,
         ssize_t length, const int *fds, size_t count)
 {
 	struct request request;
 	int result = length < 0 ? (int)length
 	                        : request_decode(bytes, (size_t)length, fds, count, &request);
 	if (result == -EPROTO && length >= (ssize_t)sizeof(uint32_t))
-		report_contract(guest, bytes);
+		report_contract(peer, bytes);
 	else if (result < 0)
-		refuse(guest->fd, result);
+		refuse(peer->fd, result);
 	else if (!is_members(entry, &request))
-		refuse(guest->fd, -EPERM);
+		refuse(peer->fd, -EPERM);
 	else {
-		request.asker = guest->asker;
-		pass_on(guest->fd, &request);
+		request.asker = peer->asker;
+		pass_on(peer->fd, &request);
 	}
 	for (size_t i = 0; i < count; i++)
 		castoff_add(fds[i]);
 }
 
-/* ---- files that no request has ---- */
+/* ---- one connection ---- */
 
+/* No request has an ordinary file, whose close may wait: castoff.h. */
 static bool has_file(const int *fds, size_t count)
 {
 	for (size_t i = 0; i < count; i++)
@@ -207,53 +211,55 @@ static void note_stuck(void *entry, pid_t pid)
 	roster_note_stuck(entry, pid);
 }
 
-static void serve(struct guest *guest)
+static void serve(struct peer *peer)
 {
 	char bytes[sizeof(struct moult_request) + 1];
 	int fds[DESCRIPTORS];
 	size_t count = 0;
-	struct roster_entry *entry = roster_find(the_roster, guest->generation);
+	struct roster_entry *entry = roster_find(the_roster, peer->generation);
 	ssize_t length = 0;
-	atomic_store(&the_roster->busy_with, guest->generation);
+	atomic_store(&the_roster->busy_with, peer->generation);
 	if (entry && !roster_is_cut_off(entry)) {
-		length = receive(guest->fd, bytes, sizeof(bytes), fds, &count, MSG_DONTWAIT);
+		length = receive(peer->fd, bytes, sizeof(bytes), fds, &count, MSG_DONTWAIT);
 		if (length == -EAGAIN || length == -EINTR)
 			return;
 		if (has_file(fds, count)) {
-			refuse(guest->fd, -EBADMSG);
+			refuse(peer->fd, -EBADMSG);
 			castoff_leave(note_stuck, entry);
 		} else
-			serve_request(guest, entry, bytes, length, fds, count);
+			serve_request(peer, entry, bytes, length, fds, count);
 	}
-	drop(guest);
+	drop(peer);
 	castoff_tidy();
 }
 
 /* ---- connections ---- */
 
 /*
- * A place for one more of that generation: a free one, or that of its oldest silent connection.  When
- * others have them all, one that has none takes the oldest: it is the next one, and they are at their end.
+ * A place for one more connection of that generation.  If no place is free, or the generation has
+ * PEERS_OF_ONE already, its oldest connection is closed, which has sent nothing yet.  If other
+ * generations have all places and this one has none, the oldest connection of all is closed: this
+ * one is probably the next generation.
  */
-static struct guest *place_for(uint32_t generation)
+static struct peer *place_for(uint32_t generation)
 {
-	struct guest *oldest = NULL, *oldest_of_all = NULL, *vacant = NULL;
+	struct peer *oldest = NULL, *oldest_of_all = NULL, *vacant = NULL;
 	size_t count = 0;
 	for (size_t i = 0; i < places; i++) {
-		struct guest *guest = &guests[i];
-		if (guest->fd < 0) {
-			vacant = guest;
+		struct peer *peer = &peers[i];
+		if (peer->fd < 0) {
+			vacant = peer;
 			continue;
 		}
-		if (!oldest_of_all || guest->since < oldest_of_all->since)
-			oldest_of_all = guest;
-		if (guest->generation != generation)
+		if (!oldest_of_all || peer->since < oldest_of_all->since)
+			oldest_of_all = peer;
+		if (peer->generation != generation)
 			continue;
 		count++;
-		if (!oldest || guest->since < oldest->since)
-			oldest = guest;
+		if (!oldest || peer->since < oldest->since)
+			oldest = peer;
 	}
-	if (count < GUESTS_OF_ONE && vacant)
+	if (count < PEERS_OF_ONE && vacant)
 		return vacant;
 	if (!oldest)
 		oldest = oldest_of_all;
@@ -262,13 +268,13 @@ static struct guest *place_for(uint32_t generation)
 	return oldest;
 }
 
-/* No descriptor is to be had: fewer are kept, and a moment later there may be one. */
+/* No descriptor is free: closes what can be closed, and waits a moment. */
 static void make_room(void)
 {
-	struct guest *oldest = NULL;
+	struct peer *oldest = NULL;
 	for (size_t i = 0; i < places; i++)
-		if (guests[i].fd >= 0 && (!oldest || guests[i].since < oldest->since))
-			oldest = &guests[i];
+		if (peers[i].fd >= 0 && (!oldest || peers[i].since < oldest->since))
+			oldest = &peers[i];
 	if (oldest && now() - oldest->since > SECOND)
 		drop(oldest);
 	castoff_release();
@@ -280,30 +286,31 @@ static void admit(int fd)
 	struct asker asker;
 	struct roster_entry *entry =
 	        asker_of_peer(fd, 0, &asker) == 0 && asker.pid > 0 ? membership(asker.pid) : NULL;
-	struct guest *guest = entry && !roster_is_cut_off(entry)
-	                              ? place_for(atomic_load(&entry->generation))
-	                              : NULL;
-	if (!guest) {
+	struct peer *peer = entry && !roster_is_cut_off(entry)
+	                            ? place_for(atomic_load(&entry->generation))
+	                            : NULL;
+	if (!peer) {
 		castoff_add(fd);
 		return;
 	}
-	castoff_keep(fd, number_of(guest));
-	*guest = (struct guest){.fd = number_of(guest),
+	castoff_keep(fd, number_of(peer));
+	*peer = (struct peer){.fd = number_of(peer),
 	        .generation = atomic_load(&entry->generation),
 	        .since = now(),
 	        .asker = asker};
-	guest->asker.generation = guest->generation;
+	peer->asker.generation = peer->generation;
 }
 
-/* Not more than there are: poll() fails with more entries than descriptors may be open. */
+/* Only the connections that exist: poll() refuses more entries than the limit of open files. */
 static size_t list_polled(struct pollfd *polled)
 {
 	size_t count = 2;
 	polled[0] = (struct pollfd){.fd = BROKER_SERVER, .events = POLLIN};
-	polled[1] = (struct pollfd){.fd = BROKER_LINK}; /* its end is the launcher's */
+	/* Without events: poll() reports only the end of the launcher here. */
+	polled[1] = (struct pollfd){.fd = BROKER_LINK};
 	for (size_t i = 0; i < places; i++)
-		if (guests[i].fd >= 0)
-			polled[count++] = (struct pollfd){.fd = guests[i].fd, .events = POLLIN};
+		if (peers[i].fd >= 0)
+			polled[count++] = (struct pollfd){.fd = peers[i].fd, .events = POLLIN};
 	return count;
 }
 
@@ -312,7 +319,7 @@ static size_t look(struct pollfd *polled)
 	size_t count = list_polled(polled);
 	atomic_store(&the_roster->busy_with, 0);
 	atomic_store(&the_roster->busy_since, 0);
-	/* What is left to be let go waits for a quiet moment, not for long. */
+	/* Descriptors that are still to be closed: after 50 ms without work. */
 	int ready = poll(polled, count, castoff_is_empty() ? -1 : 50);
 	atomic_store(&the_roster->busy_since, now());
 	if (ready < 0 && errno != EINTR)
@@ -327,24 +334,24 @@ static size_t look(struct pollfd *polled)
 static void begin(struct roster *roster)
 {
 	the_roster = roster;
-	castoff_init(BROKER_FIRST, GUESTS);
+	castoff_init(BROKER_FIRST, PEERS);
 	places = (size_t)(castoff_floor() - FIRST_PLACE);
-	if (places > GUESTS)
-		places = GUESTS;
+	if (places > PEERS)
+		places = PEERS;
 	for (size_t i = 0; i < places; i++)
-		guests[i].fd = -1;
+		peers[i].fd = -1;
 }
 
 _Noreturn void broker_run(struct roster *roster)
 {
-	struct pollfd polled[GUESTS + 2];
+	struct pollfd polled[PEERS + 2];
 	begin(roster);
 	for (;;) {
 		size_t count = look(polled);
-		/* One of each: no generation's requests keep another's waiting. */
+		/* One request of each connection: no generation delays the others for long. */
 		for (size_t i = 2; i < count; i++)
 			if (polled[i].revents)
-				serve(&guests[polled[i].fd - FIRST_PLACE]);
+				serve(&peers[polled[i].fd - FIRST_PLACE]);
 		castoff_tidy();
 		if (!(polled[0].revents & POLLIN))
 			continue;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* How the broker lets go of what has come to it from other processes. */
+/* How the broker closes descriptors that it has received from other processes. */
 #include "helper/requests/castoff.h"
 
 #include <fcntl.h>
@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 
+#include "helper/base/socket_option.h"
 #include "helper/base/util.h"
 
 #ifndef SYS_close_range
@@ -19,10 +20,11 @@
 #endif
 
 enum {
-	TOGETHER = 64, /* so many are let go together */
+	TOGETHER = 64, /* how many are closed by one child */
 	MOST = 1024,
-	MESSAGE = 2 * 253 + 2, /* a request's, its answer's (SCM_MAX_FD), and its connection */
-	BLOCK = 64,            /* BITS_PER_LONG, fs/file.c */
+	/* Descriptors of a request and of its answer (SCM_MAX_FD each), and two connections. */
+	MESSAGE = 2 * 253 + 2,
+	BLOCK = 64, /* BITS_PER_LONG, fs/file.c */
 	WAIT_MS = 1000,
 };
 
@@ -30,11 +32,11 @@ static int list[MOST + MESSAGE];
 static size_t count;
 static size_t together; /* TOGETHER, or fewer where few descriptors may be open */
 static int floor_number;
-static int word; /* the end of a pipe to the last child that was left a table */
+static int word; /* the number of a pipe's end: see castoff_leave() */
 
 /*
- * The copy of a table of descriptors without its end is cut at multiples of 64 (sane_fdtable_size()),
- * so the floor is one.  Where few descriptors may be open there are fewer places.
+ * The floor is a multiple of 64: the kernel copies the beginning of a descriptor table only in such
+ * steps (fs/file.c, sane_fdtable_size()).  If few descriptors may be open, the floor is lower.
  */
 void castoff_init(int first, int most)
 {
@@ -47,7 +49,7 @@ void castoff_init(int first, int most)
 		while (floor_number > BLOCK && (rlim_t)floor_number > limit.rlim_cur / 2)
 			floor_number -= BLOCK;
 		if ((rlim_t)floor_number > limit.rlim_cur / 2)
-			floor_number = (int)limit.rlim_cur / 2; /* castoff_leave() ends then */
+			floor_number = (int)limit.rlim_cur / 2; /* castoff_leave() exits then */
 	}
 	word = first;
 	for (int fd = first; fd < floor_number; fd++)
@@ -65,13 +67,13 @@ int castoff_floor(void)
 void castoff_keep(int fd, int number)
 {
 	(void)dup3(fd, number, O_CLOEXEC);
-	close(fd); /* a socket, and not its last descriptor */
+	close(fd); /* never waits: a socket, and not its last descriptor */
 }
 
 void castoff_give_up(int number)
 {
 	int fd = fcntl(number, F_DUPFD_CLOEXEC, floor_number);
-	if (fd < 0) /* this process ends instead, and another begins */
+	if (fd < 0) /* the launcher starts another broker */
 		_exit(0);
 	castoff_add(fd);
 	(void)dup3(STDIN_FILENO, number, O_CLOEXEC);
@@ -88,7 +90,7 @@ static bool close_all(void)
 	if (pid == 0) {
 		char byte;
 		close(ends[1]);
-		(void)!read(ends[0], &byte, 1); /* until the parent has closed its own */
+		(void)!read(ends[0], &byte, 1); /* until the parent has closed all of them */
 		_exit(0);
 	}
 	close(ends[0]);
@@ -102,7 +104,7 @@ void castoff_release(void)
 {
 	if (count && close_all())
 		count = 0;
-	/* Neither a process nor a pipe to be had: this one ends instead, and another begins. */
+	/* No process or pipe could be made for long: the launcher starts another broker. */
 	if (count >= MOST)
 		_exit(0);
 }
@@ -125,18 +127,17 @@ bool castoff_is_empty(void)
 
 /* ---- files ---- */
 
-/* By what the kernel knows of the descriptor: neither of the two asks a file system. */
+/* Neither of the two calls asks a file system. */
 bool castoff_is_file(int fd)
 {
-	int type, flags = fcntl(fd, F_GETFL);
-	socklen_t length = sizeof(type);
-	return flags >= 0 && !(flags & O_PATH) &&
-	       getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &length) < 0;
+	int flags = fcntl(fd, F_GETFL);
+	return flags >= 0 && !(flags & O_PATH) && socket_option(fd, SOL_SOCKET, SO_TYPE) < 0;
 }
 
 /*
- * The child has the table for itself as soon as the broker has left it, or has ended.  Its end closes
- * what has lower numbers first: the broker's own, what came before the file.  None of that waits.
+ * The child waits until the broker has left the shared table, or has ended.  The table is the
+ * child's alone then, and its exit closes all descriptors, lower numbers first.  So the harmless
+ * ones, the broker's own and those received before the file, are closed before anything can wait.
  */
 static _Noreturn void end_with_table(int told, pid_t broker)
 {
@@ -147,10 +148,10 @@ static _Noreturn void end_with_table(int told, pid_t broker)
 }
 
 /*
- * The child shares the table, so that to leave the table closes nothing (fs/file.c,
- * put_files_struct()); this process goes on with a copy of the table's beginning.  Where there is no
- * such copy (before Linux 5.9, or under a filter) this process ends, which closes nothing either, and
- * the launcher begins another.
+ * The child shares the descriptor table (CLONE_FILES), so leaving the table closes nothing
+ * (fs/file.c, put_files_struct()).  This process goes on with a copy of the table's beginning.  If
+ * the kernel cannot make such a copy (before Linux 5.9, or under a filter), this process exits,
+ * which closes nothing either, and the launcher starts another broker.
  */
 void castoff_leave(void (*begun)(void *context, pid_t pid), void *context)
 {

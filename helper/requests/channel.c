@@ -1,226 +1,25 @@
 /* SPDX-License-Identifier: MIT */
-/* The launcher's end of the contract. */
+/* The channel: requests come in through the broker, and answers go out. */
 #include "helper/requests/channel.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <linux/capability.h>
-#include <poll.h>
-#include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/random.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <sys/un.h>
-#include <sys/wait.h>
 
 #include "helper/base/log.h"
-#include "helper/process/confine.h"
 #include "helper/process/discard.h"
-#include "helper/process/spawn.h"
-#include "helper/requests/closing.h"
-#include "helper/requests/daemon_pidfile.h"
-#include "helper/requests/handover.h"
-#include "helper/switch/crowd.h"
-#include "helper/switch/poke.h"
+#include "helper/requests/broker_process.h"
+#include "helper/requests/dispatch.h"
 
-#ifndef SYS_close_range
-#define SYS_close_range 436
-#endif
-
-/* A broker that is at one message for so long does not get on. */
-static const nanoseconds BROKER_PATIENCE = SECOND;
-/* One that ends at once, again and again, is started again after this pause. */
-static const nanoseconds BROKER_PAUSE = 100 * MILLISECOND;
-static const nanoseconds LONGEST_PAUSE = 3600 * SECOND;
-
-static struct instance *the_instance;
 static struct roster *roster;
-static pid_t broker;             /* 0: none */
-static nanoseconds broker_since; /* it runs since then */
-/*
- * Brokers that have been killed and have not ended.  One that hangs in the kernel may never end, so
- * nobody waits for it.  It makes no step more in our program, has no link to us, and its reference to
- * the listening socket does no harm: whoever connects is accepted by the next one.
- */
-static pid_t abandoned[64];
-static struct watch server = {.fd = -1}; /* watched only to look after the broker */
-static struct watch link_to_broker = {.fd = -1};
-static struct timer vigil, revival;
-
-/* ---- answers ---- */
-
-static struct answer say(int error, int listener, int fd)
-{
-	return (struct answer){{.error = error, .listener = listener}, {fd, -1}};
-}
-
-/* The daemon shut it down: its own accepts fail and return, the queue stays for its successor. */
-static struct answer handle_shut(struct generation *generation, int i)
-{
-	struct listener *listener = instance_listener(the_instance, (uint32_t)i);
-	bool open = gate_get(generation, (uint32_t)i) == MOULT_GATE_OPEN;
-	gate_set(generation, (uint32_t)i, MOULT_GATE_SHUT);
-	generation_tell(generation);
-	unsigned blocked = generation_inflight(generation);
-	for (unsigned n = 0; open && n < blocked && n < 64; n++)
-		poke_send(listener, the_instance->newest);
-	crowd_begin(the_instance); /* looks after the pokes */
-	return say(0, i, -1);
-}
-
-static struct answer handle_hello(struct generation *generation, const struct request *request)
-{
-	slots_empty(&generation->slots, request->asker.pid);
-	if (!generation->is_joined) {
-		generation->is_joined = true;
-		generation->first_uid = request->asker.uid;
-	}
-	return (struct answer){{.listener = -1}, {generation->board_fd, generation->tally_fd}};
-}
-
-static struct answer handle_slot(struct generation *generation, const struct request *request)
-{
-	int slot = slots_give(&generation->slots, request->asker.pid);
-	return say(slot < 0 ? slot : 0, slot < 0 ? -1 : slot, -1);
-}
-
-/* Options set before its turn; once it accepts, they are the shared socket's. */
-static struct answer template_of(const struct generation *generation, int i)
-{
-	bool waits = gate_get(generation, (uint32_t)i) == MOULT_GATE_WARMING;
-	return say(0, i, waits ? instance_listener(the_instance, (uint32_t)i)->template : -1);
-}
-
-static struct answer handle_removed(
-        const struct generation *generation, const struct request *request)
-{
-	bool stays = daemon_pidfile_is_newer(the_instance, generation, request);
-	return say(stays ? 0 : -ENOENT, -1, -1);
-}
-
-/* Requests about a listener by a process that has its socket. */
-static struct answer handle_holder(struct generation *generation, const struct request *request)
-{
-	int i = request->listener;
-	switch (request->verb) {
-	case MOULT_LISTEN: return handover_listen_again(generation, request);
-	case MOULT_TEMPLATE: return template_of(generation, i);
-	case MOULT_SHUT: return handle_shut(generation, i);
-	case MOULT_CONNECTED: handover_connected(generation, request); break;
-	case MOULT_CLOSED: closing_begin(generation, (uint32_t)i); break;
-	default: return say(-EINVAL, -1, -1);
-	}
-	return say(0, i, -1); /* to nobody, after CLOSED */
-}
-
-static bool is_of_holder(const struct generation *generation, const struct request *request)
-{
-	return instance_is_holder(the_instance, generation, request->listener) &&
-	       request->socket ==
-	               instance_listener(the_instance, (uint32_t)request->listener)->inode;
-}
-
-static struct answer handle(
-        struct generation *generation, struct request *request, struct received *received)
-{
-	switch (request->verb) {
-	case MOULT_HELLO: return handle_hello(generation, request);
-	case MOULT_SLOT: return handle_slot(generation, request);
-	case MOULT_BIND: return handover_bind(generation, request, received);
-	case MOULT_BIND_BESIDE: return handover_bind_beside(generation, request);
-	case MOULT_CALLING: return handover_calling(generation, request);
-	case MOULT_MOVED: return handover_moved(generation, request);
-	case MOULT_REPLACE: return handover_replace(generation, request);
-	case MOULT_UNLINKED: return handover_unlinked(generation, request);
-	case MOULT_REMOVED: return handle_removed(generation, request);
-	case MOULT_LISTEN:
-		if (request->listener < 0)
-			return handover_listen(generation, request, received);
-		break;
-	case MOULT_CLOSED:
-	case MOULT_SHUT:
-	case MOULT_TEMPLATE:
-	case MOULT_CONNECTED: break;
-	}
-	return is_of_holder(generation, request) ? handle_holder(generation, request)
-	                                         : say(-EBADF, -1, -1);
-}
+static struct watch server = {.fd = -1}; /* the broker accepts; the launcher only watches */
 
 /* ---- to and from the broker ---- */
-
-static void say_other_contract(struct generation *generation, uint32_t contract)
-{
-	if (generation->told_contract)
-		return;
-	generation->told_contract = true;
-	log_error("a process asked in contract %u, this launcher speaks %u: libmoult.so and moult "
-	          "are of different versions; the process runs as without moult",
-	        contract, MOULT_CONTRACT);
-}
-
-static struct generation *generation_of(const struct request *request)
-{
-	struct generation *generation = the_instance->newest;
-	while (generation && generation->id != request->generation)
-		generation = generation->older;
-	return generation;
-}
-
-static struct answer answer_to(struct request *request, struct received *received)
-{
-	struct generation *generation = generation_of(request);
-	if (!generation)
-		return say(-EPERM, -1, -1);
-	if ((int)request->verb == 0) {
-		say_other_contract(generation, (uint32_t)request->backlog);
-		return say(-EPROTO, -1, -1);
-	}
-	return handle(generation, request, received);
-}
-
-/* Twice as long with each that has not ended: of those that never end there are not many in a year. */
-static nanoseconds pause_before_next(void)
-{
-	nanoseconds pause = BROKER_PAUSE;
-	for (size_t i = 0; i < COUNT(abandoned); i++)
-		if (abandoned[i] && pause < LONGEST_PAUSE)
-			pause *= 2;
-	return pause < LONGEST_PAUSE ? pause : LONGEST_PAUSE;
-}
-
-/* There is no broker any more. What it has sent last may be a socket whose close waits. */
-static void forget_broker(nanoseconds pause)
-{
-	broker = 0;
-	atomic_store(&roster->busy_since, 0);
-	atomic_store(&roster->busy_with, 0);
-	loop_unwatch(&link_to_broker);
-	fd_discard(&link_to_broker.fd);
-	if (server.fd >= 0)
-		loop_after(&revival, pause);
-}
-
-/* It is not waited for. */
-static void abandon_broker(void)
-{
-	if (!broker)
-		return;
-	struct roster_entry *entry = roster_find(roster, atomic_load(&roster->busy_with));
-	(void)kill(broker, SIGKILL);
-	if (entry)
-		roster_note_stuck(entry, broker);
-	for (size_t i = 0; i < COUNT(abandoned); i++)
-		if (!abandoned[i]) {
-			abandoned[i] = broker;
-			break;
-		}
-	forget_broker(pause_before_next());
-}
 
 static void send_answer(const struct answer *answer)
 {
@@ -237,17 +36,18 @@ static void send_answer(const struct answer *answer)
 		message.msg_control = space;
 		message.msg_controllen = CMSG_SPACE(count * sizeof(int));
 	}
-	if (sendmsg(link_to_broker.fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT) >= 0 ||
-	        errno == EPIPE || errno == ECONNRESET) /* it has died: waitpid() tells */
+	/* EPIPE, ECONNRESET: the broker has died, as channel_reaped() is about to learn. */
+	if (sendmsg(broker_process_link(), &message, MSG_NOSIGNAL | MSG_DONTWAIT) >= 0 ||
+	        errno == EPIPE || errno == ECONNRESET)
 		return;
-	/* It would wait for this answer for ever, and all others behind it. */
+	/* The broker would wait for this answer for ever, and all other requests with it. */
 	log_error("a daemon's request could not be answered: %s; the daemon goes on as without "
 	          "moult",
 	        strerror(errno));
-	abandon_broker();
+	broker_process_abandon();
 }
 
-/* The request's descriptors, in the broker's order. */
+/* Sets the descriptors of the request, which come in the order in which the broker lists them. */
 static void assign(struct request *request, struct received *received, const int *fds, size_t count)
 {
 	size_t next = 0;
@@ -262,7 +62,7 @@ static void assign(struct request *request, struct received *received, const int
 	request->other_fd = request->other_fd >= 0 && next < count ? fds[next++] : -1;
 }
 
-/* A broker that keeps to its part sends none of these. */
+/* Closes descriptors that the request does not need.  Our broker sends none. */
 static void discard_all_but(const struct request *request, const struct received *received,
         const int *fds, size_t count)
 {
@@ -274,11 +74,9 @@ static void discard_all_but(const struct request *request, const struct received
 	}
 }
 
-static void start_broker(void);
-
 static void broker_speaks(void *context)
 {
-	(void)context;
+	struct instance *instance = context;
 	struct request request;
 	struct received received;
 	struct iovec part = {&request, sizeof(request)};
@@ -287,16 +85,16 @@ static void broker_speaks(void *context)
 	        .msg_iovlen = 1,
 	        .msg_control = space,
 	        .msg_controllen = sizeof(space)};
-	ssize_t length = recvmsg(link_to_broker.fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-	if (length < 0) /* no memory: it is still there, or the end of the broker is */
+	ssize_t length = recvmsg(broker_process_link(), &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	if (length < 0) /* out of memory: the message, or the end of the link, stays readable */
 		return;
-	if (length != sizeof(request)) { /* it has ended, or shall */
-		abandon_broker();
+	if (length != sizeof(request)) { /* 0: the broker has ended; else it is broken */
+		broker_process_abandon();
 		return;
 	}
 	struct cmsghdr *header = CMSG_FIRSTHDR(&message);
 	size_t count = 0;
-	int fds[4]; /* CMSG_SPACE() rounds up: the kernel may put one more there */
+	int fds[4]; /* CMSG_SPACE() rounds up: there may be four */
 	if (header && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS) {
 		count = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
 		memcpy(fds, CMSG_DATA(header), count * sizeof(int));
@@ -307,163 +105,11 @@ static void broker_speaks(void *context)
 		log_error(
 		        "a descriptor sent by the daemon could not be taken: the launcher's limit "
 		        "of open files (ulimit -Hn) is too low");
-	struct answer answer = answer_to(&request, &received);
+	struct answer answer = dispatch_request(instance, &request, &received);
 	send_answer(&answer);
 	fd_discard(&received.socket);
 	fd_discard(&request.directory_fd);
 	fd_discard(&request.other_fd);
-}
-
-/* ---- the broker's life ---- */
-
-static void revive(void *context)
-{
-	(void)context;
-	start_broker();
-}
-
-/*
- * The broker receives, looks at what it has received, and answers.  It reads /proc, and keeps the right to
- * where that is mounted with hidepid (CAP_SYS_PTRACE).  The filter forbids ptrace(2) and writing, but not
- * to read what root may read.
- */
-static void confine_broker(void)
-{
-	static const unsigned short calls[] = {SYS_read, SYS_write, SYS_close, SYS_dup3,
-	        SYS_accept4, SYS_recvmsg, SYS_sendmsg, SYS_getsockopt, SYS_getsockname,
-	        SYS_getpeername, SYS_fstat, SYS_newfstatat, SYS_statx, SYS_fcntl, SYS_ppoll,
-	        SYS_clock_gettime, SYS_pipe2, SYS_clone, SYS_set_robust_list, SYS_rseq, SYS_gettid,
-	        SYS_getpid, SYS_getppid, SYS_prlimit64, SYS_close_range, SYS_rt_sigprocmask,
-	        SYS_rt_sigreturn, SYS_restart_syscall, SYS_exit, SYS_exit_group,
-#ifdef SYS_poll /* the calls of older architectures */
-	        SYS_poll, SYS_fork
-#endif
-	};
-	static const struct confine_open opens[] = {
-	        {SYS_openat, 2},
-#ifdef SYS_open
-	        {SYS_open, 1},
-#endif
-	};
-	(void)prctl(PR_SET_DUMPABLE, 0);
-	(void)confine_capabilities(1u << CAP_SYS_PTRACE);
-	confine_calls(calls, COUNT(calls), opens, COUNT(opens), EPERM);
-}
-
-/*
- * Nothing is open in the broker but what it works with: what the launcher has open must be able to
- * end.  The launcher has a reference to each, so none of these closes is the last one.
- */
-static _Noreturn void enter_broker(int listening, int link)
-{
-	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-	int high = fcntl(listening, F_DUPFD_CLOEXEC, BROKER_FIRST);
-	link = fcntl(link, F_DUPFD_CLOEXEC, BROKER_FIRST);
-	if (null < 0 || high < 0 || link < 0)
-		_exit(1);
-	for (int fd = 0; fd <= STDERR_FILENO; fd++)
-		dup3(null, fd, O_CLOEXEC);
-	dup3(high, BROKER_SERVER, O_CLOEXEC);
-	dup3(link, BROKER_LINK, O_CLOEXEC);
-	close_from(BROKER_FIRST); /* `begun` among them: the launcher sees its end */
-	confine_leave_memory();
-	confine_broker();
-	broker_run(roster);
-}
-
-/* Until the broker has closed all that it has inherited: none of these closes was the last one. */
-static void await_closes(int begun)
-{
-	struct pollfd wait = {.fd = begun, .events = POLLIN};
-	(void)poll(&wait, 1, 1000);
-}
-
-static void start_broker(void)
-{
-	int ends[2], begun[2];
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0) {
-		loop_after(&revival, BROKER_PAUSE);
-		return;
-	}
-	if (pipe2(begun, O_CLOEXEC) < 0)
-		begun[0] = begun[1] = -1;
-	pid_t launcher = getpid();
-	pid_t pid = fork();
-	if (pid == 0) {
-		prctl(PR_SET_NAME, "moult-broker");
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		if (getppid() != launcher)
-			_exit(0);
-		signal(SIGCHLD, SIG_IGN); /* children are let go, and not waited for */
-		enter_broker(server.fd, ends[1]);
-	}
-	close(ends[1]);
-	fd_close(&begun[1]);
-	if (pid > 0)
-		await_closes(begun[0]);
-	fd_close(&begun[0]);
-	if (pid < 0) {
-		close(ends[0]);
-		loop_after(&revival, BROKER_PAUSE);
-		return;
-	}
-	broker = pid;
-	broker_since = now();
-	link_to_broker.fd = ends[0];
-	link_to_broker.ready = broker_speaks;
-	if (loop_watch(&link_to_broker) < 0)
-		abandon_broker(); /* the next one may have more luck */
-}
-
-bool channel_reaped(pid_t pid)
-{
-	if (broker && pid == broker) {
-		forget_broker(now() - broker_since < BROKER_PAUSE ? BROKER_PAUSE : 0);
-		return true;
-	}
-	for (size_t i = 0; pid && i < COUNT(abandoned); i++)
-		if (abandoned[i] == pid) {
-			abandoned[i] = 0;
-			return true;
-		}
-	return false;
-}
-
-static void say_cut_off(void)
-{
-	for (struct generation *g = the_instance->newest; g; g = g->older) {
-		const struct roster_entry *entry = roster_find(roster, g->id);
-		if (g->told_cut_off || !entry || !roster_is_cut_off(entry))
-			continue;
-		g->told_cut_off = true;
-		log_error("generation %u: %d processes of moult hang in files or sockets that it "
-		          "has sent; it is not served while they do",
-		        g->id, STUCK_MOST);
-	}
-}
-
-static void look_after_broker(void *context)
-{
-	(void)context;
-	static struct log_limit limit;
-	nanoseconds since = atomic_load(&roster->busy_since);
-	say_cut_off();
-	if (!since || !broker)
-		return;
-	if (now() - since > BROKER_PATIENCE) {
-		log_limited(&limit, LOG_LEVEL_ERROR,
-		        "the process that talks to the daemon does not get on, and is replaced");
-		abandon_broker();
-	} else
-		loop_after(&vigil, BROKER_PATIENCE / 2);
-}
-
-/* Somebody has connected: the broker has something to do, and is looked at a little later. */
-static void connected(void *context)
-{
-	(void)context;
-	if (!vigil.armed)
-		loop_after(&vigil, BROKER_PATIENCE / 2);
 }
 
 /* ---- the roster ---- */
@@ -491,6 +137,12 @@ void channel_strike_off(const struct generation *generation)
 
 /* ---- start and end ---- */
 
+static void connected(void *context)
+{
+	(void)context;
+	broker_process_expect_work();
+}
+
 static int open_server(struct instance *instance)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -504,16 +156,13 @@ static int open_server(struct instance *instance)
 	server.fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	socklen_t size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)length);
 	if (server.fd < 0 || bind(server.fd, (struct sockaddr *)&address, size) < 0 ||
-	        listen(server.fd, 512) < 0) /* by this process: the shim looks who it was */
+	        listen(server.fd, 512) < 0) /* the shim checks that this process called it */
 		return -errno;
 	return 0;
 }
 
 int channel_start(struct instance *instance)
 {
-	the_instance = instance;
-	handover_init(instance);
-	closing_init(instance);
 	roster = mmap(
 	        NULL, sizeof(*roster), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (roster == MAP_FAILED)
@@ -521,25 +170,26 @@ int channel_start(struct instance *instance)
 	int result = open_server(instance);
 	if (result < 0)
 		return result;
-	vigil.fire = look_after_broker;
-	revival.fire = revive;
 	server.ready = connected;
 	server.once = true;
 	result = loop_watch(&server);
 	if (result == 0)
-		start_broker();
+		broker_process_start(instance, roster, server.fd, broker_speaks);
 	return result;
 }
 
 /*
- * The socket stays open until the launcher's exit.  Closing it would drop what strangers have queued
- * there, and the close of a socket among that could wait (helper/requests/broker.c).
+ * The socket stays open until the launcher exits.  Any process may have sent sockets there, which
+ * are closed with it, and closing one may wait (helper/requests/castoff.h).
  */
 void channel_stop(void)
 {
 	loop_unwatch(&server);
-	loop_cancel(&vigil);
-	loop_cancel(&revival);
 	server.fd = -1;
-	abandon_broker();
+	broker_process_stop();
+}
+
+bool channel_reaped(pid_t pid)
+{
+	return broker_process_reaped(pid);
 }

@@ -1,25 +1,27 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The launcher's end of the contract: requests of a generation's processes (shim/contract.h).
+ * The channel: the socket on which a generation's processes send requests to the launcher
+ * (shim/contract.h), and the launcher's messages with its broker.
  *
- * A broker (helper/requests/broker.h) receives and decodes them.  Here the broker is started, watched and
- * replaced, and each checked request is answered.
+ * The broker (helper/requests/broker.h) accepts, receives and decodes.  It hands the launcher one
+ * checked request at a time, and the launcher answers each (helper/requests/dispatch.h).
  */
 #pragma once
 
 #include "helper/requests/broker.h"
 #include "helper/state/instance.h"
 
-/* Chooses and binds instance->channel_address. 0 or -errno. */
+/* Chooses and binds instance->channel_address, and starts the broker.  0 or -errno. */
 int channel_start(struct instance *instance);
 void channel_stop(void);
 
 /*
- * From now on processes that descend from the keeper are heard as members.  The keeper writes its pid
- * into the entry before it starts the daemon (helper/process/spawn.h).  NULL: there is no room.
+ * From now on the broker takes requests from processes of that generation, which are those that
+ * descend from its keeper.  The keeper writes its pid into the entry before it starts the daemon
+ * (helper/process/spawn.h).  NULL: there is no room.  _strike_off: from now on no longer.
  */
 struct roster_entry *channel_enroll(const struct generation *generation);
 void channel_strike_off(const struct generation *generation);
 
-/* A child of the launcher has ended: was it the broker? */
+/* Call when a child of the launcher has ended.  True: it was a broker. */
 bool channel_reaped(pid_t pid);

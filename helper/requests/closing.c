@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Listeners a process says it has closed. */
+/* Listeners that a process says it has closed. */
 #include "helper/requests/closing.h"
 
 #include "helper/base/log.h"
@@ -12,16 +12,10 @@ struct closing {
 	struct generation *generation; /* NULL: unused */
 	uint32_t listener;
 	nanoseconds at;
-	unsigned looks; /* a descriptor on its way somewhere may be this one: look again */
+	unsigned looks; /* that found it held, or a descriptor in flight, which may be this one */
 };
 static struct closing closings[CLOSINGS];
 static struct timer closing_timer;
-static struct instance *the_instance;
-
-void closing_init(struct instance *instance)
-{
-	the_instance = instance;
-}
 
 void closing_cancel(const struct generation *generation, int listener)
 {
@@ -39,13 +33,16 @@ bool closing_is_pending(const struct generation *generation, uint32_t listener)
 	return false;
 }
 
-/* Nobody in the generation holds it any more: it is as closed as it would be without us. */
-static void let_go(struct generation *generation, uint32_t i)
+/* No process of the generation holds the listener any more. */
+static void drop(struct instance *instance, struct generation *generation, uint32_t i)
 {
-	struct listener *listener = instance_listener(the_instance, i);
-	if (!instance_drop(the_instance, generation, i))
+	struct listener *listener = instance_listener(instance, i);
+	if (!instance_drop(instance, generation, i))
 		return;
-	/* Clients wait there for whoever will serve; this one may be about to fail. */
+	/*
+	 * No generation serves.  Clients wait in this queue, and another generation may serve them
+	 * if this one fails.
+	 */
 	if (generation->awaits_turn && listener->born != generation->id)
 		return;
 	static struct log_limit limit = {.burst = LOG_BURST};
@@ -53,12 +50,12 @@ static void let_go(struct generation *generation, uint32_t i)
 	listener_print(listener, name, sizeof(name));
 	log_limited(&limit, LOG_LEVEL_NOTICE, "generation %u: closed %s", generation->id, name);
 	listener_close(listener);
-	publish_addresses(the_instance);
+	publish_addresses(instance);
 }
 
 static void look_at_closings(void *context)
 {
-	(void)context;
+	struct instance *instance = context;
 	bool more = false;
 	for (size_t i = 0; i < CLOSINGS; i++) {
 		struct closing *closing = &closings[i];
@@ -71,20 +68,22 @@ static void look_at_closings(void *context)
 		}
 		closing->generation = NULL;
 		/*
-		 * With --restart=always the queue outlives a daemon that closes it to end.  What an
-		 * old generation closes is its successor's, but for what it had for a client of its
-		 * own (helper/lifecycle/drain.c); and with --no-overlap clients of a service that began late
-		 * wait there, too, for somebody who is not there yet.
+		 * The listener stays open in these cases:
+		 *   - With --restart=always a daemon may close it because it exits, and its
+		 *     successor needs the queue.
+		 *   - An old generation has closed it: the queue is its successor's.  A late
+		 *     listener is closed all the same, since it was perhaps for one client
+		 *     (helper/lifecycle/drain.c); but not with --no-overlap, where clients wait
+		 *     there for a generation that has not started yet.
 		 */
 		if (generation->settings.restart == RESTART_ALWAYS ||
 		        (!generation_may_bind(generation) &&
-		                (the_instance->state == INSTANCE_VACATING ||
-		                        !instance_listener(the_instance, closing->listener)
-		                                 ->late)) ||
+		                (instance->state == INSTANCE_VACATING ||
+		                        !instance_listener(instance, closing->listener)->late)) ||
 		        !generation->holds[closing->listener])
 			continue;
 		if (!survey_holds(generation, closing->listener))
-			let_go(generation, closing->listener);
+			drop(instance, generation, closing->listener);
 		else if (++closing->looks < CLOSE_LOOKS) {
 			closing->generation = generation;
 			closing->at = after(CLOSE_PATIENCE);
@@ -95,16 +94,19 @@ static void look_at_closings(void *context)
 		loop_after(&closing_timer, 100 * MILLISECOND);
 }
 
-void closing_begin(struct generation *generation, uint32_t listener)
+void closing_begin(struct instance *instance, struct generation *generation, uint32_t listener)
 {
 	for (size_t i = 0; i < CLOSINGS; i++)
 		if (!closings[i].generation) {
 			closings[i] =
 			        (struct closing){generation, listener, after(CLOSE_PATIENCE), 0};
 			closing_timer.fire = look_at_closings;
+			closing_timer.context = instance;
 			if (!closing_timer.armed)
 				loop_after(&closing_timer, CLOSE_PATIENCE);
 			return;
 		}
-	/* Too many at once: they stay in the store until the next upgrade does not want them. */
+	/*
+	 * Too many at once: the listener stays in the store until an upgrade does not take it up.
+	 */
 }

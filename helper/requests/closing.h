@@ -1,19 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Listeners a process says it has closed: looked at a second later, for it may bind the address
- * again, or another process may hold it still.  If nobody does, the queue ends as it would without
- * us.
+ * Listeners that a process says it has closed.
+ *
+ * The launcher looks a second later: the daemon may bind the address again by then, or another of
+ * its processes may still hold the socket.  If no process holds it, the listener is closed, as it
+ * would be without moult.
  */
 #pragma once
 
 #include "helper/state/instance.h"
 
-void closing_init(struct instance *instance);
+/* A process of the generation says that it has closed the listener. */
+void closing_begin(struct instance *instance, struct generation *generation, uint32_t listener);
 
-void closing_begin(struct generation *generation, uint32_t listener);
-
-/* It has been taken up again; listener -1: the generation has ended. */
+/* The generation has taken the listener up again; -1: the generation has ended. */
 void closing_cancel(const struct generation *generation, int listener);
 
-/* Has a process said that it has closed it, and has not been looked at? */
+/* Is that listener still to be looked at? */
 bool closing_is_pending(const struct generation *generation, uint32_t listener);

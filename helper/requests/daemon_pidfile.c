@@ -3,12 +3,15 @@
 #include "helper/requests/daemon_pidfile.h"
 
 #include <ctype.h>
-#include <stdio.h>
-#include <sys/stat.h>
+#include <unistd.h>
 
+#include "helper/kernel/namespace.h"
 #include "helper/kernel/tree.h"
 
-/* The number that a text begins with, and that ends there; 0: none that could be a pid. */
+/*
+ * The number that the text begins with; 0: there is none, a letter follows, or it is too large for
+ * a pid.
+ */
 static pid_t parse_pid(const char *text)
 {
 	long pid = 0;
@@ -20,7 +23,7 @@ static pid_t parse_pid(const char *text)
 	return isalnum((unsigned char)*text) ? 0 : (pid_t)pid;
 }
 
-/* The pid in the file that the request names, or that came along; or 0. */
+/* The pid that the file of the request begins with; 0: none. */
 static pid_t read_pid(const struct request *request)
 {
 	char text[32];
@@ -33,35 +36,20 @@ static pid_t read_pid(const struct request *request)
 	return parse_pid(text);
 }
 
-/* In another pid namespace the same number is another process, or the same in each generation. */
-static bool counts_as_we_do(pid_t pid)
-{
-	char path[40];
-	struct stat theirs, ours;
-	snprintf(path, sizeof(path), "/proc/%d/ns/pid", pid);
-	return stat(path, &theirs) == 0 && stat("/proc/self/ns/pid", &ours) == 0 &&
-	       theirs.st_dev == ours.st_dev && theirs.st_ino == ours.st_ino;
-}
-
-static bool lives(pid_t pid)
-{
-	char state;
-	pid_t parent;
-	return tree_stat(pid, &state, &parent) == 0 && state != 'Z' && state != 'X';
-}
-
 bool daemon_pidfile_is_newer(const struct instance *instance, const struct generation *generation,
         const struct request *request)
 {
-	if (generation == instance->newest || !counts_as_we_do(request->asker.pid))
+	/* In another pid namespace the file's number may be another process here. */
+	if (generation == instance->newest ||
+	        namespace_is_shared(request->asker.pid, "ns/pid") != 1)
 		return false;
 	pid_t pid = read_pid(request);
 	if (pid <= 0)
 		return false;
-	if (pid == getpid()) /* the launcher's own */
+	if (pid == getpid()) /* the file is the launcher's own: launcher_pidfile.h */
 		return true;
 	for (const struct generation *g = instance->newest; g != generation; g = g->older)
 		if (pid != g->keeper && tree_has(g->keeper, pid))
-			return lives(pid);
+			return tree_lives(pid);
 	return false;
 }

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The daemon's pid file, when a newer generation has written it anew.
+ * May an old generation remove this pid file?  Not if a newer generation has written it anew.
  *
- * Most daemons remove their pid file by its name when they end.  Without another instance beside
- * them that is right.  Beside a newer generation the name already means the newer one's file, and
- * init scripts, logrotate and monitoring would find no file.
+ * Most daemons remove their pid file by its name when they end.  By then the name may already mean
+ * the file of the newer generation.  If that file were removed, init scripts, logrotate and
+ * monitoring would find none.
  */
 #pragma once
 
@@ -12,10 +12,11 @@
 #include "helper/state/instance.h"
 
 /*
- * A process of `generation` wants to remove or to empty the file that `request` names in its
+ * A process of `generation` is about to remove or empty the file that `request` names in its
  * directory or, without a name, the file that came with the request.  True: it is the pid file of a
- * newer generation, for it begins with the number of a living process of one.  The process may lie
- * about everything: only a small regular file is opened, and the kernel says whose a number is.
+ * newer generation, because it begins with the pid of a living process of one, or of the launcher.
+ * The request is not trusted: only a small regular file is opened, and the kernel says to which
+ * generation a pid belongs.
  */
 bool daemon_pidfile_is_newer(const struct instance *instance, const struct generation *generation,
         const struct request *request);

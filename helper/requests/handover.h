@@ -1,45 +1,45 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Which socket a generation gets when it binds or listens: the one of the fd store that it means, or
- * its own, which the store then keeps.
+ * A generation takes up a listener: a stored one, or its own, which the store then keeps.
  *
- * The requests are those of shim/contract.h, decoded (helper/requests/request.h); who may ask what is said
- * there, and decided here and in helper/requests/rights.h.
+ * Which stored socket a bind() gets is decided in helper/requests/bind.h.  Who may ask for what is
+ * said in shim/contract.h and decided in helper/requests/rights.h.
  */
 #pragma once
 
+#include "helper/requests/answer.h"
 #include "helper/requests/request.h"
 #include "helper/state/instance.h"
 
-struct answer {
-	struct moult_reply reply;
-	int fds[MOULT_DESCRIPTORS]; /* to be sent along, and still ours; -1: none */
-};
-
-/* What came along and may be kept; it is -1 where it has been taken over. */
-struct received {
-	int socket;
-};
-
-void handover_init(struct instance *instance);
-
-struct answer handover_bind(
-        struct generation *generation, struct request *request, struct received *received);
-struct answer handover_calling(struct generation *generation, const struct request *request);
-struct answer handover_bind_beside(struct generation *generation, const struct request *request);
-
-/* listen() on a socket that is no listener yet; and again, or on an adopted one. */
-struct answer handover_listen(
-        struct generation *generation, const struct request *request, struct received *received);
-struct answer handover_listen_again(struct generation *generation, const struct request *request);
+/*
+ * The generation takes up the stored listener `i`, on behalf of a process of user `uid`.
+ * `nonblock`: O_NONBLOCK as the process has set it.  `shared`: bound with SO_REUSEPORT.
+ */
+void handover_take(struct instance *instance, struct generation *generation, uint32_t i,
+        bool nonblock, bool shared, uid_t uid);
 
 /*
- * Paths of UNIX sockets that the daemon has renamed or removed.  A directory that is kept is -1 in
- * the request afterwards.
+ * The process gets the stored socket in place of the one it sent.  The one it sent becomes the
+ * listener's template (helper/state/listener.h).
  */
-struct answer handover_moved(struct generation *generation, struct request *request);
-struct answer handover_replace(struct generation *generation, struct request *request);
-struct answer handover_unlinked(struct generation *generation, const struct request *request);
+struct answer handover_adopt(struct instance *instance, struct generation *generation, uint32_t i,
+        const struct request *request, struct received *received);
 
-/* A datagram socket has a peer now. */
-void handover_connected(struct generation *generation, const struct request *request);
+/*
+ * MOULT_LISTEN without a listener: the socket does not listen, as far as the shim knows.  The
+ * answer has the listener's number, and its socket if that takes the place of the process's own; or
+ * -1: the socket is not handed over.
+ */
+struct answer handover_listen(struct instance *instance, struct generation *generation,
+        const struct request *request, struct received *received);
+
+/*
+ * MOULT_LISTEN for a listener that the generation holds.  The answer has the backlog that the
+ * process listens with; or listener -1: the process does not call listen().
+ */
+struct answer handover_listen_again(
+        struct instance *instance, struct generation *generation, const struct request *request);
+
+/* MOULT_CONNECTED: a datagram socket has a peer now. */
+void handover_connected(
+        struct instance *instance, struct generation *generation, const struct request *request);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What the launcher tells every generation: about all listeners, and about newer generations. */
+/* What the launcher writes to the boards of all generations. */
 #include "helper/requests/publish.h"
 
 static uint64_t name_hash(const struct identity *identity)
@@ -22,7 +22,7 @@ static void publish(struct moult_gate *gate, const struct listener *listener)
 	}
 	atomic_store(&gate->path_device, device);
 	atomic_store(&gate->path_inode, inode);
-	/* A port that has been served stays known: it may be bound again. */
+	/* Also for a listener that has gone: the port may be bound again. */
 	atomic_store(&gate->kind, (identity_is_datagram(identity) ? MOULT_DATAGRAM : MOULT_STREAM) |
 	                                  (uint32_t)identity_port(identity) << MOULT_PORT_SHIFT);
 }

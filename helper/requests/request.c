@@ -9,11 +9,13 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 
+#include "helper/base/socket_option.h"
+
 enum role { NOTHING, SOCKET, DIRECTORY, FILE_OR_DIRECTORY };
 enum meaning { NO_ADDRESS, ADDRESS, PLACE, PLACE_OR_NONE };
 enum index { NO_LISTENER, LISTENER, ANY_LISTENER };
 
-/* What a message of each verb consists of. */
+/* The descriptors and fields of each verb. */
 static const struct shape {
 	enum role first, second;
 	bool second_needed;
@@ -38,13 +40,6 @@ static const struct shape {
 
 /* ---- descriptors ---- */
 
-static int option(int fd, int level, int name)
-{
-	int value = 0;
-	socklen_t length = sizeof(value);
-	return getsockopt(fd, level, name, &value, &length) < 0 ? -1 : value;
-}
-
 static bool look_at_socket(struct request *request, int fd, const struct statx *status)
 {
 	struct sockaddr_storage peer;
@@ -53,20 +48,23 @@ static bool look_at_socket(struct request *request, int fd, const struct statx *
 		return false;
 	request->socket = status->stx_ino;
 	request->socket_fd = fd;
-	/* A socket's file, opened by O_PATH, has any inode number that its file system likes. */
-	request->family = option(fd, SOL_SOCKET, SO_DOMAIN);
+	/*
+	 * The file of a UNIX socket, opened by O_PATH, is S_ISSOCK too, and has any inode number
+	 * that its file system likes.  It has no socket options.
+	 */
+	request->family = socket_option(fd, SOL_SOCKET, SO_DOMAIN);
 	if (request->family < 0)
 		return false;
 	request->is_known = identity_of(fd, &request->identity) == 0;
-	request->reuseport = option(fd, SOL_SOCKET, SO_REUSEPORT) == 1;
-	request->reuseaddr = option(fd, SOL_SOCKET, SO_REUSEADDR) == 1;
+	request->reuseport = socket_option(fd, SOL_SOCKET, SO_REUSEPORT) == 1;
+	request->reuseaddr = socket_option(fd, SOL_SOCKET, SO_REUSEADDR) == 1;
 	request->has_peer = getpeername(fd, (struct sockaddr *)&peer, &length) == 0;
 	int flags = fcntl(fd, F_GETFL);
 	request->nonblock = flags >= 0 && (flags & O_NONBLOCK);
 	return true;
 }
 
-/* Only what was opened by O_PATH: to look at it, and to close it, never waits for a file system. */
+/* Only a descriptor opened by O_PATH: closing it never waits for a file system. */
 static bool look_at_file(struct request *request, int fd, const struct statx *status, bool other)
 {
 	int flags = fcntl(fd, F_GETFL);
@@ -79,7 +77,7 @@ static bool look_at_file(struct request *request, int fd, const struct statx *st
 static bool look_at(struct request *request, int fd, enum role role, bool second)
 {
 	struct statx status;
-	/* Only what the kernel knows: a file system of the daemon's own (FUSE) may never answer. */
+	/* Without asking the file system, which may be the daemon's own (FUSE) and never answer. */
 	if (role == NOTHING || statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC,
 	                               STATX_TYPE | STATX_INO, &status) < 0)
 		return false;
@@ -98,7 +96,7 @@ static bool look_at(struct request *request, int fd, enum role role, bool second
 
 /* ---- addresses ---- */
 
-/* A name that means a file of its directory and nothing else. */
+/* Copies a name, if it can only mean a file in its own directory. */
 static bool name_decode(const char *from, size_t size, char *ret_name)
 {
 	size_t length = strnlen(from, size);
@@ -118,7 +116,7 @@ static bool place_decode(const struct moult_request *from, struct request *reque
 	       name_decode(un->sun_path, from->address_length - start, request->name);
 }
 
-/* What bind() or connect() was called with, for the socket that came along. */
+/* The address that bind() or connect() was called with, if it suits the socket. */
 static bool address_decode(const struct moult_request *from, struct request *request)
 {
 	if (!request->is_known)
@@ -146,7 +144,7 @@ static bool decode_address(
 	return false;
 }
 
-/* ---- the whole ---- */
+/* ---- the whole request ---- */
 
 static bool decode_fds(
         const struct shape *shape, const int *fds, size_t count, struct request *request)
@@ -188,7 +186,7 @@ int request_decode(const void *bytes, size_t length, const int *fds, size_t fd_c
 	if (!decode_fds(shape, fds, fd_count, &request) ||
 	        !decode_address(&from, shape->address, &request))
 		return -EBADMSG;
-	/* A listener is spoken of by a process that has its socket. */
+	/* A process that names a listener must have its socket. */
 	if (request.verb == MOULT_MOVED && has_listener != (request.socket_fd >= 0))
 		return -EBADMSG;
 	if (request.verb == MOULT_REPLACE &&

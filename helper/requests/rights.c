@@ -1,24 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* What a process of a generation may be handed. */
+/* What a process of a generation may bind, and which listeners it may get. */
 #include "helper/requests/rights.h"
 
 #include <linux/capability.h>
 #include <stdio.h>
-#include <sys/stat.h>
 
-#include "helper/base/util.h"
+#include "helper/kernel/namespace.h"
 
-/* Capabilities count in the user namespace in which the process has them: in one of its own it has all. */
-static bool is_in_our_users(pid_t pid)
-{
-	char path[32];
-	struct stat theirs, ours;
-	snprintf(path, sizeof(path), "/proc/%d/ns/user", pid);
-	return stat(path, &theirs) == 0 && stat("/proc/self/ns/user", &ours) == 0 &&
-	       theirs.st_ino == ours.st_ino && theirs.st_dev == ours.st_dev;
-}
-
-/* A process that has executed a set-uid program since it connected is another's by now. */
+/* False also if the process has executed a set-uid program since it connected. */
 static bool has_capability(const struct asker *asker, int capability)
 {
 	char path[32], line[128];
@@ -36,10 +25,14 @@ static bool has_capability(const struct asker *asker, int capability)
 	}
 	if (status)
 		(void)fclose(status);
-	return is_same && (effective >> capability & 1) && is_in_our_users(asker->pid);
+	/*
+	 * Only in the launcher's user namespace: in one of its own a process has all capabilities.
+	 */
+	return is_same && (effective >> capability & 1) &&
+	       namespace_is_shared(asker->pid, "ns/user") == 1;
 }
 
-/* The first port that needs no privilege; 1024 where the kernel does not tell. */
+/* The first port that needs no privilege; 1024 if the kernel does not say. */
 static int first_free_port(void)
 {
 	int port = 1024;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Who is a member, and how the broker gets on. */
+/* The roster: which generations the broker serves. */
 #include "helper/requests/roster.h"
 
 #include <stddef.h>
@@ -14,17 +14,10 @@ struct roster_entry *roster_find(struct roster *roster, uint32_t generation)
 	return NULL;
 }
 
-static bool lives(pid_t pid)
-{
-	char state;
-	pid_t parent;
-	return pid && tree_stat(pid, &state, &parent) == 0 && state != 'Z' && state != 'X';
-}
-
 void roster_note_stuck(struct roster_entry *entry, pid_t pid)
 {
 	for (size_t i = 0; i < STUCK_MOST; i++)
-		if (!lives(atomic_load(&entry->stuck[i]))) {
+		if (!tree_lives(atomic_load(&entry->stuck[i]))) {
 			atomic_store(&entry->stuck[i], pid);
 			return;
 		}
@@ -33,7 +26,7 @@ void roster_note_stuck(struct roster_entry *entry, pid_t pid)
 bool roster_is_cut_off(const struct roster_entry *entry)
 {
 	for (size_t i = STUCK_MOST; i-- > 0;)
-		if (!lives(atomic_load(&entry->stuck[i])))
+		if (!tree_lives(atomic_load(&entry->stuck[i])))
 			return false;
 	return true;
 }

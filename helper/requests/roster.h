@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Memory that the launcher, the keepers and the broker share: who is a member, and how the broker
- * gets on.
+ * The roster: memory that the launcher, the keepers and the broker share.  It has the generations
+ * that the broker serves, and says how long the broker has been busy.
  */
 #pragma once
 
@@ -15,26 +15,30 @@
 enum { ROSTER_MOST = 128, STUCK_MOST = 4 };
 
 struct roster {
-	/* The broker is at a message since then, of that generation; 0: it waits. The broker writes. */
+	/*
+	 * When the broker began to work on its present message, and for which generation; 0: it is
+	 * idle.  The broker writes.
+	 */
 	_Atomic int64_t busy_since;
 	_Atomic uint32_t busy_with;
 	struct roster_entry {
 		_Atomic uint32_t generation; /* 0: free. The launcher writes */
 		_Atomic int32_t keeper;      /* 0: not started yet. The keeper writes */
 		/*
-		 * Brokers and children of them that hang in the kernel because of what this
-		 * generation has sent, and cannot be killed; 0: none.  Launcher and broker write.
+		 * Brokers and their children that hang in the kernel, and cannot be killed, because
+		 * of a descriptor that this generation has sent; 0: none.  Launcher and broker
+		 * write.
 		 */
 		_Atomic int32_t stuck[STUCK_MOST];
 		char token[MOULT_TOKEN_DIGITS];
 	} entries[ROSTER_MOST];
 };
 
-/* NULL: it is not enrolled. */
+/* The entry of that generation; NULL: it has none. */
 struct roster_entry *roster_find(struct roster *roster, uint32_t generation);
 
-/* A process may hang because of what that generation has sent. One that has ended counts no more. */
+/* That process may hang because of this generation.  It takes the place of one that has ended. */
 void roster_note_stuck(struct roster_entry *entry, pid_t pid);
 
-/* STUCK_MOST of them hang just now: nothing more is received from that generation. */
+/* Do STUCK_MOST of them hang?  Then nothing is received from that generation. */
 bool roster_is_cut_off(const struct roster_entry *entry);

@@ -131,7 +131,10 @@ struct generation {
 	char ending[64];     /* for the log: "drained after 4.2 s, " */
 };
 
-/* May it bind and take up listeners?  Older generations keep what they have. */
+/*
+ * May its processes bind new addresses and take up listeners?  Only those of the next and of the
+ * current generation; an older one gets only what it holds.
+ */
 static inline bool generation_may_bind(const struct generation *generation)
 {
 	return generation->state == GENERATION_WARMING || generation->state == GENERATION_CURRENT;

@@ -12,25 +12,19 @@
 #include <unistd.h>
 
 #include "helper/base/printable.h"
+#include "helper/base/socket_option.h"
 #include "helper/base/util.h"
 
 #ifndef SO_NETNS_COOKIE
 #define SO_NETNS_COOKIE 71
 #endif
 
-static int option(int fd, int level, int name)
-{
-	int value = 0;
-	socklen_t length = sizeof(value);
-	return getsockopt(fd, level, name, &value, &length) < 0 ? -1 : value;
-}
-
 int identity_of(int fd, struct identity *ret_identity)
 {
 	struct identity id = {0};
-	id.family = option(fd, SOL_SOCKET, SO_DOMAIN);
-	id.type = option(fd, SOL_SOCKET, SO_TYPE);
-	id.protocol = option(fd, SOL_SOCKET, SO_PROTOCOL);
+	id.family = socket_option(fd, SOL_SOCKET, SO_DOMAIN);
+	id.type = socket_option(fd, SOL_SOCKET, SO_TYPE);
+	id.protocol = socket_option(fd, SOL_SOCKET, SO_PROTOCOL);
 	bool known = id.family == AF_UNIX
 	                     ? id.type == SOCK_STREAM || id.type == SOCK_SEQPACKET ||
 	                               id.type == SOCK_DGRAM
@@ -38,7 +32,7 @@ int identity_of(int fd, struct identity *ret_identity)
 	                               (id.type == SOCK_STREAM || id.type == SOCK_DGRAM);
 	if (!known)
 		return -EAFNOSUPPORT;
-	id.v6only = id.family == AF_INET6 ? option(fd, IPPROTO_IPV6, IPV6_V6ONLY) : 0;
+	id.v6only = id.family == AF_INET6 ? socket_option(fd, IPPROTO_IPV6, IPV6_V6ONLY) : 0;
 	socklen_t length = sizeof(id.network);
 	if (getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, &id.network, &length) < 0)
 		id.network = 0;

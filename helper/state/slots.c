@@ -3,12 +3,9 @@
 #include "helper/state/slots.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <signal.h>
-#include <stdio.h>
-#include <string.h>
+#include <stdlib.h>
 
-#include "helper/base/util.h"
+#include "helper/kernel/tree.h"
 
 enum {
 	SWEEP_LEAST = 256,
@@ -29,33 +26,9 @@ void slots_deinit(struct slots *slots)
 	*slots = (struct slots){0};
 }
 
-/*
- * When the process was born; 0: it has ended.  A zombie counts as ended: it accepts nothing, though
- * kill(pid, 0) still succeeds.
- */
-static uint64_t birth_of(pid_t pid)
-{
-	char path[32], text[512], state;
-	unsigned long long birth;
-	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
-	CLEANUP(fd_close) int fd = open(path, O_RDONLY | O_CLOEXEC);
-	ssize_t length = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
-	if (length <= 0)
-		return 0;
-	text[length] = '\0';
-	/* The program's name may contain brackets; nothing after it does. */
-	const char *end = strrchr(text, ')');
-	if (!end || sscanf(end,
-	                    ") %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d "
-	                    "%*d %*d %llu",
-	                    &state, &birth) != 2)
-		return 0;
-	return state == 'Z' || state == 'X' ? 0 : birth ? birth : 1;
-}
-
 static bool lives(const struct slot_owner *owner)
 {
-	return owner->pid && birth_of(owner->pid) == owner->birth;
+	return owner->pid && tree_birth(owner->pid) == owner->birth;
 }
 
 static void take_back(struct slots *slots, uint32_t i)
@@ -99,7 +72,7 @@ static uint32_t find(const struct slots *slots, pid_t pid)
 
 int slots_give(struct slots *slots, pid_t pid)
 {
-	uint64_t birth = birth_of(pid);
+	uint64_t birth = tree_birth(pid);
 	if (!birth)
 		return -ESRCH;
 	uint32_t i = find(slots, pid);

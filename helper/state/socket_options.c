@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "helper/base/socket_option.h"
 #include "helper/base/util.h"
 
 #ifndef SO_NETNS_COOKIE
@@ -144,13 +145,6 @@ static const struct socket_option structs[] = {
 
 enum { RECEIVE_LOCKED = 2, SEND_LOCKED = 1 }; /* SOCK_RCVBUF_LOCK, SOCK_SNDBUF_LOCK */
 
-static int option(int fd, int level, int name)
-{
-	int value = 0;
-	socklen_t length = sizeof(value);
-	return getsockopt(fd, level, name, &value, &length) < 0 ? -1 : value;
-}
-
 /*
  * The value to set so that an option becomes what `value`, read from the template, means.  Two
  * options read differently from what must be set when nobody has set them:
@@ -214,18 +208,18 @@ static void copy_struct(int template, int shared, const struct socket_option *wa
  */
 static void copy_buffer(int template, int shared, int name, int force, int lock)
 {
-	int value = option(template, SOL_SOCKET, name);
-	int locks = option(template, SOL_SOCKET, SO_BUF_LOCK);
-	int present = option(shared, SOL_SOCKET, SO_BUF_LOCK);
+	int value = socket_option(template, SOL_SOCKET, name);
+	int locks = socket_option(template, SOL_SOCKET, SO_BUF_LOCK);
+	int present = socket_option(shared, SOL_SOCKET, SO_BUF_LOCK);
 	bool fixed = locks < 0 || (locks & lock);
-	if (value < 0 || (value == option(shared, SOL_SOCKET, name) &&
+	if (value < 0 || (value == socket_option(shared, SOL_SOCKET, name) &&
 	                         (present < 0 || fixed == !!(present & lock))))
 		return;
 	value /= 2;
 	/* Above net.core.rmem_max or wmem_max only with CAP_NET_ADMIN, else the maximum. */
 	if (setsockopt(shared, SOL_SOCKET, force, &value, sizeof(value)) < 0)
 		(void)setsockopt(shared, SOL_SOCKET, name, &value, sizeof(value));
-	present = option(shared, SOL_SOCKET, SO_BUF_LOCK);
+	present = socket_option(shared, SOL_SOCKET, SO_BUF_LOCK);
 	if (!fixed && present >= 0) {
 		present &= ~lock;
 		(void)setsockopt(shared, SOL_SOCKET, SO_BUF_LOCK, &present, sizeof(present));
@@ -287,13 +281,13 @@ void socket_options_copy(int template, int shared)
 bool socket_has_locked_filter(int fd)
 {
 	socklen_t count = 0;
-	return option(fd, SOL_SOCKET, SO_LOCK_FILTER) == 1 &&
+	return socket_option(fd, SOL_SOCKET, SO_LOCK_FILTER) == 1 &&
 	       (getsockopt(fd, SOL_SOCKET, SO_GET_FILTER, NULL, &count) < 0 || count);
 }
 
 bool socket_is_reuseport(int fd)
 {
-	return option(fd, SOL_SOCKET, SO_REUSEPORT) == 1;
+	return socket_option(fd, SOL_SOCKET, SO_REUSEPORT) == 1;
 }
 
 void socket_set_reuseport(int fd, bool reuseport)

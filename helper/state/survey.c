@@ -120,9 +120,9 @@ static const nanoseconds SEARCHING = SECOND; /* the limit where a look takes lon
 
 static nanoseconds pause_before(int search)
 {
-	struct timespec pause = {.tv_nsec = search * MILLISECOND};
-	nanosleep(&pause, NULL);
-	return pause.tv_nsec;
+	nanoseconds pause = search * MILLISECOND;
+	nap(pause);
+	return pause;
 }
 
 /* A hash of the set; 0: it is empty. */

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT */
+/* The process on whose behalf an operation on a path is done, and its credentials. */
+#include "helper/process/asker.h"
+
+#include <errno.h>
+#include <grp.h>
+#include <linux/capability.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "helper/process/confine.h"
+
+#ifndef SO_PEERGROUPS
+#define SO_PEERGROUPS 59
+#endif
+
+int asker_of_peer(int connection, uint32_t generation, struct asker *ret_asker)
+{
+	struct asker asker = {.generation = generation};
+	struct ucred peer;
+	socklen_t length = sizeof(peer);
+	if (getsockopt(connection, SOL_SOCKET, SO_PEERCRED, &peer, &length) < 0)
+		return -errno;
+	asker.pid = peer.pid;
+	asker.uid = peer.uid;
+	asker.gid = peer.gid;
+	length = sizeof(asker.groups);
+	if (getsockopt(connection, SOL_SOCKET, SO_PEERGROUPS, asker.groups, &length) == 0)
+		asker.group_count = length / sizeof(gid_t);
+	*ret_asker = asker;
+	return 0;
+}
+
+/*
+ * All of the asker's, or nothing is done.  With the launcher's own uid it could do what the launcher
+ * can, by ptrace for example: then groups that cannot be had make no difference.
+ */
+bool asker_become(const struct asker *asker)
+{
+	uid_t own = geteuid(), real, effective, saved;
+	if (asker->uid == (uid_t)-1 || asker->gid == (gid_t)-1)
+		return false;
+	bool taken = setgroups(asker->group_count, asker->groups) == 0 &&
+	             setresgid(asker->gid, asker->gid, asker->gid) == 0;
+	if (!taken && asker->uid != own)
+		return false;
+	if (setresuid(asker->uid, asker->uid, asker->uid) < 0)
+		return false;
+	/* Another process of that user may neither read this one's memory nor use its descriptors. */
+	(void)prctl(PR_SET_DUMPABLE, 0);
+	return confine_capabilities(asker->uid ? 0
+	                                       : 1u << CAP_CHOWN | 1u << CAP_FOWNER |
+	                                                 1u << CAP_DAC_OVERRIDE |
+	                                                 1u << CAP_DAC_READ_SEARCH) &&
+	       getresuid(&real, &effective, &saved) == 0 && real == asker->uid &&
+	       effective == asker->uid && saved == asker->uid;
+}

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT */
+/* One operation on a path, in a child of the launcher. */
+#pragma once
+
+#include "helper/process/asker.h"
+#include "helper/process/look.h"
+
+enum path_operation { PATH_LOOK, PATH_RESTORE, PATH_UNLINK, PATH_READ };
+
+struct path_task {
+	enum path_operation operation;
+	const struct asker *asker;
+	int directory;
+	const char *name; /* NULL: the descriptor itself */
+	struct file_id file;
+	mode_t mode; /* PATH_RESTORE */
+	uid_t uid;
+	gid_t gid;
+	off_t most; /* PATH_READ */
+};
+
+enum { PATH_TEXT = 512 };
+struct path_result {
+	int error; /* 0 or -errno */
+	struct look look;
+	size_t length;
+	char text[PATH_TEXT];
+};
+
+/*
+ * The child's whole life: takes the asker's credentials, does the operation and sends the result, one
+ * struct path_result and at most one descriptor, over `channel`.
+ */
+_Noreturn void path_child_run(const struct path_task *task, int channel);
