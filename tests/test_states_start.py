@@ -205,14 +205,24 @@ def test_an_upgrade_that_fails_beside_workers_does_not_end_the_restarts(moult, l
     instance.stop()
 
 
-def test_a_stop_while_a_restart_beside_workers_is_due(moult, load, port, flag):
-    """The workers finish their connections, and no further generation is started."""
-    instance = moult().run("--restart=on-failure", command=unless(flag, prefork("g1", port)))
+@pytest.mark.parametrize("begun", [False, True], ids=["due", "begun"])
+def test_a_stop_during_a_restart_beside_workers(moult, load, port, flag, begun):
+    """The workers finish their connections.  A restart that is due is not begun, and one that has
+    begun is ended."""
+    command = (unless, once)[begun](flag, prefork("g1", port))
+    if begun:
+        flag.touch()
+    instance = moult().run("--restart=on-failure", command=command)
     client = load(f"127.0.0.1:{port}", rate=0, persistent=2, persistent_every=20)
     client.wait(lambda report: report["persistent"]["answered"] >= 4)
-    flag.touch()
-    kill_master(instance, 1)
-    instance.wait_log(r"starting again in 1\.6 s")
+    if begun:
+        flag.unlink()
+        kill_master(instance, 1)
+        instance.wait_log("generation 2: started")
+    else:
+        flag.touch()
+        kill_master(instance, 1)
+        instance.wait_log(r"starting again in 1\.6 s")
     started = instance.log().count(": started")
     instance.signal(signal.SIGTERM)
     wait_until(lambda: instance.status()["state"] == "draining", 10, instance.log)
@@ -249,11 +259,24 @@ def test_what_is_left_after_a_crash_does_not_accept(moult, port, connect, policy
     assert not listens("127.0.0.1", port)
 
 
-# ---- --no-overlap ----
+# ---- no process can be created ----
+
+def test_an_upgrade_that_cannot_be_begun(moult, port):
+    """It fails and says why, the current generation serves, and the next upgrade is good."""
+    instance = moult(user=NOBODY).run(command=waiter("g1", port))
+    with without_processes(instance):
+        result = instance.upgrade(command=waiter("g2", port), expect=1)
+        assert "could not be started" in result.stderr
+        assert ask(port).startswith("GEN g1 ")
+        assert instance.status()["upgrades"]["failed"] == 1
+    instance.upgrade(command=waiter("g2", port))
+    assert ask(port).startswith("GEN g2 ")
+    instance.stop()
+
 
 @pytest.mark.parametrize("policy", ["no", "on-failure"])
 def test_neither_the_next_nor_the_former_generation_can_be_begun(moult, port, connect, policy):
-    """The former one has ended when it turns out that no process can be created.  With --restart
+    """--no-overlap: the former one has ended when it turns out that no process can be created.  With --restart
     clients wait until there can; without, the instance ends, as after a crash."""
     instance = moult(user=NOBODY).run("--no-overlap", f"--restart={policy}", "--drain-timeout=1s",
                                       command=waiter("g1", port))

@@ -1,20 +1,17 @@
 # SPDX-License-Identifier: MIT
 """Further upgrades, failures and deaths in each state of an upgrade."""
 
-import os
 import re
 import signal
+import socket
 
 import pytest
 
 from harness import processes
-from harness.build import program
-from harness.load import assert_nothing_lost
 from harness.network import ask, listens
-from harness.no_overlap import begin, connect, ended, only, owners, place, wait_gap
+from harness.no_overlap import connect, ended, only, place
 from harness.places import places, stages
-from harness.states import (assert_ends, assert_none_left, at_the_switch, begin_upgrade, once,
-                            resume, unless, without_end)
+from harness.states import assert_ends, at_the_switch, begin_upgrade, once, resume, without_end
 from harness.waiter import waiter
 from harness.waiting import wait_until
 
@@ -114,6 +111,29 @@ def test_the_old_program_is_not_ready_in_time_when_it_starts_again(moult, port, 
     flag.touch()
     assert client.last_answer() == "g1"
     assert [generation["state"] for generation in instance.status()["generations"]] == ["current"]
+    instance.stop()
+
+
+@pytest.mark.parametrize("options, serves", [((), 1), (("--no-overlap",), 3)],
+                         ids=["overlap", "no-overlap"])
+def test_the_new_generation_cannot_listen_at_the_switch(moult, port, flag, connect, options, serves):
+    """It has bound a wider address beside the current one, and another program listens at a part
+    of that meanwhile.  The upgrade fails, and the version that worked serves."""
+    instance = moult().run(command=waiter("g1", port, "--host=127.0.0.1"))
+    with socket.socket() as stranger:
+        stranger.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        stranger.bind(("127.0.0.2", port))
+        says_so = '"$@" & until test -e "$0"; do sleep 0.01; done; echo >&9; wait'
+        upgrade = begin_upgrade(instance, ["sh", "-c", says_so, flag, *waiter(
+            "g2", port, "--host=0.0.0.0")], *options, "--ready=fd=9")
+        wait_until(lambda: len(instance.status()["listeners"]) == 2, 10, instance.log)
+        stranger.listen()
+        flag.touch()
+        assert "Address already in use" in ended(upgrade, 1)
+        assert connect(port).ask().last_answer() == "g1"
+        status = instance.status()
+        assert [generation["id"] for generation in status["generations"]] == [serves]
+        assert [row["address"] for row in status["listeners"]] == [f"tcp:127.0.0.1:{port}"]
     instance.stop()
 
 
