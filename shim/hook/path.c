@@ -29,10 +29,7 @@
 #include "shim/raw.h"
 #include "shim/real.h"
 
-/*
- * A removal: libc does it; or the file stays, and the daemon sees success; or the daemon sees
- * ENOENT.
- */
+/* A removal: libc does it; the file stays and the daemon sees success; or it sees ENOENT. */
 enum fate { REMOVED, STAYS, MISSING };
 
 static uint32_t newness(void)
