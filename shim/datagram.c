@@ -23,9 +23,9 @@ static int fail(int error)
 }
 
 /*
- * A poke that has only been looked at is taken out.  Should another thread have read it meanwhile,
- * the next one is left alone as long as it can be told: the launcher pokes blocking readers only,
- * and those do not look first.
+ * Removes a poke that a read with MSG_PEEK has seen.  If another thread has removed the poke
+ * meanwhile, the next datagram is lost.  This is rare: the launcher sends pokes to blocked readers
+ * only, and those do not use MSG_PEEK.
  */
 static void discard_poke(int fd)
 {
@@ -34,9 +34,10 @@ static void discard_poke(int fd)
 }
 
 /*
- * One real read in our turn.  The sender's address goes into room of our own, since only it tells a
- * poke, and is then cut to what the daemon has room for, as the kernel does.  By itself: the room is
- * off the stack while the launcher is asked for a slot.
+ * Reads once while the gate is open.  The sender's address goes into a buffer of our own, because
+ * only the address identifies a poke.  The address is then cut to the daemon's buffer, as the
+ * kernel does.  noinline: the buffer is not on the stack while gate_enter() asks the launcher for a
+ * slot.
  */
 static __attribute__((noinline)) ssize_t read_one(
         int fd, struct msghdr *message, int flags, bool *ret_poke)
@@ -73,7 +74,7 @@ static bool is_nonblock(int listener)
 	return atomic_load_explicit(&gate_view(listener)->nonblock, memory_order_relaxed);
 }
 
-/* 0: our turn may have come; else the errno to fail with. */
+/* Waits for the gate to open.  0: look at the gate again; else the errno to fail with. */
 static int wait_for_turn(int listener, int fd, uint32_t word, bool nonblock)
 {
 	if (nonblock || listener_was_announced(listener))
@@ -90,7 +91,7 @@ ssize_t datagram_receive(int listener, int fd, struct msghdr *message, int flags
 		bool nonblock = (flags & MSG_DONTWAIT) || is_nonblock(listener);
 		gate_enter();
 		uint32_t word = atomic_load(&gate->word);
-		/* Errors of what we have sent are ours at any time. */
+		/* The error queue is about sent datagrams: it may be read at any time. */
 		if (gate_is_open(word) || (flags & MSG_ERRQUEUE) ||
 		        listener_is_mistaken(listener, fd)) {
 			int saved = errno;
@@ -137,7 +138,7 @@ static int64_t now(void)
 	return t.tv_sec * INT64_C(1000000000) + t.tv_nsec;
 }
 
-/* May the kernel read them all at once? Only if each will tell where it came from. */
+/* May one recvmmsg() read all messages?  Only if each has room for its sender's whole address. */
 static bool all_have_names(int listener, const struct mmsghdr *messages, unsigned count)
 {
 	bool inet = atomic_load(&gate_of(listener)->kind) >> MOULT_PORT_SHIFT;
@@ -148,7 +149,10 @@ static bool all_have_names(int listener, const struct mmsghdr *messages, unsigne
 	return true;
 }
 
-/* One at a time; an error after the first is left for the next call, as recvmmsg(2) has it. */
+/*
+ * Receives one message at a time.  As in recvmmsg(2), an error after the first message ends the
+ * call with success; a lasting error is reported by the next call.
+ */
 static int receive_each(int listener, int fd, struct mmsghdr *messages, unsigned count, int flags,
         const struct timespec *timeout)
 {
@@ -164,7 +168,7 @@ static int receive_each(int listener, int fd, struct mmsghdr *messages, unsigned
 		if (result < 0)
 			break;
 		messages[i++].msg_len = (unsigned)result;
-		/* Looked at after each, as the kernel does (recvmmsg(2), BUGS). */
+		/* Checked after each message only, as in the kernel (recvmmsg(2), BUGS). */
 		if (deadline != INT64_MAX && now() >= deadline)
 			break;
 	}
@@ -180,11 +184,11 @@ static void copy(void *to, const void *from, size_t size)
 		((char *)to)[i] = ((const char *)from)[i];
 }
 
-/* Moves a received datagram one place down, into the buffers that a poke had taken. */
+/* Moves a datagram into the buffers of an earlier message; MSG_TRUNC if it does not fit. */
 static void move_message(struct mmsghdr *to, const struct mmsghdr *from)
 {
 	size_t left = from->msg_len, at = 0, out = 0, in = 0, moved = 0;
-	/* int, and padding behind it, in musl */
+	/* musl has an int and padding where glibc has a size_t */
 	unsigned sources = (unsigned)from->msg_hdr.msg_iovlen,
 	         targets = (unsigned)to->msg_hdr.msg_iovlen;
 	while (left && in < sources && out < targets) {
@@ -213,7 +217,7 @@ static void move_message(struct mmsghdr *to, const struct mmsghdr *from)
 	        (unsigned)from->msg_hdr.msg_controllen);
 }
 
-/* Pokes wake blocked readers only: one in a batch is rare. */
+/* Removes pokes from a batch.  They are rare there: the launcher pokes blocked readers only. */
 static int without_pokes(struct mmsghdr *messages, int count)
 {
 	int kept = 0;

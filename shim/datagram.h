@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Reading from a datagram socket that generations share: each datagram is read by the one whose gate
- * is open.  The others may still send from it.
+ * Reading from a datagram socket that generations share.  Only the generation whose gate is open
+ * reads datagrams.  The other generations may still send from the socket.
  *
- * Out of turn: EAGAIN where the daemon has asked for that, or where a poll had announced something
- * that now is another generation's; else it blocks as for an empty queue.
+ * While the gate is closed, a read fails with EAGAIN if the daemon asked for a non-blocking read,
+ * or if poll announced a datagram that another generation reads now.  Any other read blocks as if
+ * the queue were empty.
  */
 #pragma once
 
 #include <sys/socket.h>
 #include <time.h>
 
-/* As recvmsg(), in all its forms; `listener` is what `fd` is. */
+/* Like recvmsg(), recvfrom() and recvmmsg() on `fd`, which is `listener`. */
 ssize_t datagram_receive(int listener, int fd, struct msghdr *message, int flags);
 ssize_t datagram_receive_into(int listener, int fd, void *data, size_t size, int flags,
         struct sockaddr *address, socklen_t *length);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Our two variables, and who gets them. */
+/* Which programs get the shim's two variables. */
 #include "shim/environment.h"
 
 #include <limits.h>
@@ -51,14 +51,14 @@ static bool is_separator(char c)
 	return c == ':' || c == ' ';
 }
 
-/* Where exec has put it: /proc/PID/environ, which children read too, shows that memory. */
+/* Erases a string where exec has put it: /proc/PID/environ shows that memory, also to children. */
 static void erase(char *text)
 {
 	for (; *text; text++)
 		*text = '\0';
 }
 
-/* Moves our library from the list to `library`; false when nothing else is left in the list. */
+/* Moves our library from `list` to `library`.  Returns false if `list` is empty then. */
 static bool preload_take(char *list)
 {
 	char *out = list;
@@ -160,7 +160,7 @@ char **environment_extend(void *room, char *const environment[])
 	char **list = room;
 	char *text = (char *)(list + count + 3);
 	char *preload = find(environment, PRELOAD);
-	for (size_t i = 0; i < count; i++) /* in the place of the daemon's own, if it has one */
+	for (size_t i = 0; i < count; i++) /* ours replaces the daemon's own LD_PRELOAD */
 		if (environment[i] == preload)
 			list[out++] = text;
 		else if (!value_of(environment[i], MOULT_VARIABLE))
@@ -181,12 +181,13 @@ char **environment_extend(void *room, char *const environment[])
 }
 
 /*
- * Not on the borrower's stack: a thread that is cancelled in system() never gives it back, and then
- * the program's own entries are as good as before.
+ * Holds the lent list.  It is not on the borrower's stack, because a thread that is cancelled in
+ * system() never calls environment_reclaim().  `environ` then stays valid, with all of the
+ * program's entries.
  */
 static alignas(char *) char lent[32768];
 static _Atomic bool is_lent;
-static char *replaced; /* the entry of the program's own that the lent one stands for */
+static char *replaced; /* the program's own LD_PRELOAD entry, absent from the lent list; or NULL */
 
 bool environment_lend(char ***ret_before)
 {
@@ -204,6 +205,7 @@ static bool is_lent_entry(const char *entry)
 	return entry == variable || (entry >= lent && entry < lent + sizeof(lent));
 }
 
+/* Copies a list without lent entries, and puts the program's own LD_PRELOAD back. */
 static void list_clean(char **to, char *const *from)
 {
 	for (; *from; from++)
@@ -215,8 +217,8 @@ static void list_clean(char **to, char *const *from)
 }
 
 /*
- * Another thread may have called setenv() meanwhile: then that has made a copy of the list, and perhaps
- * freed `before`, or it has changed an entry of the list in its place.
+ * Another thread may have called setenv() meanwhile.  setenv() has then either copied the list, and
+ * perhaps freed `before`, or changed an entry of the lent list in place.
  */
 void environment_reclaim(char **before)
 {

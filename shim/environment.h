@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The shim follows the listener: our two variables leave the daemon's environment at start, and go
- * back into that of a program it executes only if that program could come to bind or accept.
+ * Which programs get the shim's two variables, MOULT and LD_PRELOAD.  The shim takes both out of
+ * the daemon's environment at start.  A program that the daemon executes gets both only if the
+ * program could come to bind or accept.
  */
 #pragma once
 
@@ -10,29 +11,37 @@
 #include <stddef.h>
 
 /*
- * Copies our variables out of `environ` and removes them; a preloaded library of the user's stays.
- * Returns the value of MOULT, or NULL when there is none: then nothing has been touched.
+ * Copies our variables out of `environ` and removes them; other libraries in LD_PRELOAD stay.
+ * Returns the value of MOULT.  Without MOULT, or if MOULT is too long, returns NULL and changes
+ * nothing.
  */
 const char *environment_take(void);
 
 /*
- * Should a program executed now be a member too?  Also the one that replaces a process which has
- * served: that is the daemon itself again (sshd at SIGHUP), and it will bind what it has closed.
+ * Should a program executed now be a member, too?  Yes, as long as this process has never had a
+ * listener; yes, if the program inherits a listener; and yes, if this process itself has served.
+ * In the last case the program is the daemon again (sshd at SIGHUP), which closes its listeners and
+ * binds anew.
  */
 bool environment_follows(void);
 
-/* Or one spawned with these file actions (or NULL)? */
+/*
+ * The same for a program spawned with these file actions (may be NULL).  Whether this process has
+ * served does not matter, because this process goes on.
+ */
 bool environment_follows_spawn(const posix_spawn_file_actions_t *actions);
 
 /*
- * For what libc starts by itself, with `environ`: while nothing is bound ours are in there until
- * environment_reclaim().  False: not lent, since it does not follow or another thread has it.
+ * For programs that libc starts with `environ` (system, popen).  Puts our variables into `environ`
+ * until environment_reclaim().  Returns false and changes nothing if this process has, or had, a
+ * listener, if the program could not join, if another thread has a loan, if `environ` is too large,
+ * and in a vfork child.
  */
 bool environment_lend(char ***ret_before);
 void environment_reclaim(char **before);
 
-/* How many bytes environment_extend needs; works in a vfork child, allocates nothing. */
+/* How many bytes environment_extend() needs.  Both work in a vfork child and allocate nothing. */
 size_t environment_room(char *const environment[]);
 
-/* `environment` with our variables, built in `room`; it points into the original. */
+/* Builds `environment` with our variables in `room`.  The result points into the original. */
 char **environment_extend(void *room, char *const environment[]);

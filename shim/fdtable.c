@@ -26,7 +26,7 @@ void fd_set_kind(int fd, unsigned kind)
 	if (before == kind)
 		return;
 	if ((before <= FD_CONNECTION || before >= FD_FOREIGN) && kind <= FD_CONNECTION) {
-		/* The common case, a connection: nothing is counted, so a plain store does. */
+		/* The common case, a connection: no listener_fds changes, so a store is enough. */
 		atomic_store_explicit(&fd_table[fd], kind, memory_order_relaxed);
 	} else {
 		if (member_is_borrowed())

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What a program that is executed or spawned now would inherit of our listeners. */
+/* Whether a program that is executed or spawned now would inherit a listener. */
 #include "shim/heritage.h"
 
 #include <fcntl.h>
@@ -20,12 +20,13 @@ static bool is_kept_by_exec(int fd)
 
 /* ---- exec in a vfork child: it shares our memory, but has descriptors of its own ---- */
 
+/* Has this process a listener open?  `by_exec`: one that exec passes on? */
 static bool is_listener_open(bool by_exec)
 {
 	alignas(struct procfs_entry) char list[256];
 	long directory =
 	        raw(SYS_openat, AT_FDCWD, "/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (directory < 0) /* a chroot: the parent's table is all there is */
+	if (directory < 0) /* no /proc, as in a chroot: only the table is left */
 		return listener_survives_exec();
 	bool found = false;
 	long count;
@@ -49,13 +50,14 @@ bool heritage_of_exec(void)
 /* ---- posix_spawn ---- */
 
 /*
- * Actions of all posix_spawn_file_actions_t, told apart by its address; in the order of `turn`.  A
- * vfork child notes them, too: what it adds to one is in its parent's memory, as the note is.
- * Whoever adds to one while another thread spawns with it has a race of his own.  When the table is
- * full a further action is not known, which is as it would be without this file.
+ * The actions of all posix_spawn_file_actions_t objects.  An object is known by its address; `turn`
+ * gives the order of its actions.  A vfork child notes actions, too, because the object and the
+ * note are both in the memory of the parent.  A program that adds to an object while another thread
+ * spawns with the same object has a race of its own.  When the table is full, further actions are
+ * ignored.
  */
 struct action {
-	_Atomic uintptr_t owner; /* 0: free */
+	_Atomic uintptr_t owner; /* address of the object; 0: free; FILLING: being written */
 	enum heritage_action action;
 	uint32_t turn;
 	int from;
@@ -64,7 +66,7 @@ struct action {
 
 enum { ACTIONS = 1024, FILLING = 1 };
 static struct action actions_noted[ACTIONS];
-static _Atomic uint32_t actions_end; /* none at or above is in use */
+static _Atomic uint32_t actions_end; /* no entry at or above this index is in use */
 static _Atomic uint32_t turns;
 
 void heritage_note(
@@ -95,7 +97,7 @@ void heritage_forget(const posix_spawn_file_actions_t *actions)
 	}
 }
 
-/* The last action before `turn` that decides what `fd` is; NULL: it is what it is here. */
+/* The last action before `turn` that changes `fd`.  NULL: `fd` is as it is in this process. */
 static const struct action *last_about(
         const posix_spawn_file_actions_t *actions, int fd, uint32_t turn)
 {
@@ -111,7 +113,7 @@ static const struct action *last_about(
 	return last;
 }
 
-/* What the spawned program has as `fd`, followed back through the actions. */
+/* Will the spawned program have a listener as `fd`?  Follows `fd` back through the actions. */
 static bool becomes_listener(const posix_spawn_file_actions_t *actions, int fd)
 {
 	uint32_t turn = UINT32_MAX;
@@ -121,14 +123,14 @@ static bool becomes_listener(const posix_spawn_file_actions_t *actions, int fd)
 			return false;
 		fd = last->from;
 		turn = last->turn;
-		moved = true; /* by dup2: the copy is not close-on-exec, even if it is the same */
+		moved = true; /* adddup2 clears close-on-exec, even if `from` is `to` */
 	}
 	return listener_of(fd) >= 0 && (moved || is_kept_by_exec(fd));
 }
 
 bool heritage_of_spawn(const posix_spawn_file_actions_t *actions)
 {
-	if (member_is_borrowed()) /* whatever the actions make of it */
+	if (member_is_borrowed()) /* the actions are ignored: any open listener counts */
 		return is_listener_open(false);
 	for (int fd = 0, end = atomic_load(&fd_table_end); fd < end; fd++)
 		if (fd_listener(fd) >= 0 && becomes_listener(actions, fd))

@@ -1,33 +1,35 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a program that is executed or spawned now would inherit of our listeners.
+ * Whether a program that is executed or spawned now would inherit a listener.
  *
- * By exec: what is not close-on-exec.  By posix_spawn: the same after the file actions, which may
- * hand on a descriptor that is close-on-exec here (an inetd gives a listener to its service as 0),
- * or close one that is not.  libc keeps them in a structure of its own, so they are noted as they
- * are added.
+ * exec passes on every descriptor that is not close-on-exec.  posix_spawn() does the same after its
+ * file actions.  A file action may pass on a descriptor that is close-on-exec here (an inetd gives
+ * a listener to its service as descriptor 0), or close one that is not.  libc keeps the file
+ * actions in a structure of its own, so the hooks note each action when the daemon adds it.
  */
 #pragma once
 
 #include <spawn.h>
 #include <stdbool.h>
 
-/* Would a program executed now have a listener? Asks the kernel in a vfork child, whose
- * descriptors are not those that the parent's table tells of. */
+/*
+ * Would a program executed now inherit a listener?  In a vfork child the answer comes from the
+ * kernel, because the table describes the descriptors of the parent.
+ */
 bool heritage_of_exec(void);
 
-/* Would one spawned with `actions` (or NULL)? */
+/* Would a program spawned with `actions` (may be NULL) inherit a listener? */
 bool heritage_of_spawn(const posix_spawn_file_actions_t *actions);
 
 enum heritage_action {
-	HERITAGE_DUP,       /* from, to */
-	HERITAGE_REPLACE,   /* to: closed, or opened anew */
-	HERITAGE_CLOSEFROM, /* to, and all above */
+	HERITAGE_DUP,       /* `from` is duplicated to `to` */
+	HERITAGE_REPLACE,   /* `to` is closed, or opened anew */
+	HERITAGE_CLOSEFROM, /* `to` and all above are closed */
 };
 
-/* Has been added to `actions`. */
+/* Notes an action that the daemon has added to `actions`. */
 void heritage_note(
         const posix_spawn_file_actions_t *actions, enum heritage_action action, int from, int to);
 
-/* `actions` is new, or no more. */
+/* Drops all notes about `actions`, which is about to be initialised or destroyed. */
 void heritage_forget(const posix_spawn_file_actions_t *actions);

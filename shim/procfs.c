@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The directories of /proc in which each name is the number of a descriptor. */
+/* The directories of /proc in which each name is a descriptor's number: fd and fdinfo. */
 #include "shim/procfs.h"
 
 #include <stddef.h>

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* The directories of /proc in which each name is the number of a descriptor. */
+/* The directories of /proc in which each name is a descriptor's number: fd and fdinfo. */
 #pragma once
 
 #include <stdint.h>
 
-/* As getdents64() gives them. */
+/* A directory entry, as getdents64(2) returns it. */
 struct procfs_entry {
 	uint64_t inode;
 	int64_t offset;
@@ -13,9 +13,12 @@ struct procfs_entry {
 	char name[];
 };
 
-/* The number that a name is, or -1. */
+/* The number that `name` spells, or -1 if `name` is not a number. */
 int procfs_number(const char *name);
 
-/* `start`, and the number behind it, in `room` (PROCFS_DIGITS more than `start`, with its NUL). */
+/*
+ * Writes `start` and then `number` into `room`, and returns `room`.  `room` needs strlen(start) +
+ * PROCFS_DIGITS bytes; this includes the NUL.
+ */
 enum { PROCFS_DIGITS = 11 };
 const char *procfs_name(const char *start, int number, char *room);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Memory for one call. */
+/* Memory for one call of a hook. */
 #include "shim/scratch.h"
 
 #include <stdint.h>
@@ -10,12 +10,12 @@
 #include "shim/member.h"
 #include "shim/raw.h"
 
-/* Touched by the thread, its signal handlers and its vfork children alone. */
+/* A thread's kept mapping.  Only the thread, its signal handlers and vfork children use this. */
 static __thread struct {
-	uintptr_t frame; /* of the call that has it; 0: none */
+	uintptr_t frame; /* of the scratch_take() whose caller has the mapping; 0: nobody has it */
 	void *memory;
 	uint32_t pages;
-	pid_t pid; /* of the process whose call that is */
+	pid_t pid; /* of the process that made this call */
 } kept;
 
 enum { PAGE = 4096 };
@@ -31,7 +31,10 @@ static void thread_ends(void)
 {
 	void *memory = kept.memory;
 	size_t size = (size_t)kept.pages * PAGE;
-	/* Forgotten first: whoever interrupts us and never returns leaves it mapped, and unused. */
+	/*
+	 * The fields are cleared before munmap(): a signal handler that interrupts here and never
+	 * returns then leaks the mapping, but no field points to unmapped memory.
+	 */
 	kept.pages = 0;
 	kept.memory = NULL;
 	atomic_signal_fence(memory_order_seq_cst);
@@ -40,8 +43,9 @@ static void thread_ends(void)
 }
 
 /*
- * Is the call gone that had it?  So it is when it was a vfork child's, or when this process is the
- * fork of the one that made it; else the frames tell (gate_is_abandoned).
+ * Is the caller gone that has the mapping?  It is gone if it was in a vfork child of this process,
+ * or if this process was forked after the call.  Otherwise the caller ran on this stack, in this
+ * process or in its vfork parent, and gate_is_abandoned() compares the frames.
  */
 static bool is_left(uintptr_t frame, pid_t pid)
 {
@@ -50,7 +54,10 @@ static bool is_left(uintptr_t frame, pid_t pid)
 	return gate_is_abandoned(kept.frame, frame);
 }
 
-/* Grows by doubling.  `free`: nobody has it for certain, and the old one can go. */
+/*
+ * Makes the kept mapping at least `size` bytes large, in powers of two pages.  `free`: certainly
+ * nobody has the old mapping, so it is unmapped.  Otherwise the old mapping leaks.
+ */
 static bool keep(size_t size, bool free)
 {
 	size_t pages = 1;
@@ -63,7 +70,7 @@ static bool keep(size_t size, bool free)
 	void *memory = map(pages * PAGE);
 	if (!memory)
 		return false;
-	/* At no moment is the size more than what is there. */
+	/* In this order `pages` never exceeds the mapping, not even for a signal handler. */
 	kept.pages = 0;
 	atomic_signal_fence(memory_order_seq_cst);
 	kept.memory = memory;
@@ -86,7 +93,7 @@ void *scratch_take(struct scratch *scratch, size_t size)
 	if (free || is_left(frame, pid)) {
 		kept.pid = pid;
 		atomic_signal_fence(memory_order_seq_cst);
-		kept.frame = frame; /* from here on a handler sees that it is taken */
+		kept.frame = frame; /* from here on a handler sees that the mapping is taken */
 		atomic_signal_fence(memory_order_seq_cst);
 		scratch->is_kept = keep(size, free);
 		if (scratch->is_kept)

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Memory for one call, which may run in a signal handler on a small alternate stack, or in a
- * coroutine: a little of it on the stack, more in a mapping.
+ * Memory for one call of a hook.  A hook may run in a signal handler on a small alternate stack, or
+ * in a coroutine.  So only a small amount is on the stack; a larger amount is in a mapping.
  *
- * The caller may never return: it may be left by a siglongjmp() or by a cancellation, and in a vfork
- * child by an exec, which leaves the mapping with the parent.  So a thread keeps its mapping for the
- * next call, and a caller that is gone leaves one to be used again.
+ * The caller may never return.  A siglongjmp() or a thread cancellation may leave the caller, and
+ * an exec may leave it in a vfork child, whose parent then has the mapping.  So each thread keeps
+ * its mapping for the next call, and takes the mapping back from a caller that is gone.
  */
 #pragma once
 
@@ -17,15 +17,15 @@ enum { SCRATCH_SMALL = 256 };
 
 struct scratch {
 	alignas(max_align_t) char small[SCRATCH_SMALL];
-	size_t mapped; /* of a mapping of its own */
+	size_t mapped; /* size of a mapping for this call alone; 0: none */
 	void *memory;
-	bool is_kept; /* it is the thread's */
+	bool is_kept; /* `memory` is the mapping that the thread keeps */
 };
 
-/* At least `size` bytes; NULL: there are none. */
+/* Returns at least `size` bytes, or NULL if there is no memory. */
 void *scratch_take(struct scratch *scratch, size_t size);
 
-/* Nothing happens to one that was not, or could not be, taken. */
+/* No-op for SCRATCH_NONE, and after a scratch_take() that returned NULL. */
 void scratch_give(struct scratch *scratch);
 
 #define SCRATCH_NONE                                          \

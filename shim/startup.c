@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* The constructor: who am I? A member of a generation, or inert. */
+/*
+ * The library's constructor.  If the environment has MOULT, the process joins the generation that
+ * MOULT names; otherwise the library stays inert.
+ */
 #include <stddef.h>
 
 #include "shim/environment.h"

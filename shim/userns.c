@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What users of the outside are called in this process's user namespace. */
+/* Translates user ids of the parent user namespace into those of this process's namespace. */
 #include "shim/userns.h"
 
 #include <errno.h>
@@ -9,14 +9,14 @@
 
 #include "shim/raw.h"
 
-/* /proc/self/uid_map, a line each: first number inside, first number outside, count. */
+/* A line of /proc/self/uid_map: first uid inside, first uid outside, number of uids. */
 struct line {
 	uint64_t number[3];
-	unsigned count; /* of numbers that have begun */
+	unsigned count; /* numbers that have begun so far */
 	bool in_number;
 };
 
-/* False: the line is not over yet. */
+/* Adds one character.  Returns true at the end of the line. */
 static bool line_add(struct line *line, char c)
 {
 	if (c < '0' || c > '9') {
@@ -31,7 +31,7 @@ static bool line_add(struct line *line, char c)
 	return false;
 }
 
-/* Read in small parts: this runs on whatever stack the daemon has. */
+/* Reads the file in small parts, because the daemon's stack may be small. */
 int userns_uid(uint32_t outside, uint32_t *ret_uid)
 {
 	struct line line = {.count = 0};

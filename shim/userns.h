@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-/* What users of the outside are called in this process's user namespace. */
+/* Translates user ids of the parent user namespace into those of this process's namespace. */
 #pragma once
 
 #include <stdint.h>
 
-/* What the kernel says of a user that has no number here (the default of kernel.overflowuid). */
+/* The uid that the kernel shows for a user without a uid here (default of kernel.overflowuid). */
 enum { USERNS_NOBODY = 65534 };
 
 /*
- * The uid here of the user that is `outside` in the user namespace above this one.  In the initial
- * namespace each is its own.  0 or -errno; -ENOENT: the user has no number here.
+ * Gets the uid in this user namespace of the user that has the uid `outside` in the parent
+ * namespace.  In the initial namespace both uids are the same.  0 or -errno; -ENOENT: the user has
+ * no uid here.
  */
 int userns_uid(uint32_t outside, uint32_t *ret_uid);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The oldest version of libc's symbols, included in front of every file of the shim: the library
- * built here must load on older releases (glibc 2.31); musl ignores versions.  dlsym moved from
- * libdl to libc in 2.34 under a new version, and compilers call memcpy on their own.
+ * Binds libc's symbols to their oldest versions, so that a library built on a newer glibc loads
+ * with glibc 2.31.  musl ignores versions.  The Makefile includes this file in front of every file
+ * of the shim.  dlsym moved from libdl to libc in glibc 2.34 and has a new version there.  memcpy
+ * is listed because compilers emit calls to memcpy on their own.
  */
 #pragma once
 

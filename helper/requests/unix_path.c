@@ -20,7 +20,8 @@ struct answer unix_path_moved(
 	struct fdstore *store = &instance->store;
 	int i = request->listener, result = -ENOENT;
 	struct look look;
-	if (!generation_may_bind(generation) || (i >= 0 && !instance_is_holder(instance, generation, i)))
+	if (!generation_may_bind(generation) ||
+	        (i >= 0 && !instance_is_holder(instance, generation, i)))
 		return answer_with(-EPERM, -1, -1);
 	if (i >= 0 && instance_listener(instance, (uint32_t)i)->inode != request->socket)
 		return answer_with(-EBADF, -1, -1);
@@ -56,7 +57,8 @@ struct answer unix_path_unlinked(
 	if ((uint32_t)i >= instance->store.count)
 		return answer_with(-EBADF, -1, -1);
 	struct listener *listener = instance_listener(instance, (uint32_t)i);
-	bool concerns = generation_may_bind(generation) || instance_is_holder(instance, generation, i) ||
+	bool concerns = generation_may_bind(generation) ||
+	                instance_is_holder(instance, generation, i) ||
 	                listener->owner == generation->id;
 	if (!concerns || !listener_has_name(listener, request->name) ||
 	        paths_look(&request->asker, request->directory_fd, request->name, &look, NULL) <

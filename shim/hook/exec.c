@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * exec, posix_spawn, system and popen: the variables go back where environment_follows() says so.
+ * exec, posix_spawn, system and popen.  The new program gets the shim's variables if
+ * environment_follows() or environment_follows_spawn() says so.
  *
- * May run in a vfork child, on its parent's stack and memory: a small environment is made on the
- * stack, a larger one in what the thread keeps for that (shim/scratch.h), and nothing else is written.
+ * An exec may run in a vfork child, on the stack and in the memory of the parent.  So a small
+ * environment is built on the stack, a larger one in the thread's kept mapping (shim/scratch.h),
+ * and nothing else is written.
  */
 #include <alloca.h>
 #include <errno.h>
@@ -18,7 +20,7 @@
 #include "shim/real.h"
 #include "shim/scratch.h"
 
-/* Given back when the function returns, which it does when there was nothing executed. */
+/* Memory for one call, given back when the hook returns.  A successful exec does not return. */
 #define SCRATCH struct scratch scratch __attribute__((cleanup(scratch_give))) = SCRATCH_NONE
 
 static char *const *extended(struct scratch *scratch, char *const environment[])
@@ -78,7 +80,10 @@ INTERPOSE(int, execveat, int directory, const char *path, char *const argv[],
 	return real.execveat(directory, path, argv, member(&scratch, environment), flags);
 }
 
-/* argv of an execl: counts the words after the first, then collects them; the list stays open. */
+/*
+ * Builds the argv of an execl() on the stack: counts the words after `first`, then copies them.
+ * `list` then stands behind the final NULL, where execle() has its environment.
+ */
 #define COLLECT(argv, first, list)                             \
 	do {                                                   \
 		va_list counting;                              \
@@ -146,7 +151,7 @@ INTERPOSE(int, posix_spawnp, pid_t *ret_pid, const char *file,
 	        ret_pid, file, actions, attributes, argv, spawned(&scratch, environment, actions));
 }
 
-/* ---- a shell, which libc starts by itself ---- */
+/* ---- system and popen: libc starts a shell with `environ` ---- */
 
 INTERPOSE(int, system, const char *command)
 {
@@ -192,7 +197,7 @@ INTERPOSE(int, posix_spawn_file_actions_destroy, posix_spawn_file_actions_t *act
 	return real.posix_spawn_file_actions_destroy(actions);
 }
 
-/* Returns 0 or an error number, as all of these. */
+/* Notes the action if libc has added it.  Returns `error`: 0 or an error number. */
 static int noted(int error, const posix_spawn_file_actions_t *actions, enum heritage_action action,
         int from, int to)
 {
@@ -233,7 +238,7 @@ INTERPOSE(int, posix_spawn_file_actions_addclosefrom_np, posix_spawn_file_action
 	if (!real.posix_spawn_file_actions_addclosefrom_np)
 		real_resolve();
 	if (!real.posix_spawn_file_actions_addclosefrom_np)
-		return ENOSYS; /* before glibc 2.34 */
+		return ENOSYS; /* glibc before 2.34 */
 	return noted(real.posix_spawn_file_actions_addclosefrom_np(actions, first), actions,
 	        HERITAGE_CLOSEFROM, -1, first);
 }

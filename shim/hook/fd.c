@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * close and dup in all their spellings, and the flags that fcntl and ioctl set.
+ * close and dup in all their variants, and the flags that fcntl and ioctl set.
  *
- * What is known of a number is forgotten before the real call: right after it the number may be
- * another thread's.
+ * The table forgets a number before the real call: right after the call, another thread may have
+ * opened the same number.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -27,8 +27,9 @@
 #endif
 
 /*
- * Before `fd` is closed or replaced.  True if it was an epoll instance and there are others: one of
- * those may be the same under another number, and what was registered by this one goes on there.
+ * To be called before `fd` is closed or replaced.  True if `fd` was an epoll instance and there are
+ * other epoll descriptors: one of those may be a duplicate of `fd`, which still has the
+ * registrations made through `fd`.
  */
 static bool forget(int fd)
 {
@@ -44,7 +45,7 @@ static bool forget(int fd)
 	return false;
 }
 
-/* The same for all from `first` to `last`. */
+/* The same for all descriptors from `first` to `last`. */
 static bool forget_range(unsigned first, unsigned last)
 {
 	bool moved = false;
@@ -54,7 +55,7 @@ static bool forget_range(unsigned first, unsigned last)
 	return moved;
 }
 
-/* After the close: finds what such an epoll still watches, under the number that is left of it. */
+/* After the close: finds the listeners that remaining duplicates of such an epoll still watch. */
 static int closed(int result, bool moved)
 {
 	if (moved)
@@ -69,8 +70,9 @@ INTERPOSE(int, close, int fd)
 }
 
 /*
- * With CLOSE_RANGE_UNSHARE other threads keep what this one closes: nothing is forgotten then.  A
- * process of one thread closes as ever.
+ * With CLOSE_RANGE_UNSHARE, other threads keep the descriptors that this thread closes, so the
+ * table forgets nothing.  In a process of one thread (2 + 1 links of /proc/self/task) the flag
+ * changes nothing.
  */
 static bool closes_for_all(int flags)
 {
@@ -95,7 +97,7 @@ INTERPOSE(void, closefrom, int first)
 	closed(0, moved);
 }
 
-/* ---- streams: libc closes their descriptors inside (but fcloseall() of glibc does not) ---- */
+/* ---- streams: libc closes their descriptors internally (glibc's fcloseall() does not) ---- */
 
 static bool forget_stream(FILE *stream)
 {
@@ -133,7 +135,7 @@ INTERPOSE(FILE *, freopen64, const char *path, const char *mode, FILE *stream)
 {
 	if (!real.freopen64)
 		real_resolve();
-	if (!real.freopen64) /* musl: the same function */
+	if (!real.freopen64) /* musl: freopen() is the same function */
 		return interposed_freopen(path, mode, stream);
 	bool moved = forget_stream(stream);
 	return reopened(real.freopen64(path, mode, stream), moved);
@@ -149,7 +151,7 @@ INTERPOSE(int, dup, int fd)
 	return result;
 }
 
-/* Will dup2(fd, to) close `to`? Not when it fails, and not when they are the same. */
+/* Will dup2(fd, to) close a known `to`?  Not if dup2() fails, and not if both are the same. */
 static bool replaces(int fd, int to)
 {
 	return fd != to && fd_kind(to) != FD_UNKNOWN && raw(SYS_fcntl, fd, F_GETFD) >= 0;

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How a function of libc is taken over: INTERPOSE(result, name, parameters) { body }.
+ * Defines a function that replaces libc's: INTERPOSE(result, name, parameters) { body }.
  *
- * In C it is called interposed_NAME, so that neither libc's prototype (with its transparent unions
- * and attributes) nor a call of ours can be confused with it; only the library exports it as NAME.
+ * In C the function is called interposed_NAME; only the symbol that the library exports is NAME.
+ * So the function does not conflict with libc's prototype (with transparent unions and attributes),
+ * and the shim does not call the function by accident.
  */
 #pragma once
 
@@ -17,7 +18,7 @@
 	INTERPOSED(result, name, __VA_ARGS__); \
 	result interposed_##name(__VA_ARGS__)
 
-/* Those that shim/hook/syscall.c leads to. */
+/* The functions that shim/hook/syscall.c calls. */
 INTERPOSED(int, bind, int, const struct sockaddr *, socklen_t);
 INTERPOSED(int, listen, int, int);
 INTERPOSED(int, accept, int, struct sockaddr *, socklen_t *);

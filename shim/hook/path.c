@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * unlink and rename: the path of a live UNIX socket belongs to the launcher, and the pid file to the
- * newest generation that it names.
+ * unlink, truncate and rename.  The path of a live UNIX socket belongs to the launcher, and a pid
+ * file belongs to the newest generation that the file names.
  *
- * A daemon removes the path before it binds, which would cut the running generation off, and when it
- * exits, which would cut off the next.  It is told that it has; the launcher removes the path at the
- * end if the last generation had.
+ * A daemon removes the path of its socket before it binds, which would cut off the running
+ * generation, and when it exits, which would cut off the next generation.  The hook reports success
+ * and leaves the path in place.  The launcher removes the path at the end if the last generation
+ * wanted that.
  *
- * Nearly half of all daemons remove their pid file by its name when they exit, whoever it names by
- * then.  A generation that a newer one is beside asks the launcher about every small file that it
- * removes; all others ask nobody.  The launcher reads the file, not we: whoever closes any
- * descriptor of a file loses all his POSIX locks on it, and a daemon may have one on just this.
+ * Nearly half of all daemons remove their pid file by its name when they exit, whichever process
+ * the file names by then.  While a newer generation exists, an older generation asks the launcher
+ * about every small file that it removes; the newest generation never asks.  The launcher reads the
+ * file, and not the shim: a process that closes any descriptor of a file loses all its POSIX locks
+ * on the file, and a daemon may have a lock on its pid file.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -27,6 +29,7 @@
 #include "shim/raw.h"
 #include "shim/real.h"
 
+/* A removal: libc does it; the file stays and the daemon sees success; or it sees ENOENT. */
 enum fate { REMOVED, STAYS, MISSING };
 
 static uint32_t newness(void)
@@ -36,8 +39,10 @@ static uint32_t newness(void)
 }
 
 /*
- * Between the creation of a pid file and the write into it a starting generation does little.  Whoever
- * removes many empty files, all of them other ones, waits ever less for each.
+ * A starting generation writes into its pid file soon after it has created the file.  So the
+ * removal of an empty file waits for that write: up to `empty_looks` looks, 1 ms apart.  Each file
+ * that stays empty halves the number, so that a process that removes many other empty files waits
+ * less and less.
  */
 enum { EMPTY_LOOKS = 50 };
 static _Atomic int empty_looks = EMPTY_LOOKS;
@@ -63,8 +68,8 @@ static enum place_file look_until_written(int at, const char *path)
 }
 
 /*
- * What is not there is not there: were libc asked once more, the newer generation might have made
- * its file meanwhile.
+ * A missing file is final: libc would look again, and the newer generation might have created its
+ * file meanwhile.
  */
 static enum fate fate_of_file(int at, const char *path)
 {
@@ -76,7 +81,7 @@ static enum fate fate_of_file(int at, const char *path)
 	return file == PLACE_SMALL && adopt_keeps_file(at, path) ? STAYS : REMOVED;
 }
 
-/* STAYS: it is a live socket's, or a newer generation's; the daemon shall believe that it is gone. */
+/* STAYS: `path` is the path of a live socket, or the pid file of a newer generation. */
 static enum fate fate_of(int at, const char *path)
 {
 	int listener = place_is_possible() ? place_listener(at, path, false) : -1;
@@ -88,6 +93,7 @@ static enum fate fate_of(int at, const char *path)
 	return newness() == MOULT_IS_NEWEST ? REMOVED : fate_of_file(at, path);
 }
 
+/* What the daemon is told instead of libc's result. */
 static int told(enum fate fate)
 {
 	if (fate == STAYS)
@@ -118,7 +124,7 @@ INTERPOSE(int, remove, const char *path)
 	return real.remove(path);
 }
 
-/* ---- those who empty it, perhaps because they may no longer remove it ---- */
+/* ---- emptying a pid file, as daemons do that may no longer remove it ---- */
 
 static bool stays_full(const char *path)
 {
@@ -126,7 +132,10 @@ static bool stays_full(const char *path)
 	       place_file(AT_FDCWD, path, false) == PLACE_SMALL && adopt_keeps_file(AT_FDCWD, path);
 }
 
-/* Only what exists is emptied, and by nobody who goes on to write: then it would be created, too. */
+/*
+ * An open() with O_TRUNC, but without O_CREAT, only empties the file.  A daemon that goes on to
+ * write its pid file opens it with O_CREAT, too, and is left alone.
+ */
 static int flags_of_open(const char *path, int flags)
 {
 	bool empties = (flags & O_TRUNC) && (flags & O_ACCMODE) != O_RDONLY && !(flags & O_CREAT);
@@ -166,7 +175,7 @@ INTERPOSE(int, truncate64, const char *path, long length)
 	return is_emptied(path, length) ? 0 : real.truncate64(path, length);
 }
 
-/* lighttpd keeps its pid file open, which the newer generation may have written over in place. */
+/* lighttpd keeps its pid file open.  The newer generation may have overwritten the same file. */
 static bool is_emptied_open(int fd, long length)
 {
 	return length == 0 && newness() != MOULT_IS_NEWEST && !member_is_borrowed() &&
@@ -185,7 +194,10 @@ INTERPOSE(int, ftruncate64, int fd, long length)
 
 /* ---- rename ---- */
 
-/* What a rename() means for live sockets; *ret_moved: the one that it moves, to be told of after. */
+/*
+ * True: the rename goes over the path of a live socket, and nothing is left to do.  *ret_moved: the
+ * listener whose path moves, or -1; the launcher is told after the rename.
+ */
 static bool rename_is_done(int from_at, const char *from, int to_at, const char *to, int *ret_moved)
 {
 	*ret_moved = -1;
@@ -216,7 +228,7 @@ INTERPOSE(int, rename, const char *from, const char *to)
 INTERPOSE(int, renameat2, int from_at, const char *from, int to_at, const char *to, unsigned flags)
 {
 	int moved = -1;
-	/* RENAME_NOREPLACE fails if there is a path, RENAME_EXCHANGE keeps both. */
+	/* RENAME_NOREPLACE fails if `to` exists, RENAME_EXCHANGE keeps both. */
 	if (!flags && rename_is_done(from_at, from, to_at, to, &moved))
 		return 0;
 	int result = real.renameat2(from_at, from, to_at, to, flags);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* prctl: a seccomp filter of the daemon's binds us too. */
+/* prctl: a seccomp filter that the daemon installs binds the shim, too. */
 #include <linux/seccomp.h>
 #include <sys/prctl.h>
 
@@ -7,7 +7,7 @@
 #include "shim/real.h"
 #include "shim/sandbox.h"
 
-/* Variadic in the header; all its arguments are words, and come in registers either way. */
+/* The header says variadic.  All arguments are words, so they come in the same registers. */
 INTERPOSE(int, prctl, int option, long a, long b, long c, long d)
 {
 	if (option != PR_SET_SECCOMP)

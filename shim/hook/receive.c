@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Reading from a datagram socket that is a service, in all its spellings; and descriptors that
+ * Reads from a datagram socket that is a service, in all their variants; and descriptors that
  * arrive in messages.
  *
- * For everything else each costs one look at a table.
+ * A read from any other descriptor costs one lookup in the table.
  */
 #include <errno.h>
 #include <stddef.h>
@@ -29,8 +29,8 @@ static ssize_t receive(int listener, int fd, void *data, size_t size, int flags)
 }
 
 /*
- * What the table calls a service is no socket: a vfork child has put another file under that number,
- * or it was closed behind our back.
+ * Does the table call `fd` a service although `fd` is no socket?  Then a vfork child has put
+ * another file under that number, or a call that the shim does not see has closed the socket.
  */
 static bool is_mistaken(int fd, ssize_t result, int saved)
 {
@@ -79,6 +79,7 @@ INTERPOSE(ssize_t, recvfrom, int fd, void *data, size_t size, int flags, struct 
 	               : datagram_receive_into(listener, fd, data, size, flags, address, length);
 }
 
+/* Looks at each descriptor that the message has brought. */
 static void learn_received(const struct msghdr *message)
 {
 	struct msghdr *all = (struct msghdr *)(void *)message;
@@ -115,7 +116,7 @@ INTERPOSE(int, recvmmsg, int fd, struct mmsghdr *messages, unsigned count, int f
 	return result;
 }
 
-/* Fortified calls: where the size is wrong, the daemon's libc ends the program. */
+/* Fortified calls: if the size is wrong, libc's function ends the program. */
 INTERPOSE(ssize_t, __read_chk, int fd, void *data, size_t size, size_t room)
 {
 	return size > room && real.__read_chk ? real.__read_chk(fd, data, size, room)

@@ -17,7 +17,7 @@ INTERPOSE(int, bind, int fd, const struct sockaddr *address, socklen_t length)
 {
 	if (!member_board)
 		return real.bind(fd, address, length);
-	if (fd_kind(fd) >= FD_FOREIGN) /* it becomes another thing */
+	if (fd_kind(fd) >= FD_FOREIGN) /* bind() may make it a listener */
 		fd_set_kind(fd, FD_UNKNOWN);
 	return adopt_bind(fd, address, length);
 }
@@ -28,7 +28,7 @@ INTERPOSE(int, listen, int fd, int backlog)
 	                                             : real.listen(fd, backlog);
 }
 
-/* The listener that `fd` is and that can be accepted from, or -1. */
+/* The listener that `fd` is if connections can be accepted from it, else -1. */
 static int stream_of(int fd)
 {
 	int listener = listener_to_accept(fd);

@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * syscall(SYS_close, ...) and the others that daemons make past libc's wrappers (libuv closes so).
+ * syscall(): calls that daemons make without libc's wrappers (libuv closes with SYS_close).
  *
- * Everything else must reach libc's syscall() exactly as it was called: a child of SYS_clone with a
- * stack of its own, or of SYS_vfork, returns through this code, which therefore may have no stack
- * frame.
+ * Every other call must reach libc's syscall() unchanged.  A child of SYS_vfork, or of SYS_clone
+ * with its own stack, returns through this code, so this code may have no stack frame.
  *
- * A wait goes to the kernel as it came, too, unless a gate is closed: the system calls are not
- * quite libc's functions (no cancellation points, and the timeouts of ppoll and pselect6 come back
- * with the time that was left).
+ * A wait also goes to the kernel unchanged, unless a gate is closed: the system calls differ from
+ * libc's functions.  They are no cancellation points, and ppoll and pselect6 write the remaining
+ * time into their timeouts.
  */
 #include <fcntl.h>
 #include <linux/seccomp.h>
@@ -34,7 +33,7 @@
 #define SYS_epoll_pwait2 441
 #endif
 
-/* 1 for the numbers that syscall_ours() takes. */
+/* 1 for the numbers that syscall_ours() handles. */
 static const unsigned char ours[512] __attribute__((used)) = {
         [SYS_bind] = 1,
         [SYS_listen] = 1,
@@ -64,7 +63,7 @@ static const unsigned char ours[512] __attribute__((used)) = {
         [SYS_pselect6] = 1,
         [SYS_prctl] = 1,
         [SYS_seccomp] = 1,
-#ifdef SYS_dup2 /* what only the older architectures have */
+#ifdef SYS_dup2 /* calls that only the older architectures have */
         [SYS_dup2] = 1,
         [SYS_epoll_wait] = 1,
         [SYS_poll] = 1,
@@ -74,7 +73,10 @@ static const unsigned char ours[512] __attribute__((used)) = {
 #endif
 };
 
-/* fcntl and ioctl: only what concerns a listener, as libc changes some of the others. */
+/*
+ * Of fcntl and ioctl, only the requests that concern a listener are handled: libc's own wrappers
+ * change the arguments of some other requests.
+ */
 static bool is_ours_to_control(long number, long request)
 {
 	if (number == SYS_ioctl)
@@ -108,7 +110,7 @@ static struct timespec clock_now(void)
 	return t;
 }
 
-/* Takes what has passed since `began` off `timeout`, if there is one. */
+/* Subtracts the time that has passed since `began` from `timeout` (may be NULL). */
 static void write_back(struct timespec *timeout, const struct timespec *began)
 {
 	if (!timeout)
@@ -202,7 +204,7 @@ static long waited(const struct arguments *call)
 static long wait_by_number(const struct arguments *call)
 {
 	long result;
-	nanoseconds unused; /* with a limit of 0 nothing is read from the clock for it */
+	nanoseconds unused; /* a deadline from a limit of 0: this reads no clock */
 	switch (call->number) {
 #ifdef SYS_poll
 	case SYS_poll:
@@ -265,7 +267,7 @@ static long seccomp_by_number(const struct arguments *call)
 		return result;
 	if (call->a == SECCOMP_SET_MODE_STRICT)
 		sandbox_entered_strictly();
-	/* With TSYNC a positive result names a thread that could not follow. */
+	/* With TSYNC, a positive result is the id of a thread that could not take the filter. */
 	else if (result == 0 || call->b & SECCOMP_FILTER_FLAG_NEW_LISTENER)
 		sandbox_entered((const void *)call->c, call->b & SECCOMP_FILTER_FLAG_TSYNC);
 	return result;
@@ -325,12 +327,12 @@ __attribute__((visibility("default"), naked)) long interposed_syscall(
 	        "ja 1f\n\t"
 	        "leaq ours(%rip), %rax\n\t"
 	        "cmpb $0, (%rax, %rdi)\n\t"
-	        "jne syscall_ours\n" /* the sixth argument is on the stack, where it expects it */
+	        "jne syscall_ours\n" /* `f` is on the stack, where syscall_ours() expects it */
 	        "1:\n\t"
 	        "jmp *real(%rip)");
 }
 #else
-/* Seven words in registers: the compiler makes both calls jumps (-O2). */
+/* All seven words come in registers, so the compiler turns both calls into jumps (-O2). */
 INTERPOSE(long, syscall, long number, long a, long b, long c, long d, long e, long f)
 {
 	if ((unsigned long)number < sizeof(ours) && ours[number])

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* epoll, poll and select in all their spellings. */
+/* epoll, poll and select in all their variants. */
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -29,13 +29,14 @@ INTERPOSE(int, epoll_ctl, int epoll, int operation, int fd, struct epoll_event *
 	return result;
 }
 
-/* The result of a native wait, after a look at what has changed meanwhile. */
+/* To be called after libc's wait: looks which gates have changed.  Returns `result`. */
 static int done(int result)
 {
 	wait_done();
 	return result;
 }
 
+/* The same after libc's epoll_wait(). */
 static int slept(int epoll, uintptr_t frame, int result)
 {
 	wait_epoll_done(epoll, frame);
@@ -120,15 +121,16 @@ INTERPOSE(int, __ppoll_chk, struct pollfd *fds, nfds_t count, const struct times
 }
 
 struct native_select {
-	bool has_mask; /* pselect() */
+	bool has_mask; /* true: pselect(), false: select() */
 	struct timeval *timeout;
 	const struct timespec *precise;
 	const sigset_t *mask;
 };
 
 /*
- * The part of a select() that is libc's.  True: it was told of what is another generation's alone,
- * and the sets are as before.  Apart, for its copy of the sets is not needed in what follows.
+ * Calls libc's select() or pselect().  True: only listeners of another generation were ready, and
+ * the sets are restored for a further wait.  noinline: the copy of the sets is off the stack during
+ * that wait.
  */
 static __attribute__((noinline)) bool select_goes_on(int count, fd_set *const sets[3],
         const struct native_select *call, nanoseconds deadline, int *ret_result)
@@ -168,7 +170,7 @@ INTERPOSE(int, select, int count, fd_set *readable, fd_set *writable, fd_set *ex
 			return result;
 	}
 	result = wait_select(count, readable, writable, exceptional, deadline, NULL, &left);
-	if (timeout) /* Linux tells select how much time was left */
+	if (timeout) /* Linux writes the remaining time back */
 		*timeout = (struct timeval){left.tv_sec, left.tv_nsec / 1000};
 	return result;
 }

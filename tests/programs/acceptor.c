@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A daemon of old that waits in a blocking accept(), in one of five process models:
+ * A daemon that waits in a blocking accept().  Takes the options of legacy_daemon.h; --model is one
+ * of five process models:
  *
- *   single    one process, one connection at a time: answers one line and closes
- *   threads   one process, a thread per connection
+ *   single    one process serves one connection at a time: answers one line, then closes
+ *   threads   one process, one thread per connection
  *   pool      one process, 8 threads (or --threads=N) that all wait in accept()
- *   prefork   4 children that all wait in accept(), each serves one connection at a time
- *   fork      a child per connection; they are reaped by a SIGCHLD handler with SA_RESTART
+ *   prefork   4 children (or --processes=N) that all wait in accept(); each serves one connection
+ *             at a time
+ *   fork      one child per connection; a SIGCHLD handler with SA_RESTART reaps the children
  *
- * With --reuseport and --processes=N each of N processes is one of these, on a socket of its own;
- * with --reuseport=master and --threads=N each thread of the pool.
+ * With --reuseport and --processes=N, each of N processes follows the model on a socket of its own.
+ * With --reuseport=master and --threads=N, each thread of the pool has a socket of its own.
  */
 #include <errno.h>
 #include <pthread.h>

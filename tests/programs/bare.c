@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Executes its arguments without what moult has put into the environment.  Built without a loader,
- * so that nothing is preloaded into it: a process of the daemon that libmoult.so has no part in.
+ * Removes LD_PRELOAD and MOULT from the environment and executes its arguments.  The tests link
+ * this program statically, so that libmoult.so cannot be preloaded: the daemon then has a process
+ * without the library.
  *
  *   bare PROGRAM [ARG...]
  */

@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A daemon that closes, moves or waits for its descriptors in every spelling there is (--model):
+ * A daemon that closes, moves or waits for its descriptors with every call there is.  Takes the
+ * options of legacy_daemon.h, with one or two listeners.  NAME in --model names the call (table
+ * `ways` below):
  *
- *   wait-NAME    waits with that call; accepts and closes past libc's wrappers
- *   move-NAME    moves its listener to another number, so, after each connection
- *   close-NAME   closes its second listener, so, after that has brought it a connection
- *   epoll-NAME   closes or moves its epoll instance, so, after its first connection
+ *   wait-NAME    waits with the call NAME; accepts and closes without libc's wrappers
+ *   move-NAME    moves its listener to another number by NAME after each connection
+ *   close-NAME   closes its second listener by NAME after the first connection from that listener
+ *   epoll-NAME   closes or moves its epoll instance by NAME after the first connection
  *
- * A thread serves each connection.  An event for a listener that is closed ends the program with
- * status 6.
+ * One thread serves each connection.  An event for a closed listener, and 20,000 wake-ups in a row
+ * without a connection, end the program with status 6.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -37,7 +39,7 @@ static void *thread_serve(void *fd)
 	return NULL;
 }
 
-/* To be woken in vain is allowed while a gate closes; to spin as long as it is closed is not. */
+/* A wake-up without a connection is allowed while a gate closes; an endless series is not. */
 static int worth_it(int fd)
 {
 	static int in_vain;
@@ -135,7 +137,7 @@ static bool is_kind(const char *kind)
 	return strncmp(legacy.style, kind, strlen(kind)) == 0;
 }
 
-/* The flag that system calls set is the one that libc's functions tell of. */
+/* O_NONBLOCK as set by system calls is what libc's functions report, and the other way round. */
 static void set_flags_past_the_wrappers(void)
 {
 	int on = 1, off = 0;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What every part of closer.c needs: its listeners, its epoll instance, and the end after an error. */
+/* What all parts of closer.c share: listeners, epoll instance, and the exit after an error. */
 #pragma once
 
 #include <stdbool.h>

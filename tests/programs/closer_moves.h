@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* move-NAME, close-NAME, epoll-NAME: each function moves or closes one descriptor.  Part of closer.c. */
+/* Part of closer.c.  move-, close- and epoll-NAME: each function moves or closes one descriptor. */
 #pragma once
 
 #include <fcntl.h>
@@ -12,7 +12,7 @@
 
 #include "tests/programs/closer.h"
 
-/* ---- move-: returns the listener's new number; the old one is closed ---- */
+/* ---- move-: each function closes the listener's old number and returns the new number ---- */
 
 static int closing(int fd, int result)
 {
@@ -72,7 +72,7 @@ static int by_sys_fcntl(int fd)
 	return closing(fd, (int)syscall(SYS_fcntl, fd, F_DUPFD, lowest_or(fd, 400, 500)));
 }
 
-/* ---- close-: the number, or (dup2) what it was; the rest of the program goes on ---- */
+/* ---- close-: each function closes the number, or replaces it by /dev/null (dup2) ---- */
 
 static int null(void)
 {
@@ -99,7 +99,7 @@ static int by_unshare(int fd)
 	return close_range((unsigned)fd, (unsigned)fd, CLOSE_RANGE_UNSHARE);
 }
 
-/* It has been moved above all others. */
+/* main() has moved this descriptor above all others. */
 static int by_closefrom(int fd)
 {
 	closefrom(fd);
@@ -136,7 +136,7 @@ static int by_sys_dup3_over(int fd)
 	return (int)syscall(SYS_dup3, null(), fd, 0);
 }
 
-/* CLOEXEC closes nothing yet, then shutdown() and close() do. */
+/* close_range() with CLOEXEC closes nothing; shutdown() and close() follow. */
 static int by_shutdown(int fd)
 {
 	require(close_range((unsigned)fd, (unsigned)fd, CLOSE_RANGE_CLOEXEC) == 0, "CLOEXEC");
@@ -144,7 +144,7 @@ static int by_shutdown(int fd)
 	return close(fd);
 }
 
-/* ---- epoll-: closed in a way of the above and made again, or moved ---- */
+/* ---- epoll-: one of the functions above, or this one, closes or moves the epoll instance ---- */
 
 static int by_second_of_the_same(int fd)
 {

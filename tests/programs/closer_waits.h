@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * wait-NAME: each function waits with one call, and returns when the first listener is ready or the call was
- * interrupted.  Part of closer.c.
+ * Part of closer.c.  wait-NAME: each function waits with one call for the first listener, and
+ * returns the result of the call.
  */
 #pragma once
 
@@ -51,7 +51,7 @@ static int by_poll(void)
 	return (int)syscall(SYS_poll, &polled, 1, -1);
 }
 
-/* The kernel says how much was left of the time: nothing, when it is over. */
+/* The kernel writes the remaining time back: after a time-out, nothing remains. */
 static int over(int result, long seconds, long parts)
 {
 	require(result != 0 || (!seconds && !parts), "the time that is left");
@@ -75,7 +75,7 @@ static int by_ppoll_chk(void)
 	return __ppoll_chk(&polled, 1, NULL, NULL, sizeof(polled));
 }
 
-/* Larger than the header's: the listener may be any number below 8192. */
+/* Larger than the header's fd_set: the listener may be any number below 8192. */
 static fd_set *set_of(int fd)
 {
 	static unsigned long words[128];

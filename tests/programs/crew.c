@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A daemon of old with a crew of threads (--processes=N of them, 8 if not said) that all wait for
- * connections in the same way:
+ * A daemon with a crew of threads that all wait for connections in the same way.  Takes the options
+ * of legacy_daemon.h; --processes=N is the number of threads (default 8), --model the way to wait:
  *
  *   accept        in a blocking accept()
- *   poll, epoll   until the listener is ready; the epoll is one for all
- *   jump          a thread that SIGUSR1 takes out of its accept() with siglongjmp(), the way
- *                 accept() was timed out of old
+ *   poll, epoll   until the listener is ready; all threads share one epoll instance
+ *   jump          no crew: the main thread waits alone, and a SIGUSR1 handler leaves accept() with
+ *                 siglongjmp(), as old programs did to give accept() a timeout
  *
- * SIGUSR1 has half of the crew cancelled where it waits, and replaced.  With --output the crew is
- * not there: the main thread waits alone and writes down what signals do to its wait, SIGUSR1 with
- * SA_RESTART and SIGUSR2 without.
+ * At SIGUSR1 the program cancels and replaces half of the crew while these threads wait.  With
+ * --output there is no crew: the main thread waits alone and reports on stderr what signals do to
+ * its wait.  The handler of SIGUSR1 has SA_RESTART, the handler of SIGUSR2 does not.
  */
 #include <errno.h>
 #include <poll.h>
@@ -68,7 +68,7 @@ _Noreturn static void *serve_for_ever(void *number)
 	int state, self = (int)(intptr_t)number;
 	for (;;) {
 		int fd = next();
-		/* Where it waits it may be cancelled, not with a client at hand. */
+		/* A thread may be cancelled while it waits, but not while it has a client. */
 		pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
 		crew[self].serves = true;
 		if (fd >= 0)
@@ -143,7 +143,7 @@ static void jump(int signal)
 		siglongjmp(again, 1);
 }
 
-/* The same from further down the stack. */
+/* Accepts from a place deeper in the stack. */
 static __attribute__((noinline)) int accept_deeply(void)
 {
 	volatile char room[4096];
@@ -152,8 +152,8 @@ static __attribute__((noinline)) int accept_deeply(void)
 }
 
 /*
- * Told by a signal, not by a timer: one that comes when accept() has a connection already would
- * lose it, with or without moult.
+ * The test sends the signal when no client connects.  A timer could fire when accept() already has
+ * a connection, and the jump would then lose the connection, with or without moult.
  */
 _Noreturn static void loop_jump(void)
 {
@@ -174,7 +174,7 @@ _Noreturn static void loop_jump(void)
 	}
 }
 
-/* ---- what signals do ---- */
+/* ---- what signals do to the wait ---- */
 
 static void heard(int signal)
 {

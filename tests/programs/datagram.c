@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A daemon of old that answers datagrams, over UDP (--port) or a UNIX socket (--unix).  For
- * "hello NUMBER ADDRESS" the answer is "GEN <tag> <pid> NUMBER", once.
+ * A daemon that answers datagrams, over UDP (--port) or a UNIX socket (--unix).  It answers "hello
+ * NUMBER ADDRESS" once, with "GEN <tag> <pid> NUMBER".  Takes the options of legacy_daemon.h:
  *
- *   --receive=recvfrom recvmsg recvmmsg      these tell who has asked
- *             recv read readv                these do not: the ADDRESS in the question does
+ *   --receive=recvfrom recvmsg recvmmsg      these calls return the sender's address
+ *             recv read readv                these do not: the answer goes to the ADDRESS
  *   --wait=block                             waits in the receiving call
- *          receive-timeout                   the same, and looks up every 100 ms (SO_RCVTIMEO)
+ *          receive-timeout                   the same, but returns every 100 ms (SO_RCVTIMEO)
  *          poll select epoll                 receives one datagram (recvmmsg: some) per readiness
  *          epoll-edge                        receives until EAGAIN
  *   --processes=N --threads=N                share a socket; with --reuseport each has its own
  *   --tcp                                    serves TCP in the same loop, on the same port numbers
- *   --delay-answer=MS                        answers later and receives meanwhile, as a forwarder
- *                                            that has to ask somebody else first
+ *   --delay-answer=MS                        answers MS later and receives meanwhile, like a
+ *                                            forwarder that waits for an answer itself
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -57,7 +57,7 @@ struct server {
 	int watched[WATCHED]; /* sockets, TCP listeners and connections */
 	int count;
 	int epoll_fd;
-	struct answer *pending; /* a ring: all are delayed alike */
+	struct answer *pending; /* a ring buffer: all answers have the same delay */
 	unsigned oldest, next;
 };
 
@@ -82,9 +82,9 @@ static int64_t now_ms(void)
 	return t.tv_sec * INT64_C(1000) + t.tv_nsec / 1000000;
 }
 
-/* ---- who asks ---- */
+/* ---- questions and answers ---- */
 
-/* 127.0.0.1:80, [::1]:80 or @name. */
+/* Parses 127.0.0.1:80, [::1]:80 or @name. */
 static bool address_read(const char *text, struct sockaddr_storage *ret, socklen_t *ret_length)
 {
 	char host[INET6_ADDRSTRLEN];
@@ -120,7 +120,7 @@ static void answer_send(const struct answer *a)
 	char text[LEGACY_LINE];
 	int length = snprintf(
 	        text, sizeof(text), "GEN %s %d %llu\n", legacy.tag, (int)getpid(), a->number);
-	/* Whoever has not waited for it has gone. */
+	/* An error is ignored: the client has gone without waiting for the answer. */
 	(void)sendto(a->fd, text, (size_t)length, MSG_NOSIGNAL, (const struct sockaddr *)&a->peer,
 	        a->peer_length);
 }
@@ -157,7 +157,7 @@ static void answers_send(struct server *s)
 	}
 }
 
-/* Milliseconds until an answer is due, -1: none is. */
+/* Milliseconds until the next answer is due; -1: no answer is pending. */
 static int answers_wait(const struct server *s)
 {
 	if (s->oldest == s->next)
@@ -166,7 +166,7 @@ static int answers_wait(const struct server *s)
 	return left > 0 ? (int)left : 0;
 }
 
-/* ---- the ways to receive: how many, or -1 ---- */
+/* ---- receiving: each function returns the number of datagrams, or -1 ---- */
 
 static int receive_some(int fd, struct datagram *d)
 {
@@ -231,7 +231,7 @@ static void socket_read(struct server *s, int fd)
 	} while (style("epoll-edge") && (count > 0 || errno == EINTR));
 }
 
-/* ---- TCP beside it ---- */
+/* ---- TCP connections (--tcp) ---- */
 
 static void watch(struct server *s, int fd)
 {
@@ -279,7 +279,7 @@ static void connection_read(struct server *s, int fd)
 		}
 }
 
-/* ---- the ways to wait: each fills in what is ready ---- */
+/* ---- waiting: each function fills `ready` and returns the number of ready descriptors ---- */
 
 static int wait_poll(struct server *s, int *ready, int timeout)
 {
@@ -346,7 +346,7 @@ static const struct {
         {"epoll-edge", wait_epoll},
 };
 
-/* ---- a thread ---- */
+/* ---- the loop of one thread ---- */
 
 static _Noreturn void serve(const int *sockets, int count)
 {

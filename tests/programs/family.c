@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a daemon and the programs that it starts see of themselves, appended to --output: all that a
- * process inherits.  They are started in every way there is, before anything is bound, after that,
- * and for a connection; then it changes all it can of itself, and serves on.
+ * A daemon that records everything that a process inherits: of itself, and of the programs that it
+ * starts.  It starts programs in every way there is, before the bind, after the bind, and at the
+ * first connection.  After the first connection the daemon changes all of its own attributes that
+ * it can, and goes on serving.
  *
- * family observe OUTPUT NAME is such a program.
+ *   family [OPTIONS of legacy_daemon.h] OUTPUT   the daemon; appends its record to OUTPUT
+ *   family observe OUTPUT NAME                   a started program; appends a record named NAME
  */
 #include <dirent.h>
 #include <errno.h>
@@ -39,7 +41,9 @@ static void require(bool good, const char *what)
 		legacy_die(4, what);
 }
 
-/* ---- what a process is ---- */
+/* ---- the record ---- */
+
+/* Writes the lines of a file, except those whose names are in `without`. */
 
 static void show_file(const char *path, const char *without)
 {
@@ -55,7 +59,7 @@ static void show_file(const char *path, const char *without)
 		fclose(file);
 }
 
-/* Also what the kernel keeps of the memory that exec has filled. */
+/* Writes `environ`, and what /proc shows of the memory that exec has filled. */
 static void show_environment(void)
 {
 	static char text[1 << 16];
@@ -196,7 +200,7 @@ static void children(const char *when)
 	require(system(command(when, "system")) == 0, "system");
 	FILE *stream = popen(command(when, "popen"), "r");
 	require(stream && fgetc(stream) == EOF && pclose(stream) == 0, "popen");
-	/* As a CGI program: an environment of its own, the client as its stdio. */
+	/* Like a CGI program: has an environment of its own and no descriptor above 2. */
 	char *list[] = {"GATEWAY_INTERFACE=CGI/1.1", NULL};
 	arguments = observer(when, "CGI");
 	pid = fork();
@@ -208,7 +212,7 @@ static void children(const char *when)
 	ended(pid, "CGI");
 }
 
-/* ---- and what it does to itself afterwards ---- */
+/* ---- after the first connection ---- */
 
 static void change_everything(void)
 {

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Lets one system call of a running process fail: fault PID N VARIANT
+ * Makes one system call of a process fail, by ptrace.
  *
- * From now on the calls of that process are counted, not those of its children.  The N-th of those
- * that can fail is not made, and returns an error that fits it; VARIANT chooses between several.
- * Says "attached", then "CALL ERROR" when that has happened, and lets the process run on alone.
- * Ended by SIGTERM before that it says "none".
+ *   fault PID N VARIANT              attaches to a running process
+ *   fault run N VARIANT COMMAND...   starts a process, and counts from the end of the loader's work
  *
- *     fault run N VARIANT COMMAND...     the same of a new process, from where the loader is done
+ * Counts the system calls of the process, not those of its children, that can fail.  The N-th such
+ * call is not made and returns an error that fits the call; VARIANT selects one of several errors.
+ * Prints "attached PID" at the start.  Prints "CALL ERROR N ARGUMENT ARGUMENT" when the call is
+ * reached; the process then runs on without a tracer.  Prints "none COUNT" if SIGTERM comes, or the
+ * process ends, first.
  */
 #include <elf.h>
 #include <errno.h>
@@ -29,10 +31,10 @@
 
 struct fault {
 	long call;
-	int errors[4]; /* 0: the end; none at all: this call cannot fail */
+	int errors[4]; /* ends with 0; no error at all: this call cannot fail */
 };
 
-/* What is not in here fails with ENOMEM. */
+/* A call that is not in this table fails with ENOMEM. */
 static const struct fault faults[] = {
         {SYS_read, {EINTR, EAGAIN, EIO}},
         {SYS_pread64, {EINTR, EIO}},
@@ -55,7 +57,7 @@ static const struct fault faults[] = {
         {SYS_signalfd4, {EMFILE, ENFILE}},
         {SYS_epoll_create1, {EMFILE, ENFILE}},
         {SYS_epoll_ctl, {ENOMEM, ENOSPC}},
-        {SYS_epoll_pwait, {0}}, /* EINTR: by our very coming */
+        {SYS_epoll_pwait, {0}}, /* attaching already causes an EINTR */
         {SYS_epoll_pwait2, {0}},
         {SYS_ppoll, {EINTR, ENOMEM}},
         {SYS_clone, {EAGAIN, ENOMEM}},
@@ -75,8 +77,8 @@ static const struct fault faults[] = {
         {SYS_renameat2, {ENOSPC}},
         {SYS_clock_nanosleep, {EINTR}},
         {SYS_nanosleep, {EINTR}},
-        {SYS_close, {EINTR}}, /* made nevertheless: the descriptor is gone, as Linux has it */
-        {SYS_brk, {0}},       /* the C library then maps memory */
+        {SYS_close, {EINTR}}, /* is made all the same: on Linux the descriptor is closed */
+        {SYS_brk, {0}},       /* libc would use mmap instead */
 #ifdef SYS_epoll_wait         /* the calls of older architectures */
         {SYS_open, {EMFILE, ENFILE, ENOMEM}},
         {SYS_epoll_wait, {0}},
@@ -106,7 +108,7 @@ static const struct fault faults[] = {
         {SYS_set_tid_address, {0}},
         {SYS_rseq, {0}},
         {SYS_umask, {0}},
-        {SYS_futex, {0}}, /* only to wake */
+        {SYS_futex, {0}}, /* used only to wake */
         {SYS_sched_yield, {0}},
         {SYS_clock_gettime, {0}},
         {SYS_prlimit64, {0}},
@@ -123,7 +125,7 @@ static void note_end(int number)
 	told_to_end = 1;
 }
 
-/* The error for this call; 0: it cannot fail. */
+/* The error for this call; 0: the call cannot fail. */
 static int error_for(long call, unsigned variant)
 {
 	for (size_t i = 0; i < sizeof(faults) / sizeof(*faults); i++) {
@@ -176,7 +178,7 @@ static void set_result(pid_t pid, long result)
 }
 #endif
 
-/* Waits for the next stop of the process; what was a signal goes on to it. False: it has ended. */
+/* Waits for the next stop.  *signal: to be passed on.  False: the process has ended. */
 static bool next_stop(pid_t pid, int *signal, bool *ret_call)
 {
 	int status;
@@ -184,7 +186,7 @@ static bool next_stop(pid_t pid, int *signal, bool *ret_call)
 	if (waitpid(pid, &status, __WALL) < 0) {
 		if (errno != EINTR)
 			die("waitpid");
-		/* Told to end: it has to stop for us once more. */
+		/* SIGTERM: the process has to stop once more, so that it can be detached. */
 		ptrace(PTRACE_INTERRUPT, pid, 0, 0);
 		if (waitpid(pid, &status, __WALL) < 0)
 			die("waitpid");
@@ -215,7 +217,7 @@ static pid_t run(char **command)
 
 struct injection {
 	pid_t pid;
-	unsigned long wanted, count; /* of calls that can fail */
+	unsigned long wanted, count; /* calls that can fail */
 	unsigned variant;
 	bool counting;
 	bool entered; /* the process is inside a call */
@@ -223,13 +225,13 @@ struct injection {
 	long last;
 };
 
-/* The process enters a call: the wanted one is not made. */
+/* The process enters a call.  If it is the wanted call, prevents it. */
 static void enter_call(struct injection *i, const struct ptrace_syscall_info *info)
 {
 	long call = (long)info->entry.nr;
 	int error = i->counting ? error_for(call, i->variant) : 0;
 	i->counting |= call == SYS_munmap; /* the loader's last one */
-	/* A look at each possible descriptor counts once. */
+	/* A loop of fstat() over all descriptors counts as one call. */
 	if (call == SYS_fstat && i->last == SYS_fstat)
 		error = 0;
 	i->last = call;
@@ -244,7 +246,7 @@ static void enter_call(struct injection *i, const struct ptrace_syscall_info *in
 		set_call(i->pid, -1);
 }
 
-/* The process leaves a call.  True: it was the wanted one, which has failed now. */
+/* The process leaves a call.  True: the wanted call has failed now. */
 static bool leave_call(struct injection *i)
 {
 	bool entered = i->entered;
@@ -256,7 +258,7 @@ static bool leave_call(struct injection *i)
 	return true;
 }
 
-/* Until the call has failed or the process has ended.  False: told to end. */
+/* Traces until the call has failed or the process has ended.  False: SIGTERM came first. */
 static bool trace(struct injection *i)
 {
 	int signal = 0;

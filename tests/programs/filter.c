@@ -1,8 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The library's own reading of seccomp filters (shim/sandbox.c), without the library: does it say what
- * the kernel does?  COUNT random filters, by SEED, of all the instructions that the kernel takes, each
- * installed in a child; and then, whom a filter is said to bind.
+ * Tests how the library evaluates seccomp filters (shim/sandbox.c), without the rest of the
+ * library.
+ *
+ *   filter SEED COUNT
+ *
+ * Makes COUNT random filters from SEED, of all instructions that the kernel accepts, installs each
+ * in a child and compares the kernel's answer with the library's.  Then tests which threads and
+ * processes the library takes to be bound by a filter, and which filters forbid the library's
+ * start.
  */
 #include "shim/sandbox.c"
 
@@ -35,7 +41,7 @@ static void require(bool good, const char *what)
 	exit(1);
 }
 
-/* ---- what a filter says ---- */
+/* ---- what a filter answers ---- */
 
 enum { BODY = 40, MOST = 2 * BPF_MEMWORDS + BODY + 4 };
 
@@ -111,7 +117,7 @@ static struct sock_filter any_step(size_t left)
 	return step;
 }
 
-/* Answers EPERM or ALLOW, as a bit of what has been computed says; KILL, if it divides by zero. */
+/* The filter answers EPERM or ALLOW, by one bit of its result; KILL if it divides by zero. */
 static unsigned short make(struct sock_filter *filter)
 {
 	size_t length = 0;
@@ -121,7 +127,7 @@ static unsigned short make(struct sock_filter *filter)
 	}
 	for (size_t i = 0; i < BODY; i++) {
 		struct sock_filter step = any_step(BODY - i);
-		/* The instruction pointer is not known beforehand. */
+		/* The instruction pointer cannot be predicted. */
 		if (step.code == (BPF_LD | BPF_W | BPF_ABS) &&
 		        step.k >= offsetof(struct seccomp_data, instruction_pointer) &&
 		        step.k < offsetof(struct seccomp_data, args))
@@ -138,7 +144,7 @@ static unsigned short make(struct sock_filter *filter)
 static const long argument[] = {0x123456789abcdef, -1, 0, 0x7fffffff80000000, 7, 0x100000001};
 static _Atomic uint32_t *answer; /* shared with the children */
 
-/* What the kernel does with getppid() under it.  A child that may make no call ends by a signal. */
+/* The kernel's answer to getppid().  The child ends by a trap, which is no system call. */
 static uint32_t kernel_answer(const struct sock_fprog *program)
 {
 	int status = 0;
@@ -181,7 +187,7 @@ static void compare(int count)
 	printf("allowed %u, denied %u, killed %u\n", seen[0], seen[1], seen[2]);
 }
 
-/* ---- whom it binds ---- */
+/* ---- which threads and processes a filter binds ---- */
 
 static struct sock_filter no_getppid[] = {
         BPF_STMT(BPF_LD | BPF_W | BPF_ABS, 0),
@@ -192,7 +198,7 @@ static struct sock_filter no_getppid[] = {
 static const struct sock_fprog sandbox = {sizeof(no_getppid) / sizeof(*no_getppid), no_getppid};
 static pthread_barrier_t both;
 
-/* As the kernel has it, in this thread. */
+/* For this thread, does the library say what the kernel does? */
 static void is_known(bool denied_now, const char *who)
 {
 	require((raw_kernel(SYS_getppid, 0, 0, 0, 0, 0, 0) == -EPERM) == denied_now, who);
@@ -270,7 +276,7 @@ static struct sock_filter no_seals[] = {
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
 };
 
-/* A program that this one executes would be killed as it starts; this one goes on as before. */
+/* The library could not start in an executed program; this process itself may go on as before. */
 static void joins(void)
 {
 	const struct sock_fprog program = {sizeof(no_seals) / sizeof(*no_seals), no_seals};

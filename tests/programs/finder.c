@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the library remembers of a descriptor that it has looked at (shim/listener.c), without the
- * rest of the library: between two of its steps another thread does something.
+ * Tests what the library remembers of a descriptor after a look at it (shim/listener.c), without
+ * the rest of the library.  The program interferes between two steps of the library's code, as
+ * another thread would.
  *
  *   finder race       The socket becomes a listener while another thread looks at it.
- *   finder closed     A number that is not open is looked at.
+ *   finder closed     The library looks at a number that is not open.
  *   finder borrowed   A vfork child accepts at a gate that a keeper has opened.
  */
 #include "shim/raw.h"
@@ -30,7 +31,7 @@ static void require(bool good, const char *what)
 	exit(1);
 }
 
-/* ---- what the files need of the library ---- */
+/* ---- stand-ins for the rest of the library ---- */
 
 const struct moult_board *member_board;
 struct moult_tally *member_tally;
@@ -137,10 +138,10 @@ bool poke_is_from(const struct sockaddr_storage *peer, socklen_t length)
 	return false;
 }
 
-/* ---- */
+/* ---- the tests ---- */
 
 enum { LISTENER = 5 };
-static int fd; /* a socket that is not on the board as it is looked at */
+static int fd; /* a socket that is not on the board */
 static bool interferes;
 static int writes; /* calls that change the socket */
 

@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A daemon that sets O_NONBLOCK on its listeners at the worst moment: FIRST COUNT are ports.  They
- * are blocking when they are bound, and it waits for connections at all of them.  A thread looks at
- * the real flag of one after the other, by the system call itself, and sets O_NONBLOCK as soon as
- * that changes: in a next generation this is in the middle of a switch, if the current one has it
- * set.  On SIGUSR1 it says how many of its listeners have another flag than it has set last.
+ * A daemon that sets O_NONBLOCK on its listeners at the worst moment.
+ *
+ *   flipper --tag TAG FIRST COUNT     COUNT listeners, on the ports from FIRST
+ *
+ * The listeners are blocking when they are bound.  A thread watches the real flag of one listener
+ * after the other, with raw system calls.  As soon as the real flag is "blocking", the thread sets
+ * O_NONBLOCK.  If the current generation has O_NONBLOCK set, the next one therefore sets the flag
+ * in the middle of the switch.  At SIGUSR1 the program reports how many listeners are not
+ * O_NONBLOCK.
  */
 #include <arpa/inet.h>
 #include <fcntl.h>
@@ -24,7 +28,7 @@ enum { MOST = 1024 };
 static struct pollfd all[MOST];
 static int count;
 
-/* The shim hooks fcntl() and syscall(); the kernel's own flag is in /proc, too, but that is slow. */
+/* Bypasses the shim, which hooks fcntl() and syscall().  /proc has the flag, too, but is slow. */
 static bool really_nonblocking(int fd)
 {
 	long flags;

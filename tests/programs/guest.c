@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a library inside must not change, in a daemon on PORT (127.0.0.1, TCP and UDP) that answers
- * each connection "GEN TAG":
+ * A daemon that exercises what a preloaded library must not change.  Serves PORT (127.0.0.1, TCP
+ * and UDP), answers each connection with "GEN TAG", and reports results on stderr.
  *
- *   guest vfork --tag TAG PORT    At SIGUSR1: vfork children that put other files under its numbers.
- *   guest stack --tag TAG PORT    At SIGUSR2: waits and the like in the handler, on the smallest alternate
- *                           stack, and then in a coroutine with 4 KB; both end at a guard page.
- *   guest epoll --tag TAG PORT    At SIGUSR1: epolls with two numbers, and with two processes.
- *   guest CALL --tag TAG PORT     Waits by poll, ppoll, select or pselect, 3 seconds each time; says when
- *                           one begins, when 2 seconds of it are over, and if 4 seconds were not
- *                           over when it ended.
+ *   guest vfork --tag TAG PORT    At SIGUSR1: vfork children put other files under its numbers.
+ *   guest stack --tag TAG PORT    At SIGUSR2: makes waits and other calls in a signal handler on
+ *                           the smallest alternate stack, and then in a coroutine with 4 KB of
+ *                           stack.  Both stacks end at a guard page.
+ *   guest epoll --tag TAG PORT    At SIGUSR1: epoll instances with two numbers or two processes.
+ *   guest CALL --tag TAG PORT     Waits by poll, ppoll, select or pselect, 3 seconds each time.
+ *                           Reports the begin of a wait, the end of 2 seconds, and whether a
+ *                           time-out came within 4 seconds.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -64,7 +65,7 @@ static int make(int type, int port)
 	return fd;
 }
 
-/* Connections stay until the client ends them. */
+/* fds[0] is for the listener; the connections follow, until the client closes each. */
 static struct pollfd fds[1000];
 static int known = 1;
 
@@ -105,7 +106,7 @@ static void in_vfork_children(void)
 	int other = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	require(null > 0 && other > 0 && dup2(null, 0) == 0, "/dev/null");
 	pid_t pid = vfork();
-	if (!pid) { /* the services under numbers that are other files in the parent */
+	if (!pid) { /* puts the sockets under numbers that are other files in the parent */
 		struct epoll_event event = {.events = EPOLLIN};
 		dup2(service, 0);
 		fcntl(0, F_GETFL);
@@ -120,7 +121,7 @@ static void in_vfork_children(void)
 	volatile long results[6] = {0};
 	volatile int errors[6] = {0};
 	pid = vfork();
-	if (!pid) { /* other files under the numbers of the services */
+	if (!pid) { /* puts other files under the numbers of the sockets */
 		struct pollfd one = {.fd = service, .events = POLLIN};
 		dup2(null, service);
 		dup2(null, listener);
@@ -146,7 +147,7 @@ static void in_vfork_children(void)
 	close(other);
 }
 
-/* ---- epolls that have two numbers, or two processes ---- */
+/* ---- epoll instances with two numbers, or in two processes ---- */
 
 static int watch(int fd, int operation, int watched)
 {
@@ -154,7 +155,7 @@ static int watch(int fd, int operation, int watched)
 	return epoll_ctl(fd, operation, watched, &event);
 }
 
-/* A connection that waits to be accepted. */
+/* Connects to the listener.  Returns the client's end; nobody has accepted yet. */
 static int call(void)
 {
 	struct sockaddr_in address;
@@ -278,10 +279,10 @@ static char *guarded(size_t size)
 
 static void set_up_stack(void)
 {
-	/* The kernel's frame, and 2 KB for the handler and all that it calls. */
+	/* Room for the kernel's frame, and 2 KB for the handler and all calls below it. */
 	size_t least = getauxval(AT_MINSIGSTKSZ), size = (least ? least : MINSIGSTKSZ) + 2048;
 	char *memory = guarded(size);
-	/* Its end is the guard page, wherever it begins. */
+	/* The stack ends at the guard page. */
 	stack_t stack = {.ss_sp = memory, .ss_size = size};
 	struct sigaction action = {.sa_handler = in_handler, .sa_flags = SA_ONSTACK | SA_RESTART};
 	require(sigaltstack(&stack, NULL) == 0 && sigaction(SIGUSR1, &action, NULL) == 0,
@@ -299,7 +300,7 @@ static void in_coroutine(void)
 
 static void on_small_stacks(void)
 {
-	in_little_room(); /* the loader's own work at a first call takes kilobytes */
+	in_little_room(); /* at a first call the loader needs kilobytes of stack */
 	raise(SIGUSR1);
 	say("the handler has had room");
 	static char *memory;

@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * hoarder HABIT PROCESSES FILE: a compromised process, which makes it dear to look at.  Makes FILE when
- * all is ready, and lives on until SIGKILL.
+ * A compromised process that makes inspections of itself as expensive as possible.  Makes FILE when
+ * everything is ready, and lives until SIGKILL.
  *
- *   duplicates  as many descriptors of one socket as are allowed, in each process
- *   entries     the same of an epoll instance that watches a thousand sockets
- *   lock        an epoll instance whose lock is never free: a thread is to put an event where no
- *               memory comes (userfaultfd)
+ *   hoarder HABIT PROCESSES FILE
+ *
+ * HABIT, in each of PROCESSES processes:
+ *
+ *   duplicates  as many descriptors of one socket as the limit allows (20,000 at most)
+ *   entries     as many descriptors of an epoll instance that watches 1000 sockets
+ *   lock        an epoll instance whose lock is never free: a thread in epoll_wait() writes an
+ *               event to a page that never comes (userfaultfd)
  *   chain       each process is the child of the one before it
  */
 #include <fcntl.h>
@@ -67,7 +71,7 @@ static void multiply(int fd)
 static int faults;
 static size_t size; /* of a page */
 
-/* A page that whoever touches it waits for, for ever. */
+/* A page that blocks each thread that touches it, for ever. */
 static void *page_new(void)
 {
 	struct uffdio_api api = {.api = UFFD_API};
@@ -97,7 +101,7 @@ static void lock_epoll(void)
 	locked = epoll_create1(0);
 	check("epoll_ctl", epoll_ctl(locked, EPOLL_CTL_ADD, eventfd(1, 0), &event));
 	pthread_create(&thread, NULL, lock, page_new());
-	/* Until it waits for the page. */
+	/* Waits until the thread waits for the page. */
 	struct pollfd fault = {.fd = faults, .events = POLLIN};
 	check("poll", poll(&fault, 1, -1));
 }
@@ -130,7 +134,7 @@ int main(int argc, char **argv)
 	else if (!chain)
 		return 2;
 	multiply_processes(atoi(argv[2]), chain);
-	close(spare); /* all others may be used up */
+	close(spare); /* frees one number: all others may be used up */
 	check(argv[3], open(argv[3], O_CREAT | O_WRONLY, 0644));
 	for (;;)
 		pause();

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A daemon whose threads (--threads=N, 2 if not said) are asleep in epoll_wait() already, in an
- * epoll that watches an eventfd only, when its main thread binds, listens and registers the
- * listener there, as programs on an event loop library do it.
+ * A daemon that registers its listener late, as programs with an event loop library do.  Its
+ * threads are already asleep in epoll_wait(), on an epoll instance that watches only an eventfd,
+ * when the main thread binds, listens and registers the listener.  Takes the options of
+ * legacy_daemon.h:
  *
+ *   --threads=N                                      number of threads (default 2)
  *   --model=level edge exclusive edge-exclusive      how the listener is registered
- *   --wait=HOW-poll                                  the same, and the main thread polls something
- *                                                    else for a moment before it has nothing to do
- *   --output=FILE                                    made when it has done all that
+ *   --wait=HOW-poll                                  the same; then the main thread also polls
+ *                                                    another descriptor for 1 ms
+ *   --output=FILE                                    the program makes FILE after all that
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -80,7 +82,7 @@ static void *work(void *id)
 	return NULL;
 }
 
-/* In epoll_wait(), by the kernel's word. */
+/* Does the kernel say that the thread is in epoll_wait()? */
 static bool is_asleep(int id)
 {
 	char path[64], state = '?';
@@ -93,7 +95,7 @@ static bool is_asleep(int id)
 		fclose(file);
 	if (strstr(where, "epoll") || strstr(where, "ep_poll"))
 		return true;
-	/* A kernel that does not tell: it sleeps, and there is nothing else for it to sleep in. */
+	/* Some kernels do not tell.  It is enough that it sleeps: it sleeps nowhere else. */
 	snprintf(path, sizeof(path), "/proc/self/task/%d/stat", id);
 	file = fopen(path, "re");
 	if (file && fscanf(file, "%*d (%*[^)]) %c", &state) != 1)

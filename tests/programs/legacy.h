@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the test daemons have in common: their options, their start-up habits, their ways to fail,
- * and the answer.  They know nothing of moult; each does what some real daemon does.
+ * What the test daemons have in common: options (legacy_daemon.h), start-up habits, ways to fail,
+ * and the answer.  The test daemons know nothing of moult; each does what some real daemon does.
  *
- * Protocol: for the line "hello" the answer is "GEN <tag> <pid>", any number of times, until the
- * client closes.  The tag comes from the command line, so each generation has its own.
+ * Protocol: the client sends the line "hello", and the daemon answers "GEN <tag> <pid>", any number
+ * of times, until the client closes.  The tag comes from the command line, so each generation has
+ * its own.
  */
 #pragma once
 
@@ -23,87 +24,88 @@ struct legacy {
 	int listeners[LEGACY_LISTENERS];
 	int listener_count;
 	int backlog;
-	bool nonblocking;  /* the listeners */
+	bool nonblocking;  /* the listeners have O_NONBLOCK */
 	bool with_accept4; /* accept4(SOCK_NONBLOCK | SOCK_CLOEXEC) instead of accept */
-	int processes;     /* 0: the main process serves itself */
-	int threads;       /* where the program has them; 0: its own number */
-	bool respawn;      /* the master replaces a process that ends */
+	int processes;     /* number of children that serve; 0: the main process serves */
+	int threads;       /* if the program has threads; 0: the program's default */
+	bool respawn;      /* the master replaces a child that ends */
 	enum legacy_reuseport reuseport;
-	int type;            /* of its sockets: SOCK_STREAM, SOCK_SEQPACKET or SOCK_DGRAM */
-	bool tcp;            /* datagrams: TCP beside them on the same ports */
+	int type;            /* of the sockets: SOCK_STREAM, SOCK_SEQPACKET or SOCK_DGRAM */
+	bool tcp;            /* datagrams: serve TCP on the same ports, too */
 	const char *receive; /* datagrams: the call that receives them */
-	int delay;           /* datagrams: answered that many ms later */
+	int delay;           /* --delay-answer in ms; the meaning depends on the program */
 	const char *style;   /* --wait or --model: how it waits for connections */
-	bool stdio;          /* serve with fdopen and fclose */
+	bool stdio;          /* serve connections with fdopen() and fclose() */
 	const char *output;
 };
 extern struct legacy legacy;
 
-/* Set by --fail=die-soon, 50 ms after its stage: exit(1) as soon as no connection is open. */
+/* By --fail=die-soon, 50 ms after the stage: exit(1) as soon as no connection is open. */
 extern volatile sig_atomic_t legacy_dying;
 
-/* If set before legacy_start(): called when the sockets are there, but not yet bound. */
+/* If set before legacy_start(): is called when the sockets exist, but are not yet bound. */
 extern void (*legacy_unbound)(void);
 
 /*
- * Reads the options, does the habits asked for with --habit in their places, and returns with the
- * listeners open (none, if no --port or --unix was given, or if each worker opens its own), or does
- * not return at all (--fail).
+ * Reads the options, acts out each --habit at its stage, and returns with the listeners open.
+ * There are no listeners without --port and --unix, and if each worker opens its own.  With --fail
+ * the function may not return.
  */
 void legacy_start(int argc, char **argv);
 
 /* Closes the listeners and binds the same addresses again, as a reload does. */
 void legacy_rebind(void);
-extern volatile sig_atomic_t legacy_rebind_wanted; /* by --rebind-signal */
+extern volatile sig_atomic_t legacy_rebind_wanted; /* set by --rebind-signal */
 
-/* It has connections. */
+/* Does the socket have connections, unlike a datagram socket? */
 bool legacy_is_stream(int fd);
 
-/* To be called by the process that serves, right before it waits for the first time. */
+/* Each process that serves calls this right before its first wait. */
 void legacy_waiting(void);
 
 /*
- * Accepts one connection.  -1 where an accept loop just goes on: EINTR, ECONNABORTED, and EAGAIN
- * where it has asked for that.  Any other error ends the program with status 4, as it would in the
- * daemons of old.
+ * Accepts one connection.  Returns -1 for errors after which an accept loop goes on: EINTR,
+ * ECONNABORTED, and EAGAIN if the listener is non-blocking or has a time-out.  Any other error ends
+ * the program with status 4, as in old daemons.
  */
 int legacy_accept(int listener);
 
-/* Lines that have come on a connection. */
+/* The input of a connection, up to the next complete line. */
 struct legacy_line {
-	bool asked; /* something has come at all */
+	bool asked; /* the client has sent something */
 	size_t length;
 	char text[LEGACY_LINE];
 };
 
 /*
- * Reads once and answers every complete line.  Returns their number, 0 also where a non-blocking
- * descriptor has nothing to read, or -1: the client has closed, or failed.
+ * Reads once and answers every complete line.  Returns the number of answers, which is 0 if a
+ * non-blocking descriptor has nothing to read, or -1 if the client has closed or an error occurred.
  */
 int legacy_answer(int fd, struct legacy_line *line);
 
 /*
- * Closes it, and complains of a client that has never said anything: ours always do, so that one
- * was not a client.
+ * Closes the connection.  Complains about a peer that has never sent anything: the tests' clients
+ * always send something, so this peer was no client.
  */
 void legacy_close(int fd, const struct legacy_line *line);
 
-/* Answers until the client closes, then closes too; blocks meanwhile. */
+/* Answers until the client closes, then closes, too.  Blocks. */
 void legacy_serve(int fd);
 
 /* Answers one line, then closes. */
 void legacy_serve_one(int fd);
 
 /*
- * Forks `legacy.processes` children that return, each with its listeners; the master waits for them
- * and ends when the last has ended.  With 0 processes it returns at once.
+ * Forks `legacy.processes` children.  Each child returns, with its listeners.  The master does not
+ * return: it waits for the children and exits after the last one.  With 0 processes the function
+ * returns at once.
  */
 void legacy_prefork(void);
 
-/* The number of this worker among them. */
+/* The number of this child among them, from 0. */
 extern int legacy_worker;
 
-/* "legacy: what: errno's text" and the end, with that status. */
+/* Prints "PROGRAM TAG: what: errno's text" to stderr and exits with `status`. */
 _Noreturn void legacy_die(int status, const char *what);
 
 #include "tests/programs/legacy_daemon.h"

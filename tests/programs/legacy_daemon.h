@@ -1,7 +1,30 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The command line and the start of the test daemons.  Each test daemon is one file and one translation unit, which
- * includes legacy.h; that includes this.
+ * The command line and the start of the test daemons.  Each test daemon is one translation unit
+ * that includes legacy.h, which includes this file.
+ *
+ *   --tag=TAG                     name of the generation, which is in every answer
+ *   --port=N  --ports=A-B         ports to bind; any number of them
+ *   --unix=PATH  --unix=@NAME     a UNIX socket with a path or an abstract name; up to 8
+ *   --type=stream|seqpacket|dgram
+ *   --family=4|6|dual|both        127.0.0.1; ::1; ::, with IPv4; or the first two
+ *   --host=ADDRESS                instead of the family's address
+ *   --backlog=N  --nonblocking    of the listeners
+ *   --reuseport[=master]          SO_REUSEPORT: each worker binds, or the master binds for each
+ *   --processes=N  --threads=N  --respawn
+ *   --wait=NAME  --model=NAME     the same option: NAME means what the program says
+ *   --accept4  --stdio            accept with accept4(); serve with fdopen() and fclose()
+ *   --tcp  --receive=CALL  --delay-answer=MS       (datagram.c, pidfile.c)
+ *   --habit=NAME                  a habit of real daemons (legacy_habits.h); any number of them
+ *   --fail=HOW  --fail-at=start|bound|listening|waiting      (legacy_stages.h)
+ *   --start-delay=MS              sleeps before it does anything
+ *   --stop-delay=MS               exits MS after SIGTERM
+ *   --lock=FILE                   ends if another process has locked FILE, else locks it
+ *   --notify  --ready-fd=N        when ready, sends READY=1 to NOTIFY_SOCKET, a newline to fd N
+ *   --ready-after=MS              sends that MS later
+ *   --report-signal=N             prints the signal; --exit-signal=N exits then; --ignore-signal=N
+ *   --rebind-signal=N             closes the listeners and binds them again (waiter.c)
+ *   --output=FILE                 where the program writes what it says it does
  */
 #pragma once
 
@@ -20,11 +43,11 @@
 #include "tests/programs/legacy_settings.h"
 #include "tests/programs/legacy_stages.h"
 
-/* ---- what there may be only one of ---- */
+/* ---- --lock and --stop-delay ---- */
 
 /*
- * As databases do it: a lock on the data, for as long as the process lives.  It writes down who has
- * it, so that a test can see whether there were ever two.
+ * Locks the data for as long as the process lives, as databases do.  Appends the tag and the pid,
+ * so that a test sees the order of the holders.
  */
 static void lock_data(const char *path)
 {
@@ -37,7 +60,7 @@ static void lock_data(const char *path)
 	dprintf(fd, "%s %d\n", legacy.tag, (int)getpid());
 }
 
-/* Writes back what is in memory before it ends. */
+/* Stops slowly, like a daemon that writes its memory to disk first. */
 static void stop_slowly(int signal)
 {
 	(void)signal;
@@ -45,9 +68,9 @@ static void stop_slowly(int signal)
 	_exit(0);
 }
 
-/* ---- signals that tests ask about ---- */
+/* ---- --report-signal and --exit-signal ---- */
 
-/* "waiter g1: signal 15", by functions that a signal handler may call. */
+/* Prints "waiter g1: signal 15".  Uses only functions that a signal handler may call. */
 static void signal_report(int signal)
 {
 	const char digits[] = {(char)('0' + signal / 10), (char)('0' + signal % 10), '\n', '\0'};
@@ -85,7 +108,7 @@ static int socket_type(const char *text)
 	return types[choice(text, names, COUNT(names))];
 }
 
-/* A wait is interrupted by it, and ends with EINTR. */
+/* Installs a handler without SA_RESTART: the signal ends a wait with EINTR. */
 static void signal_interrupting(int number, void (*handler)(int))
 {
 	struct sigaction action = {.sa_handler = handler};
@@ -161,7 +184,7 @@ static void options_parse(int argc, char **argv)
 
 /* ---- listeners ---- */
 
-/* All sockets, then all binds, then all listens. */
+/* Makes all sockets, then binds all, then calls listen() on all. */
 static void listeners_open(void)
 {
 	listeners_make();
@@ -183,7 +206,7 @@ void legacy_rebind(void)
 	fprintf(stderr, "%s %s: bound again\n", legacy.program, legacy.tag);
 }
 
-/* After habit_exec_listening: the numbers are in the environment. */
+/* After habit_exec_listening() the numbers of the listeners are in the environment. */
 static bool listeners_inherit(void)
 {
 	char *text = getenv("LEGACY_LISTENERS");

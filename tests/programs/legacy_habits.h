@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The start-up habits of the test daemons (--habit), and the stage at which each takes place: what real daemons do
- * with descriptors, processes and listeners.  Those with paths are in legacy_listener.h, those with rights in
- * legacy_privileges.h.  Part of legacy_daemon.h.
+ * Part of legacy_daemon.h.  The habits of the test daemons (--habit): what real daemons do with
+ * descriptors, processes and listeners.  Each habit has a stage of the start at which it takes
+ * place (table `habits` below).  The habits with paths are in legacy_listener.h, those with
+ * privileges in legacy_privileges.h.
  */
 #pragma once
 
@@ -50,7 +51,7 @@ static void habit_closefrom(void)
 	closefrom(3);
 }
 
-/* As dnsmasq: what /proc/self/fd names. */
+/* Like dnsmasq: closes what /proc/self/fd names. */
 static void habit_close_proc(void)
 {
 	DIR *directory = opendir("/proc/self/fd");
@@ -66,7 +67,7 @@ static void habit_close_proc(void)
 
 static void habit_daemon(void)
 {
-	int log = dup(STDERR_FILENO); /* daemon() points it to /dev/null */
+	int log = dup(STDERR_FILENO); /* daemon() redirects stderr to /dev/null */
 	if (daemon(1, 0) < 0)
 		legacy_die(4, "daemon");
 	dup2(log, STDERR_FILENO);
@@ -82,7 +83,7 @@ static void habit_double_fork(void)
 		_exit(0);
 }
 
-/* Starts itself again before anything else, as haproxy's or squid's master does. */
+/* Executes itself again before anything else, as the masters of haproxy and squid do. */
 static void habit_exec_early(void)
 {
 	if (getenv("LEGACY_AGAIN"))
@@ -92,7 +93,7 @@ static void habit_exec_early(void)
 	legacy_die(4, "exec");
 }
 
-/* A feature test: may I bind and listen at all? */
+/* A feature test: can the daemon bind and listen at all? */
 static void habit_port0(void)
 {
 	struct sockaddr_in in = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
@@ -102,7 +103,7 @@ static void habit_port0(void)
 	close(fd);
 }
 
-/* Binds in the one process, listens and serves in the other. */
+/* Binds in one process; listens and serves in its child. */
 static void habit_fork_after_bind(void)
 {
 	pid_t pid = fork();
@@ -113,7 +114,7 @@ static void habit_fork_after_bind(void)
 	setsid();
 }
 
-/* Two processes that serve, and call listen() on the same sockets at the same time. */
+/* Forks: two processes call listen() on the same sockets at the same time, and serve. */
 static void habit_listen_together(void)
 {
 	_Atomic int *there = mmap(
@@ -127,7 +128,7 @@ static void habit_listen_together(void)
 		sched_yield();
 }
 
-/* Keeps its listeners across an exec of itself, by number. */
+/* Executes itself again and keeps its listeners; their numbers are in the environment. */
 static void habit_exec_listening(void)
 {
 	char text[16 * LEGACY_LISTENERS] = "";
@@ -155,13 +156,13 @@ static bool receive_timeout;
 
 static bool accept_strictly;
 
-/* What has been announced is there; that clients give up is not known. */
+/* Ends at ECONNABORTED, like a daemon that does not know that clients may give up. */
 static void habit_strict_accept(void)
 {
 	accept_strictly = true;
 }
 
-/* accept() then wakes up every 100 ms with EAGAIN, though the listener is blocking. */
+/* accept() then returns EAGAIN every 100 ms, although the listener is blocking. */
 static void habit_receive_timeout(void)
 {
 	receive_timeout = true;
@@ -206,7 +207,7 @@ static void habit_ioctl_late(void)
 	legacy.nonblocking = true;
 }
 
-/* Waits with poll() or the like and wants its accept() to block, whatever somebody set before. */
+/* Makes accept() block, although the daemon waits with poll() or the like. */
 static void habit_blocking_late(void)
 {
 	for (int i = 0; i < legacy.listener_count; i++)
@@ -216,7 +217,7 @@ static void habit_blocking_late(void)
 	legacy.nonblocking = false;
 }
 
-/* Its own address is taken, and it must be told so. */
+/* A second bind to its own address must fail with EADDRINUSE. */
 static void habit_bind_twice(void)
 {
 	struct sockaddr_storage address;
@@ -242,7 +243,7 @@ static void habit_shutdown_at_exit(void)
 	signal(SIGTERM, shutdown_and_exit);
 }
 
-/* Waits that the kernel refuses, also while it is not our turn. */
+/* Waits that the kernel must refuse, also while the gate is closed. */
 static void habit_wrong_timeouts(void)
 {
 	struct timespec wrong = {.tv_nsec = 1000000000};
@@ -256,7 +257,7 @@ static void habit_wrong_timeouts(void)
 		legacy_die(5, "select");
 }
 
-/* A runtime that looks where its signals interrupt it, as SBCL does: nothing may be blocked there. */
+/* Like SBCL: its signal handler aborts if another signal was blocked where it interrupted. */
 static void look_at_interrupted(int number, siginfo_t *info, void *interrupted)
 {
 	const ucontext_t *context = interrupted;

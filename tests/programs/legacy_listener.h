@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the test daemons listen on, and the habits they have with it: addresses of every family,
- * UNIX sockets with their paths, one SO_REUSEPORT socket per worker.  Part of legacy_daemon.h.
+ * Part of legacy_daemon.h.  What the test daemons listen on (addresses of every family, UNIX
+ * sockets with their paths, one SO_REUSEPORT socket per worker), and their habits with paths.
  */
 #pragma once
 
@@ -22,7 +22,7 @@
 
 enum { PATHS = 8, NOBODY = 65534 };
 
-/* 127.0.0.1, ::1 only, :: with IPv4, and 127.0.0.1 beside ::1 on one port. */
+/* 127.0.0.1; ::1 only; :: with IPv4; 127.0.0.1 and ::1 on one port. */
 enum family { FAMILY_4, FAMILY_6, FAMILY_DUAL, FAMILY_BOTH };
 static const char *const family_names[] = {"4", "6", "dual", "both"};
 
@@ -32,15 +32,15 @@ static struct {
 	const char *paths[PATHS]; /* "@name": abstract */
 	int path_count;
 	enum family family;
-	const char *host; /* instead of the family's usual address */
+	const char *host; /* replaces the family's usual address */
 } places;
 
-/* One socket to be, in the order in which they are made and bound. */
+/* The sockets to make, in the order in which they are made and bound. */
 struct endpoint {
-	enum family family; /* without a path */
+	enum family family; /* if there is no path */
 	int type;
 	int port;
-	const char *path; /* UNIX */
+	const char *path; /* of a UNIX socket, else NULL */
 };
 static struct endpoint endpoints[LEGACY_LISTENERS];
 static int endpoint_count;
@@ -144,7 +144,7 @@ static socklen_t unix_address(const char *path, struct sockaddr_un *ret_un)
 	memcpy(ret_un->sun_path, path, length);
 	if (path[0] == '@')
 		ret_un->sun_path[0] = '\0';
-	/* A path's zero is counted, as most programs do it; an abstract name has none. */
+	/* As in most programs, the length counts the NUL of a path; an abstract name has none. */
 	return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length + (path[0] != '@'));
 }
 
@@ -178,7 +178,7 @@ static int workers(void)
 	return legacy.processes ? legacy.processes : legacy.threads ? legacy.threads : 1;
 }
 
-/* All sockets; a master with SO_REUSEPORT makes those of all workers, one worker's after another's. */
+/* Makes all sockets.  A master with SO_REUSEPORT makes them for one worker after the other. */
 static void listeners_make(void)
 {
 	struct rlimit limit;
@@ -207,7 +207,7 @@ static void listeners_listen(void)
 			legacy_die(3, "listen");
 }
 
-/* Of what the master has made, that worker's. */
+/* Keeps only this worker's part of the listeners that the master has made. */
 static void listeners_choose(int worker)
 {
 	int each = legacy.listener_count / workers();
@@ -231,7 +231,7 @@ static void habit_unlink_first(void)
 		(void)unlink(places.paths[i]);
 }
 
-/* Does somebody serve there already? Then it is left to him; what is left of a dead one is not. */
+/* Does another process serve at this address? */
 static bool answers(int domain, const struct sockaddr *address, socklen_t length)
 {
 	int fd = socket(domain, domain == AF_UNIX ? legacy.type : SOCK_STREAM, 0);
@@ -246,6 +246,7 @@ static _Noreturn void end_as_second(void)
 	_exit(1);
 }
 
+/* Ends if another process serves there; removes the path of a dead one. */
 static void habit_connect_test(void)
 {
 	for (int i = 0; i < places.path_count; i++) {
@@ -306,7 +307,7 @@ static void habit_chmod(void)
 			legacy_die(4, "chmod and chown");
 }
 
-/* So that the path never leads to a socket that does not listen yet. */
+/* Binds under another name: the final path never names a socket that does not listen. */
 static void habit_temporary_name(void)
 {
 	for (int i = 0; i < places.path_count; i++) {
@@ -329,7 +330,7 @@ static void habit_rename(void)
 	}
 }
 
-/* The old one can be had back until the new one is in its place; which has yet to listen. */
+/* Keeps a link to the old socket until the new one, which does not listen yet, has its path. */
 static void habit_rename_with_backup(void)
 {
 	char backup[sizeof(((struct sockaddr_un *)NULL)->sun_path) + sizeof(".bak")];

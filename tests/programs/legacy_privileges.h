@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the test daemons give up of their rights, before they bind or after: uid, capabilities,
- * root directory, namespaces, limits, system calls.  Part of legacy_daemon.h.
+ * Part of legacy_daemon.h.  The privileges that the test daemons give up, before or after they
+ * bind: uid, capabilities, root directory, namespaces, limits, system calls.
  */
 #pragma once
 
@@ -32,7 +32,7 @@ static void habit_drop_uid(void)
 		legacy_die(4, "setuid");
 }
 
-/* An empty directory that nobody else sees, and then nobody sees at all: no /proc, no /dev. */
+/* Its root is an empty directory that has been removed: no /proc, no /dev. */
 static void habit_empty_root(void)
 {
 	char path[] = "/tmp/moult-root-XXXXXX";
@@ -40,7 +40,7 @@ static void habit_empty_root(void)
 		legacy_die(4, "chroot");
 }
 
-/* As a container's first process: another root, and the old one is not there any more. */
+/* Like a container's first process: has another root, and the old root is unmounted. */
 static void habit_pivot_root(void)
 {
 	static const char path[] = "/mnt";
@@ -50,7 +50,7 @@ static void habit_pivot_root(void)
 		legacy_die(4, "pivot_root");
 }
 
-/* Uid 0, and nothing that it could do with that. */
+/* Is uid 0, without any capability. */
 static void habit_capabilities(void)
 {
 	struct __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
@@ -64,7 +64,7 @@ static void habit_capabilities(void)
 		legacy_die(4, "capset");
 }
 
-/* No file grows, no process forks, and no descriptor beyond these. */
+/* May not write to files, fork, or have more than 64 descriptors. */
 static void habit_limits(void)
 {
 	struct rlimit none = {0, 0}, few = {64, 64};
@@ -74,7 +74,7 @@ static void habit_limits(void)
 		legacy_die(4, "setrlimit");
 }
 
-/* A network of its own, in which there is nobody; its listeners are of the old one. */
+/* Moves to an empty network namespace.  The listeners stay in the old one. */
 static void habit_unshare_network(void)
 {
 	if (unshare(CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS) < 0)
@@ -94,7 +94,7 @@ static void end_children(int number)
 	_exit(0);
 }
 
-/* It is the first process of its own world; who made that stays outside, and waits for it. */
+/* A child is the first process of a new pid namespace.  The parent stays outside and waits. */
 static void habit_unshare_pid(void)
 {
 	int status;
@@ -108,7 +108,7 @@ static void habit_unshare_pid(void)
 	}
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	signal(SIGTERM, end_children);
-	/* Its children's pids are nobody's outside. */
+	/* Its children get pids that no process outside has. */
 	int fd = open("/proc/sys/kernel/ns_last_pid", O_WRONLY | O_CLOEXEC);
 	if (write(fd, "32000", 5) < 0)
 		legacy_die(4, "ns_last_pid");
@@ -130,8 +130,8 @@ static void habit_all_of_it(void)
 static pid_t pid_before_sandbox; /* getpid() is forbidden afterwards */
 
 /*
- * Allows what the daemon calls while it serves, and nothing else: the process is killed for that,
- * or gets EPERM.  Installed by either of the two calls.
+ * Installs a filter that allows only the calls that the daemon makes while it serves.  For any
+ * other call the process is killed, or the call fails with EPERM (`otherwise`).
  */
 static void sandbox(uint32_t otherwise, bool by_prctl)
 {

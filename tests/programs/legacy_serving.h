@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * How the test daemons accept, answer and close, and the processes that do so.  Part of legacy.h.
- */
+/* Part of legacy.h.  How the test daemons accept, answer and close, and fork their workers. */
 #pragma once
 
 #include <errno.h>
@@ -61,7 +59,7 @@ int legacy_answer(int fd, struct legacy_line *line)
 	return line->length < sizeof(line->text) ? answered : -1;
 }
 
-/* As old servers do it: a FILE for each direction.  fclose() closes behind everybody's back. */
+/* One FILE for each direction, as in old servers.  fclose() closes without a call of close(). */
 static void serve_stdio(int fd)
 {
 	bool asked = false;
@@ -84,7 +82,7 @@ static void serve_stdio(int fd)
 static void wait_readable(int fd)
 {
 	struct pollfd p = {.fd = fd, .events = POLLIN};
-	if (legacy.with_accept4) /* the connection does not block */
+	if (legacy.with_accept4) /* the connection is non-blocking */
 		poll(&p, 1, -1);
 }
 
@@ -120,7 +118,7 @@ void legacy_serve_one(int fd)
 enum { WORKERS_MOST = 64 };
 static pid_t worker_pids[WORKERS_MOST];
 
-/* False: in the child, which goes on to serve. */
+/* Returns false in the child, which goes on to serve. */
 static bool worker_fork(int number)
 {
 	pid_t pid = fork();

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * What the options of a test daemon say, for the headers that follow them.  Part of legacy_daemon.h.
- */
+/* Part of legacy_daemon.h.  The values of a test daemon's options, and small helpers. */
 #pragma once
 
 #include <errno.h>

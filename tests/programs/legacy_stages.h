@@ -1,7 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a test daemon does at a stage of its start: the habits asked for, then its failure (--fail), and in the end
- * the word that it is ready (--notify, --ready-fd).  Part of legacy_daemon.h.
+ * Part of legacy_daemon.h.  What a test daemon does at each stage of its start: the chosen habits,
+ * then the failure (--fail), and at the last stage the message that the daemon is ready (--notify,
+ * --ready-fd).
+ *
+ *   --fail=exit0 exit1 abort segv    ends at once, in that way
+ *          hang                      does not go on, and does not end
+ *          leave-helper              exits with 1; a child keeps every descriptor open
+ *          daemonise-then-fail       goes into the background, then exits with 1
+ *          die-soon                  exits with 1 after 50 ms, as soon as no connection is open
  */
 #pragma once
 
@@ -19,14 +26,14 @@
 
 /* ---- failures ---- */
 
-/* Not in the middle of a connection: what the client loses then is the daemon's own doing. */
+/* The daemon ends between connections, so that a lost answer cannot be the daemon's own fault. */
 static void die_soon(int signal)
 {
 	(void)signal;
 	legacy_dying = 1;
 }
 
-/* A helper of its own session keeps every descriptor open; the daemon itself fails. */
+/* A child in a session of its own keeps every descriptor open; the daemon itself fails. */
 static void fail_leaving_helper(void)
 {
 	if (fork() == 0) {
@@ -89,7 +96,7 @@ static void reach(enum stage stage)
 
 /* ---- readiness ---- */
 
-/* As sd_notify() does it. */
+/* Sends what sd_notify() sends. */
 static void notify(void)
 {
 	static const char ready[] = "STATUS=serving\nREADY=1\n";

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How much stack a call takes, with all that the library does in it: each is made in a coroutine whose
- * stack has been painted before.
+ * Measures how much stack a libc call takes, with the library's part in it.  Each call is made in a
+ * coroutine whose stack is filled with a pattern first.
  *
- *   meter --tag TAG PORT    Makes its listeners on PORT (127.0.0.1) and at "a.sock" in the working
- *                           directory, says "NAME BYTES" of each call, and serves.
+ *   meter --tag TAG PORT    Makes listeners on PORT (127.0.0.1) and at "a.sock" in the working
+ *                           directory, reports "NAME BYTES" of each call on stderr, and serves.
  */
 #include <arpa/inet.h>
 #include <netinet/in.h>

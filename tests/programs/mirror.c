@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Writes down what a program can see of itself and of the calls it makes: environment, descriptors,
- * signals, and the results of the socket calls in their usual and unusual uses.  Two of these,
- * written with and without the library, must be the same text.
+ * Records what a program sees of itself and of its calls: environment, descriptors, signals, and
+ * the results of socket calls in usual and unusual uses.  The record with the library must be the
+ * same text as the record without it.  Takes the options of legacy_daemon.h:
  *
- * With --port it goes on to serve; what it then starts must not see the library either, and that is
- * written to OUTPUT.child.  With --model=calls too it makes the calls before it serves.
+ *   --output=OUTPUT   writes the record to OUTPUT (default: stdout)
+ *   --port=N          does not make the calls, but serves; before that, starts programs in every
+ *                     way, which record what they see in OUTPUT.child
+ *   --model=calls     with --port: makes the calls before it serves
+ *
+ * Without --port the program makes the calls and exits with status 7.
  */
 #include <errno.h>
 #include <poll.h>
@@ -22,7 +26,7 @@
 #include "tests/programs/mirror_self.h"
 #include "tests/programs/mirror_waits.h"
 
-/* What a program started in each of these ways sees of its environment and descriptors. */
+/* Starts a program in each of these ways; it records its environment and descriptors. */
 static void try_children(const char *path)
 {
 	char command[4096];
@@ -55,7 +59,7 @@ static void try_children(const char *path)
 		pclose(pipe);
 }
 
-/* One connection after the other, so that nothing but poll() and accept() happens. */
+/* Serves one connection at a time, so that only poll() and accept() are called. */
 static void serve(void)
 {
 	legacy_waiting();

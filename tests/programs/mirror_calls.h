@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The results of socket and descriptor calls in their usual and unusual uses.  Part of mirror.c. */
+/* Part of mirror.c.  Results of socket and descriptor calls in usual and unusual uses. */
 #pragma once
 
 #include <fcntl.h>
@@ -149,14 +149,14 @@ static void try_descriptors(void)
 	fprintf(out, "  revents %d\n", p.revents);
 	p.fd = -1;
 	seen(poll(&p, 1, 0), "poll of -1");
-	if (!with_launcher) /* POSIX promises no EFAULT, and there the library looks itself */
+	if (!with_launcher) /* POSIX promises no EFAULT; the library reads the array itself */
 		seen(poll(nowhere, 1, 0), "poll of nowhere");
-	/* What is free is what was free before: nothing of ours took a low number. */
+	/* This number shows whether the library has taken a low descriptor. */
 	seen(dup(0), "the lowest free descriptor");
 	close_range((unsigned)fileno(out) + 1, 100, 0);
 }
 
-/* ---- the same past libc's wrappers, and closes inside libc ---- */
+/* ---- closes inside libc, and system calls without libc's wrappers ---- */
 
 static void try_streams(void)
 {

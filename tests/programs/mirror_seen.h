@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Where mirror.c writes what it sees, and the addresses that it uses.  Part of mirror.c. */
+/* Part of mirror.c.  The record that mirror.c writes, and the addresses that it uses. */
 #pragma once
 
 #include <errno.h>
@@ -10,12 +10,12 @@
 #include <sys/socket.h>
 
 static FILE *out;
-static bool with_launcher; /* or for comparison with such a run */
+static bool with_launcher; /* or its record is compared with such a run */
 
-/* Wrong on purpose, and volatile so that no compiler looks through it. */
+/* A wrong address on purpose; volatile, so that no compiler notices. */
 static void *volatile nowhere;
 
-/* "what = result errno" */
+/* Records "what = result, errno".  Returns the result. */
 static int seen(int result, const char *format, ...) __attribute__((format(printf, 2, 3)));
 static int seen(int result, const char *format, ...)
 {
@@ -29,7 +29,7 @@ static int seen(int result, const char *format, ...)
 	return result;
 }
 
-/* An address on 127.0.0.1 that port 0 has given us. */
+/* The address of a socket that was bound to port 0 of 127.0.0.1. */
 static struct sockaddr_in address_of(int fd)
 {
 	struct sockaddr_in in = {.sin_family = AF_INET};

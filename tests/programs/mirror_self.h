@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What a program can see of itself: environment, descriptors, signals, limits, threads.  Part of mirror.c. */
+/* Part of mirror.c.  What a program sees of itself, from its environment to its threads. */
 #pragma once
 
 #include <dirent.h>
@@ -52,7 +52,7 @@ static void write_signals(void)
 	}
 }
 
-/* What exec() keeps. Of a timer only whether it is set: time passes. */
+/* What exec() keeps.  Records only whether a timer is set, because time passes. */
 static void write_inherited(void)
 {
 	static const int limits[] = {RLIMIT_AS, RLIMIT_CORE, RLIMIT_CPU, RLIMIT_DATA, RLIMIT_FSIZE,

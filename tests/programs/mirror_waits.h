@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The results of every call that waits, with and without a client in the queue.  Part of mirror.c. */
+/* Part of mirror.c.  Results of every call that waits, with and without a client in the queue. */
 #pragma once
 
 #include <fcntl.h>
@@ -19,7 +19,7 @@
 
 extern int __poll_chk(struct pollfd *, nfds_t, int, size_t); /* what -D_FORTIFY_SOURCE calls */
 
-/* "what = result errno", and whether some of the time was left. */
+/* Records "what = result, errno", and how much time was left. */
 static void waited(long result, const struct timespec *left, const char *what)
 {
 	seen((int)result, "%s", what);
@@ -34,7 +34,7 @@ static void waited(long result, const struct timespec *left, const char *what)
 struct waiting {
 	int fd, epoll;
 	sigset_t none;
-	struct timespec *limit; /* of the calls that say how much of it is left */
+	struct timespec *limit; /* for the calls that return the remaining time */
 };
 
 static const struct timespec no_such_time = {0, -1};
@@ -124,7 +124,7 @@ static void try_waits(void)
 	close(fd);
 }
 
-/* A set larger than the header's fd_set, as programs with many descriptors make it. */
+/* A set larger than the header's fd_set, as in programs with many descriptors. */
 static void try_large_select(void)
 {
 	static unsigned long words[64];

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A daemon of old with as many connections as it is allowed descriptors: --processes=N processes,
- * each with an epoll of its own; one that is full leaves the listener to the others.
+ * A daemon with as many connections as its descriptor limit allows.  Takes the options of
+ * legacy_daemon.h.  Each of --processes=N processes has an epoll instance of its own.  A process
+ * that is full stops watching the listener and leaves it to the others.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -17,7 +18,7 @@ enum { BATCH = 256, SPARE = 64, AT_ONCE = 16 };
 
 static int listener, epoll;
 static rlim_t room;
-static struct legacy_line *lines; /* of every descriptor there may be; most are never touched */
+static struct legacy_line *lines; /* one for each possible descriptor; most are never touched */
 
 static void watch(int operation, int fd)
 {

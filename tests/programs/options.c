@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A daemon that sets options on its socket and tells what they are.
+ * A daemon that sets options of its socket and reports their values.  Takes the options of
+ * legacy_daemon.h:
  *
- *   --model=NAME=VALUE,@NAME=VALUE   set before bind, and with @ after listen
- *   --output=FILE                    all of it in the end, as "name=value" lines, before it serves
+ *   --model=NAME=VALUE,@NAME=VALUE   sets options before bind(), those with @ after listen()
+ *   --output=FILE                    writes all values to FILE before it serves: "name=value" words
  *
- * Over TCP it serves as legacy.h says; for "report" the answer is one line of what it would have
- * written, from then.  As a datagram server (--type=dgram) it answers both, too.
+ * Serves as legacy.h says.  To "report" the answer is one line with all present values.  As a
+ * datagram server (--type=dgram) the program answers both, too.
  */
 #define _LARGEFILE64_SOURCE
 #include <arpa/inet.h>
@@ -67,7 +68,7 @@ static void must(int result, const char *what)
 		legacy_die(5, what);
 }
 
-/* Lets everything through; as many instructions as asked for. */
+/* Attaches a filter of `count` instructions that lets everything pass. */
 static int set_filter(int fd, int count)
 {
 	struct sock_filter code[16];
@@ -77,7 +78,7 @@ static int set_filter(int fd, int count)
 	return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program));
 }
 
-/* In every spelling: VALUE is 1 or 0, for what it is to be. */
+/* Sets O_NONBLOCK to `value` (0 or 1) by ioctl, fcntl or fcntl64. */
 static int set_nonblock(int fd, const char *how, int value)
 {
 	if (strcmp(how, "ioctl") == 0)
@@ -142,7 +143,7 @@ static void set_early(void)
 	set_all(false);
 }
 
-/* ---- telling ---- */
+/* ---- reporting ---- */
 
 static size_t tell_name(int fd, char *text, size_t size)
 {

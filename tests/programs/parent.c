@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A daemon with children (--model):
+ * A daemon with children.  Takes the options of legacy_daemon.h; --model is one of (table `models`
+ * below):
  *
- *   child-NAME    has a child do the worst to its copy of all descriptors, in that way, after each
- *                 connection; epoll, a thread per connection
- *   inetd-NAME    gives its listener, which is close-on-exec, to another program as descriptor 0,
- *                 in that way; that one serves, this one waits for its end
- *   service       what that is: accepts from descriptor 0
- *   helpers       starts programs that get no listener, in every way, and lets each write what it
- *                 sees to --output; then serves
+ *   child-NAME    after each connection, a child or thread made by NAME closes and replaces its own
+ *                 copies of all descriptors; the daemon waits with epoll, a thread per connection
+ *   inetd-NAME    starts another program by NAME, which gets the close-on-exec listener as
+ *                 descriptor 0 and serves; the daemon waits for the program's end
+ *   service       that program: accepts from descriptor 0
+ *   helpers       starts programs that get no listener, in every way; each appends what it sees to
+ *                 the --output file; then the daemon serves
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -56,7 +57,7 @@ static void ended(pid_t pid)
 	require(pid > 0 && waitpid(pid, &status, 0) == pid && status == 0, "child");
 }
 
-/* ---- child-: what it does to its descriptors is not ours ---- */
+/* ---- child-: what a child does to its descriptors does not concern the daemon ---- */
 
 static void wreck(void)
 {
@@ -138,7 +139,7 @@ static void *thread_unshare(void *unused)
 	return unused;
 }
 
-/* The thread alone has lost them. */
+/* Only the thread loses the descriptors. */
 static void by_thread_unshare(void)
 {
 	pthread_t thread;
@@ -243,11 +244,11 @@ static void loop_service(void)
 	}
 }
 
-/* ---- helpers: they have nothing to do with the listener ---- */
+/* ---- helpers: programs that have nothing to do with the listener ---- */
 
 /*
- * No pipes: the shell has their ends open for a moment.  Whether the library is in the shell is
- * asked of the kernel, for it does not show in what `env` says.
+ * The command has no pipes, because the shell would have their ends open for a moment.  The
+ * kernel's maps file says whether the library is in the shell; `env` does not show that.
  */
 static const char *look(const char *name)
 {
@@ -267,7 +268,7 @@ static void spawn_helper(const char *name, const posix_spawn_file_actions_t *act
 	ended(pid);
 }
 
-/* The child has closed its listener, or has something else in its place. */
+/* The child closes its listener, or replaces it by `nothing`, before the exec. */
 static void exec_helper(const char *name, pid_t (*start)(void), int nothing)
 {
 	char *const arguments[] = {"sh", "-c", (char *)look(name), NULL};
@@ -297,7 +298,7 @@ static void helpers(void)
 	spawn_helper("given-and-closed", &actions);
 	posix_spawn_file_actions_destroy(&actions);
 
-	fcntl(listener, F_SETFD, 0); /* from now on a child has to get rid of it */
+	fcntl(listener, F_SETFD, 0); /* from now on a child has to close the listener */
 	posix_spawn_file_actions_init(&actions);
 	posix_spawn_file_actions_addclose(&actions, listener);
 	spawn_helper("closed", &actions);
@@ -315,7 +316,7 @@ static void helpers(void)
 	close(nothing);
 }
 
-/* vfork() returns twice from the frame that called it, so it cannot be passed on. */
+/* vfork() returns twice from its caller's frame, so exec_helper() cannot call it by a pointer. */
 static void helpers_of_vfork(void)
 {
 	char *const arguments[] = {"sh", "-c", (char *)look("vfork"), NULL};

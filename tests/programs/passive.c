@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A server whose clients are sent to a listener of their own, as FTP's passive mode does: for the
- * line "passive PORT" (0: any) it binds, answers "PORT number", accepts one connection there, says
- * "GEN <tag> <pid>" on it and closes both.
+ * A server that opens a listener for a single client, as in FTP's passive mode.  Takes the options
+ * of legacy_daemon.h:
  *
- * For "worker PORT" it forks a process, without the client, that serves that port from then on.
+ *   --model=fork       one child per client
+ *   --model=threads    one thread per client
  *
- *   --model=fork       a child for each client
- *   --model=threads    a thread for each client
+ * For the line "passive PORT" (0: any port) the server binds, answers "PORT number", accepts one
+ * connection there, sends "GEN <tag> <pid>" on that connection and closes both.  For "worker PORT"
+ * it forks a process without the client; this process serves PORT from then on.
  */
 #include <errno.h>
 #include <netinet/in.h>
@@ -22,7 +23,7 @@
 
 #include "tests/programs/legacy.h"
 
-/* Bound and listening; *port: what it has got. */
+/* Returns a listener on *port, and in *port its port; or -1, and reports the error on `control`. */
 static int listen_on(int control, int *port)
 {
 	struct sockaddr_in address = {.sin_family = AF_INET,

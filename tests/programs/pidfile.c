@@ -1,19 +1,24 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A daemon with a pid file (--output=PATH), before it binds.  --model says whether it starts beside
- * another one:
+ * A daemon that writes a pid file before it binds.  Takes the options of legacy_daemon.h:
  *
- *   flock lock     not while that has the file locked, by flock() or fcntl()
- *   excl           not if there is a file
- *   kill           not if the process that the file names lives
- *   zero           the same, but it exits with status 0
- *   write          it does, and writes over the file in place
- *   rename         it does, and renames a new one over it
+ *   --output=PATH         the pid file; PATH.TAG is a second one, which no other generation uses
+ *   --model=HOW[,END]     how the daemon makes and removes the pid file
+ *   --delay-answer=MS     time between the creation of a file and the write
  *
- * and, after a comma, how it removes it at the end: unlink (the default), unlinkat, remove; "empty",
- * "truncate" and "ftruncate": by unlink, after it has emptied it; or "leave".  "lock" has a lock on PATH.data, too.  Each has a file PATH.TAG of its own beside, with
- * its pid in it, which it removes likewise.  SIGUSR1 removes them early.  After --delay-answer=MS a file that
- * it has created is no longer empty.
+ * HOW says whether the daemon starts if another instance runs:
+ *
+ *   flock lock     no, if another process has locked the file, by flock() or fcntl(); "lock" also
+ *                  locks PATH.data
+ *   excl           no, if the file exists
+ *   kill           no, if the process that the file names is alive
+ *   zero           like kill, but exits with status 0 instead of 1
+ *   write          yes, and overwrites the file in place
+ *   rename         yes, and renames a new file over the old one
+ *
+ * END says how the daemon removes both files, at its end or at SIGUSR1: unlink (the default),
+ * unlinkat, remove; empty, truncate, ftruncate (empties the file, then unlinks it); or leave (does
+ * not remove).
  */
 #include <errno.h>
 #include <fcntl.h>

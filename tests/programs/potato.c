@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A daemon whose connections change hands all the time, as in servers that give an idle one to the
- * process with the least to do: a child accepts and serves at --port; every so often the parent,
- * which has thousands of descriptors of its own, takes all the connections over (pidfd_getfd), and
- * gives them back a moment later.  At each instant at least one of the two holds each connection.
+ * A daemon whose connection moves between two processes all the time, as in servers that give an
+ * idle connection to the process with the least work.  Takes the options of legacy_daemon.h.  A
+ * child accepts one connection and serves it.  Every 3 ms the parent, which has 900 other
+ * descriptors, takes the connection over (pidfd_getfd), and the child takes it back 2 ms later.  At
+ * each instant at least one of the two holds the connection.
  */
 #include <arpa/inet.h>
 #include <fcntl.h>
@@ -22,11 +23,11 @@
 
 enum { DESCRIPTORS = 900 };
 
-/* Who may touch the connection: the other waits. */
+/* Whose turn it is; the other process waits. */
 enum { NOBODY_YET, CHILD, PARENT_TAKES, PARENT, CHILD_TAKES };
 static struct {
 	_Atomic int turn;
-	_Atomic int fd; /* its number in whoever holds it */
+	_Atomic int fd; /* the connection's number in the process that holds it */
 } * shared;
 
 static int take(int from)
@@ -40,7 +41,7 @@ static void wait_turn(int turn)
 		usleep(100);
 }
 
-/* Serves for a while. False: the client has closed. */
+/* Serves for that time.  False: the client has closed. */
 static bool serve(int fd, struct legacy_line *line, int milliseconds)
 {
 	for (int i = 0; i < milliseconds; i++) {
@@ -91,7 +92,7 @@ int main(int argc, char **argv)
 		run_child(legacy.listeners[0], self);
 	}
 	int child = (int)syscall(SYS_pidfd_open, pid, 0);
-	close(low); /* the connection comes before all others */
+	close(low); /* the connection then gets the lowest number */
 	for (;;) {
 		while (atomic_load(&shared->turn) != PARENT_TAKES)
 			if (waitpid(pid, NULL, WNOHANG) == pid)

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A daemon that makes its own system calls, as every Go program does: dynamically linked, so the
- * library is there, but no call of its ever passes by.
+ * A daemon that makes its system calls itself, as every Go program does.  The program is linked
+ * dynamically, so the library is loaded, but sees none of the calls.
+ *
+ *   raw --tag TAG --port PORT
  */
 #include <netinet/in.h>
 #include <stdio.h>
@@ -47,7 +49,6 @@ static void require(long result, const char *what)
 	}
 }
 
-/* raw --tag TAG --port PORT */
 int main(int argc, char **argv)
 {
 	if (argc != 5)

@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A datagram server that waits for both, to be asked and to be able to send (--model):
+ * A datagram server that waits until its socket is readable or writable.  Takes the options of
+ * legacy_daemon.h; --model is the way to wait:
  *
- *   level edge oneshot        by epoll, EPOLLIN | EPOLLOUT
- *   poll                      by poll(), POLLIN | POLLOUT
+ *   level edge oneshot        epoll, EPOLLIN | EPOLLOUT
+ *   poll                      poll(), POLLIN | POLLOUT
  *
- * It answers what it is asked as datagram.c does for "hello NUMBER ADDRESS".  After SIGUSR1 it
- * waits twenty times and writes into --output, one line each, what it was told: "in", "out".  An
- * edge is armed anew each time, by EPOLL_CTL_MOD.  Then it waits for questions only, and writes
- * "woken" whenever it is told of one that it cannot read.  SIGUSR2 ends it.
+ * The server answers "hello NUMBER" as datagram.c does.  After SIGUSR1 it waits twenty times and
+ * writes each result to the --output file, one line each: "in", "out", "inout" or "none".  Before
+ * each of these waits EPOLL_CTL_MOD arms the entry again.  Then it waits for questions only, and
+ * writes "woken" each time that a wait announces a question which cannot be read.  SIGUSR2 ends the
+ * server.
  */
 #include <errno.h>
 #include <poll.h>
@@ -44,7 +46,7 @@ static void arm(int operation, uint32_t events)
 		legacy_die(4, "epoll_ctl");
 }
 
-/* What is ready, 0: nothing, or a signal.  The bits of poll() and epoll are the same. */
+/* Returns what is ready; 0: nothing, or a signal came.  poll() and epoll use the same bits. */
 static unsigned wait_for(short events, int timeout)
 {
 	struct epoll_event event = {.events = 0};
@@ -56,7 +58,7 @@ static unsigned wait_for(short events, int timeout)
 	return result <= 0 ? 0 : epoll_fd >= 0 ? event.events : (unsigned)p.revents;
 }
 
-/* How many. */
+/* Answers all questions in the queue.  Returns how many there were. */
 static int answer_all(void)
 {
 	char text[LEGACY_LINE];

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A daemon of two services that find each other by a UNIX socket, as those of mail servers do: the
- * front (TCP, the first listener) connects anew to the clerk (UNIX, the second) for each line that
- * a client sends, and hands on what the clerk answers.  One more connection to the clerk it keeps.
+ * A daemon of two services that talk over a UNIX socket, like the services of a mail server.  Takes
+ * the options of legacy_daemon.h, with one --port and one --unix.  The front serves TCP (the first
+ * listener).  For each line of a client, the front connects anew to the clerk (UNIX, the second
+ * listener) and passes on the clerk's answer.  The front also keeps one connection to the clerk
+ * open.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -21,7 +23,7 @@ enum { FRONT, CLERK };
 static struct sockaddr_un clerk;
 static socklen_t clerk_length = sizeof(clerk);
 
-/* Asks the clerk; the answer, with its newline, or what has gone wrong.  Returns the connection. */
+/* Asks the clerk.  `answer` gets one line: the answer or an error.  Returns the connection. */
 static int ask(char *answer, size_t size)
 {
 	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
@@ -83,7 +85,7 @@ int main(int argc, char **argv)
 		legacy_die(2, "--port and --unix");
 	legacy_prefork();
 	if (legacy_worker == FRONT) {
-		(void)ask(answer, sizeof(answer)); /* kept */
+		(void)ask(answer, sizeof(answer)); /* stays open */
 		legacy_waiting();
 		serve(legacy.listeners[FRONT], thread_front);
 	}

@@ -1,23 +1,23 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How threads of one process put their epoll entries in order (shim/interest_settle.c), without the
- * library:
+ * Tests how the threads of a process bring their epoll entries in line with the gates
+ * (shim/interest_settle.c), without the rest of the library.
  *
- *   settler model SEED COUNT   COUNT random schedules.  The threads are coroutines; each step of the
- *                              real code at shared memory, and each call of a kernel that is made of
- *                              two numbers, may be followed by a step of another one.
- *   settler lockstep THREADS   The schedule that lets everybody disturb everybody: in turns.
+ *   settler model SEED COUNT   COUNT random schedules.  The threads are coroutines, and the kernel
+ *                              is a model with one entry.  Another coroutine may run at each access
+ *                              to shared memory and at each call of the kernel.
+ *   settler lockstep THREADS   The schedule with the most interference: the threads take turns.
  *   settler threads THREADS ROUNDS
- *                              Real threads and real epolls, while gates open and close.
- *   settler sleep              Waits that never come back.
+ *                              Real threads and real epoll instances, while gates open and close.
+ *   settler sleep              Waits that never return.
  *
- * Each of the first three counts the calls that one operation makes of the kernel.  It may make some
- * more for each change of a gate or a request that comes meanwhile, and no more than that.  In the end
- * the kernel has what is wanted.
+ * The first three count the kernel calls of each operation.  An operation may make a few calls more
+ * for each change of a gate and each request that comes meanwhile.  In the end the kernel must have
+ * the wanted entry.
  */
 #include <stdatomic.h>
 
-/* Each step at shared memory, where the scheduler may go to another coroutine. */
+/* Called at each access to shared memory: the scheduler may switch to another coroutine. */
 static void step(void);
 
 #undef atomic_load
@@ -69,7 +69,7 @@ static void require(bool good, const char *what)
 	exit(1);
 }
 
-/* ---- what the file needs of the library ---- */
+/* ---- stand-ins for the rest of the library ---- */
 
 const struct moult_board *member_board;
 struct moult_tally *member_tally;
@@ -169,12 +169,12 @@ static long kernel_call(long number, long a, long b, long c, long d, long e, lon
 
 /* ---- operations ---- */
 
-/* Requests begun and gates changed: what an operation may have to go again for. */
+/* Requests begun and gates changed: an operation may have to start again for each. */
 static unsigned changes;
 
 enum {
-	CALLS_MOST = 4,   /* of one round: ADD, MOD, DEL, ADD */
-	ROUNDS_FIRST = 4, /* the request itself; then one, and two more after the last change */
+	CALLS_MOST = 4,   /* in one round: ADD, MOD, DEL, ADD */
+	ROUNDS_FIRST = 4, /* for the request itself, for one more, and two after the last change */
 	ROUNDS_PER_CHANGE = 3,
 };
 
@@ -188,7 +188,7 @@ static void check_calls(unsigned made, unsigned changed)
 	exit(1);
 }
 
-/* The board as the launcher has it: what a daemon only reads. */
+/* The board as the launcher writes it; a daemon only reads it. */
 static struct moult_board page;
 
 static void set_gate(int listener, uint32_t word)
@@ -237,7 +237,7 @@ static void live(void)
 	is_over[me] = true;
 }
 
-/* What the kernel has is what the record wants at this gate; nobody is at work any more. */
+/* The kernel must have what the record wants at this gate; no thread is at work any more. */
 static void check_entry(void)
 {
 	struct interest *record = record_find(EPOLL, FD);
@@ -247,7 +247,7 @@ static void check_entry(void)
 	require(is_enough(is, aim.goal) || (is == HELD_UNSURE && aim.goal == HELD_NOT),
 	        "the record is not settled");
 	require(entry_is_there == (aim.goal != HELD_NOT), "the kernel has it, or has it not");
-	if (aim.goal == HELD_SHARED) /* one made before the gate was crowded may stay */
+	if (aim.goal == HELD_SHARED) /* an entry from before the gate was crowded may stay */
 		aim.event.events |= entry.events & EPOLLEXCLUSIVE;
 	require(!entry_is_there || is_same(&entry, &aim.event), "the kernel has another event");
 	record_release(record);
@@ -278,7 +278,7 @@ static void run(int count)
 	running = -1;
 }
 
-/* One entry, asked for and there. */
+/* Starts with one entry, which the kernel has. */
 static void start(void)
 {
 	memset(records, 0, sizeof(records[0]));
@@ -326,7 +326,7 @@ static void *work(void *unused)
 		unsigned pair = rand_r(&mine) % PAIRS;
 		unsigned before = __atomic_load_n(&changes, __ATOMIC_SEQ_CST);
 		calls = 0;
-		/* Most of them settle: these are the ones who disturb each other. */
+		/* Most operations settle, because those interfere with each other. */
 		operate(rand_r(&mine) % 64 < 60 ? 0 : 1 + rand_r(&mine) % 3, epolls[pair],
 		        fds[pair], i, 0);
 		unsigned changed = __atomic_load_n(&changes, __ATOMIC_SEQ_CST) - before;
@@ -381,9 +381,9 @@ static void threads(int count)
 		check_pair(epolls[i], fds[i]);
 }
 
-/* ---- who sleeps in epoll_wait() ---- */
+/* ---- threads that sleep in epoll_wait() ---- */
 
-/* As on one stack, the lower the deeper. */
+/* As on a single stack: a lower address is deeper. */
 bool gate_is_abandoned(uintptr_t older, uintptr_t frame)
 {
 	return older <= frame;
@@ -402,8 +402,7 @@ static void sleep_and_never_return(void)
 	interest_sleep_ends(EPOLL, 900);
 	interest_sleep_ends(EPOLL, 1000);
 	check_sleepers(0, "both are back");
-	interest_sleep_begins(
-	        EPOLL, 1000); /* and has been killed there, or has been jumped out of */
+	interest_sleep_begins(EPOLL, 1000); /* does not return: cancelled, or left by a jump */
 	interest_sleep_begins(EPOLL, 1000);
 	check_sleepers(1, "one has been left");
 	interest_sleep_ends(EPOLL, 1000);

@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A daemon whose listeners come one by one, each with a thread of its own:
+ * A daemon that opens its listeners one by one.  Each listener has a thread of its own.
  *
- *   KIND:WHERE[,bind=FILE][,serve=FILE][,fatal]...      KIND is tcp, udp (ports) or unix (a path)
+ *   stages [OPTIONS] KIND:WHERE[,bind=FILE][,serve=FILE][,fatal]...
  *
- * It binds when the FILE is there, waits for connections when the other one is; without them, at
- * once.  "fatal": it ends with status 1 when it has accepted one there.
+ * KIND is tcp or udp (WHERE is a port) or unix (WHERE is a path).  The thread binds when the bind
+ * FILE exists, and waits for connections when the serve FILE exists; without these words, at once.
+ * With "fatal" the daemon exits with status 1 after the first connection to this listener.
  *
- *   --tag=TAG       as the others
- *   --block         accepts without a poll() before it
- *   --notify=FILE   says READY=1 to NOTIFY_SOCKET when FILE is there
- *   --signal        says so when it gets SIGUSR1
+ *   --tag TAG       name of the generation, which is in every answer
+ *   --block         accepts without a poll() before
+ *   --notify=FILE   sends READY=1 to NOTIFY_SOCKET when FILE exists
+ *   --signal        reports SIGUSR1 on stderr
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -118,7 +119,7 @@ static void *run(void *argument)
 	return NULL;
 }
 
-/* Binds what does not wait, so that the order is that of the words. */
+/* Binds listeners that wait for no file here, so that they are bound in the order of the words. */
 static void add(char *text)
 {
 	struct step *step = &steps[count++];
@@ -157,7 +158,7 @@ static void say_ready(const char *file)
 	close(fd);
 }
 
-static char told[LEGACY_LINE]; /* at SIGUSR1, in whose handler nothing can be printed */
+static char told[LEGACY_LINE]; /* what the handler of SIGUSR1 writes; it cannot use printf() */
 
 static void say(int number)
 {

@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A daemon that starts itself again, or the service that accepts for it, with an environment it has
- * built anew (--model):
+ * A daemon that executes itself again, or a service that accepts for it, with a newly built
+ * environment.  Takes the options of legacy_daemon.h; the third word must be --model=NAME (table
+ * `models` below):
  *
- *   self-NAME     executes itself at SIGUSR1 and keeps its listener, which it finds by its number:
- *                 with a fresh list, after clearenv(), with the strings in memory of its own and the
- *                 old ones overwritten, as /proc/self/exe; "rebind" closes it and binds again
- *   child-NAME    a child that it makes in that way serves
- *   through-NAME  the same, with a shell between that has nothing to do with the listener
- *   early-NAME    before it has bound anything it starts itself in that way, and waits for that
- *   service       what that is
+ *   self-NAME     executes itself at SIGUSR1 and keeps its listener, whose number is in the
+ *                 environment: with a fresh list; after clearenv(); after it has moved the strings
+ *                 and overwritten the old ones; or as /proc/self/exe.  "self-rebind" closes the
+ *                 listener and binds again.
+ *   child-NAME    starts the service by NAME, and waits for its end
+ *   through-NAME  the same, with a shell in between that does not use the listener
+ *   early-NAME    starts the service by NAME before it has bound anything, and exits after NAME
+ *   service       the service: serves
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -35,7 +37,7 @@ static void require(bool good, const char *what)
 		legacy_die(4, what);
 }
 
-/* What dovecot and postfix give to their services: a list of their own, and the number. */
+/* Like dovecot and postfix: a list of its own for a service, with the number of the listener. */
 static char **fresh_environment(void)
 {
 	static char listener[32];
@@ -53,7 +55,7 @@ static char **service(void)
 	return arguments;
 }
 
-/* ---- itself ---- */
+/* ---- executes itself ---- */
 
 static void self_fresh(void)
 {
@@ -67,7 +69,7 @@ static void self_clearenv(void)
 	execv(words[0], words);
 }
 
-/* As setproctitle() needs it: the strings move, and where they were the title is written. */
+/* Like setproctitle(): the strings move, and something else is written in their old place. */
 static void self_moved(void)
 {
 	static char *moved[256];
@@ -95,7 +97,7 @@ static void self_rebind(void)
 	execve(words[0], words, none);
 }
 
-/* ---- a service ---- */
+/* ---- starts a service ---- */
 
 static pid_t child_fork(char **arguments)
 {
@@ -126,7 +128,7 @@ static pid_t child_spawn(char **arguments)
 	return pid;
 }
 
-/* The shell's own exec is another than ours: it has its environment from nobody but us. */
+/* A command for the shell, which executes the service with the environment that it gets from us. */
 static char **through(const char *script)
 {
 	static char *arguments[] = {"/bin/sh", "-c", NULL, NULL};
@@ -156,7 +158,7 @@ static pid_t through_clean(char **unused)
 	return child_spawn(through("exec env -i LEGACY_LISTENERS=$LEGACY_LISTENERS " SERVICE));
 }
 
-/* ---- early: nothing is bound ---- */
+/* ---- early: before anything is bound ---- */
 
 static char *command_again(const char *end)
 {

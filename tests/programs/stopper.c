@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Stops a process for good, or for a while, right before one of its system calls.
+ * Kills or stops a process at one of its system calls, by ptrace.
  *
  *   stopper PID NUMBER kill|stop|count [futex]
  *
- * Of the calls that it makes from now on, only those are counted that may change something: what
- * looks at files, or waits, is not; with "futex" only futex(), one for each change of a gate.  At
- * number NUMBER (from 1) the process gets SIGKILL and does not make the call, or SIGSTOP and makes it
- * first.  "seized" is written at the start, and "hit CALL" at the end; "count" goes on until SIGTERM
- * and then writes "made COUNT".
+ * Counts the system calls of the process that may change something, but not those that only look or
+ * wait.  With "futex" counts futex() only; the launcher makes one such call for each change of a
+ * gate.  At call NUMBER (from 1), "kill" sends SIGKILL, and the call is not made; "stop" sends
+ * SIGSTOP, and the process makes the call before it stops.  "count" goes on until SIGTERM.  Prints
+ * "seized" at the start, and at the end "hit CALL", "made COUNT" or "gone" (the process has ended).
  */
 #include <errno.h>
 #include <signal.h>
@@ -87,7 +87,7 @@ int main(int argc, char **argv)
 		long number = 0;
 		bool call = WSTOPSIG(status) == (SIGTRAP | 0x80);
 		if (!call && status >> 16 == 0)
-			number = WSTOPSIG(status); /* a signal of its own */
+			number = WSTOPSIG(status); /* a signal to pass on */
 		struct ptrace_syscall_info info = {0};
 		if (call && ptrace(PTRACE_GET_SYSCALL_INFO, pid, sizeof(info), &info) > 0 &&
 		        info.op == PTRACE_SYSCALL_INFO_ENTRY && counts(info.entry.nr, argc == 5) &&
@@ -106,7 +106,7 @@ int main(int argc, char **argv)
 			said = true;
 		}
 	}
-	/* The end of the tracer lets it go. */
+	/* The process goes on when its tracer exits. */
 	printf("made %ld\n", made);
 	return 0;
 }

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A daemon of old whose processes come and go all the time:
+ * A daemon whose processes come and go all the time.  Takes the options of legacy_daemon.h; --model
+ * is:
  *
  *   once    6 children that accept one connection each and end; each is replaced at once
- *   twice   a child per connection that forks again, so that nobody has to wait for the server:
- *           the one that accepted has closed the connection before it is served
+ *   twice   2 children that accept; a grandchild of theirs serves each connection, and its parent
+ *           ends at once; the acceptor closes its own descriptor of the connection at once
  *
- * Beside that children are forked that set the listener's flags to what they are, and end, as fast
- * as it goes; --processes=N: no more than N of them, and a word when that is done.
+ * Meanwhile another process forks children as fast as it can, which set the listener's flags to
+ * what the flags are already, and end.  --processes=N limits their number, and the program then
+ * reports "over".
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -61,7 +63,7 @@ static void accept_and_fork_twice(void)
 	}
 }
 
-/* In a process of its own, so that the others wait for their own children only. */
+/* Runs in a process of its own, so that the others wait only for their own children. */
 _Noreturn static void storm(void)
 {
 	for (int count = 0; !legacy.processes || count < legacy.processes; count += AT_ONCE) {

@@ -1,21 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A daemon whose connections, or listener, end up in another process than they began in (--model):
+ * A daemon whose connections, or listener, move to another process.  Takes the options of
+ * legacy_daemon.h; --model is:
  *
- *   pass              accepts, and passes each connection to one of two workers by SCM_RIGHTS
+ *   pass              accepts, and passes each connection to one of two workers (SCM_RIGHTS)
  *   listener          passes the listener to a worker, which accepts
- *   listener-poll     which polls it first, and so
- *   listener-epoll
- *   listener-close    and the first process closes its own
- *   exec              accepts, forks, and executes a program that has the connection as 0 and 1
- *   exec-vfork
- *   spawn
- *   talk              what that is: answers on 1 what comes on 0, until the end
- *   dup               serves a duplicate; another stays open as long as the connection
- *   half-client       after the client's shutdown(SHUT_WR) it goes on to send lines, until the
- *                     client has closed
- *   half-server       after its answer it ends its own side, and waits for the client's end
- *   orphan            a child per connection; the main process ends by SIGUSR1
+ *   listener-poll     the same; the worker calls poll() first
+ *   listener-epoll    the same; the worker calls epoll_wait() first
+ *   listener-close    like listener; the first process then closes its own descriptor
+ *   exec              accepts, forks, and executes a program with the connection as 0 and 1
+ *   exec-vfork        the same by vfork()
+ *   spawn             the same by posix_spawn()
+ *   talk              that program: serves the connection
+ *   dup               serves a duplicate; a second duplicate stays open as long as the connection
+ *   half-client       after the client's shutdown(SHUT_WR), sends lines until the client closes
+ *   half-server       shuts down its own side after the first answer; waits for the client's end
+ *   orphan            one child per connection; SIGUSR1 ends the main process
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -75,7 +75,7 @@ static void send_descriptor(int channel, int fd)
 	require(sendmsg(channel, &message, 0) == 1, "sendmsg");
 }
 
-/* -1: the other side has ended. */
+/* Returns -1 if the other side has closed. */
 static int receive_descriptor(int channel)
 {
 	union {
@@ -156,7 +156,7 @@ static void work_listener(int channel)
 	}
 }
 
-/* Keeps the listener or not, and does nothing with it. */
+/* Passes the listener on, and does nothing else but wait for the worker. */
 static void loop_listener(void)
 {
 	send_descriptor(channels[0], legacy.listeners[0]);
@@ -166,7 +166,7 @@ static void loop_listener(void)
 	wait(NULL);
 }
 
-/* Runs when the sockets are there, but are nothing yet. */
+/* Runs when the sockets exist, but are not yet bound. */
 static void start_workers(void)
 {
 	if (strcmp(legacy.style, "pass") == 0)
@@ -188,7 +188,7 @@ static const char **talk_arguments(void)
 
 static void talk(void)
 {
-	close(1); /* 0 is as good, and the last to close */
+	close(1); /* 0 is the same connection, so that legacy_serve() closes it */
 	legacy_serve(0);
 }
 

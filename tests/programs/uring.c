@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A daemon that listens, makes an io_uring and waits for nothing else: as one looks that accepts
- * through it.  Ends with status 77 where the kernel has none to give.
+ * A daemon that listens and makes an io_uring: it looks like a daemon that accepts through the
+ * io_uring.  Takes the options of legacy_daemon.h.  Exits with status 77 if the kernel offers none.
  */
 #include <linux/io_uring.h>
 #include <sys/syscall.h>

@@ -1,19 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A daemon of old that waits until a descriptor is ready, in one of these ways (--wait):
+ * A daemon that waits until a descriptor is ready.  Takes the options of legacy_daemon.h; --wait is
+ * the way to wait:
  *
- *   poll ppoll select pselect                rebuilds its set of descriptors for every wait
+ *   poll ppoll select pselect                builds its set of descriptors anew for every wait
  *   epoll epoll-pwait                        level-triggered
- *   epoll-early                              as epoll, registers its listeners before bind()
+ *   epoll-early                              like epoll; registers its listeners before bind()
  *   epoll-edge                               accepts until EAGAIN
- *   epoll-oneshot                            arms again with EPOLL_CTL_MOD
+ *   epoll-oneshot                            arms the entry again with EPOLL_CTL_MOD
  *   epoll-exclusive epoll-edge-exclusive     EPOLLEXCLUSIVE for the listeners
- *   epoll-nested                             poll() on an epoll that watches the listeners
- *   epoll-shared                             one epoll for all processes, made before they are
- *                                            forked; each serves one connection at a time
+ *   epoll-nested                             poll() on an epoll instance that watches the listeners
+ *   epoll-shared                             one epoll instance for all processes, made before they
+ *                                            are forked; each serves one connection at a time
  *
- * With --processes=N each of N children waits for itself.  A listener may block (the default): then
- * one accept() follows each readiness, and blocks if somebody was faster.
+ * With --processes=N each of N children waits on its own.  Without --nonblocking one accept()
+ * follows each readiness, and blocks if another process has taken the connection.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -47,7 +48,7 @@ static void listeners_mark(bool mark)
 			listening[legacy.listeners[i]] = mark;
 }
 
-/* ---- the epoll ---- */
+/* ---- the epoll instance ---- */
 
 static void epoll_add(int fd, bool listens)
 {
@@ -140,7 +141,7 @@ static void handle(int fd)
 	}
 }
 
-/* ---- the ways to wait: each fills in what is ready and returns how many, -1: interrupted ---- */
+/* ---- waiting: each function fills `ready` and returns the number, or -1: interrupted ---- */
 
 static int wait_epoll(int *ready)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The account of what the clients saw. */
+/* Counts what the clients saw. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

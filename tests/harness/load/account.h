@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The account of what the clients saw: answers by who gave them (the tag), losses by kind, the first failures
- * in full, and the latencies.
+ * Counts what the clients saw: answers per generation (the tag), losses per kind, the first
+ * failures in full, and latencies.
  */
 #pragma once
 
@@ -39,7 +39,7 @@ struct tag {
 struct account {
 	uint64_t started;
 	uint64_t answered;
-	uint64_t closed; /* in good order, by us first or by a server that had answered */
+	uint64_t closed; /* in order: by the client first, or by a server that had answered */
 	uint64_t lost[LOSSES];
 	uint64_t in_flight;
 	struct tag tags[TAGS_MAX];
@@ -63,10 +63,10 @@ struct failures {
 };
 extern struct failures failures;
 
-/* Returns the index of the tag.  Adds a new tag; with a full table the last entry stands for it. */
+/* Returns the index of the tag.  Adds a new tag; if the table is full, returns the last index. */
 int account_tag(struct account *account, const char *name);
 
-/* A connection started at that instant has been answered by the tag. */
+/* Counts an answer from the tag, at `at`, on a connection that was started at `started`. */
 void tag_answered(struct tag *tag, int64_t started, int64_t at);
 
 /* Counts the loss, and keeps a copy unless many of that kind are kept already. */

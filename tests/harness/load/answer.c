@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* An answer: is it complete, is it the right one, and who gave it? */
+/* Checks answers: is the answer complete and right, and which generation sent it? */
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* An answer: is it complete, is it the right one, and who gave it? */
+/* Checks answers: is the answer complete and right, and which generation sent it? */
 #pragma once
 
 #include <stdbool.h>
@@ -7,11 +7,11 @@
 
 #include "tests/harness/load/connection.h"
 
-/* The length of the complete answer, 0 if it is not complete, -1 if it is none at all. */
+/* The length of the complete answer, 0 if it is not complete, -1 if it is malformed. */
 ssize_t answer_length(const struct connection *c, bool ended);
 
 /*
- * Is the complete answer the right one?  The first one says whose the connection is (c->tag); later ones must
- * come from the same.
+ * Is the complete answer right?  The first answer sets the tag of the connection (c->tag); later
+ * answers must have the same tag.
  */
 bool answer_check(struct connection *c);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Time, and the end of the load client after an error of its own. */
+/* Time, and the exit of the load client after an error of its own. */
 #pragma once
 
 #include <stdint.h>

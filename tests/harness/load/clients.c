@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The clients: their start, the events of their sockets, their deadlines. */
+/* Starts the clients, and handles the events of their sockets and their deadlines. */
 #include <errno.h>
 #include <netinet/in.h>
 #include <string.h>
@@ -22,7 +22,7 @@ void clients_init(int fd)
 	epoll_fd = fd;
 }
 
-/* Spreads the ends of the clients over 127.0.0.2 and up: one address has only 28 000 ports. */
+/* Spreads the source addresses over 127.0.0.2 and up: one address has only 28 000 ports. */
 static void bind_source(int fd, uint64_t number)
 {
 	int one = 1;
@@ -58,7 +58,7 @@ static int client_connect(struct connection *c)
 	return is_datagram(c) ? datagram_ask(c) : 0;
 }
 
-/* Now, or when there is room in the queue. */
+/* Connects now.  If the server's queue is full, clients_tick() tries again. */
 static void client_try(struct connection *c)
 {
 	int error = client_connect(c);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The clients, of which each is one connection: their start, the events of their sockets, their deadlines.  The
- * persistent ones are opened and closed together.
+ * Starts the clients, and handles the events of their sockets and their deadlines.  Each client is
+ * one connection.  All persistent clients are opened together and closed together.
  */
 #pragma once
 
@@ -10,7 +10,7 @@
 
 #include "tests/harness/load/connection.h"
 
-/* Must be called first: the epoll instance that reports the events. */
+/* Must be called first.  `epoll_fd` is the epoll instance that reports the events. */
 void clients_init(int epoll_fd);
 
 void client_start(bool is_persistent);
@@ -18,8 +18,8 @@ void client_step(struct connection *c, uint32_t events);
 
 void persistent_open(void);
 
-/* Each is closed after the answer it waits for. */
+/* Closes each persistent connection after the answer that it waits for. */
 void persistent_close(void);
 
-/* Deadlines, full queues, and the requests that are due on persistent connections. */
+/* Handles deadlines, tries full queues again, and sends due requests on persistent connections. */
 void clients_tick(void);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What a test tells the running client: by signals, and with --control on its standard input. */
+/* Commands of a test to the running client: signals, and lines on stdin with --control. */
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* One connection: what is known of it, and its end. */
+/* One connection: its state, and its end. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,7 +12,7 @@
 static const char *const phase_names[] = {"queueing", "connecting", "answer", "idle", "closing"};
 
 struct connection live;
-static struct connection *pool; /* all that there can be */
+static struct connection *pool; /* all connections, used or not */
 static struct connection *unused;
 
 void connections_allocate(void)

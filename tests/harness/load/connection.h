@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* One connection (or one datagram and its answer): what is known of it, and its end. */
+/* One connection, or one datagram and its answer: its state, and its end. */
 #pragma once
 
 #include <stdbool.h>
@@ -13,11 +13,11 @@
 enum { ANSWER_MAX = 16384 };
 
 enum phase {
-	PHASE_QUEUEING, /* the queue of a UNIX socket is full: tried again, as a blocking call would */
+	PHASE_QUEUEING, /* the queue of a UNIX socket is full: the client tries again */
 	PHASE_CONNECTING,
 	PHASE_ANSWER,
 	PHASE_IDLE,
-	PHASE_CLOSING, /* a datagram: answered, and there must not be another answer */
+	PHASE_CLOSING, /* a datagram: answered, and no second answer may come */
 };
 
 struct connection {
@@ -44,13 +44,13 @@ extern struct connection live;
 
 void connections_allocate(void);
 
-/* An unused one, appended to `live` and counted as in flight, or NULL: too many in flight. */
+/* Appends an unused connection to `live` and counts it.  NULL: too many are in flight. */
 struct connection *connection_new(struct account *account);
 
 struct account *account_of(const struct connection *c);
 bool is_datagram(const struct connection *c);
 
-/* Closes it.  The pointer is not valid after any of these three. */
+/* Each of these three closes the connection; the pointer is not valid afterwards. */
 void connection_end(struct connection *c);
 void connection_lose(struct connection *c, enum loss loss, int error);
-void connection_fail(struct connection *c, int error); /* the loss follows from the error */
+void connection_fail(struct connection *c, int error); /* derives the loss from `error` */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A datagram: a connection of one question. */
+/* A datagram client: asks one question. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -9,9 +9,9 @@
 #include "tests/harness/load/base.h"
 #include "tests/harness/load/datagram.h"
 
-enum { DUPLICATE_MS = 300 }; /* how long a second answer is waited for */
+enum { DUPLICATE_MS = 300 }; /* how long the client waits for a second answer */
 
-/* "hello NUMBER OWN-ADDRESS": with some calls a server does not learn the address of the client. */
+/* Sends "hello NUMBER OWN-ADDRESS": some receiving calls do not return the client's address. */
 int datagram_ask(struct connection *c)
 {
 	char own[ADDRESS_TEXT], text[ADDRESS_TEXT + 64];

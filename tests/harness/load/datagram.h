@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A datagram: a connection of one question.  Its socket carries a number, asks once, and is kept open for a while
+ * A datagram client: asks one question, which has a number.  The socket stays open for a while
  * after the answer, to see whether a second answer comes.
  */
 #pragma once
@@ -15,5 +15,5 @@ int datagram_ask(struct connection *c);
 /* Reads until EAGAIN. */
 void datagram_step(struct connection *c);
 
-/* The time for a second answer is over. */
+/* Ends the client: no second answer has come in time. */
 void datagram_end(struct connection *c);

@@ -2,9 +2,9 @@
 /*
  * The load client: opens connections on a fixed schedule and counts what each client saw.
  *
- * An answer names its sender (the tag: the text between two markers), and is accounted to the instant at which its
- * connection was started.  So a test can say "every connection started after the switch was answered by the new
- * generation" without asking how long an answer may take.
+ * Each answer names its generation by the tag, a text between two markers.  An answer counts for
+ * the instant at which its connection was started.  So a test can say "the new generation answered
+ * every connection that was started after the switch", however long an answer takes.
  */
 #include <errno.h>
 #include <sys/epoll.h>
@@ -21,7 +21,7 @@
 
 enum { BATCH = 256, TICK_MS = 10 };
 
-/* The addresses of these are what epoll reports for descriptors that are not connections. */
+/* For descriptors that are not connections, epoll reports the addresses of these variables. */
 static char on_schedule, on_tick, on_signal, on_command;
 
 static int epoll_fd, tick_fd, signal_fd;

@@ -171,7 +171,7 @@ void options_parse(int argc, char **argv)
 		case 'i': options.in_flight = number(optarg, "in-flight", 1, 100000); break;
 		case 'n': options.sources = number(optarg, "sources", 0, 250); break;
 		case 'c': options.control = true; break;
-		case 'j': break; /* it always is */
+		case 'j': break; /* JSON is the only format */
 		case 'P': options.progress = true; break;
 		case 'h': fputs(help, stdout); exit(0);
 		default: exit(2);

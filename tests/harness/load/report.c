@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The report: one line, one JSON object. */
+/* Prints the report: one line, which is one JSON object. */
 #include <stdio.h>
 #include <string.h>
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The report: one line, one JSON object. */
+/* Prints the report: one line, which is one JSON object. */
 #pragma once
 
 void report(const char *kind);

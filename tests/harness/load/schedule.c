@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* When connections are started. */
+/* Starts connections at a fixed rate. */
 #include <stddef.h>
 #include <sys/timerfd.h>
 #include <time.h>
@@ -29,7 +29,7 @@ void schedule_begin(void)
 	persistent_open();
 }
 
-/* Several at once if the last time was long ago: a late client must not become a slow one. */
+/* Starts several connections at once if this program was late, so that the rate does not drop. */
 void schedule_step(void)
 {
 	static int64_t due;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * When connections are started: at a fixed rate, whatever became of the earlier ones.
+ * Starts connections at a fixed rate, whatever happens to earlier connections.
  *
- * The loop is open on purpose: a client that waits for one answer before it asks again slows down together with the
- * server, and so asks nothing at the moment at which the server is down.
+ * The loop is open on purpose.  A client that waits for an answer before it asks again slows down
+ * together with the server, and asks nothing while the server is down.
  */
 #pragma once
 
@@ -25,5 +25,5 @@ void schedule_begin(void);
 /* The timer is readable: starts as many connections as have become due. */
 void schedule_step(void);
 
-/* Starts no more, and closes the persistent ones. */
+/* Starts no further connections, and closes the persistent ones. */
 void schedule_stop(void);

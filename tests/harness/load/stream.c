@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A connection that asks and is answered, and ends in good order. */
+/* A stream connection: sends requests, checks the answers, and ends in order. */
 #include <errno.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -8,7 +8,7 @@
 #include "tests/harness/load/base.h"
 #include "tests/harness/load/stream.h"
 
-/* Sends what is left of the request. False: the connection is gone. */
+/* Sends the rest of the request.  False: the connection has ended. */
 static bool stream_send(struct connection *c)
 {
 	size_t length = c->request->length;
@@ -49,12 +49,12 @@ void stream_close(struct connection *c)
 {
 	c->phase = PHASE_CLOSING;
 	c->deadline = now() + options.timeout * MILLISECOND;
-	if (options.farewell.bytes) /* lost with a server that is already gone, which is no loss */
+	if (options.farewell.bytes) /* an error is ignored: the server may have gone already */
 		(void)send(c->fd, options.farewell.bytes, options.farewell.length, MSG_NOSIGNAL);
-	(void)shutdown(c->fd, SHUT_WR); /* ENOTCONN: the read that follows tells */
+	(void)shutdown(c->fd, SHUT_WR); /* ENOTCONN: the next read reports that */
 }
 
-/* A complete answer of that length has come. False: the connection is gone. */
+/* Handles a complete answer.  False: the connection has ended. */
 static bool stream_answered(struct connection *c, size_t length)
 {
 	struct account *account = account_of(c);
@@ -79,13 +79,13 @@ static bool stream_answered(struct connection *c, size_t length)
 	return true;
 }
 
-/* Bytes or the end have come. False: the connection is gone. */
+/* Handles new bytes or the end of file.  False: the connection has ended. */
 static bool stream_received(struct connection *c, bool ended)
 {
 	if (c->phase == PHASE_CLOSING) {
 		if (!ended) {
 			c->received = 0;
-			if (options.farewell.bytes) /* the answer to it */
+			if (options.farewell.bytes) /* the answer to the farewell */
 				return true;
 			connection_lose(c, LOSS_WRONG, 0);
 			return false;

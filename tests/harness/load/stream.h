@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A connection that asks and is answered, and ends in good order. */
+/* A stream connection: sends requests, checks the answers, and ends in order. */
 #pragma once
 
 #include <stdbool.h>
@@ -7,11 +7,11 @@
 
 #include "tests/harness/load/connection.h"
 
-/* Does everything that is possible now: events are edge-triggered, so until EAGAIN. */
+/* Reads and writes until EAGAIN, because events are edge-triggered. */
 void stream_step(struct connection *c, uint32_t events);
 
 /* Sends the request of a persistent connection. */
 void stream_ask_again(struct connection *c);
 
-/* Says that nothing more will come, and waits for the end of file of the server. */
+/* Sends the farewell, shuts down the sending side, and waits for the server's end of file. */
 void stream_close(struct connection *c);
