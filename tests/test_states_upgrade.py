@@ -224,7 +224,6 @@ def test_a_roll_back_when_the_former_generation_has_died_and_no_other_is_left(mo
     assert not listens("127.0.0.1", int(first.where))
 
 
-@pytest.mark.xfail(strict=True, reason="the version that has just failed is started again")
 def test_a_restart_after_a_roll_back_that_finds_no_former_generation(moult, places, connect):
     """With --restart the program that worked last is started, not the one that has just failed."""
     first, _ = places
@@ -276,7 +275,7 @@ def closes(tag, port):
 
 
 @pytest.mark.parametrize("policy", [
-    pytest.param("no", marks=pytest.mark.xfail(strict=True, reason="it is current again")), "always"])
+    "no", "always"])
 def test_a_generation_that_has_closed_its_listener_does_not_serve_again(
         moult, port, connect, policy):
     """The current generation dies.  With --restart clients wait for the next one; without, they
@@ -311,7 +310,6 @@ def test_a_roll_back_after_an_older_generation_has_closed_its_listener(moult, po
     instance.stop("--now")
 
 
-@pytest.mark.xfail(strict=True, reason="the older generation, which cannot accept, is current again")
 def test_a_roll_back_finds_only_a_generation_that_has_closed_its_listener(moult, places, connect):
     """The former generation has died in the probation.  With --restart the program that worked
     last is started, and clients wait for it."""
@@ -350,7 +348,6 @@ def test_a_listener_has_stayed_with_the_generation_that_is_one_too_many(moult, p
 
 # ---- --no-overlap after a crash ----
 
-@pytest.mark.xfail(strict=True, reason="counted from the restart, not from the crash")
 def test_how_long_clients_have_waited_after_a_crash(moult, port, only, connect):
     """What the launcher says begins at the last instant at which somebody could accept: so it is
     longer than the pause before the restart, which it has announced."""

@@ -143,6 +143,7 @@ static void exited(struct instance *instance, struct generation *generation, int
 {
 	generation->main_exited = true;
 	generation->main_status = status;
+	generation->main_ended = now();
 	if (generation == instance->attempt->generation)
 		transitions_event(instance, EVENT_NEXT_EXITED);
 	else if (generation == instance->current)

@@ -136,6 +136,8 @@ static void look(void *context)
 	status_print(generation->main_status, how, sizeof(how));
 	log_error("generation %u: its first process %s; %s", generation->id, how,
 	        serves ? "others of it serve on" : "what is left of it does not accept");
+	if (!serves)
+		instance->vacant_since = generation->main_ended;
 	if (wants_restart(instance, failed)) {
 		crash_schedule(instance);
 	} else if (!serves) {

@@ -9,13 +9,16 @@
 #include "helper/switch/moves.h"
 
 /*
- * Will no other generation serve this listener?  Another holder that drains does not count, for it
+ * Will no other generation serve this listener?  While nobody serves and the instance goes on, the
+ * next generation may, and clients wait for it in the queue.  Another holder that drains does not count, for it
  * does not get the listener back.  If its gate is open, that other generation retires the listener.
  */
 static bool is_left_behind(
         struct instance *instance, const struct generation *generation, uint32_t i)
 {
-	if (!generation->holds[i] || instance_listener(instance, i)->state == LISTENER_GONE)
+	bool another_comes = !instance->current && !instance_is_ending(instance);
+	if (!generation->holds[i] || another_comes ||
+	        instance_listener(instance, i)->state == LISTENER_GONE)
 		return false;
 	for (struct generation *g = instance->newest; g; g = g->older)
 		if (g != generation && g->holds[i] &&

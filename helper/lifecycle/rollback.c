@@ -153,7 +153,8 @@ enum event rollback_finish_alone(struct instance *instance, const struct happeni
 	enum event event = EVENT_GIVE_UP;
 	if (status == EXIT_FAILED && !instance->background)
 		event = crash_decide(instance, what);
-	instance->exit_status = status;
+	if (event == EVENT_GIVE_UP)
+		instance->exit_status = status;
 	return event;
 }
 

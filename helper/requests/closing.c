@@ -96,6 +96,9 @@ static void look_at_closings(void *context)
 
 void closing_begin(struct instance *instance, struct generation *generation, uint32_t listener)
 {
+	/* Only a process that still waits there marks this again: an older generation may not. */
+	if (!generation_may_bind(generation))
+		atomic_store(&generation->tally->view[listener].waiting, 0);
 	for (size_t i = 0; i < CLOSINGS; i++)
 		if (!closings[i].generation) {
 			closings[i] =

@@ -73,6 +73,7 @@ struct generation {
 	pid_t main;   /* the first process; 0 until it has been reported */
 	bool executed, main_exited;
 	int main_status;
+	nanoseconds main_ended; /* when this was reported */
 	int execute_error;
 	struct watch reports;
 	struct timer aftermath; /* decides what the end of the first process means */

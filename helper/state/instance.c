@@ -34,7 +34,9 @@ void instance_set_state(struct instance *instance, enum instance_state state)
 
 void instance_set_current(struct instance *instance, struct generation *generation)
 {
-	if (instance->current && !generation)
+	if (generation)
+		instance->vacant_since = 0;
+	else if (!instance->vacant_since)
 		instance->vacant_since = now();
 	instance->current = generation;
 }

@@ -43,7 +43,7 @@ struct instance {
 	struct generation *newest; /* the list of all generations, linked by ->older */
 	struct generation
 	        *current;         /* the one that should accept, or NULL; instance_set_current() */
-	nanoseconds vacant_since; /* `current` is NULL since then */
+	nanoseconds vacant_since; /* nobody has been able to accept since then; 0: somebody is */
 	struct attempt *attempt;  /* helper/lifecycle/attempt.h */
 	uint32_t last_id;
 
