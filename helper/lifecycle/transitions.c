@@ -4,39 +4,50 @@
  *
  * ---- The instance ----
  *
- *                         ready                              ready
- *    STARTING ---------------------------> SERVING     UPGRADING ------> PROBATION
- *     ^  ^  |                              |  ^  |         ^                 |
- *     |  |  | failed              upgrade, |  |  +---------+ upgrade,        | 300 ms
- *     |  |  v                  no overlap  |  |             restart          v
- *     |  | FAILING_ALONE                   |  |                           SERVING
- *     |  |  | gone                         |  | gone
- *     |  |  |                              |  +------ FAILING <--- failed --- UPGRADING, PROBATION
- *     |  |  +--> WAITING (restart due) ----|--+
- *     |  |  |       | restart              |
- *     |  +----------+                      v
- *     |     +--> VACATING <----------------+      VACATING after a failure: the old program is
- *     |             | none is left                started again, once
- *     +-------------+
+ *  Somebody serves:
  *
- *    The current generation ends:  SERVING -> SERVING (an older one serves again), else WAITING or
- *    the end;  UPGRADING -> STARTING;  FAILING -> FAILING_ALONE.
- *    No older one can serve after a failed probation:  PROBATION -> FAILING_ALONE.
+ *               upgrade, restart              ready               300 ms
+ *    SERVING ---------------------> UPGRADING ------> PROBATION ----------> SERVING
+ *       ^                               | failed          | failed
+ *       |       it is gone              v                 |
+ *       +--------------------------- FAILING <------------+
  *
- *    any --- stop ---> CLOSING --- queues are empty ---> DRAINING --- none is left ---> the end
+ *  Nobody serves:
+ *
+ *              none is left            ready
+ *    VACATING -------------> STARTING -------> PROBATION if there is a program to go back to,
+ *       ^                     |    ^           else SERVING
+ *       | once: the           |    |
+ *       | old program         |    +--------------- WAITING
+ *       | again               v failed   restart       ^
+ *       +-------------- FAILING_ALONE -----------------+
+ *          it is gone                   it is gone
+ *
+ *  From one to the other:
+ *
+ *    SERVING -> VACATING         by an upgrade or a restart with --no-overlap
+ *    SERVING -> WAITING, the end, or SERVING if an older generation serves again:
+ *                                when the current generation has ended
+ *    UPGRADING -> STARTING, FAILING -> FAILING_ALONE: likewise, if no older one serves again
+ *    PROBATION -> FAILING_ALONE  by a failure, if no older generation can serve again
+ *    FAILING_ALONE, VACATING -> DRAINING: if nothing is to be started any more
+ *
+ *  The end:
+ *
+ *    any --- stop ------> CLOSING --- queues are empty ---> DRAINING --- none is left ---> the end
  *    any --- stop --now ---> STOPPING --- none is left ---> the end
  *
  * The first start, an upgrade and a restart are the same steps, with or without a current
- * generation beside them; one runs at a time.
+ * generation beside them.  One runs at a time.
  *
- *    first start     STARTING, SERVING
- *    upgrade         SERVING, UPGRADING, PROBATION, SERVING
- *    no overlap      SERVING, VACATING, STARTING, PROBATION, SERVING
- *    failure         UPGRADING or PROBATION, FAILING, SERVING: the current generation has not
- *                    noticed anything, or the old one gets its listeners back first
- *    the same, alone STARTING or PROBATION, FAILING_ALONE, VACATING, STARTING, SERVING: the old
- *                    program runs again, and the upgrade counts as failed
- *    crash           SERVING, WAITING, STARTING, SERVING
+ *    first start   STARTING, SERVING
+ *    upgrade       SERVING, UPGRADING, PROBATION, SERVING
+ *    no overlap    SERVING, VACATING, STARTING, PROBATION, SERVING
+ *    failure       UPGRADING, FAILING, SERVING: the current generation has not noticed anything.
+ *                  PROBATION, FAILING, SERVING: the old one gets its listeners back first
+ *    the same,     STARTING or PROBATION, FAILING_ALONE, VACATING, STARTING, SERVING: the old
+ *     no overlap   program runs again, and the upgrade counts as failed
+ *    crash         SERVING, WAITING, STARTING, SERVING
  *
  * A cell that is not in the table cannot happen.  If it does, that is a bug: the launcher logs it
  * and goes on as if nothing had happened, for it must not die.
