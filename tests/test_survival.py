@@ -73,8 +73,7 @@ class Sweep:
                          for n, words in enumerate(PAIRS[number % len(PAIRS)])}
 
     def hits(self, *words, act=None):
-        """Runs the action with the launcher traced.  False: everything was over before the call was
-        reached."""
+        """Runs the action with the launcher traced.  False: it was over before the call."""
         stopper = Stopper(self.instance.process.pid, self.number, self.how, *self.only)
         self.started.append(stopper)
         if act:
@@ -119,8 +118,7 @@ def sweep(moult, port, started):
 
 
 def end_in_turn(s):
-    """Ends one generation after the other.  As long as one is left that has the listeners, it
-    serves."""
+    """Ends one generation after the other; any that is left with the listeners serves."""
     order = ("g1", "g2") if s.number % 2 else ("g2", "g1")
     for tag in order:
         if len(tags(s.instance)) < 2:
@@ -264,8 +262,7 @@ def busy_launcher(seconds):
 
 
 def test_a_question_has_one_deadline_for_all_its_parts(plain):
-    """Four seconds until there is room for the question, and never an answer: together five
-    seconds, not nine."""
+    """Four seconds until there is room, and never an answer: together five seconds, not nine."""
     with busy_launcher(4) as variable:
         alone = plain(["/bin/true"], preload=build.LIBRARY, MOULT=variable)
         assert alone.process.wait(7) == 0
