@@ -18,9 +18,9 @@ from harness.plain import Plain
 @pytest.fixture(scope="session", autouse=True)
 def built():
     processes.become_subreaper()
-    # A shell starts what it puts into the background with these ignored, nohup with the last, and so
-    # would be our daemons.
-    # By libc: a worker of xdist may run its tests in another than the main thread.
+    # A shell ignores these signals in its background jobs, and nohup ignores the last one; the test
+    # daemons would inherit that.  By libc: Python allows this in the main thread only, and an xdist
+    # worker may run tests in another thread.
     for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
         if signal.getsignal(number) == signal.SIG_IGN:
             ctypes.CDLL(None).signal(int(number), None)  # SIG_DFL
@@ -29,7 +29,7 @@ def built():
 
 @pytest.fixture(autouse=True)
 def surroundings(built):
-    """A network namespace; afterwards not one process of the test may be left."""
+    """A network namespace.  Afterwards no process of the test may be left."""
     network.enter_namespace()
     yield
     network.release_ports()
@@ -43,7 +43,7 @@ def surroundings(built):
 def directory(surroundings):
     """A directory with a short name: paths of UNIX sockets are short."""
     path = pathlib.Path(tempfile.mkdtemp(prefix="moult-"))
-    path.chmod(0o755)  # test daemons drop their uid
+    path.chmod(0o755)  # test daemons change their uid
     yield path
     shutil.rmtree(path)
 
@@ -55,7 +55,7 @@ def port(surroundings):
 
 @pytest.fixture
 def started(request, directory):  # which goes after what is in it
-    """What the test has started, ended in reverse order; shown when it fails."""
+    """What the test has started.  Is ended in reverse order, and shown if the test fails."""
     things = []
     request.node.stash[STARTED] = things
     yield things

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""--aside: a file that would keep the next generation from starting is out of its way for a moment."""
+"""--aside: a file that prevents the start of the next generation is moved out of the way for a
+moment."""
 
 import os
 import signal
@@ -69,7 +70,8 @@ def test_the_pid_file_exists_at_every_instant_while_it_is_put_back(moult, port, 
 
 
 def contents(path):
-    """"" while it is put aside: between a look and an open it may go."""
+    """Reads the file; "" while it is put aside, because the file may vanish between a look and an
+    open."""
     try:
         return path.read_text()
     except FileNotFoundError:
@@ -79,7 +81,7 @@ def contents(path):
 @pytest.mark.parametrize("end", ["unlink", "leave"])
 @pytest.mark.parametrize("how", ["stop", "stop --now", "TERM"])
 def test_a_stop_during_an_upgrade_puts_the_pid_file_back(moult, port, path, how, end):
-    """The current generation finds its own file when it is told to stop, and removes it or leaves
+    """The current generation finds its own file when it is told to stop, and removes or keeps
     it."""
     instance = moult().run(f"--aside={path}", command=daemon("g1", port, path, f"flock,{end}"))
     pid = pid_of(instance, "g1")
@@ -102,13 +104,13 @@ def test_a_stop_during_an_upgrade_puts_the_pid_file_back(moult, port, path, how,
 
 
 def test_the_next_launcher_puts_back_what_a_killed_one_left_aside(moult, port, path):
-    """Only if no other file has taken the place; otherwise the old file stays, the log says so,
-    and the next upgrade does not lose it."""
+    """The old file goes back only if no other file has taken its place.  Otherwise it stays aside,
+    the log says so, and the next upgrade does not lose it."""
     def kill_in_upgrade(instance):
         old = pid_of(instance, "g1")
         upgrade = instance.start_command("upgrade", instance.name, "--", *daemon(
             "bad", port, path, "kill", "--fail=hang", "--fail-at=listening"))
-        instance.wait_log("bad hangs")  # before that, bind() would fail and the file be removed
+        instance.wait_log("bad hangs")  # earlier, the daemon would remove the file
         assert contents(path) not in ("", f"{old}\n")
         instance.process.kill()
         instance.wait_ended()
@@ -134,13 +136,13 @@ def test_the_next_launcher_puts_back_what_a_killed_one_left_aside(moult, port, p
     instance.run(f"--aside={path}", command=daemon("g1", port, path, "rename"))
     instance.wait_log("which stays|put back what", start=start)
     assert named(path) == pid_of(instance, "g1")
-    assert not aside.exists()  # at this start nothing had its place
+    assert not aside.exists()  # at this start the place was free
     instance.stop()
 
 
 def test_a_file_that_cannot_be_put_aside_fails_the_upgrade(moult, port, path, directory):
-    """The upgrade fails before the next generation is started, and files put aside so far are put
-    back."""
+    """The upgrade fails before the next generation is started, and the files that were put aside
+    already are put back."""
     locked = directory / "locked"
     locked.mkdir(mode=0o755)
     (locked / "lock").touch()
@@ -195,7 +197,7 @@ def test_aside_of_relative_missing_and_linked_files(moult, port, path):
 
 
 def test_a_restart_puts_nothing_aside(moult, port, path):
-    """No other generation runs, so the stale file is the daemon's business, as without moult."""
+    """No other generation runs, so the stale file is left to the daemon, as without moult."""
     instance = moult().run(f"--aside={path}", "--restart=always",
                            command=daemon("g1", port, path, "flock"))
     old, inode = pid_of(instance, "g1"), path.stat().st_ino

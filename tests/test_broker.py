@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The broker, which reads the requests of the processes of a daemon: it is compromised, or ends."""
+"""The broker, which reads the requests of a daemon's processes, is compromised or ends."""
 
 import errno
 import os
@@ -16,7 +16,7 @@ from test_hostile import HOSTILE, hostile, pytestmark  # noqa: F401
 
 
 def broker_of(instance):
-    """Its pid; None while there is none."""
+    """The broker's pid, or None while there is no broker."""
     for process in processes.descendants(instance.process.pid):
         if processes.name(process.pid) == "moult-broker":
             return process.pid
@@ -24,7 +24,8 @@ def broker_of(instance):
 
 
 def test_silent_connections_of_old_generations_leave_the_next_one_room(hostile):  # noqa: F811
-    """Four generations hold as many as they may, and stay; the fifth binds its port all the same."""
+    """Four generations hold as many connections as they may, and stay.  The fifth still binds its
+    port."""
     hostile.run("silent.py", "--root", options=["--kill-after=60s"])
     hostile.wait()
     for tag in ("g2", "g3", "g4"):
@@ -39,7 +40,8 @@ def test_silent_connections_of_old_generations_leave_the_next_one_room(hostile):
 
 
 def test_a_broker_has_no_memory_of_the_daemons(hostile):  # noqa: F811
-    """One that replaces another is forked while generations run: it gives up what they share."""
+    """A new broker is forked while generations run.  It gives up the memory that these share with
+    the launcher."""
     instance = hostile.run()
     first = broker_of(instance)
     os.kill(first, signal.SIGKILL)
@@ -52,11 +54,11 @@ def test_a_broker_has_no_memory_of_the_daemons(hostile):  # noqa: F811
     instance.stop("--now")
 
 
-# ---- files and sockets in which whoever touches them hangs ----
+# ---- files and sockets that hang every process that touches them ----
 
 @pytest.fixture
 def silent(directory):
-    """silent(OPERATION...): a file system of somebody's that never answers these."""
+    """silent(OPERATION...): a user's file system that never answers these operations."""
     mounted = []
 
     def mount(*operations, **more):
@@ -70,16 +72,16 @@ def silent(directory):
 
 
 def hanging():
-    """Processes of moult that nobody can kill: they wait in the kernel, most of them at their end, when
-    they have no memory and no command line any more."""
+    """Processes of moult that nobody can kill because they wait in the kernel.  Most are at their
+    end and have no memory and no command line any more."""
     return [name for process in processes.descendants() if process.state == "D" or not process.command
             for name in [processes.name(process.pid)] if name.startswith("moult")]
 
 
 def test_a_file_whose_close_is_never_answered(hostile, silent):
-    """Each close of a file asks its file system (FUSE_FLUSH), and nobody can kill who waits for that.
-    A few children of the broker hang, and then the generation is not received from any more. Others
-    are served, and the log does not grow."""
+    """Each close of a file asks its file system (FUSE_FLUSH), and a process that waits for this
+    answer cannot be killed.  A few children of the broker hang; then nothing more is received from
+    this generation.  Other generations are served, and the log does not grow."""
     files = silent(fuse.FLUSH)
     instance = hostile.run("flush.py", files.path / "file", 20)
     hostile.wait(deadline=100)
@@ -99,8 +101,8 @@ def test_a_file_whose_close_is_never_answered(hostile, silent):
 
 
 def test_a_socket_that_its_sender_keeps_locked(hostile, silent):
-    """Whoever asks the socket for its address waits in the kernel, and nobody can kill him.  The broker
-    does, and others take its place, without a word from the dead."""
+    """A process that asks the socket for its address waits in the kernel and cannot be killed.  The
+    broker asks, and hangs.  New brokers replace it, without an answer from the old one."""
     files = silent(fuse.READ)
     instance = hostile.run("lock.py", files.path / "file", 8)
     hostile.wait(deadline=60)
@@ -118,8 +120,8 @@ def test_a_socket_that_its_sender_keeps_locked(hostile, silent):
 
 @pytest.mark.parametrize("verb", ["UNLINKED", "BIND"])
 def test_slow_answers_are_paid_for(hostile, silent, verb):
-    """A file system that answers in a tenth of a second: one answer is no reason to complain, but the
-    launcher stands still for each.  A generation may cost no more than a twentieth of the time."""
+    """A file system answers in a tenth of a second.  One such answer is no reason to complain, but
+    the launcher waits for each.  A generation may cost at most a twentieth of the time."""
     files = silent(delay=0.09)
     instance = hostile.run("slow.py", files.path, 14, verb)
     hostile.wait("^begins")
@@ -130,14 +132,14 @@ def test_slow_answers_are_paid_for(hostile, silent, verb):
     hostile.upgrade()
     assert hostile.who() == "g2"
     took = time.monotonic() - began
-    # 450 ms at first, and 5 % of the rest; one more that is on its way; each has two lookups at most.
+    # 450 ms at first, and 5 % of the rest; one more answer under way; at most two lookups for each.
     assert (files.lookups() - asked) * files.delay < 0.45 + took / 20 + 0.5, hostile.out()
     instance.stop()
 
 
 def test_answers_whose_askers_cannot_end(hostile, silent):
-    """A child of the launcher that has read a file there hangs at its end, when the answer is long
-    given."""
+    """A child of the launcher that has read a file there hangs at its own end, after it has given
+    the answer."""
     files = silent(fuse.FLUSH)
     instance = hostile.run("slow.py", files.path, 5, "REMOVED", options=["--kill-after=30s"])
     hostile.wait("^begins")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Processes that are expensive to read in /proc: the launcher goes on, and answers."""
+"""Processes that are expensive to inspect in /proc: the launcher goes on and answers."""
 
 import pytest
 
@@ -10,10 +10,11 @@ from harness.waiting import wait_until
 
 
 def beside(directory, habit, processes, daemon):
-    """The command of a daemon with a hoarder in its process tree, and the file that this makes."""
+    """The command of a daemon with a hoarder in its process tree, and the file that the hoarder
+    makes."""
     flag = directory / "hoarded"
     hoarder = [program("hoarder"), habit, str(processes), str(flag)]
-    # Without the library: it would not help us either
+    # Without the library, which a compromised process would not load either
     runtime = f"LD_PRELOAD={SANITISER}" if SANITISER else "NONE="
     script = 'r=$1 h=$2 n=$3 c=$4 f=$5; shift 5; env -i "$r" "$h" "$n" "$c" "$f" & exec "$@"'
     return ["sh", "-c", script, "sh", *map(str, [runtime, *hoarder, *daemon])], flag
@@ -25,8 +26,8 @@ def beside(directory, habit, processes, daemon):
     ("lock", 1),          # one that is never ended, in /proc/PID/fdinfo
 ])
 def test_the_launcher_answers_beside_a_process_tree_that_is_expensive_to_read(moult, port, directory, habit, processes):
-    """Status, upgrade, drain to the deadline and end; a launcher that did not answer in time would
-    fail these commands."""
+    """Status, upgrade, a drain to its deadline, and the end.  These commands would fail if the
+    launcher did not answer in time."""
     command, flag = beside(directory, habit, processes, waiter("g1", port))
     instance = moult().run("--drain-timeout=3s", "--kill-after=100ms", command=command)
     wait_until(flag.exists, 20, instance.log)
@@ -42,7 +43,8 @@ def test_the_launcher_answers_beside_a_process_tree_that_is_expensive_to_read(mo
 
 
 def test_a_process_tree_deeper_than_the_search_is_ended(moult, port, directory):
-    """Each process is the child of the one before, deeper than parents are followed upwards."""
+    """Each process is the child of the one before, and the chain is longer than the launcher's
+    search for parents."""
     command, flag = beside(directory, "chain", 200, waiter("g1", port))
     instance = moult().run("--kill-after=100ms", command=command)
     wait_until(flag.exists, 20, instance.log)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The trial of a real daemon finds defects: each test gives it a daemon with one."""
+"""The trial of a real daemon finds defects: each test gives the trial a daemon with one defect."""
 
 import pytest
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""`moult check`: what it says of a program before the program has ever run."""
+"""`moult check`: what it says of a program that has never run."""
 
 import json
 import os
@@ -71,7 +71,7 @@ def test_musl_is_as_good_as_glibc(directory):
 
 
 def test_a_program_for_another_processor_is_refused(directory):
-    """Another machine, and another class: the first bytes are enough."""
+    """For another machine and for another word size.  The first bytes of the file are enough."""
     whole = pathlib.Path(program("waiter")).read_bytes()
     for name, offset, value in (("machine", 18, struct.pack("<H", 0xf3)), ("class", 4, b"\1")):
         path = directory / name
@@ -81,7 +81,7 @@ def test_a_program_for_another_processor_is_refused(directory):
 
 
 def others_moult(directory):
-    """Where every user can read it."""
+    """moult and its library, where every user can read them."""
     for path in (build.MOULT, build.LIBRARY):
         shutil.copy(path, directory)
         (directory / path.name).chmod(0o755)
@@ -89,7 +89,7 @@ def others_moult(directory):
 
 
 def test_set_uid_and_file_capabilities_are_refused_if_they_change_something(directory):
-    """They are no obstacle for a user whose rights they do not change."""
+    """They are no obstacle for a user whose privileges they do not change."""
     other = others_moult(directory)
     set_uid, capable = directory / "set-uid", directory / "capable"
     shutil.copy(program("waiter"), set_uid)

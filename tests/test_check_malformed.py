@@ -21,7 +21,7 @@ from harness.opens import Opens, special_files
 # ---- words ----
 
 def known_wrappers():
-    """{name: its options}, from the table itself, so that what is added to it is tested, too."""
+    """{name: its options}, read from the table itself, so that later additions are tested, too."""
     text = (build.ROOT / "helper" / "check" / "wrapper.c").read_text()
     table = text[text.index("wrappers[] = {"):]
     table = table[:table.index("\n};")]
@@ -64,7 +64,7 @@ def test_empty_and_missing_words_of_every_wrapper(name, directory):
     ["chroot", "", ""], ["chroot", "/", ""], ["start-stop-daemon", "-S", "-x", ""],
     ["busybox", ""], ["capsh", "--"]], ids=str)
 def test_a_command_line_of_which_nothing_is_left(command, directory):
-    """After `env -S ''` no word of the command remains, and check must not read the first one."""
+    """After `env -S ''` no word of the command is left, and check must not read the first one."""
     check(*command)
     quoted = " ".join("'" + word + "'" for word in command)
     check(script(directory, "end", f"#!/bin/sh\nexec {quoted}\n"))
@@ -74,7 +74,7 @@ def test_a_command_line_of_which_nothing_is_left(command, directory):
 @pytest.mark.parametrize("before", [["sh", "-c"], ["env", "-S"]], ids=" ".join)
 @pytest.mark.parametrize("word", ["a ", "'' ", "a>b "])
 def test_a_command_as_long_as_the_kernel_allows(before, word):
-    """The words beyond the limit of check are unknown, and it says so."""
+    """Check does not know the words beyond its limit, and says so."""
     text = "exec " + word * (125000 // len(word))
     answer = check(*before, text)
     assert answer["result"] == "yes" and ids(answer, "note") == ["doubt"], answer
@@ -95,7 +95,7 @@ def test_only_regular_files_are_opened(directory, before):
 
 
 def test_only_regular_files_are_opened_as_libraries(directory):
-    """The program names its loader, and so the directory in which libraries are searched."""
+    """The program names its loader, and therefore the directory that is searched for libraries."""
     os.mkfifo(directory / "liba.so")
     os.mknod(directory / "libb.so", 0o755 | stat.S_IFCHR, os.makedev(1, 3))
     (directory / "libs").mkdir()
@@ -142,7 +142,7 @@ def elf(loader, needed=(), size=4096):
 
 
 def test_huge_libraries_are_read_up_to_a_limit(directory):
-    """Sixty libraries, each with as much code as check reads in all."""
+    """Sixty libraries.  Each has as much code as check reads in all."""
     names = [f"lib{number}.so" for number in range(60)]
     loader = sparse(directory / "ld-linux.so", elf("/x"))
     for name in names:

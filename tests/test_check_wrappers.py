@@ -184,14 +184,14 @@ def test_a_static_wrapper_is_no_obstacle(moult, port, directory):
     instance.stop()
 
 
-# A sanitiser's runtime does not outlive a cleared environment, nor a library that opens files first.
+# A sanitiser's runtime survives neither a cleared environment nor a library that opens files first.
 @pytest.mark.parametrize("wrapper", [
     ["setsid", "-w"], ["stdbuf", "-oL"], ["timeout", "60"], ["unshare", "-m"],
     *(pytest.param(wrapper, marks=pytest.mark.exact) for wrapper in (
         ["env", "-i"], ["setpriv", "--reuid=0", "--reset-env"], ["runuser", "-u", "root", "--"]))],
     ids=" ".join)
 def test_an_upgrade_succeeds_behind_each_wrapper_that_check_accepts(moult, port, wrapper):
-    """Also where the environment is cleared on the way."""
+    """This includes wrappers that clear the environment."""
     command = [*wrapper, program("waiter"), *waiter_words(port)]
     assert check(*command)["result"] == "yes"
     instance = moult().run(command=command)

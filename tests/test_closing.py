@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""Every way to close, move or wait for a descriptor: no connection is lost, and no descriptor stays.
+"""Every way to close, move or wait for a descriptor: no connection is lost, and no descriptor stays
+open.
 
-The launcher holds the socket, too, so closing it does not remove it from an epoll instance: its
-entry would report events for ever, and no process could remove it.
+The launcher holds the socket, too, so a close does not remove the socket from an epoll instance.
+The entry would report events for ever, and no process could remove it.
 """
 
 import os
@@ -42,13 +43,13 @@ def closer(tag, model, *ports, name="closer"):
 
 
 def watches(instance, tag, inode):
-    """How often the processes of that tag have the listener in an epoll."""
+    """How many entries for the listener the epoll instances of that tag's processes have."""
     return sum(entry[1] == inode for process in instance.tagged(tag)
                for entry in registrations(process.pid))
 
 
 def upgrade_under_load(moult, load, port, command, persistent=2, rate=300):
-    """Two upgrades under load; the first finds connections that stay a while."""
+    """Makes two upgrades under load; the first one finds connections that stay for a while."""
     instance = moult().run(command=command("g1"))
     inode = inode_of(port)
     client = load(f"127.0.0.1:{port}", rate=rate, persistent=persistent, persistent_every=20)
@@ -67,7 +68,7 @@ def upgrade_under_load(moult, load, port, command, persistent=2, rate=300):
         client.wait_answers(20, tag)
         client.renew()
         instance.wait_gone(TAGS.index(old) + 1)
-    # the third is not left deaf by what it has done: its epoll watches as the first one's did
+    # the third generation is not deaf: its epoll watches the listener as often as the first one's
     wait_until(lambda: watches(instance, "g3", inode) == watched, 5, "deaf")
     result = client.stop()
     assert_nothing_lost(result)
@@ -106,7 +107,7 @@ def test_a_client_queued_for_the_next_generation_does_not_wake_the_old_one(moult
 
 @pytest.mark.parametrize("name", MOVES)
 def test_a_listener_that_moves_to_another_number(moult, load, port, name):
-    """It moves after each connection, and another file may get the old number."""
+    """The listener moves after each connection, and another file may get the old number."""
     upgrade_under_load(moult, load, port, lambda tag: closer(tag, f"move-{name}", port))
 
 
@@ -126,8 +127,8 @@ def test_a_close_in_a_child_leaves_the_parent_alone(moult, load, port, name):
 
 @pytest.mark.parametrize("name", INETDS)
 def test_a_listener_passed_to_another_program(moult, load, port, name):
-    """It is passed as descriptor 0, and close-on-exec in the parent; the other program is a member
-    too."""
+    """The listener becomes descriptor 0 of the other program, and is close-on-exec in the parent.
+    The other program is a member, too."""
     upgrade_under_load(moult, load, port,
                        lambda tag: closer(tag, f"inetd-{name}", port, name="parent"),
                        rate=FORKS)
@@ -135,8 +136,8 @@ def test_a_listener_passed_to_another_program(moult, load, port, name):
 
 @pytest.mark.parametrize("name", CLOSES)
 def test_a_daemon_that_closes_one_of_two_listeners(plain, moult, load, port, name):
-    """Clients are refused there, the epoll instance reports it no more, and the other listener
-    goes on."""
+    """Clients of the closed listener are refused, the epoll instance does not report it any more,
+    and the other listener goes on."""
     other = network.new_port()
     command = closer("g1", f"close-{name}", port, other)
 
@@ -158,7 +159,7 @@ def test_a_daemon_that_closes_one_of_two_listeners(plain, moult, load, port, nam
     instance.upgrade(command=closer("g2", f"close-{name}", port, other))
     client.wait_answers(20, "g2")
     instance.wait_gone(1)
-    assert_nothing_lost(client.stop())  # to unshare descriptors leaves the other threads' open
+    assert_nothing_lost(client.stop())  # the other threads keep their descriptors open
     assert ask(other).startswith("GEN g2 ")
     instance.stop()
     assert "closer g" not in instance.log()
@@ -183,8 +184,8 @@ def test_a_program_started_without_the_listener_sees_nothing_of_moult(plain, mou
 
 
 def without_what_differs(text):
-    """Descriptors and variables, sorted, but for inodes, and for what a launcher is given here and
-    a plain program is not."""
+    """Descriptors and variables, sorted.  Leaves out inodes, and what differs between a launcher's
+    program and a plain one."""
     blocks = []
     for block in text.split("== ")[1:]:
         name, *lines = re.sub(r"(\[)\d+(\])|/proc/\d+", r"\1\2", block).splitlines()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The control socket: neither silent nor hostile clients keep the operator out."""
+"""The control socket: silent and hostile clients do not keep the operator out."""
 
 import contextlib
 import fcntl
@@ -21,7 +21,7 @@ from harness.waiting import wait_until
 
 
 def limit_descriptors(instance, count):
-    """Of the launcher; returns the limits that it had."""
+    """Sets the descriptor limit of the launcher; returns the old limits."""
     pid = instance.process.pid
     before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
     resource.prlimit(pid, resource.RLIMIT_NOFILE, (count, before[1]))
@@ -66,8 +66,8 @@ def test_a_start_fails_if_the_lock_is_held(moult, port):
 
 
 def test_silent_clients_are_disconnected(moult, port):
-    """There are more of them than places: the operator is answered at once, and they are closed
-    later."""
+    """There are more silent clients than places.  The operator is answered at once, and the silent
+    clients are closed later."""
     instance = moult().run(command=waiter("g1", port))
     clients = []
     for _ in range(8):
@@ -82,7 +82,7 @@ def test_silent_clients_are_disconnected(moult, port):
 
 
 def test_a_client_that_reads_nothing_delays_nobody(moult, port):
-    """Only that client loses what it does not read."""
+    """Only this client loses the output that it does not read."""
     instance = moult().run(command=waiter("g1", port))
     deaf = silent_clients(instance, 20)
     for client in deaf:
@@ -98,7 +98,8 @@ def test_a_client_that_reads_nothing_delays_nobody(moult, port):
 
 
 def test_the_launcher_waits_while_it_has_no_descriptor(moult, port):
-    """It waits without spinning, logs that once, and answers when there is a descriptor again."""
+    """The launcher waits without spinning, logs that once, and answers when a descriptor is free
+    again."""
     instance = moult().run(command=waiter("g1", port))
     before = limit_descriptors(instance, 5)
     command = instance.start_command("status", instance.name)
@@ -109,7 +110,7 @@ def test_the_launcher_waits_while_it_has_no_descriptor(moult, port):
     assert command.wait(10) == 0, instance.log()
     command.stdout.close()
     command.stderr.close()
-    # Ten attempts in a second, not as many as the processor can make; and one line.
+    # Ten attempts in a second instead of as many as possible, and one line.
     assert int(more[1]) <= 10 * lasted + 10, instance.log()
     assert instance.log().count("cannot accept") <= lasted + 2, instance.log()
     instance.upgrade()
@@ -144,7 +145,7 @@ def test_descriptors_are_kept_for_the_operator(moult, port):
 ], ids=["none", "relative", "missing", "relative-of-ours"])
 @pytest.mark.parametrize("verb", ["run", "status"])
 def test_no_directory_for_the_control_socket(moult, port, directory, verb, variables, words):
-    """An ordinary user reads which directories were tried, and what to set."""
+    """An ordinary user is told which directories were tried, and which variable to set."""
     if verb == "status" and "/nowhere/at/all" in variables.values():
         words = ("no running instance", "/nowhere/at/all/moult")
     instance = moult(user=65534)
@@ -161,7 +162,7 @@ def test_no_directory_for_the_control_socket(moult, port, directory, verb, varia
 
 
 def control(instance, *datagrams):
-    """Sends them to the control socket, each as it is; returns what is answered to the last."""
+    """Sends the messages to the control socket unchanged; returns the answer to the last one."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as connection:
         connection.settimeout(5)
         connection.connect(str(instance.runtime / f"{instance.name}.sock"))
@@ -186,7 +187,7 @@ def control(instance, *datagrams):
     b"1\0upgrade\0" + b"--\0" + b"a\0" * 20000 + b"--fail", b"\x00" * 5000,
 ], ids=lambda value: repr(value[:24]))
 def test_garbage_on_the_control_socket_is_refused(moult, load, port, datagram):
-    """With status 2 or without an answer; the daemon serves on and the next upgrade works."""
+    """The answer is status 2, or nothing.  The daemon serves on, and the next upgrade works."""
     instance = moult().run(command=waiter("g1", port))
     client = load(f"127.0.0.1:{port}", rate=300)
     answers = control(instance, datagram)

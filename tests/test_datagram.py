@@ -27,7 +27,8 @@ def server(tag, port, *more, wait="epoll", receive="recvfrom"):
 
 
 def three_upgrades(instance, client, command, count=100):
-    """Returns the instants at which they returned; the old ones may still answer for 5 s."""
+    """Returns the instants at which the upgrades returned.  Old generations may still answer for 5
+    s."""
     switched = []
     for tag in TAGS[1:]:
         switched.append(instance.upgrade(command=command(tag)).instant)
@@ -39,7 +40,8 @@ def three_upgrades(instance, client, command, count=100):
 
 @pytest.mark.parametrize("receive, wait", PAIRS)
 def test_three_upgrades_lose_nothing(moult, load, port, receive, wait):
-    """No question is lost or answered twice, none asked after the switch by the old one."""
+    """No question is lost or answered twice.  The old generation answers no question that was asked
+    after the switch."""
     def command(tag):
         return server(tag, port, wait=wait, receive=receive)
     instance = moult().run(command=command("g1"))
@@ -80,7 +82,7 @@ def test_every_kind_of_datagram_daemon(moult, load, port, more, wait):
                                            ("recvmmsg", "epoll-edge"), ("recvmsg", "select")])
 @pytest.mark.parametrize("abstract", [False, True], ids=["path", "abstract"])
 def test_unix_datagrams(moult, load, directory, receive, wait, abstract):
-    """By path, which each generation unlinks before it binds; or without one."""
+    """With a path, which each generation unlinks before it binds, and with an abstract name."""
     name = f"@{directory}" if abstract else f"{directory}/socket"
     habits = () if abstract else ("--habit=unlink-first", "--habit=unlink-at-exit")
 
@@ -99,7 +101,8 @@ def test_unix_datagrams(moult, load, directory, receive, wait, abstract):
 
 @pytest.mark.parametrize("wait", ["poll", "epoll", "epoll-edge"])
 def test_tcp_and_udp_on_one_port(moult, load, port, wait):
-    """Each is handed over as what it is; connections stay with the old one until they end."""
+    """The TCP and the UDP socket are handed over separately; connections stay with the old
+    generation until they end."""
     def command(tag):
         return server(tag, port, "--tcp", wait=wait)
     instance = moult().run(command=command("g1"))
@@ -122,12 +125,12 @@ def test_tcp_and_udp_on_one_port(moult, load, port, wait):
     instance.stop("--now")
 
 
-# ---- the old one may still answer ----
+# ---- the old generation may still answer ----
 
 @pytest.mark.parametrize("wait", ["poll", "epoll-edge"])
 def test_answers_under_way_arrive_after_the_switch(moult, load, port, wait):
-    """A forwarder answers 300 ms later, from the same socket, what it took before the switch; it
-    takes no later question, and then ends."""
+    """A forwarder answers each question 300 ms later, from the same socket.  After the switch it
+    answers the questions that it took before, takes no other question, and then ends."""
     def command(tag):
         return server(tag, port, "--delay-answer=300", wait=wait)
     instance = moult().run(command=command("g1"))
@@ -173,7 +176,7 @@ def test_a_failed_version_takes_no_question(moult, load, port, options, wait):
 
 
 def test_a_killed_daemon_loses_only_what_it_had_taken(moult, load, port):
-    """After the restart it finds the questions that came meanwhile in the queue; none is
+    """After the restart the daemon finds in its queue the questions that came meanwhile; none is
     refused."""
     instance = moult().run("--restart=always", command=server("g1", port))
     client = load(f"udp:127.0.0.1:{port}", rate=300, timeout=2000)
@@ -193,7 +196,7 @@ def test_a_killed_daemon_loses_only_what_it_had_taken(moult, load, port):
 @pytest.mark.parametrize("who", ["--reuseport", "--reuseport=master"], ids=["workers", "master"])
 @pytest.mark.parametrize("wait", ["block", "epoll-edge"])
 def test_the_number_of_workers_changes(moult, load, port, wait, who):
-    """4, 2, 4 sockets in the group: none that goes takes datagrams along."""
+    """4, 2, 4 sockets in the group: a socket that goes takes no datagrams along."""
     def command(tag, workers):
         return server(tag, port, who, f"--processes={workers}", wait=wait)
     instance = moult().run(command=command("g1", 4))
@@ -254,8 +257,8 @@ while True:
 
 
 def test_a_connected_socket_for_each_client(moult, port):
-    """As DTLS servers do: bound to the address of the service, then connected. Such a socket is
-    not handed over; its client stays with the old generation, which lives as long as the
+    """As in DTLS servers: a socket is bound to the service's address and then connected.  Such a
+    socket is not handed over.  Its client stays with the old generation, which lives as long as the
     client."""
     def command(tag):
         return ["/usr/bin/python3", "-c", A_SOCKET_EACH, str(port), tag]

@@ -22,7 +22,7 @@ def acceptor(tag, port, model, *more):
 
 
 def held(load, port, count=3):
-    """Connections that stay, and nothing else."""
+    """Connections that stay open, and no other load."""
     client = load(f"127.0.0.1:{port}", rate=0, persistent=count, persistent_every=20)
     client.wait(lambda report: report["persistent"]["answered"] >= count)
     return client
@@ -62,7 +62,7 @@ def test_open_connections_keep_a_generation(moult, load, port, command):
 
 @pytest.mark.parametrize("command", MODELS, ids=MODEL_NAMES)
 def test_without_connections_it_ends_at_once(moult, load, port, command):
-    """Neither the drain's deadline nor the kill's is waited for."""
+    """Neither the drain's deadline nor the deadline before SIGKILL passes."""
     instance = moult().run("--drain-timeout=50s", "--kill-after=50s", command=command("g1", port))
     client = load(f"127.0.0.1:{port}", rate=200)
     client.wait_answers(20)
@@ -173,7 +173,8 @@ def test_a_daemon_that_ignores_the_stop_signal_is_killed(moult, load, port, opti
 
 
 def test_helpers_in_their_own_sessions_end_too(moult, load, port):
-    """The first process of a draining generation has left others behind: all of them end."""
+    """The first process of a draining generation has left other processes behind; all of them
+    end."""
     instance = moult().run("--kill-after=300ms", command=waiter("g1", port, "--processes=4"))
     master = next(p for p in instance.tagged("g1") if len(processes.descendants(p.pid)) == 4)
     client = load(f"127.0.0.1:{port}", rate=300)
@@ -244,7 +245,7 @@ def test_stop_now_does_not_drain(moult, load, port):
 
 
 def test_stop_ends_draining_generations_too(moult, load, port):
-    """Older generations have until their own deadline, not for ever."""
+    """Older generations drain until their own deadline, and no longer."""
     instance = moult().run("--drain-timeout=2s", command=waiter("g1", port))
     client = held(load, port)
     instance.upgrade(command=waiter("g2", port))
@@ -272,7 +273,7 @@ def test_signals_that_end_the_launcher(moult, load, port, number):
 
 
 def test_hup_upgrades_and_usr1_reports(moult, load, port):
-    """As an init script knows it: HUP is an upgrade with the same command."""
+    """As init scripts expect: HUP is an upgrade with the same command."""
     instance = moult().run(command=waiter("g1", port))
     client = load(f"127.0.0.1:{port}", rate=300)
     client.wait_answers(20)
@@ -365,7 +366,7 @@ def cpu_seconds(pids):
 
 
 def assert_sleeps(pids, client):
-    """They are woken by the connections of others at most: no loop around what is not for them."""
+    """At most the connections of others wake these processes; they do not spin."""
     pids = list(pids)
     before, began = cpu_seconds(pids), client.report()["elapsed_ms"]
     client.wait(lambda report: report["elapsed_ms"] >= began + 500)

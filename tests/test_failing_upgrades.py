@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""A new version that fails: the current generation goes on, and no process or file of the new one is left."""
+"""A new version that fails: the current generation goes on, and no process or file of the new
+one is left."""
 
 import collections
 import os
@@ -20,7 +21,8 @@ def epoll(tag, port, *more):
 
 
 def assert_failed(instance, result, count=1):
-    """It said why, nothing of it is left, and the current generation is what it was."""
+    """The upgrade gave the reason, left nothing behind, and did not change the current
+    generation."""
     lines = result.stderr.strip().splitlines()
     assert lines, "not a word"
     assert not instance.tagged("bad"), instance.log()
@@ -34,7 +36,7 @@ def assert_failed(instance, result, count=1):
     assert any(last["reason"] in line for line in lines), (last, lines)
 
 
-# How it fails, what the operator reads of it
+# How it fails, and the words that the operator reads
 FAILURES = [
     (("--fail=exit0",), r"exited with status 0"),
     (("--fail=exit1",), r"exited with status 1"),
@@ -92,7 +94,7 @@ def test_a_version_that_fails_changes_nothing(moult, load, port, options, reason
     ("--fail=exit1", "--fail-at=listening"), ("--fail=die-soon", "--fail-at=waiting")],
     ids=["before-ready", "after-ready"])
 def test_every_way_of_waiting_survives_a_roll_back(moult, load, port, case, options):
-    """The current generation serves again the listeners that it had let go."""
+    """The current generation serves again on the listeners that it had given up."""
     instance = moult().run(command=case.command("g1", [port]))
     client = load(f"127.0.0.1:{port}", rate=case.rate, persistent=case.persistent)
     client.wait_answers(50)
@@ -235,7 +237,7 @@ SAID = {
 
 @pytest.mark.parametrize("runtime", SAID)
 def test_the_line_with_the_reason_is_shown(moult, port, directory, runtime):
-    """It is not always the last one: some programs print a call stack after it."""
+    """The reason is not always in the last line: some programs print a call stack after it."""
     said, why = SAID[runtime]
     (directory / "said").write_text(said)
     instance = moult().run(command=epoll("g1", port))

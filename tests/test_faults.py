@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Each system call of the launcher fails in turn, and each call at the start of a daemon.
 
-Whatever becomes of an upgrade, no client is lost, the launcher goes on, and the next upgrade works.
-A sample of the calls; MOULT_FAULTS=1 lets every one fail.
+Whatever the upgrade's result, no client is lost, the launcher goes on, and the next upgrade works.
+The tests try a sample of the calls; with MOULT_FAULTS=1, every call.
 """
 
 import os
@@ -17,11 +17,11 @@ from harness.load import assert_nothing_lost
 from harness.network import ask
 from harness.waiting import wait_until
 
-# A sanitiser's runtime makes calls and allocations of its own, which fail as well.
+# A sanitiser's runtime makes calls and allocations of its own, which would fail as well.
 pytestmark = [pytest.mark.exact, pytest.mark.timeout(7200 if ALL else 60)]
 
 QUICK = ("--ready-timeout=5s", "--drain-timeout=2s", "--kill-after=200ms")
-SET_UP = 60  # calls of a daemon until it serves; what fails later may be about a client
+SET_UP = 60  # calls of a daemon until it serves; a later failure may concern a client
 RESERVE = 16  # descriptors that the launcher has now and then
 
 
@@ -47,7 +47,7 @@ class Served:
         return len(os.listdir(f"/proc/{self.pid}/fd"))
 
     def command(self, words):
-        """Ends in time whatever fails, and says why if it fails."""
+        """The command ends in time whatever fails, and gives the reason if it fails."""
         start = len(self.instance.log())
         result = self.instance.command(*words, timeout=30)
         if result.returncode:
@@ -61,7 +61,8 @@ class Served:
         self.instance.wait_alone()
 
     def settled(self):
-        """All but one generation are gone; without a question to the launcher, which has its fault."""
+        """All but one generation have ended.  Does not ask the launcher, because the fault is in
+        the launcher."""
         return len(self.helpers("moult-keeper")) == 1
 
     def helpers(self, name):
@@ -69,7 +70,7 @@ class Served:
                 if process.parent == self.pid and _name(process.pid) == name]
 
     def helper(self, name):
-        """A new one may be on its way."""
+        """The helper's pid.  A new helper may be about to start."""
         wait_until(lambda: len(self.helpers(name)) == 1, 5, lambda: f"not one {name}")
         return self.helpers(name)[0]
 
@@ -106,7 +107,7 @@ PARTS = 2
 
 
 def upgrades(served, kind, fault, until):
-    """fault(N) for one upgrade after the other; until there is no N-th thing that could fail."""
+    """fault(N) for one upgrade after the other, until there is no N-th call that could fail."""
     options, more = KINDS[kind]
     for number in until:
         tag = f"n{number}"
@@ -124,7 +125,8 @@ QUESTIONS = ("status", "daemon"), ("status", "daemon", "--json"), ("list",)
 
 
 def questions(served, words, fault, until):
-    """As upgrades(): the question is answered or refused with a reason, and the next one is answered."""
+    """Like upgrades(): a question is answered, or refused with a reason, and the next question is
+    answered."""
     for number in until:
         one = fault(number)
         served.command(words)
@@ -144,7 +146,7 @@ def test_a_system_call_of_the_launcher_fails_during_an_upgrade(moult, load, port
 
 @pytest.mark.parametrize("name, stride", [("moult-broker", 7), ("moult-keeper", 2)])
 def test_a_system_call_of_a_helper_fails_during_an_upgrade(moult, load, port, directory, name, stride):
-    """In the process that reads the requests, and in the keeper of the generation that serves."""
+    """In the broker, which reads the requests, and in the keeper of the generation that serves."""
     served = Served(moult, load, port, directory)
     upgrades(served, "upgrade", lambda number: Fault(served.helper(name), number, number),
              numbers(0, 1, stride))
@@ -175,7 +177,7 @@ def test_an_allocation_of_the_launcher_fails_during_a_question(moult, load, port
 
 @pytest.mark.parametrize("part", range(2))
 def test_a_system_call_of_the_launcher_fails_during_a_stop(moult, port, part):
-    """The launcher stops, or says why not and stops when it is told again."""
+    """The launcher stops, or says why it does not, and then stops at the next command."""
     for number in numbers(part, 2, 31):
         instance = moult(f"s{number}").run(
             *QUICK, command=[program("waiter"), "--tag", "g1", "--wait=epoll", "--port", str(port)])
@@ -194,8 +196,8 @@ def test_a_system_call_of_the_launcher_fails_during_a_stop(moult, port, part):
 
 @pytest.mark.parametrize("part", range(2))
 def test_a_system_call_of_the_launcher_fails_at_its_start(moult, port, part):
-    """It serves and can be upgraded, or it exits with a line that gives the reason, and leaves
-    nothing."""
+    """The launcher serves and can be upgraded, or exits with a line that gives the reason, and
+    leaves nothing behind."""
     for number in numbers(part, 2, 23):
         instance = moult(f"r{number}")
         instance.run(*QUICK, command=[program("waiter"), "--tag", "g1", "--wait=epoll",
@@ -206,12 +208,12 @@ def test_a_system_call_of_the_launcher_fails_at_its_start(moult, port, part):
             return instance.process.poll() is not None or re.search("ready after", instance.log())
         wait_until(known, 15, instance.log)
         if instance.process.poll() is None:
-            # The fault may be that the daemon's request was not answered: it runs as without us.
+            # The fault may be that the daemon got no answer: it then runs as without moult.
             upgraded = instance.command("upgrade", instance.name)
             assert upgraded.returncode == 0 or upgraded.stderr.strip()
             assert ask(port).startswith("GEN g1 ")
             stopped = instance.command("stop", instance.name, "--now")
-            # ... or that the answer to this could not be sent.
+            # ... or that the answer to this command could not be sent.
             assert stopped.returncode == 0 or "ended before it answered" in stopped.stderr
             instance.wait_ended()
         else:
@@ -224,8 +226,8 @@ def test_a_system_call_of_the_launcher_fails_at_its_start(moult, port, part):
 
 @pytest.mark.parametrize("part", range(2))
 def test_a_system_call_of_a_daemon_fails_at_its_start(moult, load, port, directory, part):
-    """The call is the daemon's own or the library's. The daemon may fail as it would alone, but
-    does not crash, and the generation before it serves on."""
+    """The failing call is the daemon's own or the library's.  The daemon may fail as it would
+    without moult, but does not crash, and the previous generation serves on."""
     served = Served(moult, load, port, directory)
     for number in numbers(part, 2, 13):
         if number > SET_UP:

@@ -48,8 +48,8 @@ def test_connections_between_services_do_not_keep_a_generation(moult, load, dire
 
 
 def test_services_reach_each_other_until_the_last_client_has_left(moult, directory, port):
-    """Half a line comes before the upgrade, the other half after it. Only then the front asks the
-    clerk, at a path that the next generation does not have."""
+    """The first half of a line comes before the upgrade, the second half after it.  Only then does
+    the front ask the clerk, at a path that the next generation does not have."""
     instance = moult().run(command=services(directory, port, "g1"))
     connection, answers = connect(port)
     connection.sendall(b"hel")

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""Compromised processes of a daemon, and users who have no part in it.
+"""Compromised processes of a daemon, and users who have no part in the daemon.
 
-The launcher checks what they send, and they harm at most the generation that they belong to.
+The launcher checks what they send.  They harm at most the generation that they belong to.
 """
 
 import errno
@@ -27,7 +27,7 @@ pytestmark = [
 
 
 class Hostile:
-    """The daemon with its worker; what the attack has printed is self.out()."""
+    """The daemon with its worker.  self.out() returns what the attack has printed."""
 
     def __init__(self, moult, directory, port):
         self.moult, self.directory, self.port = moult, directory, port
@@ -98,7 +98,7 @@ def descriptors(instance):
 
 
 def links(instance):
-    """What the launcher has open, for people."""
+    """The descriptors that the launcher has open, in readable form."""
     table = f"/proc/{instance.process.pid}/fd"
     return sorted(os.readlink(f"{table}/{number}") for number in os.listdir(table))
 
@@ -128,7 +128,7 @@ EVERY_VERB = ("hello", "slot", "bind-port", "bind-path", "yield", "calling", "li
               "unlinked", "replace", "removed", "again", "template", "connected", "shut")
 OF_ANOTHER = {verb: -errno.EBADF for verb in ("again", "template", "connected", "shut", "moved")}
 
-# What is refused, and how.  BIND that is answered by nothing: as without moult, the kernel decides.
+# What is refused, and how.  BIND without a socket in the answer: the kernel decides, as without us.
 REFUSED = {
     # Not a process of the daemon: another user's, and one of root's.
     "stranger": {verb: "gone" for verb in EVERY_VERB},
@@ -137,10 +137,10 @@ REFUSED = {
     # that says it is of the newer one.
     "ignorant": {verb: -errno.EPERM for verb in EVERY_VERB},
     "false": {verb: -errno.EPERM for verb in EVERY_VERB},
-    # Has every right but the listener's socket.
+    # Has every right, but not the listener's socket.
     "other": {**OF_ANOTHER, **{f"file-{verb}": -errno.EBADMSG
                                for verb in ("again", "template", "connected", "shut")}},
-    # Has given up root, and asks for what its own generation has not taken up.
+    # Has given up root, and asks for a listener that its own generation does not have.
     "dropped": {"bind-port": 0, "bind-path": 0, "yield": -errno.EADDRINUSE,
                 "unlinked": -errno.ENOENT, "replace": -errno.EINVAL, **OF_ANOTHER},
     # Is root, and has the socket; the port is one that only the newer generation has.
@@ -151,7 +151,7 @@ REFUSED = {
 
 @pytest.mark.parametrize("who", REFUSED)
 def test_each_verb_checks_the_rights_of_the_sender(hostile, stranger, who):
-    """The table of rights in shim/contract.h, asked by the processes that it denies."""
+    """Processes without the right try each row of the table of rights in shim/contract.h."""
     from harness.network import new_port
     other, asked = new_port(), hostile.directory / "worker" / "asked"
     if who == "dropped":
@@ -196,7 +196,7 @@ def test_an_old_generation_gets_no_listener_of_a_newer_one(hostile, port):
 
 
 def test_a_worker_cannot_write_the_board_and_a_false_tally_loses_no_client(hostile, load):
-    """What a worker writes into the counts delays a switch by at most a second."""
+    """A false count in the tally delays a switch by at most a second."""
     instance = hostile.run("scribble.py", "--inherits", "4", options=["--drain-timeout=6s"])
     hostile.wait("^slot")
     lines = hostile.lines()
@@ -212,7 +212,7 @@ def test_a_worker_cannot_write_the_board_and_a_false_tally_loses_no_client(hosti
 
 
 def test_too_many_listeners_leave_room_for_the_next_generation(hostile):
-    """2,500 listeners, and as many that are announced and never come."""
+    """2,500 listeners, and as many that are announced but never come."""
     instance = hostile.run("exhaust.py", "2500")
     hostile.wait(deadline=50)
     assert int(hostile.lines()["kept"]) <= 2048, hostile.out()
@@ -230,12 +230,12 @@ def test_too_many_listeners_leave_room_for_the_next_generation(hostile):
 
 @pytest.mark.parametrize("how", ["device", "filter"])
 def test_socket_options_of_a_hostile_worker_end_with_the_upgrade(hostile, how):
-    """A device that it binds the socket to, or a filter that drops everything, keeps clients away
-    until the next version, whose socket has neither."""
+    """The worker binds the socket to a device, or attaches a filter that drops everything.  This
+    keeps clients away until the next version, whose socket has neither."""
     subprocess.run(["ip", "link", "add", "other", "type", "dummy"], check=False)
     if how == "device" and not pathlib.Path("/sys/class/net/other").exists():
         make_device("other")
-    # Where the kernel does not let everybody attach a filter it is a process of root's that does.
+    # If the kernel does not let every user attach a filter, a process of root does so.
     instance = hostile.run("poison.py", "--inherits", "--root", how)
     hostile.wait()
     hostile.upgrade()
@@ -244,7 +244,7 @@ def test_socket_options_of_a_hostile_worker_end_with_the_upgrade(hostile, how):
 
 
 def make_device(name):
-    """A TUN device needs no tool."""
+    """Makes a TUN device; this needs no tool."""
     import fcntl
     import struct
     device = os.open("/dev/net/tun", os.O_RDWR)
@@ -285,7 +285,7 @@ def test_connections_of_strangers_to_the_launcher_change_nothing(hostile, strang
 
 
 def test_a_close_that_blocks_does_not_delay_a_no_overlap_upgrade(hostile, stranger):
-    """While no generation accepts, a launcher that hangs would be an outage."""
+    """No generation accepts meanwhile, so a hanging launcher would be an outage."""
     instance = hostile.run()
     process = stranger("stranger.py", address_of(instance), "lingering", 10)
     assert process.stdout.readline() == "end\n"
@@ -295,8 +295,8 @@ def test_a_close_that_blocks_does_not_delay_a_no_overlap_upgrade(hostile, strang
 
 
 def test_another_user_cannot_take_the_place_of_a_dead_launcher(hostile, stranger, directory):
-    """A daemon whose launcher was killed binds one more port; another user owns the address of the
-    launcher by then."""
+    """A daemon whose launcher was killed binds one more port.  By then another user owns the
+    launcher's address."""
     from harness.network import new_port
     other = new_port()
     program = (

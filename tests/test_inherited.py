@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What the launcher inherits: it works with all of that, and the program inherits the same."""
+"""What the launcher inherits: the launcher works with it, and the program inherits the same."""
 
 import ctypes
 import os
@@ -45,7 +45,7 @@ def lose_directory(directory):
 
 
 def have_children(directory):
-    """One that has ended, and one that ends with the launcher."""
+    """Gives the launcher two children: one has ended, the other ends with the launcher."""
     if os.fork() == 0:
         os._exit(3)
     if os.fork() == 0:
@@ -86,7 +86,7 @@ STATES = {
 
 
 def seen(path):
-    """What mirror wrote, without what the test makes different."""
+    """What mirror has recorded, without what the test itself makes different."""
     text = re.sub(r"(?m)^environment MOULT_RUNTIME_DIR=.*\n", "", path.read_text())
     text = re.sub(r"(?m)^(descriptor [012]:|argument |name ).*\n", "", text)
     path.unlink()
@@ -120,7 +120,7 @@ def test_the_program_inherits_what_the_launcher_inherited(moult, port, directory
     instance = moult().run(through=through, command=command, **options)
     ask(port)
     assert seen(path) == expected
-    # None of its own descriptors is where it writes its log.
+    # The launcher's own stdin, stdout and stderr are /dev/null or its log.
     streams = [os.readlink(f"/proc/{instance.process.pid}/fd/{fd}") for fd in (0, 1, 2)]
     assert all(stream == "/dev/null" or stream == str(instance.log_path) for stream in streams)
     instance.upgrade()
@@ -145,7 +145,8 @@ def test_limits_of_an_ordinary_user(moult, port, directory, which, soft, hard):
 
 
 def test_a_file_size_limit_that_is_too_low(moult, port):
-    """The memory that is shared with the program counts as a file: one line says which limit."""
+    """The memory that the launcher shares with the program counts as a file.  One line names the
+    limit."""
     result = moult().command(
         "run", "-n", "x", "--", *waiter("g1", port), through=["setpriv", "--bounding-set=-all",
         "--inh-caps=-all", "sh", "-c", 'ulimit -f 8; exec "$@"', "sh"])
@@ -165,7 +166,7 @@ def test_an_alarm_ends_the_program_and_not_the_launcher(moult, port):
 
 
 def test_the_launcher_stops_the_program_when_its_parent_dies(moult, port):
-    """--pdeathsig=KILL would kill the launcher alone and leave the program."""
+    """--pdeathsig=KILL would kill only the launcher and leave the program running."""
     read, write = os.pipe()
     instance = moult()
     parent = ("import os, subprocess, sys\n"
@@ -182,7 +183,8 @@ def test_the_launcher_stops_the_program_when_its_parent_dies(moult, port):
 
 @pytest.mark.exact
 def test_the_launcher_refuses_to_start_without_proc(moult, port):
-    """It could not find the processes of the program: it says so in one line and starts nothing."""
+    """The launcher could not find the processes of the program.  It says so in one line and starts
+    nothing."""
     instance = moult()
     result = subprocess.run(
         ["unshare", "-m", "sh", "-c", 'mount -t tmpfs none /proc && exec "$@"', "sh",
@@ -207,7 +209,7 @@ def test_sockets_passed_by_an_init_system_reach_each_generation(moult, port, dir
 
 @pytest.mark.parametrize("number", range(3, 21))
 def test_the_readiness_descriptor_may_have_any_number(moult, port, directory, number):
-    """None is taken by a descriptor of the launcher: a program that cannot run is reported as
+    """No descriptor of the launcher takes that number, so a program that cannot run is reported as
     such."""
     busy = directory / "busy"
     shutil.copy(program("waiter"), busy)

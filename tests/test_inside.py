@@ -16,7 +16,7 @@ from harness.waiting import wait_until
 
 @pytest.fixture
 def hold():
-    """hold(PORT): a connection that keeps the generation that answers from ending."""
+    """hold(PORT): a connection that keeps the generation that answers it from ending."""
     held = []
 
     def connect(port):
@@ -34,18 +34,18 @@ def settler(*arguments):
     assert (result.returncode, result.stdout) == (0, "settled\n"), result.stderr
 
 
-# ---- epoll entries are put in order by many threads at once, without a lock ----
+# ---- many threads bring epoll entries in line at once, without a lock ----
 
 @pytest.mark.parametrize("seed", [1, 100001])
 def test_every_schedule_of_threads_ends_with_the_last_request_in_the_kernel(seed):
-    """Random schedules of 2 to 64 threads that ask, settle, and open and close the gate. No thread
-    makes more calls than the changes account for."""
+    """Random schedules of 2 to 64 threads that request, settle, and open and close the gate.  No
+    thread makes more kernel calls than the changes explain."""
     settler("model", seed, 3000)
 
 
 @pytest.mark.parametrize("count", [2, 64])
 def test_threads_in_lockstep_finish_in_a_few_rounds(count):
-    """Each thread makes one step, then the next one does."""
+    """The threads take turns, one step each."""
     settler("lockstep", count)
 
 
@@ -54,7 +54,8 @@ def test_64_real_threads_settle_while_gates_change():
 
 
 def test_a_wait_that_never_comes_back_is_not_counted_for_ever():
-    """A handler has jumped out of it, or it was a vfork child's, which has been killed."""
+    """A signal handler has jumped out of the wait, or the wait was in a vfork child that was
+    killed."""
     settler("sleep")
 
 
@@ -62,7 +63,8 @@ def test_a_wait_that_never_comes_back_is_not_counted_for_ever():
 
 @pytest.mark.parametrize("what", ["race", "closed"])
 def test_what_is_remembered_is_no_older_than_the_look(what):
-    """A socket that another thread makes a listener meanwhile is one; a closed number is nothing."""
+    """A socket that another thread makes a listener meanwhile counts as a listener.  Nothing is
+    remembered of a closed number."""
     finder(what)
 
 
@@ -71,10 +73,11 @@ def finder(what):
     assert (result.returncode, result.stdout) == (0, "found\n"), result.stderr
 
 
-# ---- a vfork child shares our memory, and has descriptors of its own ----
+# ---- a vfork child shares the memory, but has descriptors of its own ----
 
 def test_a_vfork_child_does_nothing_of_what_a_switch_does():
-    """At a gate that a keeper has opened: its parent's number may be another file there."""
+    """At a gate that a keeper has opened: the number may be another file in the child than in its
+    parent."""
     finder("borrowed")
 
 
@@ -87,7 +90,7 @@ def said(log):
 
 
 def children_of(log, pid):
-    """What the program says of itself and its vfork children, when it is asked."""
+    """What the program reports of itself and its vfork children at the signal."""
     start = len(log())
     os.kill(pid, signal.SIGUSR1)
     told(log, "done", start)
@@ -95,8 +98,8 @@ def children_of(log, pid):
 
 
 def test_a_vfork_child_that_moves_descriptors_changes_nothing_in_its_parent(moult, plain, port, hold):
-    """Without moult the program reports the same about itself and its children. Asked at an open
-    gate and, of the old generation, at a closed one; the services go on."""
+    """The program reports the same about itself and its children as without moult, at an open gate
+    and, in the old generation, at a closed one.  The services go on."""
     def guest(tag):
         return [program("guest"), "vfork", "--tag", tag, str(port)]
 
@@ -120,12 +123,13 @@ def test_a_vfork_child_that_moves_descriptors_changes_nothing_in_its_parent(moul
     instance.stop()
 
 
-# ---- an epoll has several numbers, and several processes ----
+# ---- an epoll instance with several numbers, or in several processes ----
 
 def test_an_entry_of_somebody_elses_stays(moult, plain, port):
-    """What is changed by one number of an epoll, or closed by one process, may be watched by another.
+    """One number of an epoll instance, or one process, changes or closes what another one still
+    watches.
 
-    The kernel is the oracle: without moult the program says the same.
+    The kernel is the oracle: the program reports the same without moult.
     """
     def guest(tag):
         return [program("guest"), "epoll", "--tag", tag, str(port)]
@@ -149,7 +153,8 @@ def test_an_entry_of_somebody_elses_stays(moult, plain, port):
 
 @pytest.mark.exact
 def test_hooks_work_on_the_smallest_stacks(moult, port, hold):
-    """An alternate stack with 2 KB for the handler, and a coroutine of 4 KB, at any state of the gate."""
+    """An alternate stack with 2 KB for the handler, and a coroutine of 4 KB, in any state of the
+    gate."""
     def guest(tag):
         return [program("guest"), "stack", "--tag", tag, str(port)]
 
@@ -174,12 +179,12 @@ def test_hooks_work_on_the_smallest_stacks(moult, port, hold):
 
 @pytest.mark.exact
 def test_no_hook_takes_more_than_its_room(moult, port, directory):
-    """1,536 bytes, as scripts/check reckons it; in a generation that takes sockets up, too."""
+    """1,536 bytes, as scripts/check computes; also in a generation that takes over sockets."""
     def meter(tag):
         return [program("meter"), "--tag", tag, str(port)]
 
     instance = moult()
-    instance.environment["LD_BIND_NOW"] = "1"  # the loader's own work at a first call takes kilobytes
+    instance.environment["LD_BIND_NOW"] = "1"  # at a first call the loader needs kilobytes of stack
     instance.run(command=meter("g1"), cwd=directory)
     instance.upgrade(command=meter("g2"))
     for tag in ("g1", "g2"):
@@ -192,12 +197,12 @@ def test_no_hook_takes_more_than_its_room(moult, port, directory):
     instance.stop()
 
 
-# ---- a limit is the daemon's, however many parts a wait is made of ----
+# ---- the daemon's time limit holds, however many slices a wait has ----
 
 @pytest.mark.parametrize("call", ["poll", "ppoll", "select", "pselect"])
 def test_an_interrupted_wait_continues_with_the_time_left(moult, port, call, hold):
-    """After two of its three seconds it is woken by a connection that belongs to the next
-    generation."""
+    """A connection that belongs to the next generation wakes the wait after two of its three
+    seconds."""
     def guest(tag):
         return [program("guest"), call, "--tag", tag, str(port)]
 

@@ -21,7 +21,7 @@ def script(path, text):
 
 
 def make(directory):
-    """The files: {name: its path}."""
+    """Makes the malformed files; returns {name: path}."""
     special_files(directory)
     (directory / "loop").symlink_to("loop")
     script(directory / "empty", "")
@@ -151,7 +151,7 @@ ssize_t __pread64_chk(int fd, void *to, size_t size, off_t o, size_t room)
 
 @pytest.fixture
 def infected(moult, directory):
-    """An instance whose inspection can be taken over."""
+    """An instance whose inspection of programs can be taken over."""
     (directory / "taken.c").write_text(TAKEN_OVER)
     subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-w", "-D_GNU_SOURCE", "-o",
                     directory / "taken.so", directory / "taken.c"], check=True)
@@ -161,7 +161,7 @@ def infected(moult, directory):
 
 
 def children(instance):
-    """Zombies are among them."""
+    """All child processes, including zombies."""
     pid = instance.process.pid
     return pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
 
@@ -170,8 +170,8 @@ def children(instance):
     ("crash", "did not end well"), ("hang", "not answer in time"),
     pytest.param("eat", "did not end well", marks=pytest.mark.exact)])
 def test_an_upgrade_goes_on_if_the_inspection_fails(infected, port, directory, what, why):
-    """The launcher logs that it knows nothing of the program, tries the command, and leaves
-    nothing."""
+    """The launcher logs that it knows nothing of the program, tries the command, and leaves nothing
+    behind."""
     instance = infected.run("--ready-timeout=500ms", command=waiter("g1", port))
     before = children(instance)
     script(directory / "evil", f"#!/bin/sh\n#taken-over {what}\nexit 3\n")
@@ -186,7 +186,7 @@ def test_an_upgrade_goes_on_if_the_inspection_fails(infected, port, directory, w
 
 
 def test_a_start_goes_on_if_the_inspection_fails(infected, port, directory):
-    """As the program would start without moult."""
+    """The program starts as it would without moult."""
     script(directory / "wrapper",
            f"#!/bin/sh\n#taken-over crash\nexec {' '.join(waiter('g1', port))}\n")
     instance = infected.run(command=[directory / "wrapper"])
@@ -196,15 +196,15 @@ def test_a_start_goes_on_if_the_inspection_fails(infected, port, directory):
     instance.stop("--now")
 
 
-@pytest.mark.exact  # a sanitiser's runtime needs what is forbidden
+@pytest.mark.exact  # a sanitiser's runtime needs the forbidden calls
 def test_a_compromised_inspection_can_do_nothing(infected, port, directory):
-    """It can write no file, signal no process, connect nowhere and start nothing."""
+    """It can write no file, signal no process, make no connection and start nothing."""
     victim = directory / "victim"
     victim.write_text("root's\n")
     victim.chmod(0o600)
     instance = infected.run("--ready-timeout=500ms", command=waiter("g1", port))
     script(directory / "evil", f"#!/bin/sh\n#taken-over escape {victim}\nexit 3\n")
-    # Were one of its tries to succeed it would end in a crash
+    # The process crashes if one of its attempts succeeds
     assert "status 3" in instance.upgrade(command=[directory / "evil"], expect=1).stderr
     assert "could not be inspected" not in instance.log()
     assert victim.read_text() == "root's\n" and stat.S_IMODE(victim.stat().st_mode) == 0o600

@@ -19,7 +19,8 @@ def late(tag, model, *more):
 @pytest.mark.parametrize("threads", [1, 4])
 @pytest.mark.parametrize("model", MODELS)
 def test_threads_asleep_before_the_bind_count_as_waiting(moult, port, model, threads):
-    """No event would end their wait; the generation becomes ready, and they get the connections."""
+    """No event would end their wait.  The generation becomes ready, and the threads get the
+    connections."""
     def command(tag):
         return late(tag, model, f"--port={port}", f"--threads={threads}")
     instance = moult().run("--ready-timeout=10s", command=command("g1"))
@@ -81,8 +82,8 @@ def test_an_additional_address_registered_while_threads_sleep(moult, port, model
 
 @pytest.mark.parametrize("model", ["level-poll", "edge-poll", "exclusive-poll"])
 def test_a_thread_that_slept_through_another_wait_sees_the_switch(moult, port, directory, model):
-    """Another thread waited for something else meanwhile and waits no more, so only the sleeper
-    can notice the switch."""
+    """Another thread waited for something else meanwhile and does not wait any more, so only the
+    sleeper can notice the switch."""
     flag, output = directory / "flag", directory / "output"
     instance = moult().run_ready_by(flag, port, late("g1", model, f"--port={port}"))
     for tag in ("g2", "g3"):

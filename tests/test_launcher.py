@@ -30,7 +30,8 @@ def test_upgrades_leave_nothing_in_the_launcher(moult, port):
                     len(processes.descendants(pid)))
 
     def settled():
-        """The same for five looks: a client's connection ends a little after the client."""
+        """The same value in five looks: the daemon's end of a connection closes a little after the
+        client's."""
         looks = []
 
         def same():
@@ -53,7 +54,7 @@ def test_upgrades_leave_nothing_in_the_launcher(moult, port):
 
 @pytest.mark.exact
 def test_a_daemon_with_a_limit_of_forty_descriptors(moult, load, port):
-    """The descriptors of the library find room too."""
+    """The descriptors of the library fit within the limit, too."""
     def command(tag):
         return ["sh", "-c", "ulimit -n 40; exec " + " ".join(waiter(tag, port))]
     instance = moult().run(command=command("g1"))
@@ -69,7 +70,7 @@ def test_a_daemon_with_a_limit_of_forty_descriptors(moult, load, port):
 
 
 def test_each_generation_starts_with_the_limits_of_the_launcher(moult, port, directory):
-    """Whatever the generation before raised."""
+    """Even if the generation before has raised its own limits."""
     script = f"ulimit -n >> {directory}/limits; exec {' '.join(waiter('g1', port))}"
 
     def limit():
@@ -102,7 +103,8 @@ def test_an_ordinary_user_runs_a_daemon(moult, load, port, directory):
 @pytest.mark.exact
 @pytest.mark.exact
 def test_the_operators_own_preload_is_kept(moult, plain, port, directory):
-    """His library is there for the daemon and its children; moult's library is hidden."""
+    """The operator's library is loaded into the daemon and its children.  moult's library is
+    hidden."""
     library = next(path for path in ("/lib/x86_64-linux-gnu/libm.so.6",
                                      "/lib/aarch64-linux-gnu/libm.so.6") if os.path.exists(path))
     path = directory / "mirror.out"
@@ -151,7 +153,7 @@ def test_an_interrupted_upgrade_command(moult, load, port):
 
 @pytest.mark.parametrize("how", ["stop", "now", signal.SIGTERM, signal.SIGINT])
 def test_a_stop_during_an_upgrade(moult, load, port, how):
-    """Neither generation is left, and the command that upgrades is told."""
+    """No generation is left, and the upgrade command reports the stop."""
     instance = moult().run(command=waiter("g1", port))
     client = load(f"127.0.0.1:{port}", rate=0, persistent=2)
     client.wait(lambda report: report["persistent"]["answered"] >= 2)
@@ -270,7 +272,7 @@ def test_keepers_have_no_privileges(moult, port):
 
 @pytest.mark.exact
 def test_a_daemon_with_the_same_uid_cannot_trace_the_launcher(moult, port, directory):
-    """It can neither trace nor read the memory of launcher and keeper."""
+    """The daemon can neither trace nor read the memory of launcher and keeper."""
     for path in (build.MOULT, build.LIBRARY, program("waiter")):
         shutil.copy(path, directory)
     instance = moult(user=65534)

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Which listeners a daemon has: many, more and fewer, other addresses on the same port."""
+"""Which listeners a daemon has: many, more or fewer than before, other addresses on the same
+port."""
 
 import os
 import signal
@@ -43,7 +44,7 @@ def listening(instance):
 @pytest.mark.parametrize("count, wait", [(100, "epoll"), (100, "select-blocking"),
                                          (1000, "epoll")])
 def test_many_listeners(moult, load, count, wait):
-    """Each of them is handed over, twice, under load that comes to every one in turn."""
+    """Each listener is handed over twice, under a load that comes to all of them in turn."""
     first = ABOVE
     ports = range(first, first + count)
     where = f"--ports={ports[0]}-{ports[-1]}"
@@ -112,8 +113,8 @@ def test_each_generation_drops_one_port_and_adds_one(moult, load):
 # ---- who calls listen() ----
 
 def test_workers_that_all_listen_on_an_inherited_socket(moult, load):
-    """They call listen() at the same time, and their sockets are one listener all the same. A
-    second one would find no successor at the next upgrade, and be shut down."""
+    """The workers call listen() at the same time, and their sockets still are one listener.  A
+    second listener would find no successor at the next upgrade and be shut down."""
     ports = range(ABOVE, ABOVE + 20)
 
     def command(tag):
@@ -142,7 +143,7 @@ def test_workers_that_all_listen_on_an_inherited_socket(moult, load):
                                    ("--family=dual",), ("--family=both",)],
                          ids=lambda where: where[0][2:])
 def test_a_daemon_that_probes_its_own_port_finds_it_free(moult, load, port, where):
-    """So it starts; connections of clients meanwhile reach the current generation."""
+    """So the daemon starts.  Connections of clients reach the current generation meanwhile."""
     def command(tag):
         return epoll(tag, f"--port={port}", "--habit=connect-test", *where)
     host = "[::1]" if where == ("--family=6",) else "127.0.0.1"
@@ -160,7 +161,7 @@ def test_a_daemon_that_probes_its_own_port_finds_it_free(moult, load, port, wher
 
 
 def test_a_restarted_daemon_that_probes_its_own_port_finds_it_free(moult, port):
-    """The queue still exists, and would take a connection for an answer."""
+    """The queue still exists, so a connection would succeed and look like an answer."""
     instance = moult().run("--restart=always", command=epoll(
         "g1", f"--port={port}", "--habit=connect-test"))
     processes.kill([process.pid for process in instance.tagged("g1")])
@@ -169,7 +170,7 @@ def test_a_restarted_daemon_that_probes_its_own_port_finds_it_free(moult, port):
     instance.stop()
 
 
-# Connects to its second word, then becomes the rest.
+# Connects to its second word, then executes the rest.
 CALLER = """import os, socket, sys
 socket.create_connection((sys.argv[1], int(sys.argv[2])), 5).close()
 os.execv(sys.argv[3], sys.argv[3:])"""
@@ -201,8 +202,8 @@ CHANGES = {
 @pytest.mark.parametrize("change", CHANGES)
 @pytest.mark.parametrize("wait", ["epoll", "select-blocking"])
 def test_the_address_is_changed_and_changed_back(moult, load, port, change, wait):
-    """The wider address conflicts with the narrower one, which the old generation still has. No
-    connection is lost either way, and each generation serves what it has bound."""
+    """The wider address conflicts with the narrower one, which the old generation still has.  No
+    connection is lost in either direction, and each generation serves what it has bound."""
     narrow, wide, hosts = CHANGES[change]
     instance = moult().run(command=daemon(wait, "g1", f"--port={port}", *narrow))
     client = load([f"{host}:{port}" for host in hosts], rate=600, persistent=4,
@@ -226,7 +227,7 @@ def test_the_address_is_changed_and_changed_back(moult, load, port, change, wait
 
 
 def test_an_upgrade_to_an_unrelated_address(moult, load, port):
-    """From 127.0.0.1 to 127.0.0.2 on one port: one appears, the other goes."""
+    """From 127.0.0.1 to 127.0.0.2 on one port: one address appears, the other disappears."""
     instance = moult().run("--retire-after=0s", command=epoll("g1", f"--port={port}"))
     client = load(f"127.0.0.1:{port}", rate=300, persistent=2)
     client.wait_answers(50)
@@ -246,7 +247,7 @@ def test_an_upgrade_to_an_unrelated_address(moult, load, port):
     ("--fail=exit1", "--fail-at=bound"), ("--fail=exit1", "--fail-at=listening"),
     ("--fail=die-soon", "--fail-at=waiting")], ids=["bound", "listening", "after-the-switch"])
 def test_a_failed_version_with_another_address_leaves_no_trace(moult, load, port, change, options):
-    """The address is the earlier one, and the next version can have either."""
+    """The address is the old one again, and the next version can have either address."""
     narrow, wide, hosts = CHANGES[change]
     instance = moult().run(command=epoll("g1", f"--port={port}", *narrow))
     before = listening(instance)
@@ -271,7 +272,7 @@ def test_a_failed_version_with_another_address_leaves_no_trace(moult, load, port
 # ---- ports the kernel chooses ----
 
 def test_two_ports_the_kernel_has_chosen_are_kept(moult, load):
-    """In the order of their bind; they stay two different ports."""
+    """In the order of the binds; they stay two different ports."""
     command = ["--port=0", "--port=0"]
     instance = moult().run(command=epoll("g1", *command))
     addresses = [row["address"] for row in instance.status()["listeners"]]
@@ -290,7 +291,7 @@ def test_two_ports_the_kernel_has_chosen_are_kept(moult, load):
     instance.stop()
 
 
-# ---- a port that is somebody else's ----
+# ---- a port of another program ----
 
 @pytest.mark.parametrize("where, mine", [
     ("127.0.0.1", ("--host=127.0.0.1",)), ("127.0.0.1", ("--host=0.0.0.0",)),
@@ -316,10 +317,11 @@ def test_a_port_of_another_program_is_not_taken(moult, load, port, where, mine):
     instance.stop()
 
 
-# ---- bind again, during life ----
+# ---- binding again while it serves ----
 
 def bind_again(instance, tag):
-    """Until it has said so: the signal may come in a moment in which nothing is interrupted."""
+    """Sends the signal until the daemon reports the bind: the signal may come when it interrupts no
+    wait."""
     process, = instance.tagged(tag)
     start = len(instance.log())
     os.kill(process.pid, signal.SIGUSR2)
@@ -356,8 +358,8 @@ def test_a_reload_that_binds_the_same_address_again(moult, load, port, wait):
 
 @pytest.mark.parametrize("wait", ["epoll", "select-blocking"])
 def test_an_old_generation_that_binds_again(moult, load, port, wait):
-    """Some servers bind again after each client. The old generation gets its address, though it
-    may not accept; otherwise it would end with the connections that it still has."""
+    """Some servers bind again after each client.  The old generation gets its address, although it
+    may not accept.  Otherwise it would end together with the connections that it still has."""
     instance = moult().run(command=daemon(wait, "g1", f"--port={port}", REBIND))
     client = load(f"127.0.0.1:{port}", rate=300, persistent=3, persistent_every=20)
     client.wait_answers(50)

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""The load client sees each connection that is lost; otherwise no other test would say anything."""
+"""The load client sees each connection that is lost; without this, no other test would prove
+anything."""
 
 import contextlib
 import signal
@@ -16,7 +17,7 @@ from harness.waiting import wait_until
 
 
 class Server:
-    """Accepts on a thread of its own and does with each connection what `behaviour` does."""
+    """Accepts on a thread of its own and passes each connection to `behaviour`."""
 
     def __init__(self, port, behaviour, host="127.0.0.1"):
         self.socket = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
@@ -79,7 +80,7 @@ def answers_and_resets(_, connection):
 
 
 def changes_its_name(_, connection):
-    """What a client would see whose connection was given from one generation to another."""
+    """What a client would see if its connection moved from one generation to another."""
     with connection:
         for tag in (b"g1", b"g2"):
             if connection.recv(4096):
@@ -114,7 +115,7 @@ HTTP_ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\nGEN g1 1\n"
     (keeps_silent, "overflow", {"in_flight": 5, "timeout": 1000}),
 ], ids=lambda value: value if isinstance(value, str) else None)
 def test_each_loss_is_seen(server, load, port, behaviour, loss, options):
-    """The server does one thing wrong, and the client reports it under the right name."""
+    """The server makes one mistake, and the client reports the mistake under the right name."""
     server(port, behaviour)
     client = load(f"127.0.0.1:{port}", rate=200, **options)
     client.wait(lambda report: report[loss] >= 10, reason=loss)
@@ -136,7 +137,7 @@ def test_a_refused_connection_is_seen(load, port):
     (changes_its_name, "wrong"),
 ])
 def test_a_lost_persistent_connection_is_seen(server, load, port, behaviour, loss):
-    """It is cut or reset between two requests, or answered by another generation."""
+    """The connection is cut or reset between two requests, or another generation answers."""
     server(port, behaviour)
     client = load(f"127.0.0.1:{port}", rate=0, persistent=1, persistent_every=20)
     client.wait(lambda report: report["persistent"]["lost"] == 1)
@@ -263,7 +264,7 @@ def test_a_plain_restart_loses_connections(plain, load, port):
 
 
 def test_a_late_answer_of_the_old_one_is_seen(plain, load):
-    """Two servers on one queue stand for an old generation that goes on accepting."""
+    """Two servers on one queue stand in for an old generation that goes on accepting."""
     port = network.new_port()
     plain([program("acceptor"), "--model", "prefork", "--tag", "g1", "--port", port]) \
         .wait_listening(port)
@@ -313,7 +314,8 @@ def test_a_path_without_its_socket_is_refused(load, directory, kind):
 
 
 def test_a_full_unix_queue_is_waited_for(load, directory):
-    """A non-blocking connect() fails with EAGAIN there; that of a real client would wait."""
+    """A non-blocking connect() fails there with EAGAIN; the blocking connect() of a real client
+    would wait."""
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(f"{directory}/socket")
         listener.listen(1)
@@ -351,7 +353,7 @@ def test_a_full_unix_queue_is_not_waited_for_without_a_limit(load, directory):
 @pytest.mark.parametrize("kind", ["unix", "seqpacket"])
 @pytest.mark.parametrize("habit", ["unlink-at-exit", "unlink-first", "temp-rename"])
 def test_a_plain_restart_loses_unix_connections(plain, load, directory, kind, habit):
-    """Whether the path disappears, stays without a socket, or is replaced."""
+    """Whether the path disappears, stays without a socket, or names another socket."""
     path = directory / "socket"
     command = [program("waiter"), "--wait=epoll", f"--unix={path}", "--start-delay=150",
                f"--type={'stream' if kind == 'unix' else kind}", "--habit=unlink-first",

@@ -12,7 +12,7 @@ from harness.load import assert_nothing_lost
 
 
 class DatagramServer:
-    """Gives what `behaviour` makes of each question's words: a list of answers."""
+    """Sends, for the words of each question, the list of answers that `behaviour` returns."""
 
     def __init__(self, listener, behaviour):
         self.socket, self.behaviour, self.ended = listener, behaviour, False

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""The output of moult: no name controls the terminal, and no blocked reader stops the launcher."""
+"""The output of moult: no name can control the terminal, and no blocked reader stops the
+launcher."""
 
 import contextlib
 import os
@@ -11,7 +12,7 @@ import subprocess
 from harness.waiter import waiter
 
 
-# Each with a visible word behind it: an escape sequence, C1 as a byte and in UTF-8, lines, directions.
+# A visible word follows each: an escape sequence, C1 as a byte and in UTF-8, lines, directions.
 HOSTILE = (b"\x1b]0;owned\x07 \x1b[2Kb \r\n c\xc2\x9b31md \x9b31me \xe2\x80\xaef \xe2\x80\xa8g "
            b"\x7fh \xffi \xc0\xafj \xed\xa0\x80k \xf4\x90\x80\x80l")
 
@@ -20,7 +21,7 @@ HARMLESS = "käse-日本-😀"
 
 
 def assert_harmless(text):
-    """Printable UTF-8 and line ends."""
+    """Only printable UTF-8 and line ends."""
     text = text.decode("utf-8")
     bad = re.findall(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\ud800-\udfff]", text)
     assert not bad, (bad, text)
@@ -28,8 +29,8 @@ def assert_harmless(text):
 
 
 def test_no_name_controls_the_terminal(moult, port, directory):
-    """Others choose the names of programs, arguments and sockets; the number of lines stays the
-    same."""
+    """Other users choose the names of programs, arguments and sockets.  The number of lines stays
+    the same."""
     strange = os.fsencode(directory) + b"/" + HOSTILE.replace(b"\xc0\xaf", b"")
     os.mkdir(strange)
     path = strange + b"/" + HARMLESS.encode()

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Each listener moves by itself: when a process of the next generation waits for connections there."""
+"""Each listener moves by itself: when a process of the next generation waits for connections
+there."""
 
 import os
 import signal
@@ -19,8 +20,8 @@ from harness.waiting import wait_until
 @pytest.mark.parametrize("block", [(), ("--block",)], ids=["poll", "block"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_generation_that_does_not_wait_at_its_main_port_is_not_ready(moult, load, directory, kind, block):
-    """It serves its administrator and has bound the main port, whose clients do not wait while it
-    reads its caches."""
+    """The generation serves its administrator and has bound the main port, but still reads its
+    caches.  Clients of the main port do not have to wait for that."""
     main, admin = Place(directory, kind, "main"), Place(directory, name="admin")
     instance = moult().run(command=stages("g1", main.word(), admin.word(), *block))
     client = load(main.target, rate=300)
@@ -60,7 +61,7 @@ def test_an_upgrade_that_fails_names_the_listener_where_no_process_waits(moult, 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_listener_that_no_generation_serves_is_not_waited_for(moult, directory, kind):
-    """The first generation waits for it a while, later ones not at all."""
+    """The first start waits for that listener for a while, later starts do not wait."""
     main, unused = Place(directory), Place(directory, kind, "unused")
 
     def command(tag):
@@ -78,8 +79,9 @@ def test_a_listener_that_no_generation_serves_is_not_waited_for(moult, directory
 @pytest.mark.parametrize("block", [(), ("--block",)], ids=["poll", "block"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_listener_stays_with_the_old_generation_until_the_next_one_serves_it(moult, load, directory, kind, block):
-    """The upgrade is complete with the first port. At the second port the old generation goes on,
-    also after the new one has bound it, until a process waits for connections there."""
+    """The upgrade is complete with the first port.  The old generation goes on at the second port,
+    even after the new generation has bound that port, until a new process waits for connections
+    there."""
     first, second = Place(directory), Place(directory, kind, "second")
     instance = moult().run(command=stages("g1", first.word(), second.word(), *block))
     clients = load(first.target, rate=200), load(second.target, rate=200)
@@ -111,8 +113,8 @@ def test_a_listener_stays_with_the_old_generation_until_the_next_one_serves_it(m
 
 
 def test_many_listeners_move_one_by_one(moult, load, directory):
-    """Each of these short switches also closes the gates of the listeners that stay, for a moment;
-    no client notices."""
+    """Each of these short switches also closes the gates of the listeners that stay, for a moment.
+    No client notices."""
     places = [Place(directory, KINDS[n % 3], f"p{n}") for n in range(9)]
     instance = moult().run(command=stages("g1", *(p.word() for p in places), "--block"))
     client = load([p.target for p in places], rate=150)
@@ -132,7 +134,8 @@ def test_many_listeners_move_one_by_one(moult, load, directory):
 
 @pytest.mark.parametrize("block", [(), ("--block",)], ids=["poll", "block"])
 def test_two_services_started_by_one_shell_move_separately(moult, load, places, block):
-    """Each starts by itself, the second much later, already at the first start."""
+    """The two services start independently, the second much later; this is so at the first start,
+    too."""
     def command(tag):
         words = [" ".join(stages(tag, *block, place)) for place in (
             places[0].word(), places[1].word("bind", tag))]
@@ -157,8 +160,8 @@ def test_two_services_started_by_one_shell_move_separately(moult, load, places, 
 
 @pytest.mark.parametrize("kind", ["tcp", "unix"])
 def test_a_dropped_port_is_served_until_its_time_is_over(moult, load, directory, kind):
-    """The upgrade does not wait for it. When the time is over connections are refused, and none is
-    reset."""
+    """The upgrade does not wait for the port.  When its time is over, connections are refused, and
+    none is reset."""
     main, dropped = Place(directory), Place(directory, kind, "dropped")
     instance = moult().run("--retire-after=1s", command=stages("g1", main.word(), dropped.word()))
     stays, leaves = load(main.target, rate=200), load(dropped.target, rate=200)
@@ -178,8 +181,8 @@ def test_a_dropped_port_is_served_until_its_time_is_over(moult, load, directory,
 
 
 def test_a_listener_that_is_bound_but_not_served_moves_when_its_time_is_over(moult, load, places):
-    """Its clients wait for the new generation: they are not refused, nor accepted by an old one
-    that may be told to stop at any moment."""
+    """Its clients then wait for the new generation.  They are not refused, and not accepted by an
+    old generation that may be told to stop at any moment."""
     first, second = places
     instance = moult().run("--retire-after=700ms", command=stages(
         "g1", first.word(), second.word()))
@@ -199,11 +202,11 @@ def test_a_listener_that_is_bound_but_not_served_moves_when_its_time_is_over(mou
     instance.stop()
 
 
-# ---- the drain meanwhile ----
+# ---- the drain while a listener stays ----
 
 def test_a_listener_that_stays_outlives_the_deadline_of_the_drain(moult, load, places):
-    """The deadline is long over; the old generation still serves a listener, and keeps its
-    connections so long."""
+    """The deadline is long over.  The old generation still serves a listener, and may keep its
+    connections as long as it does."""
     first, second = places
     instance = moult().run("--drain-timeout=50ms", command=stages(
         "g1", first.word(), second.word()))
@@ -251,11 +254,11 @@ def test_stop_does_not_wait_for_a_listener_that_has_not_moved(moult, places):
     assert not processes.descendants(), instance.log()
 
 
-# ---- readiness that is told ----
+# ---- a daemon that reports its readiness ----
 
 def test_a_generation_that_says_it_is_ready_gets_the_listeners_it_has_bound(moult, directory, places):
-    """Though no process is seen to wait there. A listener that it binds later moves when a process
-    waits."""
+    """This holds although no process is seen to wait there.  A listener that the generation binds
+    later moves when a process waits."""
     first, second = places
     instance = moult().run(command=stages("g1", first.word(), second.word()))
     word = directory / "ready"
@@ -282,9 +285,8 @@ def test_a_generation_that_says_it_is_ready_gets_the_listeners_it_has_bound(moul
 # ---- a race ----
 
 def test_a_flag_that_is_set_during_the_switch(moult):
-    """O_NONBLOCK of each listener is set between the moment in which the launcher reads the wanted
-    flags and the moment in which the gate opens, if the program can hit that. The flag must
-    hold."""
+    """The daemon tries to set O_NONBLOCK of each listener between the moment at which the launcher
+    reads the wanted flags and the moment at which the gate opens.  The flag must hold."""
     ports, count = 31000, 300
 
     def command(tag):

@@ -13,8 +13,8 @@ from harness.waiting import wait_until
 # ---- roll-back, and further upgrades ----
 
 def test_a_roll_back_while_a_listener_has_not_moved(moult, load, places):
-    """The new version dies of its first client: the listener that had moved goes back, the other
-    had never moved."""
+    """The new version dies of its first client.  The listener that had moved goes back; the other
+    one had not moved."""
     first, second = places
     instance = moult().run(command=stages("g1", first.word(), second.word()))
     clients = load(first.target, rate=200), load(second.target, rate=200)
@@ -33,8 +33,9 @@ def test_a_roll_back_while_a_listener_has_not_moved(moult, load, places):
 
 
 def test_a_roll_back_to_two_generations(moult, load, places):
-    """The third generation takes a listener from each of the two before it, and gives each its own
-    back. The first also gets back the one that the second has bound and does not serve yet."""
+    """The third generation takes one listener from each of the two before it, and gives each
+    listener back.  The first generation also gets back the listener that the second one has bound
+    but does not serve yet."""
     first, second = places
     instance = moult().run(command=stages("g1", first.word(), second.word()))
     instance.upgrade(command=stages("g2", first.word(), second.word("bind serve", "g2")))
@@ -57,7 +58,7 @@ def test_a_roll_back_to_two_generations(moult, load, places):
 
 
 def test_a_generation_that_dies_after_its_probation_gives_its_listener_back(moult, load, places):
-    """The old generation still serves the other listener, so it can take this one."""
+    """The old generation still serves the other listener, so it can take back this one."""
     first, second = places
     instance = moult().run("--retire-after=30s", command=stages(
         "g1", first.word(), second.word()))
@@ -125,7 +126,7 @@ def test_an_old_generation_that_dies_leaves_the_queue_of_its_listener(moult, pla
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_without_overlap_clients_wait_in_the_queue(moult, load, directory, kind):
-    """No generation serves the listener meanwhile; it is kept all the same."""
+    """No generation serves the listener meanwhile; the launcher keeps it."""
     first, second = Place(directory), Place(directory, kind, "second")
     instance = moult().run("--no-overlap", command=stages("g1", first.word(), second.word()))
     client = load(second.target, rate=20)

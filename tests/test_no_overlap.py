@@ -93,11 +93,11 @@ def test_datagrams_wait_in_the_buffer(moult, load, port, only, place):
     assert_nothing_lost(result)
     assert_switches(result, ["g1", "g2", "g3"], switched)
     assert owners(place) == ["g1", "g2", "g3"]
-    instance.stop("--now")  # who has answered datagrams may send for 5 s more
+    instance.stop("--now")  # a generation that has answered datagrams may send for 5 s more
 
 
 def test_clients_of_a_unix_socket_see_the_same_user(moult, only, place, connect):
-    """The longer backlog must not make the socket that of another user, whom clients may not
+    """The longer backlog must not make the socket belong to another user, whom clients may not
     trust."""
     path = place / "socket"
 
@@ -119,7 +119,7 @@ def test_clients_of_a_unix_socket_see_the_same_user(moult, only, place, connect)
     instance = moult().run("--no-overlap", command=command("g1", "--backlog=7"))
     assert peer_now() == (NOBODY, NOBODY)
     assert backlog() == 7
-    held = connect(path).ask(b"hel")  # keeps the old one there
+    held = connect(path).ask(b"hel")  # keeps the old generation running
     upgrade = begin(instance, command("g2", "--start-delay=400"))
     assert backlog() > 7
     waiting = connect(path).ask()
@@ -141,7 +141,7 @@ def test_clients_of_a_unix_socket_see_the_same_user(moult, only, place, connect)
 @pytest.mark.parametrize("kind", ["tcp", "unix", "unix-of-a-user"])
 def test_more_clients_wait_than_the_backlog_of_the_daemon_allows(moult, only, port, place, connect, kind, options,
                                              more):
-    """The backlog is 5, and 300 clients come while no generation runs, or none that is ready."""
+    """The backlog is 5.  300 clients come while no generation runs, or none is ready."""
     where = f"--port={port}" if kind == "tcp" else f"--unix={place}/socket"
     address = port if kind == "tcp" else place / "socket"
     instance = moult(user=NOBODY if kind == "unix-of-a-user" else None).run("--no-overlap", command=only("g1", where, "--backlog=5"))
@@ -200,7 +200,7 @@ def test_a_daemon_that_ignores_the_stop_signal_is_killed_before_the_next_one_sta
 
 
 def test_all_earlier_generations_end_before_the_next_one_starts(moult, port, only, connect, place):
-    """Also one that still drains after an ordinary upgrade."""
+    """This includes one that still drains after an ordinary upgrade."""
     def free(tag):
         return [word for word in only(tag, f"--port={port}") if not word.startswith("--lock")]
     instance = moult().run(command=free("g1"))
@@ -216,8 +216,8 @@ def test_all_earlier_generations_end_before_the_next_one_starts(moult, port, onl
 
 
 def test_a_readiness_command_may_ask_the_next_generation(moult, load, port, only):
-    """--ready=exec: no other generation would answer it, so clients are let in as soon as the next
-    one serves."""
+    """--ready=exec: no other generation would answer the command, so clients are let in as soon as
+    the next generation serves."""
     ask = (f"/usr/bin/python3 -c 'import socket;"
            f"s = socket.create_connection((\"127.0.0.1\", {port}), 5); s.sendall(b\"hello\\n\");"
            f"exit(not s.recv(99))'")

@@ -43,7 +43,7 @@ def test_the_old_generation_dies_while_it_drains(moult, port, only, connect):
 
 
 def test_the_next_generation_is_killed_while_it_starts_without_overlap(moult, port, only, connect):
-    """kill -9 counts as any failure of it."""
+    """kill -9 counts as any other failure of the next generation."""
     instance = moult().run("--no-overlap", command=only("g1", f"--port={port}"))
     upgrade = begin(instance, only("bad", f"--port={port}", "--fail=hang"))
     wait_gap(instance, "bad")
@@ -56,7 +56,8 @@ def test_the_next_generation_is_killed_while_it_starts_without_overlap(moult, po
 
 @pytest.mark.parametrize("how", ["stop", "TERM"])
 def test_a_stop_while_the_old_generation_drains(moult, port, only, connect, how):
-    """It serves the waiting clients again, finishes all of them, and the instance ends."""
+    """The old generation serves the waiting clients again and finishes all of them; then the
+    instance ends."""
     instance = moult().run("--no-overlap", "--drain-timeout=20s",
                            command=only("g1", f"--port={port}"))
     held = connect(port).ask(b"hel")
@@ -122,7 +123,7 @@ def test_an_upgrade_after_a_crash(moult, port, only, connect):
 
 
 def test_workers_left_by_a_crash_end_before_the_next_generation_starts(moult, load, port, place):
-    """The master is killed and its workers serve on: they belong to the old generation."""
+    """The master is killed and its workers serve on.  They belong to the old generation."""
     command = [program("acceptor"), "--tag", "g1", "--model=prefork", f"--port={port}"]
     instance = moult().run("--no-overlap", "--restart=on-failure", command=command)
     client = load(f"127.0.0.1:{port}", rate=300)
@@ -148,7 +149,7 @@ def test_an_upgrade_to_a_wider_or_narrower_address(moult, port, only, connect, h
     upgrade = begin(instance, only("bad", f"--port={port}", f"--host={hosts[1]}"),
                     "--ready=notify", "--ready-timeout=600ms")
     wait_until(lambda: len(instance.status()["listeners"]) == 2, 10, instance.status)
-    waiting = connect(port).ask()  # at the earlier one, as the other is not ready
+    waiting = connect(port).ask()  # at the earlier address, because the other one is not ready
     ended(upgrade, 1)
     assert waiting.last_answer() == "g1"
     instance.upgrade(command=only("g2", f"--port={port}", f"--host={hosts[1]}"))

@@ -24,7 +24,7 @@ from harness.no_overlap import begin, connect, ended, only, owners, place
 ], ids=lambda value: "-".join(o.lstrip("-").partition("=")[2] for o in value)
     if isinstance(value, tuple) else "")
 def test_the_old_program_is_started_again(moult, load, port, only, place, options, reason):
-    """No client is refused, and the operator reads both: what failed, and what serves now."""
+    """No client is refused.  The operator reads what failed, and what serves now."""
     instance = moult().run("--no-overlap", "--ready-timeout=700ms",
                            command=only("g1", f"--port={port}"))
     client = load(f"127.0.0.1:{port}", rate=300)
@@ -44,7 +44,7 @@ def test_the_old_program_is_started_again(moult, load, port, only, place, option
     assert last["result"] == "failed" and last["generation"] == 2
     assert re.search(reason, last["reason"]), last
     assert (status["upgrades"]["completed"], status["upgrades"]["failed"]) == (0, 1)
-    instance.upgrade()  # the old command line is what is known, not that of the failed one
+    instance.upgrade()  # the status shows the old command line, not that of the failed version
     assert instance.generation(4)["command"] == only("g1", f"--port={port}")
     instance.upgrade(command=only("g2", f"--port={port}"))
     client.wait_answers(50, "g2")
@@ -53,7 +53,7 @@ def test_the_old_program_is_started_again(moult, load, port, only, place, option
 
 
 def test_no_client_is_let_in_before_the_new_version_is_ready(moult, load, port, only):
-    """The new version serves and never says that it is ready; no client is lost to it."""
+    """The new version serves but never says that it is ready.  No client gets to it."""
     instance = moult().run("--no-overlap", "--ready-timeout=1s",
                            command=only("g1", f"--port={port}"))
     client = load(f"127.0.0.1:{port}", rate=300)
@@ -83,7 +83,7 @@ def test_an_unusable_program_is_refused_before_the_old_generation_is_stopped(mou
 
 
 def test_the_old_program_file_is_started_again(moult, load, port, only, directory, place):
-    """The operator has replaced the file by a new version, and that does not run."""
+    """The operator has replaced the program file by a new version that does not run."""
     path = directory / "daemon"
     shutil.copy(program("waiter"), path)
     command = [str(path), *only("g1", f"--port={port}")[1:]]
@@ -93,7 +93,7 @@ def test_the_old_program_file_is_started_again(moult, load, port, only, director
     inode = path.stat().st_ino
     shutil.copy("/usr/bin/false", directory / "new")
     os.replace(directory / "new", path)
-    for count in (1, 2):  # and once more, when it has been started by another name already
+    for count in (1, 2):  # and once more, after it has been started by another name
         instance.upgrade(expect=1)
         client.wait_answers(20, "g1")
         (process,) = instance.tagged("g1")
@@ -153,8 +153,8 @@ while True:
 
 
 def test_a_listener_opened_after_readiness_keeps_its_queue(moult, connect):
-    """It was opened after the daemon was ready, and is closed first when the daemon stops, which
-    takes its time."""
+    """The daemon opens this listener after it is ready, and closes it first when it stops, which
+    takes some time."""
     ports = new_port(), new_port()
 
     def command(tag, when):
@@ -170,7 +170,7 @@ def test_a_listener_opened_after_readiness_keeps_its_queue(moult, connect):
 
 
 def unwilling(flag, command):
-    """Runs as long as there is no such file."""
+    """A program that runs only as long as the file does not exist."""
     return ["/bin/sh", "-c", f'test ! -e {flag} || exit 9; exec "$0" "$@"', *command]
 
 

@@ -10,7 +10,7 @@ from harness.build import program
 from harness.network import ask, new_port
 from harness.waiting import wait_until
 
-# What is set, and what is read back where that is something else
+# What is set, and what is read back if that differs
 EARLY = {"keepalive": 1, "rcvbuf": 50000, "sndbuf": 70000, "nodelay": 1, "defer-accept": 1,
          "fastopen": 16, "keepidle": 77, "linger2": 9, "user-timeout": 4000, "tos": 16, "ttl": 33,
          "rcvtimeo": 5, "linger": 3, "congestion": "reno", "filter": 3, "maxseg": 1000,
@@ -45,7 +45,7 @@ def assert_has(told, options):
 
 
 def available(name):
-    """A second congestion control beside the default."""
+    """A congestion control other than the default."""
     with socket.socket() as probe:
         try:
             probe.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, name.encode())
@@ -63,7 +63,8 @@ def settable():
 
 @pytest.mark.parametrize("late", [False, True], ids=["before-bind", "after-listen"])
 def test_socket_options_of_a_generation_hold_until_it_ends(moult, port, late):
-    """As on a socket of its own; for a successor that sets nothing the option is unset again."""
+    """As if the socket were its own.  If the successor does not set the option, it is unset
+    again."""
     options = settable()
     instance = moult().run(command=server("g1", port))
     plain = report(port)
@@ -98,8 +99,8 @@ def test_a_first_generation_reads_the_options_that_it_reads_without_moult(moult,
 
 @pytest.mark.parametrize("option", ["window-clamp=3000", "maxseg=500"])
 def test_a_window_clamp_and_a_segment_size_are_unset_for_the_next_generation(moult, port, option):
-    """The value that getsockopt() shows for "unset" cannot be set; connections must not be limited
-    by it."""
+    """The value that getsockopt() shows for "unset" cannot be set, and connections must not be
+    limited by it."""
     instance = moult().run(command=server("g1", port, f"--model={option}"))
     instance.upgrade(command=server("g2", port))
     with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
@@ -175,7 +176,7 @@ def test_a_failed_version_leaves_no_option(moult, port, directory):
 
 
 def test_a_roll_back_restores_the_options(moult, port):
-    """The new version dies right after the switch: its predecessor has its own options again."""
+    """The new version dies right after the switch.  Its predecessor has its own options again."""
     instance = moult().run(command=server("g1", port, spec({"sndbuf": 60000, "tos": 16})))
     before = report(port)
     instance.upgrade(command=server("bad", port, spec(NEXT), "--fail=die-soon",
@@ -185,7 +186,7 @@ def test_a_roll_back_restores_the_options(moult, port):
 
 
 def test_a_listener_on_a_conflicting_address_listens_at_the_switch(moult, port, directory):
-    """For the daemon it listens at once."""
+    """To the daemon it seems to listen at once."""
     flag, output = directory / "flag", directory / "output"
     instance = moult().run_ready_by(flag, port, server("g1", port))
     before = report(port)
@@ -205,7 +206,8 @@ def test_a_listener_on_a_conflicting_address_listens_at_the_switch(moult, port, 
 
 @pytest.mark.parametrize("how", ["fcntl", "fcntl64", "ioctl", "socket"])
 def test_each_generation_has_its_own_o_nonblock(moult, port, directory, how):
-    """By each way to set it; a blocking generation follows a non-blocking one, and the reverse."""
+    """By each way to set the flag.  A blocking generation follows a non-blocking one, and the
+    reverse."""
     flag, output = directory / "flag", directory / "output"
     on = ("--nonblocking",) if how == "socket" else (f"--model=@{how}=1",)
     off = () if how == "socket" else ("--nonblocking", f"--model=@{how}=0")
@@ -248,7 +250,7 @@ def test_the_backlog_only_grows_in_a_hand_over(moult, port):
 # ---- datagrams ----
 
 def ask_datagram(address, question=b"report", family=socket.AF_INET):
-    """All that is answered within a moment after the first answer, by datagram and tag."""
+    """All answers, by datagram and tag, until a moment after the first one."""
     with socket.socket(family, socket.SOCK_DGRAM) as client:
         client.settimeout(10)
         client.sendto(question, address)
@@ -294,7 +296,7 @@ def test_each_generation_joins_the_multicast_group(moult, port):
             for _ in range(5):
                 client.sendto(b"hello", (group, port))
                 assert client.recv(4096).decode().startswith(f"GEN {tag} ")
-        # The answers to these come after any second one to those
+        # The answers to these come after any second answer to the earlier questions
         client.sendto(b"hello", ("127.0.0.1", port))
         assert client.recv(4096).decode().startswith("GEN g3 ")
         client.setblocking(False)

@@ -18,21 +18,21 @@ def passive(tag, model, port):
 
 
 class Client:
-    """A control connection, and what it is sent to."""
+    """A control connection, and the port that the client is told to use."""
 
     def __init__(self, port):
         self.control = socket.create_connection(("127.0.0.1", port), timeout=10)
         self.lines = self.control.makefile()
 
     def ask(self, port=0, word="passive"):
-        """The port it is to connect to."""
+        """The port that the client is told to connect to."""
         self.control.sendall(f"{word} {port}\n".encode())
         word, number = self.lines.readline().split(maxsplit=1)
         assert word == "PORT", number
         return int(number)
 
     def fetch(self, port):
-        """Who answers there."""
+        """The tag that answers at that port."""
         answer = network.ask(port, question=b"")
         assert answer.startswith("GEN "), answer
         return answer.split()[1]
@@ -51,7 +51,7 @@ def client_of(port):
 
 @pytest.mark.parametrize("model", MODELS)
 def test_a_client_that_was_told_a_port_before_the_upgrade_connects_after_it(moult, port, model):
-    """And once more, later."""
+    """Once, and once more later."""
     instance = moult().run(command=passive("g1", model, port))
     for number, tag in enumerate(("g2", "g3"), 1):
         with client_of(port) as client:

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""A worker that has been broken into sends the launcher paths and sockets.
+"""A compromised worker sends the launcher paths and sockets.
 
-It is nobody, holds the token and owns a directory (harness/hostile.py).  Whatever it says and does
-there, nothing changes that it could not change itself, and the launcher goes on.
+The worker runs as nobody, holds the token and owns a directory (harness/hostile.py).  Whatever it
+sends or does there, nothing changes that the worker could not change itself, and the launcher goes
+on.
 """
 
 import ctypes
@@ -24,7 +25,7 @@ LIBC = ctypes.CDLL(None, use_errno=True)
 
 @pytest.fixture
 def tmpfs(directory):
-    """tmpfs(NAME): the directory of a file system of its own."""
+    """tmpfs(NAME): a directory with a file system of its own."""
     mounted = []
 
     def mount(name):
@@ -43,13 +44,13 @@ def said(instance, words):
 
 
 def closed(instance):
-    """The launcher has said that it closes the socket, and has answered after that."""
+    """The launcher has logged that it closes the socket, and has answered a command after that."""
     instance.wait_log("closed unix:")
     instance.status()
 
 
 def end(instance, place):
-    """The worker ends; the launcher is as well as it was."""
+    """Ends the worker; the launcher must be unharmed."""
     (place / "done").touch()
     assert ask_somebody(instance)
     instance.stop()
@@ -63,8 +64,8 @@ def ask_somebody(instance):
 # ---- mode, owner, removal ----
 
 def test_mode_and_owner_are_not_set_through_a_link(moult, place, victim, hostile):
-    """They are restored when an upgrade fails, while the worker swaps the socket and a link all
-    the time."""
+    """The launcher restores them when an upgrade fails, while the worker swaps the socket and a
+    link all the time."""
     instance = moult().run(command=hostile("g1", "swaps_its_path", victim))
     said(instance, "announced")
     (place / "fail").touch()
@@ -112,8 +113,8 @@ def test_a_path_is_removed_only_if_the_binder_could_remove_it(moult, place, host
 
 
 def test_a_name_with_a_slash_is_refused(moult, place, directory, hostile):
-    """Each verb accepts a directory and one name in it. A place that does not belong to the
-    listener is not taken for its own."""
+    """Each verb accepts a directory and one name in it.  A place that does not belong to the
+    listener is refused."""
     with socket.socket(socket.AF_UNIX) as victim:
         victim.bind(str(directory / "victim"))
         instance = moult().run(command=hostile("g1", "names_with_slashes", directory / "victim"))
@@ -135,7 +136,7 @@ def test_a_name_with_a_slash_is_refused(moult, place, directory, hostile):
 
 
 def test_a_socket_with_the_same_inode_number_on_another_file_system(moult, place, hostile, tmpfs):
-    """It is not taken for the socket of the daemon."""
+    """The launcher does not take it for the daemon's socket."""
     run, own = tmpfs("root"), tmpfs("place")
     os.chown(own, NOBODY, NOBODY)
     for number in range(200):
@@ -148,7 +149,7 @@ def test_a_socket_with_the_same_inode_number_on_another_file_system(moult, place
         said(instance, f"moved -{errno.ENOENT}")
         addresses = [row["address"] for row in instance.status()["listeners"]]
         assert "unix:socket" in addresses and f"unix:{run}/victim" not in addresses
-        run.chmod(0o777)  # to remove it is nothing that it may not do
+        run.chmod(0o777)  # the worker may remove the file itself
         (own / "close").touch()
         closed(instance)
         assert (run / "victim").exists()
@@ -174,7 +175,7 @@ def test_addresses_longer_than_a_unix_address_are_refused(moult, place, hostile)
 # ---- files that are read ----
 
 def test_the_content_of_a_file_that_the_sender_may_not_read_is_not_revealed(moult, port, place, hostile):
-    """Whether it is the pid file of the newer generation would tell what is in it."""
+    """The answer (is this the pid file of the newer generation?) would reveal the content."""
     instance = moult().run(command=hostile("g1", "asks_what_it_cannot_read"))
     with socket.create_connection(("127.0.0.1", port)):  # generation 1 has to wait for a question
         instance.upgrade(command=hostile("g2"))
@@ -192,8 +193,9 @@ def test_the_content_of_a_file_that_the_sender_may_not_read_is_not_revealed(moul
 # ---- a file system that never answers ----
 
 def test_a_file_system_that_never_answers_delays_only_its_generation(moult, place, directory, hostile):
-    """Such as one of the daemon's own. The launcher waits half a second, and then asks no more for
-    this generation, or once more after a while; others are served."""
+    """For example a file system of the daemon's own.  The launcher waits half a second.  Then it
+    asks no more for this generation, or only once more after a while.  Other generations are
+    served."""
     path = directory / "silent"
     path.mkdir()
     silent = fuse.FileSystem(path, [fuse.LOOKUP])
@@ -211,8 +213,8 @@ def test_a_file_system_that_never_answers_delays_only_its_generation(moult, plac
 # ---- pokes ----
 
 def test_pokes_reach_only_the_sockets_of_the_daemon(moult, place, directory, hostile):
-    """Its paths have become links to sockets that only root can reach. The daemon's own sockets
-    are still reached: its blocked threads wake up."""
+    """The paths have become links to sockets that only root can reach.  Pokes still reach the
+    daemon's own sockets: its blocked threads wake up."""
     private = directory / "private"
     private.mkdir(mode=0o700)
     with socket.socket(socket.AF_UNIX) as stream, \

@@ -17,7 +17,7 @@ NOBODY = 65534
 # ---- --aside ----
 
 def test_files_with_names_like_those_put_aside_are_kept(moult, port, place):
-    """They do not prevent an upgrade."""
+    """Such files do not prevent an upgrade."""
     nobody(place / "lock")
     instance = moult().run(f"--aside={place}/lock", command=waiter("g1", port))
     taken = [nobody(place / f"lock.aside-daemon{end}").name
@@ -29,7 +29,7 @@ def test_files_with_names_like_those_put_aside_are_kept(moult, port, place):
 
 
 def test_a_directory_in_place_of_the_file_to_put_aside(moult, port, place):
-    """Another user has made it: the upgrade says so and goes on."""
+    """Another user has made the directory.  The upgrade says so and goes on."""
     (place / "lock").mkdir()
     os.chown(place / "lock", NOBODY, NOBODY)
     instance = moult().run(f"--aside={place}/lock", command=waiter("g1", port))
@@ -59,7 +59,7 @@ def test_a_link_of_another_user_in_a_path_is_not_followed(moult, port, place, di
 
 
 def test_links_of_the_operator_in_a_path_are_followed(moult, port, directory):
-    """As /var/run is."""
+    """/var/run is such a link."""
     real = directory / "real"
     real.mkdir()
     (directory / "first").symlink_to("./second//")
@@ -73,7 +73,7 @@ def test_links_of_the_operator_in_a_path_are_followed(moult, port, directory):
 
 @pytest.mark.parametrize("fails", [False, True], ids=["succeeds", "fails"])
 def test_a_file_that_replaces_the_one_put_aside_is_left_alone(moult, port, place, hostile, fails):
-    """It is neither removed nor put back, and the log says so."""
+    """The new file is neither removed nor replaced, and the log says so."""
     nobody(place / "lock")
     instance = moult().run(f"--aside={place}/lock", command=waiter("g1", port))
     upgrade = instance.start_command(
@@ -114,7 +114,7 @@ def test_an_obstacle_at_the_path_of_the_pid_file_is_replaced(moult, port, place,
         os.chown(path, NOBODY, NOBODY)
         if obstacle == "full directory":
             nobody(path / "file")
-    elif obstacle == "read lock":  # anybody can have it on what a killed launcher has left
+    elif obstacle == "read lock":  # any user can lock the file that a killed launcher has left
         path.write_text("1\n")
         path.chmod(0o644)
         file = locked(path, fcntl.F_RDLCK)
@@ -133,7 +133,7 @@ def test_an_obstacle_at_the_path_of_the_pid_file_is_replaced(moult, port, place,
 
 
 def test_a_link_that_replaces_the_pid_file_stays(moult, port, place, victim):
-    """So does its target."""
+    """The target of the link stays, too."""
     path = place / "launcher.pid"
     instance = moult().run(f"--pid-file={path}", command=waiter("g1", port))
     path.rename(place / "moved")
@@ -144,7 +144,7 @@ def test_a_link_that_replaces_the_pid_file_stays(moult, port, place, victim):
 
 
 def test_a_pid_file_behind_a_link_of_another_user_fails_the_start(moult, place, port, directory):
-    """Root would write where that user says."""
+    """Root would write where that user wants."""
     elsewhere = directory / "elsewhere"
     elsewhere.mkdir()
     nobody(place / "run", elsewhere)

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""The other end of a connection: what clients see of the daemon, and the daemon of its clients."""
+"""The other end of a connection: what clients see of the daemon, and what the daemon sees of
+clients."""
 
 import socket
 import struct
@@ -43,8 +44,8 @@ def test_clients_see_the_credentials_of_the_new_process(moult, directory, kind, 
 @pytest.mark.parametrize("where", ["udp", "unix"])
 @pytest.mark.parametrize("threads", [1, 4])
 def test_no_datagram_of_moult_reaches_the_daemon(moult, load, port, directory, where, threads):
-    """Blocked readers are woken when the gate closes; the daemon reports every datagram that it
-    does not know."""
+    """moult wakes blocked readers when the gate closes.  The daemon would report every datagram
+    that it does not know."""
     path = directory / "socket"
     place = f"--port={port}" if where == "udp" else f"--unix={path}"
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Pid files of the daemon and of the launcher, and locks: an old generation takes nothing from a newer one."""
+"""Pid files of the daemon and of the launcher, and locks: an old generation takes nothing from a
+newer one."""
 
 import contextlib
 import fcntl
@@ -22,7 +23,8 @@ NOBODY = 65534
 
 
 class Reader:
-    """Reads a file again and again; what it was each time it was another, None where there is none."""
+    """Reads a file again and again; records each content that differs from the last one, None for
+    no file."""
 
     def __init__(self, path):
         self.path, self.seen, self.done = path, [], threading.Event()
@@ -50,8 +52,8 @@ class Reader:
 @pytest.mark.parametrize("end", ["unlink", "unlinkat", "remove", "empty", "truncate",
                                  "ftruncate"])
 def test_an_old_generation_does_not_remove_the_pid_file_of_a_newer_one(moult, port, path, model, end):
-    """At its end and before. It removes its other files, and the last generation removes the pid
-    file."""
+    """Neither at its end nor before.  It removes its other files, and the last generation removes
+    the pid file."""
     instance = moult().run(command=daemon("g1", port, path, f"{model},{end}"))
     for old, new in (("g1", "g2"), ("g2", "g3")):
         with held(port):
@@ -69,7 +71,7 @@ def test_an_old_generation_does_not_remove_the_pid_file_of_a_newer_one(moult, po
 
 
 def test_after_a_failed_upgrade_the_current_generation_may_remove_its_pid_file(moult, port, path):
-    """It had been superseded for a moment."""
+    """A newer generation existed for a moment."""
     instance = moult().run(f"--aside={path}", command=daemon("g1", port, path, "write"))
     instance.upgrade(command=daemon("bad", port, path, "write", *FAILURES["dies after the switch"]),
                      expect=1)
@@ -80,9 +82,9 @@ def test_after_a_failed_upgrade_the_current_generation_may_remove_its_pid_file(m
 
 
 def test_a_pid_file_that_is_still_empty_is_not_removed(moult, port, path):
-    """The old generation unlinks the file that the new one has created and not yet filled. The
-    library looks again for a moment. That is a race, so one success in five is enough; without the
-    second look there is none."""
+    """The old generation unlinks the file when the new generation has created, but not yet filled
+    it.  The library then looks again for a moment.  This is a race, so one success in five is
+    enough; without the second look there is none."""
     instance = moult().run(f"--aside={path}", command=daemon("g1", port, path, "excl"))
     g1 = pid_of(instance, "g1")
     with held(port):
@@ -188,7 +190,7 @@ def test_a_pid_file_in_another_pid_namespace_is_removed(moult, port, path):
 # ---- locks ----
 
 def locked_by(file):
-    """The process that has a POSIX lock on it, by F_GETLK; 0: nobody."""
+    """The process that has a POSIX lock on the file, by F_GETLK; 0: none."""
     request = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
     answer = struct.unpack("hhqqi4x", fcntl.fcntl(file, fcntl.F_GETLK, request))
     return 0 if answer[0] == fcntl.F_UNLCK else answer[4]
@@ -217,7 +219,7 @@ def test_no_posix_lock_of_the_daemon_is_lost(moult, load, port, path):
         with held(port) as connection:
             instance.upgrade(command=daemon("bad", port, path, "write,leave",
                                             *FAILURES["dies after the switch"]), expect=1)
-            client = load(f"127.0.0.1:{port}", rate=300)  # what the bad one had died with it
+            client = load(f"127.0.0.1:{port}", rate=300)  # the bad version's lock ended with it
             client.wait_answers(30)
             instance.upgrade(command=daemon("g2", port, path, "write"))
             os.kill(pid, signal.SIGUSR1)
@@ -239,8 +241,8 @@ def test_no_posix_lock_of_the_daemon_is_lost(moult, load, port, path):
 # ---- the pid file of the launcher ----
 
 def test_the_pid_file_of_the_launcher_is_complete_at_every_instant(moult, port, directory):
-    """Through the start, five upgrades, one that fails, and the end: no file, the whole file, no
-    file."""
+    """Through the start, five upgrades, one failed upgrade, and the end: a reader sees no file,
+    then the whole file, then no file."""
     path = directory / "launcher.pid"
     reader, watch = Reader(path), Watch(path)
     wait_until(lambda: reader.seen, 10, "no reader")
@@ -258,7 +260,8 @@ def test_the_pid_file_of_the_launcher_is_complete_at_every_instant(moult, port, 
 
 
 def test_two_launchers_do_not_share_a_pid_file(moult, port, directory):
-    """The second one says whose the file is, and does not start; the file of the first stays."""
+    """The second launcher says which process has the file, and does not start.  The first one's
+    file stays."""
     path = directory / "launcher.pid"
     first = moult("first").run(f"--pid-file={path}", command=waiter("g1", port))
     second = moult("second")
@@ -268,7 +271,7 @@ def test_two_launchers_do_not_share_a_pid_file(moult, port, directory):
     assert f"{path}: belongs to process {first.process.pid}, which runs" in result.stderr
     assert path.read_text() == f"{first.process.pid}\n"
     assert not second.tagged("other")
-    first.upgrade(command=waiter("g2", port))  # keepers are forked, and must not have the lock
+    first.upgrade(command=waiter("g2", port))  # keepers are forked, and must not keep the lock
     first.wait_alone()
     first.process.kill()
     first.wait_ended()
@@ -280,11 +283,11 @@ def test_two_launchers_do_not_share_a_pid_file(moult, port, directory):
 
 
 def test_a_stale_pid_file_that_names_a_living_process_does_not_prevent_a_start(moult, port, directory):
-    """It is left over from before a reboot."""
+    """The file is left over from before a reboot."""
     path = directory / "launcher.pid"
     path.write_text(f"{os.getpid()}\n")
     instance = moult().run(f"--pid-file={path}", command=waiter("g1", port))
     assert path.read_text() == f"{instance.process.pid}\n"
     path.write_text(f"{os.getpid()}\n")
     instance.stop()
-    assert path.read_text() == f"{os.getpid()}\n"  # not ours to remove
+    assert path.read_text() == f"{os.getpid()}\n"  # the launcher must not remove it

@@ -23,7 +23,7 @@ def library():
 
 
 def end(command):
-    """Ends every process of that program, as `killall` would; it may have daemonised."""
+    """Ends every process of that program, like `killall`; the program may have daemonised."""
     def none_left():
         for process in processes.with_words(*command[:3]):
             with contextlib.suppress(ProcessLookupError):
@@ -57,7 +57,7 @@ def test_each_program_serves_as_without_the_library(plain, load, case):
 
 
 def mirror(plain, directory, preload, *options, **environment):
-    """What mirror.c has written down, and how it ended."""
+    """What mirror.c has recorded, and its exit status."""
     path = directory / "mirror.out"
     server = plain([program("mirror"), "--tag", "x", "--output", path, *options], preload=preload,
                    **environment)
@@ -70,19 +70,19 @@ def mirror(plain, directory, preload, *options, **environment):
 @pytest.mark.exact
 @pytest.mark.exact
 def test_a_program_sees_no_difference(plain, directory):
-    """Environment, descriptors, signals, and the results of 90 calls, right ones and wrong ones."""
+    """Environment, descriptors, signals, and the results of 90 valid and invalid calls."""
     ended, expected = mirror(plain, directory, None)
     assert ended[0] == 7 and len(expected.splitlines()) > 150
     preloaded, found = mirror(plain, directory, LIBRARY)
     assert preloaded == ended
-    # the one thing that is there is what we have put there ourselves
+    # the only difference is what the test itself has put there
     found = found.replace(f"environment LD_PRELOAD={LIBRARY}\n", "")
     assert found.splitlines() == expected.splitlines()
 
 
 @pytest.mark.exact
 def test_a_daemon_with_a_launcher_sees_no_difference(plain, moult, directory, port):
-    """The same calls; none of its gates is closed."""
+    """The same calls, while all gates are open."""
     path = directory / "mirror.out"
     command = [program("mirror"), "--tag", "x", "--output", path, "--port", port, "--model=calls"]
     texts = []
@@ -92,7 +92,7 @@ def test_a_daemon_with_a_launcher_sees_no_difference(plain, moult, directory, po
     texts.append(path.read_text())
     path.unlink()
     instance = moult().run(command=command)
-    assert ask(port).startswith("GEN x ")  # and so has written all of it
+    assert ask(port).startswith("GEN x ")  # so the record is complete
     texts.append(path.read_text())
     instance.stop()
     # the launcher's own: where the test's output goes, and what it is told by
@@ -128,7 +128,7 @@ def test_children_see_no_difference(plain, directory, port):
         path = directory / "mirror.out"
         server = plain([program("mirror"), "--tag", "x", "--output", path, "--port", port],
                        preload=preload).wait_listening(port)
-        assert ask(port).startswith("GEN x ")  # it serves when they have ended
+        assert ask(port).startswith("GEN x ")  # it serves after they have ended
         server.end()
         child = directory / "mirror.out.child"
         texts.append(without_numbers(child.read_text()).replace(f"LD_PRELOAD={LIBRARY}\n", ""))

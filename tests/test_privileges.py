@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Each generation inherits what the launcher inherited, whatever the generation before has changed.
+"""Each generation inherits what the launcher inherited, whatever the earlier generation has
+changed.
 
-Daemons may give up rights before and after they bind, as they may without moult.
+Daemons may give up privileges before and after they bind, as they may without moult.
 """
 
 import ctypes
@@ -25,7 +26,7 @@ ADDR_NO_RANDOMIZE = 0x0040000
 
 
 def unusual_surroundings():
-    """Of all that a process inherits, something else than usual; for a child before its exec."""
+    """Sets unusual values for everything that a process inherits; for a child before its exec."""
     libc = ctypes.CDLL(None, use_errno=True)
     os.umask(0o027)
     os.nice(3)
@@ -53,7 +54,7 @@ def family(tag, port, path):
 
 
 def scenes(path):
-    """{what: lines} of that file."""
+    """Returns {name of the record: its lines} of that file."""
     found = {}
     for text in path.read_text().split("== ")[1:]:
         name, _, rest = text.partition("\n")
@@ -69,7 +70,7 @@ def difference(before, after, *heads):
 
 @pytest.fixture
 def stdio(directory):
-    """stdin and stdout of the daemon, each somewhere in the middle."""
+    """stdin and stdout for the daemon, both in the middle of a file."""
     (directory / "in").write_text("one\ntwo\n")
     (directory / "out").write_text("")
     with open(directory / "in") as given, open(directory / "out", "w") as taken:
@@ -115,7 +116,7 @@ def test_a_daemon_inherits_what_it_inherits_without_moult(moult, port, directory
         after = scenes(path)
         assert list(after) == list(before)
         for name in before:
-            # Who could come to bind or accept has the library, but nothing of it in its environment
+            # A process that could bind or accept has the library, but no trace in its environment
             heads = ("library",) if name.startswith(("the daemon", "before bind")) or name.endswith(
                 ("execv", "execvpe", "execlp", "posix_spawn")) else ()
             assert difference(before[name], after[name], *heads) == [], (path, name)
@@ -160,8 +161,8 @@ def test_a_log_is_neither_rewound_nor_truncated(moult, port, directory, append, 
 
 
 def test_a_working_directory_that_has_been_moved_and_removed(moult, port, directory):
-    """The next generation starts in the directory of the launcher, whatever its name is now, if it
-    has one."""
+    """The next generation starts in the launcher's directory, whatever its name is now, and even if
+    it has no name any more."""
     def waiter(tag):
         return [program("waiter"), "--tag", tag, "--wait=poll", "--port", str(port)]
 
@@ -178,7 +179,7 @@ def test_a_working_directory_that_has_been_moved_and_removed(moult, port, direct
     instance.stop()
 
 
-# ---- what it gives up ----
+# ---- privileges that the daemon gives up ----
 
 HABITS = ["chroot", "pivot-root", "capabilities", "limits", "unshare-network", "unshare-user",
           "unshare-pid", "all-of-it"]
@@ -188,9 +189,9 @@ HABITS = ["chroot", "pivot-root", "capabilities", "limits", "unshare-network", "
                          ids=["epoll", "pool"])
 @pytest.mark.parametrize("habit", HABITS)
 def test_a_daemon_that_gives_up_its_rights_when_it_listens(moult, load, port, kind, style, habit):
-    """The next generation has the rights of the launcher again, and binds the same address."""
+    """The next generation has the launcher's privileges again, and binds the same address."""
     if habit in ("limits", "all-of-it") and kind == "acceptor":
-        kind, style = "acceptor", "--model=single"  # it may not fork any more, as nobody
+        kind, style = "acceptor", "--model=single"  # as nobody it may not fork any more
 
     def command(tag):
         return [program(kind), "--tag", tag, style, f"--habit={habit}", "--port", str(port),
@@ -213,7 +214,8 @@ def test_a_daemon_that_gives_up_its_rights_when_it_listens(moult, load, port, ki
 @pytest.mark.parametrize("more", [["--map-root-user"], [], ["--map-root-user", "--pid", "--fork"]],
                          ids=["mapped", "unmapped", "mapped-pids"])
 def test_a_user_namespace_around_the_daemon_of_an_ordinary_user(moult, load, port, more):
-    """The launcher's uid is another one in there, or none, and its processes know who answers them."""
+    """In that namespace the launcher has another uid, or none.  The daemon's processes still
+    recognise the launcher."""
     def command(tag):
         return ["unshare", "--user", *more, program("waiter"), "--tag", tag, "--wait=epoll",
                 "--nonblocking", "--port", str(port)]
@@ -232,8 +234,8 @@ def test_a_user_namespace_around_the_daemon_of_an_ordinary_user(moult, load, por
 
 @pytest.mark.parametrize("outside", [True, False], ids=["unshare", "by-itself"])
 def test_processes_in_their_own_pid_namespace_are_not_taken_for_dead(moult, load, port, outside):
-    """Their accepts are waited for. Workers that sit in accept() when the gate closes would
-    otherwise each serve one connection too many."""
+    """The launcher waits for their accepts.  Workers that sit in accept() when the gate closes
+    would otherwise each serve one connection too many."""
     def command(tag):
         words = [program("acceptor"), "--tag", tag, "--model=prefork", "--port", str(port)]
         script = "echo 32000 > /proc/sys/kernel/ns_last_pid; exec \"$@\""  # no such pid outside
@@ -257,8 +259,8 @@ def test_processes_in_their_own_pid_namespace_are_not_taken_for_dead(moult, load
 
 
 def test_a_worker_in_a_pid_namespace_that_is_killed_inside_accept(moult, load, port):
-    """What it had in flight ends with it: the drain of its generation does not wait for its
-    deadline, five minutes later."""
+    """The worker's in-flight count ends with the worker.  The drain of its generation does not last
+    until its deadline, five minutes later."""
     words = [program("acceptor"), "--tag", "g1", "--model=prefork", "--port", str(port)]
     instance = moult().run("--kill-after=300ms",
                            command=["unshare", "--pid", "--fork", "sh", "-c", "exec \"$@\"", "sh", *words])
@@ -286,7 +288,7 @@ SANDBOXED = [("waiter", f"--wait={style}") for style in (
 @pytest.mark.parametrize("habit", ["sandbox-kill", "sandbox-error"])
 @pytest.mark.parametrize("kind, style", SANDBOXED, ids=[style for _, style in SANDBOXED])
 def test_a_seccomp_filter_that_allows_only_the_calls_of_the_loop(moult, load, port, kind, style, habit):
-    """Any other call kills the daemon, or fails with EPERM: also calls of the library. While the
+    """Any other call kills the daemon, or fails with EPERM; this includes the library's calls.  The
     daemon serves, warms up, drains with clients, and takes over again after a bad upgrade."""
     def command(tag, *more):
         return [program(kind), "--tag", tag, style, *(["--nonblocking", "--accept4"] if kind == "waiter" else []),
@@ -315,8 +317,7 @@ def test_a_seccomp_filter_that_allows_only_the_calls_of_the_loop(moult, load, po
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_a_seccomp_filter_is_interpreted_as_by_the_kernel(seed):
-    """Every instruction, in random filters; and the processes that a filter binds: threads,
-    children, all of them."""
+    """Every instruction, in random filters; and the threads and children that a filter binds."""
     result = subprocess.run([program("filter"), str(seed), "400"], capture_output=True, text=True,
                             timeout=60, check=False)
     assert result.returncode == 0, result.stderr
@@ -327,7 +328,8 @@ SYS_CLOSE_RANGE, SYS_EPOLL_PWAIT2, EPERM = 436, 441, 1
 
 
 def forbid_recent_calls():
-    """What a service manager or container that does not know them does; for a child before its exec."""
+    """Acts like a service manager or container that does not know these calls; for a child before
+    its exec."""
     load, equal, give = 0x20, 0x15, 0x06
     code = b"".join(struct.pack("HBBI", *step) for step in (
         (load, 0, 0, 0), (equal, 1, 0, SYS_EPOLL_PWAIT2), (equal, 0, 1, SYS_CLOSE_RANGE),
@@ -353,7 +355,7 @@ def test_a_seccomp_filter_installed_before_the_daemon_started(moult, load, port,
     keepers = [process.pid for process in processes.descendants(instance.process.pid)
                if processes.name(process.pid) == "moult-keeper"]
     assert keepers
-    for pid in keepers:  # which hold nothing but the way to say that the daemon has ended, and the ledger
+    for pid in keepers:  # which hold only the channel that reports the daemon's end, and the ledger
         held = sorted(os.readlink(f"/proc/{pid}/fd/{fd}").partition(":")[0]
                       for fd in os.listdir(f"/proc/{pid}/fd") if int(fd) > 2)
         assert held == ["/memfd", "pipe"]
@@ -366,7 +368,7 @@ def test_a_seccomp_filter_installed_before_the_daemon_started(moult, load, port,
 
 
 class Ntp(Question):
-    """The time; the stratum of the clock is the generation's number."""
+    """An NTP question.  The stratum of the clock is the number of the generation."""
 
     def ask(self):
         self.socket.connect(self.address)
@@ -381,7 +383,7 @@ class Ntp(Question):
 
 @pytest.mark.daemons
 def test_chronyd_with_its_seccomp_filter(moult, started, port, directory):
-    """It kills, and allows read() and select(), and little else."""
+    """The filter kills for most calls; it allows read(), select() and few others."""
     def command(tag):
         path = directory / f"{tag}.conf"
         path.write_text(f"port {port}\nbindaddress 127.0.0.1\nallow\nlocal stratum {tag[1:]}\n"

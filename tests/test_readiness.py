@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""--ready: when a generation counts as ready, and what happens when it never is."""
+"""--ready: when a generation counts as ready, and what happens if it never is ready."""
 
 import re
 import socket
@@ -18,7 +18,7 @@ from harness.waiting import wait_until
     ("fd=7", ("--ready-fd=7", "--ready-after=600")),
 ], ids=["notify", "fd"])
 def test_no_switch_before_the_daemon_says_that_it_is_ready(moult, load, port, ready, options):
-    """Though the daemon already waits for connections."""
+    """Even if the daemon already waits for connections."""
     instance = moult().run(f"--ready={ready}", command=waiter("g1", port, *options))
     assert instance.generation(1)["ready_ms"] >= 600
     client = load(f"127.0.0.1:{port}", rate=600)
@@ -53,7 +53,7 @@ def test_readiness_by_a_command(moult, load, port, directory):
 
 @pytest.mark.parametrize("ready", ["serving", "notify", "fd=5", "exec=false", "exec=exit 3"])
 def test_an_upgrade_that_is_never_ready_fails(moult, load, port, ready):
-    """After --ready-timeout the upgrade fails, and says what was waited for."""
+    """After --ready-timeout the upgrade fails, and says for what it has waited."""
     instance = moult().run(command=waiter("g1", port))
     client = load(f"127.0.0.1:{port}", rate=300)
     client.wait_answers(20)
@@ -90,7 +90,7 @@ def test_notify_socket_is_not_set_unasked(moult, port, directory):
 
 
 def test_only_the_daemon_can_say_that_it_is_ready(moult, port, directory):
-    """A datagram from a process outside the generation is not believed."""
+    """The launcher ignores a datagram from a process outside the generation."""
     path = directory / "environment"
     script = f"env > {path}; exec {' '.join(waiter('g1', port))}"
     instance = moult().run("--ready=notify", "--ready-timeout=2s", command=["sh", "-c", script],

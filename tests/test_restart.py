@@ -36,7 +36,7 @@ def test_restart_keeps_the_queue_open(moult, load, port, policy, number):
 
 
 def test_a_daemon_that_dies_again_and_again_waits_longer_each_time(moult, port):
-    """Being ready for a moment is no success: the pause doubles, and the queue stays open."""
+    """A short time of readiness is no success: the pause doubles, and the queue stays open."""
     instance = moult().run("--restart=always", command=waiter("g1", port))
     killed = set()
     for pause in (100, 200, 400):
@@ -64,7 +64,7 @@ def test_a_daemon_that_ends_and_is_not_restarted(moult, port, policy, number, st
 
 
 def test_a_daemon_that_always_fails_is_not_restarted_in_a_tight_loop(moult, port, directory):
-    """`stop` ends the waiting at once."""
+    """`stop` ends the pause at once."""
     count = directory / "starts"
     count.touch()
     good = directory / "good"
@@ -77,7 +77,7 @@ def test_a_daemon_that_always_fails_is_not_restarted_in_a_tight_loop(moult, port
     wait_until(lambda: count.read_text().count("\n") >= 3, 15, instance.log)
     assert count.read_text().count("\n") < 20
     with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
-        good.touch()  # whoever comes while nobody accepts is answered when there is somebody
+        good.touch()  # a client that comes while no process accepts is answered later
         connection.sendall(b"hello\n")
         assert connection.recv(100).startswith(b"GEN g1 ")
     instance.stop()
@@ -102,7 +102,8 @@ def test_a_restart_that_fails_beside_a_predecessor_is_tried_again(moult, port):
 
 
 def test_a_restarted_program_that_is_never_ready_runs_on(moult):
-    """As at its first start: no other generation serves, and without moult it would run, too."""
+    """As at its first start: no other generation serves, and the program would also run without
+    moult."""
     instance = moult().run("--restart=always", "--ready-timeout=300ms", wait=False,
                            command=["sleep", "1000"])
     instance.wait_log("generation 1: not ready after 300 ms")

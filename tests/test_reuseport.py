@@ -15,7 +15,7 @@ from harness.load import assert_lost_only_with, assert_nothing_lost, assert_swit
 from harness.network import ask
 from harness.waiting import wait_until
 
-# How a worker waits for connections, and how many persistent ones each can hold
+# How a worker waits for connections, and how many persistent connections each can hold
 WAITS = {
     "epoll": (("waiter", "--wait=epoll", "--nonblocking"), 4),
     "epoll-edge-exclusive": (("waiter", "--wait=epoll-edge-exclusive", "--nonblocking"), 4),
@@ -26,7 +26,7 @@ WHO = {"workers": "--reuseport", "master": "--reuseport=master"}
 
 
 def daemon(wait, tag, port, workers, *more, who="workers"):
-    """With 0 workers: one plain socket, without the option."""
+    """The command; with 0 workers, one plain socket without the option."""
     words = WAITS[wait][0]
     group = (WHO[who], f"--processes={workers}") if workers else ("--processes=2",)
     if words[0] == "acceptor" and not workers:
@@ -41,8 +41,8 @@ def members(instance):
 @pytest.mark.parametrize("who", WHO)
 @pytest.mark.parametrize("wait", WAITS)
 def test_the_number_of_workers_changes(moult, load, port, wait, who):
-    """4, 2, 6, one plain socket, 4: without moult a socket that is no longer wanted has a queue with
-    clients in it, who are reset."""
+    """4, 2, 6 workers, one plain socket, 4 workers.  Without moult, clients in the queue of a
+    socket that goes would be reset."""
     instance = moult().run(command=daemon(wait, "g1", port, 4, who=who))
     client = load(f"127.0.0.1:{port}", rate=600, persistent=WAITS[wait][1], persistent_every=30)
     client.wait(lambda report: report["answered"] >= 100 and
@@ -66,7 +66,7 @@ def test_the_number_of_workers_changes(moult, load, port, wait, who):
 
 @pytest.mark.parametrize("wait", ["epoll", "accept"])
 def test_a_failed_version_with_another_number_of_workers_leaves_no_trace(moult, load, port, wait):
-    """Whether it wanted more sockets or fewer: none of its sockets gets a client."""
+    """Whether the version wanted more sockets or fewer: none of its sockets gets a client."""
     instance = moult().run(command=daemon(wait, "g1", port, 4, who="master"))
     client = load(f"127.0.0.1:{port}", rate=600)
     client.wait_answers(50)
@@ -104,7 +104,8 @@ def test_threads_with_a_socket_each(moult, load, port):
 
 @pytest.mark.parametrize("workers", [2, 4, 8])
 def test_a_lone_client_is_never_stalled(moult, port, workers):
-    """One connection at a time, while the group shrinks and grows: none waits where nobody is."""
+    """One connection at a time, while the group shrinks and grows: no client waits at a socket
+    without a worker."""
     instance = moult().run(command=daemon("accept", "g1", port, 4))
     for tag, number in (("g2", workers), ("g3", 4)):
         upgrade = instance.start_command("upgrade", instance.name, "--",
@@ -123,7 +124,7 @@ def test_a_lone_client_is_never_stalled(moult, port, workers):
                          ids=["not-replaced", "replaced", "master-replaces"])
 @pytest.mark.parametrize("wait", ["epoll", "accept"])
 def test_a_killed_worker_loses_only_what_it_had_accepted(moult, load, port, wait, who, more):
-    """Clients that are queued at its socket, or come to it, are served by another worker, and the
+    """Another worker serves the clients that are in the queue of its socket or come later, and the
     next generation has all its sockets."""
     instance = moult().run(command=daemon(wait, "g1", port, 4, *more, who=who))
     client = load(f"127.0.0.1:{port}", rate=600, persistent=WAITS[wait][1])
@@ -148,7 +149,7 @@ def test_a_killed_worker_loses_only_what_it_had_accepted(moult, load, port, wait
 
 
 def test_a_stopped_worker_stalls_no_client(moult, load, port):
-    """Without moult the kernel goes on to put clients into the queue of that worker."""
+    """Without moult the kernel would go on putting clients into the queue of that worker."""
     instance = moult().run(command=daemon("epoll", "g1", port, 4))
     client = load(f"127.0.0.1:{port}", rate=300)
     client.wait_answers(50)

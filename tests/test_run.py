@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""`moult run`: what the operator gives to it and sees of it."""
+"""`moult run`: what the operator passes in, and what the operator sees."""
 
 import os
 import re
@@ -122,7 +122,7 @@ def test_quiet_says_errors_only(moult, port):
 
 
 def test_each_generation_has_the_streams_and_directory_of_the_launcher(moult, port, directory):
-    """As the first one had, though it is started much later."""
+    """As the first generation had, even if it is started much later."""
     script = "pwd; umask; exec " + " ".join(waiter("g1", port))
     instance = moult().run(command=["sh", "-c", script], cwd=directory, umask=0o027)
     instance.upgrade()
@@ -178,7 +178,8 @@ def ask_when_listening(port):
 
 
 def comparable(text):
-    """Without what the test itself makes different: streams, session, the runtime directory."""
+    """The record without what the test itself makes different: streams, session, runtime
+    directory."""
     text = re.sub(r"(?m)^(environment )?MOULT_RUNTIME_DIR=.*\n", "", text)
     text = re.sub(r"(?m)^name .*\n", "", text)
     text = re.sub(r"(?m)^[012] -> .*\n", "", text)

@@ -17,9 +17,9 @@ def sender(tag, port, model, *more):
 
 @pytest.mark.parametrize("model", ["level", "edge", "oneshot", "poll"])
 def test_a_server_that_may_not_receive_is_told_that_it_can_send(moult, load, port, directory, model):
-    """Twenty waits for both, while the next generation gets questions all the time: each wait
-    reports that sending is possible, and none reports a question. A wait for questions alone is
-    not woken."""
+    """Twenty waits for both events while the next generation gets questions all the time.  Each
+    wait reports that sending is possible, and none reports a question.  A wait for questions only
+    is not woken."""
     output = directory / "output"
     instance = moult().run(command=sender(
         "g1", port, model, f"--output={output}", f"--ignore-signal={int(signal.SIGTERM)}"))

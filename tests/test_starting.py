@@ -34,7 +34,7 @@ def words(*before):
 
 
 def script(text, shell="sh"):
-    """A shell's script; $DAEMON is the command line, as words."""
+    """A shell script; $DAEMON is the command line, as words."""
     return lambda command, directory: [shell, "-c", text.replace("$DAEMON", shlex.join(command))]
 
 
@@ -46,7 +46,8 @@ def script_file(command, directory):
 
 
 def start_stop_daemon(*options):
-    """Each generation has a pid file of its own: it refuses to start what runs already."""
+    """Each generation has a pid file of its own, because the tool refuses to start a program that
+    runs already."""
     return lambda command, directory: [
         "start-stop-daemon", "--start", "--pidfile", str(directory / command[2].replace("/", "")), *options,
         "--startas", command[0], "--", *command[1:]]
@@ -76,7 +77,7 @@ WRAPPERS = {
     "sh-substitution": script("echo $($DAEMON)"),
     "bash-exec": script("exec $DAEMON", "bash"),
     "bash-wait": script("$DAEMON & wait", "bash"),
-    "bash-login": lambda command, directory: [  # not what the user's own profile starts
+    "bash-login": lambda command, directory: [  # without what the user's own profile starts
         "env", f"HOME={directory}", "bash", "-lc", f"exec {shlex.join(command)}"],
     "bash-pipeline": script("$DAEMON 2>&1 | cat >&2; exit ${PIPESTATUS[0]}", "bash"),
     "bash-exec-clean": script("exec -c $DAEMON", "bash"),
@@ -199,8 +200,8 @@ def make_root(path, *programs):
 
 @pytest.mark.exact  # the runtime is not there
 def test_a_new_root_directory_that_contains_the_library(moult, load, port, directory):
-    """The wrapper calls chroot; the loader finds the library inside under the name that it has
-    outside."""
+    """The wrapper calls chroot.  The loader finds the library in the new root under the same path
+    as outside."""
     root = make_root(directory / "root", program("waiter"), str(build.LIBRARY))
 
     def command(tag):
@@ -266,7 +267,7 @@ def starter(tag, port, model):
     "early-system", "early-popen", "early-background",
 ])
 def test_a_worker_with_a_new_environment_is_a_member(moult, load, port, model):
-    """It is executed with the listener, or before there is one."""
+    """The worker is executed with the listener, or before there is a listener."""
     instance = moult().run(command=starter("g1", port, model))
     client = load(f"127.0.0.1:{port}", rate=300)
     client.wait_answers(20, "g1")
@@ -315,7 +316,7 @@ def test_a_daemon_that_executes_itself_while_it_serves(moult, load, port, model)
 
 @pytest.mark.daemons
 def test_sshd_reads_its_configuration_again(moult, port, directory):
-    """At SIGHUP it closes its listeners, executes itself, and binds what it had closed."""
+    """At SIGHUP sshd closes its listeners, executes itself, and binds the same addresses."""
     def banner():
         with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
             return connection.recv(200).decode()
@@ -375,8 +376,8 @@ with socket.create_server(("127.0.0.1", port)) as listener:
 @pytest.mark.parametrize("preload", [None, "libm.so.6"])
 @pytest.mark.parametrize("added", [False, True], ids=["in-place", "copied"])
 def test_changes_to_the_environment_during_system_are_kept(moult, port, directory, preload, added):
-    """system() runs while the variables of moult are in the environment; what setenv() changes
-    meanwhile stays, and those variables go."""
+    """system() runs while the variables of moult are in the environment.  What setenv() changes
+    meanwhile stays, and the variables of moult go."""
     command = ["/usr/bin/python3", "-c", LENDS, str(directory), str(port),
                "added" if added else "not"]
     if preload:
@@ -392,7 +393,7 @@ def test_changes_to_the_environment_during_system_are_kept(moult, port, director
     instance.stop()
 
 
-# ---- nobody else sees anything ----
+# ---- no other program sees anything of moult ----
 
 @pytest.mark.daemons
 @pytest.mark.exact
@@ -405,7 +406,7 @@ def test_a_cgi_program_sees_nothing_of_moult(moult, plain, port, directory):
                       "env | grep -v PORT | sort\ntr '\\0' '\\n' < /proc/$$/environ | sort\n"
                       "ls -l /proc/$$/fd\n"  # not to a pipe, whose ends the shell would have
                       "cut -d' ' -f2 /proc/$$/stat; grep -v -e State -e id: -e ctxt -e Vm -e Rss -e SigQ "
-                      "-e SigBlk /proc/$$/status\n"  # while it starts grep it blocks signals
+                      "-e SigBlk /proc/$$/status\n"  # the shell blocks signals while it starts grep
                       "grep SigBlk /proc/self/status\nsed 's/.* //' /proc/$$/maps | sort -u\n")
     script.chmod(0o755)
     directory.chmod(0o755)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A listener stays with the old generation, and something else goes wrong meanwhile."""
+"""A listener stays with the old generation, and something goes wrong meanwhile."""
 
 import os
 import signal
@@ -20,14 +20,15 @@ def dial(place, text=b"hello\n"):
 
 
 def held(instance, place):
-    """A client of generation 1 that keeps it draining."""
+    """A client of generation 1 that keeps the generation in the drain."""
     connection = socket.create_connection(("127.0.0.1", int(place.where)), 10)
     wait_until(lambda: instance.generation(1)["connections"] == 1, 10, instance.log)
     return connection
 
 
 class Beside:
-    """instance.upgrade(...) while the test goes on; its failure, if that is not expected, is raised."""
+    """Runs instance.upgrade(...) while the test goes on; raises its failure if that is not
+    expected."""
 
     def __init__(self, instance, *options, may_fail=False, **rest):
         self.error, self.may_fail = None, may_fail
@@ -54,19 +55,19 @@ def test_a_failed_upgrade_leaves_the_time_of_a_stay_as_it_was(moult, load, place
                      command=stages("g2", first.word(), second.word("bind", "g2")))
     client = load(second.target, rate=100)
     client.wait_answers(20, "g1")
-    requests = load(first.target, rate=50)  # the bad version dies of the first
+    requests = load(first.target, rate=50)  # the bad version dies of its first client
     requests.wait_answers(10, "g2")
     instance.upgrade("--retire-after=100ms", expect=1, command=stages(
         "bad", first.word("", "", "fatal"), second.word("bind", "bad")))
     assert second.row(instance)["retires_in_ms"] > 10000
     client.wait_answers(50, "g1")
     assert_nothing_lost(client.stop())
-    requests.stop()  # of which the bad version has taken some with it
+    requests.stop()  # some of these ended with the bad version
     instance.stop("--now")
 
 
 def test_an_older_generation_drains_once(moult, places):
-    """The generation that was to drain next dies in its probation: an older one continues its
+    """The generation that was to drain next dies in its probation.  An older one continues its
     drain."""
     first, _ = places
     instance = moult().run("--drain-timeout=100s", command=stages("g1", first.word()))
@@ -101,7 +102,7 @@ def test_a_stop_serves_clients_that_wait_for_the_next_generation(moult, places):
 
 
 def test_all_gates_are_closed_before_the_next_generation_starts(moult, places):
-    """--no-overlap: also the gate of an older generation that has kept a listener."""
+    """--no-overlap: this includes the gate of an older generation that has kept a listener."""
     first, second = places
     instance = moult().run(command=stages("g1", first.word(), second.word()))
     with held(instance, first):
@@ -141,7 +142,8 @@ def test_a_gate_whose_time_has_just_passed_is_closed_too(moult, places):
 
 
 def test_clients_queued_at_the_end_of_a_stay_are_served(moult, places):
-    """The deadline of their generation is over by then; it has a moment more for the queue."""
+    """The deadline of their generation is over by then, but the generation has a moment more for
+    the queue."""
     first, second = places
     instance = moult().run("--retire-after=500ms", "--drain-timeout=100ms",
                            command=stages("g1", first.word(), second.word()))
@@ -156,7 +158,7 @@ def test_clients_queued_at_the_end_of_a_stay_are_served(moult, places):
 
 
 def test_a_retiring_listener_of_a_generation_that_serves_again(moult, places):
-    """It had stopped to accept; its successor has died, and it accepts again."""
+    """The generation had stopped accepting there.  Its successor has died, and it accepts again."""
     first, second = places
     instance = moult().run("--retire-after=500ms",
                            command=stages("g1", first.word(), second.word()))

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""The launcher is killed or stopped at any moment: a generation accepts all the same.
+"""The launcher is killed or stopped at any moment: some generation goes on accepting.
 
-A sweep: the launcher does something (an upgrade, a stop), and is hit right before the Nth of its
-system calls since then.  A sample of the numbers is tried; with MOULT_SWEEP=1, all.
+A sweep: the launcher does something (an upgrade, a stop), and is hit right before the N-th of its
+system calls since then.  The tests try a sample of the numbers; with MOULT_SWEEP=1, all numbers.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ from harness.waiting import wait_until
 
 EPOLL = ("waiter", "--wait=epoll", "--nonblocking")
 POOL = ("acceptor", "--model=pool")
-# One file description, and two opinions of O_NONBLOCK: who accepts must have his own.
+# One file description, and two wishes for O_NONBLOCK: the accepting generation's wish counts.
 PAIRS = ((EPOLL, POOL), (POOL, EPOLL), (EPOLL, EPOLL))
 
 
@@ -35,7 +35,7 @@ def numbers(last, stride):
 
 
 def is_served(port):
-    """An answer on a connection of its own; at once, or never."""
+    """Does a new connection get an answer?  An answer that does not come at once never comes."""
     with contextlib.suppress(OSError):
         with socket.create_connection(("127.0.0.1", port), timeout=4) as connection:
             connection.settimeout(4)
@@ -55,7 +55,7 @@ def await_service(instance, ports, deadline=8):
 
 
 def await_service_or_end(instance, ports, deadline=8):
-    """A daemon that lives serves."""
+    """Any daemon that is alive must serve."""
     for port in ports:
         wait_until(lambda: is_served(port) or not tags(instance), deadline,
                    lambda: f"nobody serves {port}; {tags(instance)} live\n{instance.log()}")
@@ -73,7 +73,7 @@ class Sweep:
                          for n, words in enumerate(PAIRS[number % len(PAIRS)])}
 
     def hits(self, *words, act=None):
-        """Does that, with the launcher traced.  False: all was over before it was hit."""
+        """Runs the action with the launcher traced.  False: it was over before the call."""
         stopper = Stopper(self.instance.process.pid, self.number, self.how, *self.only)
         self.started.append(stopper)
         if act:
@@ -86,7 +86,7 @@ class Sweep:
         return self.await_hit(stopper)
 
     def is_over(self):
-        """Nothing is going on in the launcher any more."""
+        """Is nothing going on in the launcher any more?"""
         if self.command:
             return self.command.poll() is not None
         return "serves again" in self.instance.log()
@@ -118,7 +118,7 @@ def sweep(moult, port, started):
 
 
 def end_in_turn(s):
-    """Each generation dies in turn; as long as one is left that has the listeners, it serves."""
+    """Ends one generation after the other; any that is left with the listeners serves."""
     order = ("g1", "g2") if s.number % 2 else ("g2", "g1")
     for tag in order:
         if len(tags(s.instance)) < 2:
@@ -128,7 +128,7 @@ def end_in_turn(s):
 
 
 def assert_goes_on(s):
-    """Continued, the launcher upgrades as ever, and is to be stopped then."""
+    """After it is continued, the launcher makes upgrades and stops as usual."""
     s.instance.signal(signal.SIGCONT)
     s.command.communicate(timeout=40)
     assert s.command.returncode in (0, 1), s.instance.log()
@@ -158,7 +158,7 @@ def ask_tcp(port):
 
 
 def is_nonblocking(pid):
-    """Of its first socket, which listens."""
+    """The flag of the process's first socket, which listens."""
     fd = min(int(fd) for fd in os.listdir(f"/proc/{pid}/fd")
              if os.readlink(f"/proc/{pid}/fd/{fd}").startswith("socket:"))
     with open(f"/proc/{pid}/fdinfo/{fd}") as file:
@@ -176,8 +176,8 @@ READERS = ("datagram", "--wait=block", "--receive=recvmsg")
     (READERS, DATAGRAMS, ask_udp)])
 def test_the_old_generation_ends_while_the_next_one_starts_without_a_launcher(moult, port, directory, how, words,
                                                       next_words, asks):
-    """The next generation has taken up the listener and waits for its turn, but no launcher can
-    tell it."""
+    """The next generation has taken over the listener and waits for its gate, but no launcher can
+    open the gate."""
     instance = moult().run(command=daemon("g1", [port], words))
     flag = directory / "flag"
     upgrade = instance.start_command("upgrade", instance.name, f"--ready=exec=test -e {flag}",
@@ -207,7 +207,7 @@ def test_the_old_generation_ends_while_the_next_one_starts_without_a_launcher(mo
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
 def test_no_call_of_the_daemon_waits_for_a_dead_launcher(moult, port, directory, how):
-    """Each call that asks the launcher is over in the time in which an answer would come."""
+    """Each call that asks the launcher returns within the time in which an answer would come."""
     where = directory / "at"
     where.mkdir()
     instance = moult().run(command=["/usr/bin/python3", build.DAEMONS / "asker.py", "g1", port,
@@ -230,16 +230,16 @@ def test_no_call_of_the_daemon_waits_for_a_dead_launcher(moult, port, directory,
 
 
 def test_a_stopped_launcher_is_waited_for_once(moult, port, directory):
-    """What one process has waited for in vain, the next ones of the generation wait for but shortly.
+    """One process waits in vain; the next processes of the generation then wait only briefly.
 
-    Of four children the first one waits for five seconds.
+    Of four children, only the first one waits for five seconds.
     """
     instance = moult().run(command=["/usr/bin/python3", build.DAEMONS / "asker.py", "g1", port,
                                     directory])
     pid = instance.status()["generations"][0]["pid"]
     instance.signal(signal.SIGSTOP)
     os.kill(pid, signal.SIGUSR2)
-    instance.wait_log("g1: child 4 is done\n", 18)  # four times six, if each waited for itself
+    instance.wait_log("g1: child 4 is done\n", 18)  # four times six, if each process waited
     await_service(instance, [port])
     instance.signal(signal.SIGCONT)
     instance.stop("--now")
@@ -247,7 +247,7 @@ def test_a_stopped_launcher_is_waited_for_once(moult, port, directory):
 
 @contextlib.contextmanager
 def busy_launcher(seconds):
-    """The value of MOULT that leads to a launcher with a full queue, which has room after a while."""
+    """The value of MOULT for a launcher whose queue is full, and has room after a while."""
     with (socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as server,
           socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as first):
         name = f"moult-test-{os.getpid()}"
@@ -262,7 +262,7 @@ def busy_launcher(seconds):
 
 
 def test_a_question_has_one_deadline_for_all_its_parts(plain):
-    """Four seconds until there is room for it, and never an answer: that is five in all, and not nine."""
+    """Four seconds until there is room, and never an answer: together five seconds, not nine."""
     with busy_launcher(4) as variable:
         alone = plain(["/bin/true"], preload=build.LIBRARY, MOULT=variable)
         assert alone.process.wait(7) == 0
@@ -297,7 +297,7 @@ def test_a_launcher_that_is_continued_completes_the_switch(moult, port, director
 
 
 def sleeps(pid):
-    """How often that process has gone to sleep."""
+    """How often that process has gone to sleep so far."""
     with open(f"/proc/{pid}/status") as file:
         return next(int(line.split()[1]) for line in file
                     if line.startswith("voluntary_ctxt_switches"))
@@ -321,7 +321,7 @@ def test_keepers_sleep(moult, load, port):
 # ---- an upgrade ----
 
 def upgraded(s, load):
-    """A launcher that is hit in an upgrade under load, and what has to be true then."""
+    """Hits a launcher in an upgrade under load, and checks what has to be true afterwards."""
     client = load(f"127.0.0.1:{s.ports[0]}", rate=100)
     client.wait_answers(5)
     if not s.hits("upgrade", s.instance.name, "--wait", "--", *s.commands["g2"]):
@@ -342,7 +342,7 @@ def upgraded(s, load):
 
 @pytest.mark.parametrize("number", numbers(126, 9))
 def test_the_launcher_is_killed_in_an_upgrade(sweep, load, number):
-    """No client is refused, reset or kept waiting, and whichever generation ends then, the other
+    """No client is refused, reset or kept waiting.  Whichever generation ends then, the other one
     serves."""
     upgraded(sweep(number, "kill"), load)
 
@@ -357,8 +357,8 @@ def test_the_launcher_is_stopped_in_an_upgrade(sweep, load, number):
 @pytest.mark.parametrize("number", range(1, 8))
 @pytest.mark.parametrize("how", ["kill", "stop"])
 def test_the_launcher_is_hit_when_a_gate_changes(sweep, load, how, number):
-    """At the first message of the next generation, and at each step of the switch: the word is
-    set, and no thread is woken."""
+    """At the first message of the next generation, and at each step of the switch: the word is set,
+    but no thread is woken."""
     s = sweep(number, how)
     s.only = ("futex",)
     upgraded(s, load)
@@ -368,7 +368,7 @@ def test_the_launcher_is_hit_when_a_gate_changes(sweep, load, how, number):
 
 @pytest.fixture
 def alone(sweep, directory):
-    """The same with daemons that cannot run twice, one of which has a client for a while."""
+    """The same with daemons that cannot run twice; one of them has a client for a while."""
     (directory / "data").touch()
 
     def make(number, how):
@@ -387,8 +387,8 @@ def in_turn(s):
 
 @pytest.mark.parametrize("number", numbers(160, 15))
 def test_the_launcher_is_killed_while_no_generation_serves(alone, number):
-    """The old generation drains, is told to stop, or is gone; the next one is starting: whichever
-    lives serves."""
+    """The old generation drains, is told to stop, or is gone, and the next one is starting.
+    Whichever lives serves."""
     s = alone(number, "kill")
     if in_turn(s):
         await_service_or_end(s.instance, s.ports)
@@ -397,7 +397,7 @@ def test_the_launcher_is_killed_while_no_generation_serves(alone, number):
 
 @pytest.mark.parametrize("number", numbers(160, 20))
 def test_the_launcher_is_stopped_while_no_generation_serves(alone, number):
-    """As when it is killed, for as long as it is stopped."""
+    """As if the launcher were killed, for as long as it is stopped."""
     s = alone(number, "stop")
     if in_turn(s):
         await_service_or_end(s.instance, s.ports)

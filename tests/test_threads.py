@@ -66,13 +66,13 @@ def test_processes_that_come_and_go(moult, load, port, model):
 
 
 def test_more_processes_than_there_is_room_for(moult, port):
-    """5000 processes have come and gone; later ones still have counters of their own. The launcher
-    must not wait for one that was killed while it waited for a connection."""
+    """5000 processes have come and gone; later processes still have counters of their own.  The
+    launcher must not wait for a process that was killed while it waited for a connection."""
     instance = moult().run("--drain-timeout=100s",
                            command=storm("g1", port, "once", "--processes=5000"))
     main = instance.generation(1)["pid"]
-    instance.wait_log("storm g1: over", deadline=30)  # nobody asks for the status meanwhile
-    for _ in range(2):  # the second time those that have come after the storm
+    instance.wait_log("storm g1: over", deadline=30)  # no command asks for the status meanwhile
+    for _ in range(2):  # the second time, those that came after the storm
         workers = [p.pid for p in instance.tagged("g1") if p.parent == main]
         processes.kill(workers)
         wait_until(lambda: waiting(instance, main) >= 6, reason="none follow")
@@ -87,7 +87,7 @@ def waiting(instance, main):
 
 
 def cancel(instance, tag):
-    """Half of the crew, where it waits; the others go on."""
+    """Cancels half of the crew while these threads wait; the others go on."""
     start = len(instance.log())
     os.kill(instance.tagged(tag)[0].pid, signal.SIGUSR1)
     instance.wait_log(f"crew {tag}: cancelled and replaced", start=start)
@@ -95,8 +95,8 @@ def cancel(instance, tag):
 
 @pytest.mark.parametrize("model", WAITS)
 def test_threads_are_cancelled_where_they_wait(moult, load, port, directory, model):
-    """At an open gate, before it opens and after it has closed; the launcher waits for none of
-    them afterwards."""
+    """At an open gate, before the gate opens and after it has closed.  Afterwards the launcher
+    waits for none of them."""
     flag = directory / "ready"
     instance = moult().run_ready_by(flag, port, crew("g1", port, model))
     cancel(instance, "g1")
@@ -115,13 +115,13 @@ def test_threads_are_cancelled_where_they_wait(moult, load, port, directory, mod
     cancel(instance, "g2")
     assert ask(port).split()[:2] == ["GEN", "g2"]
     client.close_persistent()
-    instance.wait_gone(1)  # an accept that is thought to be under way would keep it
+    instance.wait_gone(1)  # an accept that seems to be under way would keep the generation
     assert not client.stop().losses
     instance.stop()
 
 
 def blocked(pid, count):
-    """At least that many threads of it are there, and all of them sleep."""
+    """Waits until at least that many threads exist, and all of them sleep."""
     states = []
     for task in os.listdir(f"/proc/{pid}/task"):
         with open(f"/proc/{pid}/task/{task}/stat") as file:
@@ -131,8 +131,8 @@ def blocked(pid, count):
 
 @pytest.mark.parametrize("before, after", [(1, 0), (2, 0), (1, 2)])
 def test_an_accept_left_by_siglongjmp(moult, load, port, before, after):
-    """Before the gate closes and after. The next accept() is called from higher on the stack or
-    from further down, in turns."""
+    """Before the gate closes and after that.  The next accept() is called higher up the stack or
+    deeper down, in turns."""
     def jump(tag):
         tell(instance.log, instance.tagged(tag)[0].pid, signal.SIGUSR1,
              f"crew {tag}: jumped out of accept")
@@ -155,7 +155,7 @@ def test_an_accept_left_by_siglongjmp(moult, load, port, before, after):
 
 
 def tell(log, pid, number, text):
-    """One signal to a process that sleeps, until it has heard it."""
+    """Sends one signal to a process that sleeps, and waits until the process has reported it."""
     wait_until(lambda: sleeps(pid), reason="it does not wait")
     start = len(log())
     os.kill(pid, number)
@@ -168,7 +168,8 @@ def sleeps(pid):
 
 
 def what_signals_do(log, pid):
-    """What the program writes when it is told to restart twice, then to be interrupted."""
+    """What the program reports after two signals that restart its wait and one that interrupts
+    it."""
     start = len(log())
     for number in (signal.SIGUSR1, signal.SIGUSR1):
         tell(log, pid, number, "heard, to be restarted")
@@ -181,7 +182,7 @@ def what_signals_do(log, pid):
 
 @pytest.mark.parametrize("model", WAITS)
 def test_signals_interrupt_as_without_moult(moult, plain, load, port, model):
-    """SA_RESTART restarts an accept and no other wait, at an open gate as at a closed one."""
+    """SA_RESTART restarts an accept and no other wait, both at an open gate and at a closed one."""
     def command(tag):
         return crew(tag, port, model, "--output=yes")
 
@@ -208,7 +209,8 @@ THREAD_BUILD = build.ROOT / "build-thread"
 
 
 def build_with_thread_sanitiser():
-    """The library alone, beside an ordinary launcher; the runtime that it needs in front of it."""
+    """Builds the library alone, for an ordinary launcher; the runtime that the library needs comes
+    first."""
     THREAD_BUILD.mkdir(exist_ok=True)
     with open(THREAD_BUILD / "lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

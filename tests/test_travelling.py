@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Connections that move to another process, and connections of which one half has ended.
 
-The old generation lives exactly as long as they do.  The kernel says so, not a counter.
+The old generation lives exactly as long as its connections.  The kernel says so, not a counter.
 """
 
 import os
@@ -86,7 +86,7 @@ def connected(port):
 
 
 def says(connection):
-    """A line for a line."""
+    """Sends a line; returns the line that answers."""
     connection.sendall(b"hello\n")
     answer = b""
     while not answer.endswith(b"\n"):
@@ -97,7 +97,8 @@ def says(connection):
 
 
 def test_a_connection_in_transit_between_processes_counts(moult, load, port):
-    """It was sent to a worker that does not read: no process has it, and the generation stays."""
+    """The connection was sent to a worker that does not read.  No process has it, and the
+    generation stays."""
     instance = moult().run("--drain-timeout=50s", command=traveller("g1", port, "pass"))
     main = instance.generation(1)["pid"]
     workers = [process.pid for process in instance.tagged("g1") if process.pid != main]
@@ -159,7 +160,7 @@ def test_a_connection_in_fin_wait2_counts(moult, port):
 
 @pytest.mark.parametrize("before", [True, False], ids=["before-the-upgrade", "while-draining"])
 def test_a_generation_outlives_its_first_process(moult, port, before):
-    """A child holds a connection; the generation ends with that."""
+    """A child holds a connection.  The generation ends with that connection."""
     instance = moult().run("--drain-timeout=50s", command=traveller("g1", port, "orphan"))
     connection = connected(port)
     main = instance.generation(1)["pid"]

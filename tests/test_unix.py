@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""UNIX stream and seqpacket listeners: the queue is handed over, and the path leads to it at every moment."""
+"""UNIX stream and seqpacket listeners: the queue is handed over, and the path leads to it at
+every moment."""
 
 import os
 import signal
@@ -48,7 +49,8 @@ def answers_of(client, count=50, persistent=0):
 
 @pytest.fixture
 def path(directory):
-    """In a directory of its own, which others may write to: daemons drop their uid."""
+    """A path in a directory of its own, which others may write to, because daemons change their
+    uid."""
     place = directory / "at"
     place.mkdir(mode=0o777)
     place.chmod(0o777)
@@ -64,7 +66,8 @@ def path(directory):
     *((wait, "seqpacket", False) for wait in ("epoll-exclusive-4-processes", "accept-prefork")),
 ], ids=lambda value: {True: "abstract", False: "path"}.get(value, value))
 def test_three_upgrades_lose_nothing(moult, load, path, wait, kind, abstract):
-    """New connections and those that stay; the old one serves its own until they end."""
+    """New and persistent connections; the old generation serves its own connections until they
+    end."""
     words, persistent = WAITS[wait]
     name = f"@{path}" if abstract else path
     instance = moult().run(command=daemon(words, "g1", name, kind=kind))
@@ -104,7 +107,8 @@ def test_the_status_names_unix_listeners(moult, path):
 
 
 def test_a_lone_client_is_never_stalled(moult, path):
-    """One connection at a time: if the old generation swallows its wake-up nobody else wakes."""
+    """One connection at a time: if the old generation swallows the wake-up, no other process
+    wakes."""
     words = WAITS["epoll-exclusive-4-processes"][0]
     instance = moult().run(command=daemon(words, "g1", path))
     for tag in TAGS[1:]:
@@ -139,7 +143,7 @@ def test_the_path_leads_to_a_serving_daemon_at_every_moment(moult, load, path, h
     for number, tag in enumerate(TAGS[1:3], 1):
         switched.append(instance.upgrade(command=command(tag)).instant)
         client.renew()
-        instance.wait_gone(number)  # its end is a moment too
+        instance.wait_gone(number)  # also at its end
         client.wait_answers(50, tag)
     result = client.stop()
     assert_nothing_lost(result)
@@ -151,7 +155,8 @@ def test_the_path_leads_to_a_serving_daemon_at_every_moment(moult, load, path, h
 
 
 def test_the_mode_and_the_owner_are_those_that_the_daemon_set(moult, path):
-    """Each generation sets them as the first did; one that does not set them leaves them."""
+    """Each generation sets them like the first one.  A generation that does not set them leaves
+    them."""
     def owned():
         status = path.stat()
         return stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid
@@ -166,7 +171,8 @@ def test_the_mode_and_the_owner_are_those_that_the_daemon_set(moult, path):
 
 
 def test_a_daemon_that_drops_its_uid_before_it_binds(moult, load, path):
-    """Each generation binds as nobody, and the launcher does no more for it than nobody may."""
+    """Each generation binds as nobody, and the launcher does no more for it than nobody could
+    do."""
     def command(tag):
         return waiter(tag, path, "--habit=drop-uid-early", "--habit=unlink-first")
     instance = moult().run(command=command("g1"))
@@ -255,7 +261,7 @@ def test_a_version_that_dies_after_the_switch_gives_the_path_back(moult, load, p
     instance.stop()
 
 
-# ---- the operator's hand ----
+# ---- changes that the operator makes ----
 
 def rename(path):
     path.rename(path.parent / "away")
@@ -264,7 +270,7 @@ def rename(path):
 @pytest.mark.parametrize("spoil", [os.unlink, rename], ids=["removed", "renamed"])
 @pytest.mark.parametrize("habit", ["none", "unlink-first"])
 def test_a_removed_path_is_restored_by_the_next_upgrade(moult, load, path, spoil, habit):
-    """Connections of the old generation go on meanwhile."""
+    """Meanwhile the connections of the old generation go on."""
     more = () if habit == "none" else (f"--habit={habit}",)
     instance = moult().run(command=waiter("g1", path, *more))
     stays = load(address(path), rate=0, persistent=3, persistent_every=20)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Programs that moult cannot upgrade: each is started, and the reason is told."""
+"""Programs that moult cannot upgrade: each is started, and moult gives the reason."""
 
 import os
 import shutil

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""An address family that cannot be handed over: the daemon runs, and the operator reads that."""
+"""An address family that cannot be handed over: the daemon runs, and the operator is told."""
 
 import socket
 import sys

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Upgrades under load of every way of waiting, process model and habit: no client notices."""
+"""Upgrades under load with every way to wait, process model and habit: no client notices."""
 
 import os
 import signal
@@ -17,7 +17,7 @@ TAGS = ["g1", "g2", "g3", "g4", "g5", "g6"]
 
 
 def assert_only_left(instance, tag):
-    """Of all generations only that one has processes, and the status says the same."""
+    """Only that generation has processes, and the status says the same."""
     for generation in instance.status()["generations"]:
         assert generation["state"] == "current"
         assert tag in generation["command"]
@@ -27,7 +27,7 @@ def assert_only_left(instance, tag):
 
 
 def hold_across_one_upgrade(instance, client, case):
-    """The old generation serves the connections it has, and ends when they end, not before."""
+    """The old generation serves its connections, and ends when they end, not before."""
     before = client.report().persistent_tags["g1"]
     assert before["open"] == case.persistent
     client.wait(lambda report: report.persistent_tags["g1"]["answered"] >=
@@ -65,7 +65,7 @@ def test_five_upgrades_lose_nothing(moult, load, case):
     assert (upgrades["completed"], upgrades["failed"]) == (5, 0)
     instance.stop()
     assert not processes.descendants(), instance.log()
-    # what the launcher connects for its own purposes is not the daemon's business
+    # the daemon must not see the launcher's own connections
     assert "a silent connection" not in instance.log()
 
 
@@ -127,7 +127,8 @@ LONELY = [case for case in cases.WAITS
 
 @pytest.mark.parametrize("case", LONELY, ids=cases.ids)
 def test_a_lone_client_is_never_stalled(moult, port, case):
-    """One connection at a time: if the old generation swallows its wake-up nobody else wakes."""
+    """One connection at a time: if the old generation swallows the wake-up, no other process
+    wakes."""
     instance = moult().run(command=case.command("g1", [port]))
     assert ask(port).split()[:2] == ["GEN", "g1"]
     for tag in TAGS[1:4]:
@@ -147,8 +148,8 @@ def test_a_lone_client_is_never_stalled(moult, port, case):
 
 @pytest.mark.parametrize("case", cases.WAITS, ids=cases.ids)
 def test_the_first_connection_after_an_idle_switch(moult, load, port, case):
-    """No client comes during the switch, so threads that sit in accept() must still be told. The
-    old generation is kept alive by a connection, so it could still take the next one."""
+    """No client comes during the switch, so threads that sit in accept() must be woken.  A
+    connection keeps the old generation alive, so it could still take the next one."""
     instance = moult().run(command=case.command("g1", [port]))
     client = load(f"127.0.0.1:{port}", rate=0, persistent=1 if case.persistent else 0)
     client.wait(lambda report: report["persistent"]["answered"] >= report["persistent"]["started"])
@@ -187,7 +188,7 @@ def test_a_connection_for_the_next_generation_does_not_end_a_wait_of_the_old_one
 
 @pytest.mark.parametrize("wait", ["poll", "ppoll", "select", "pselect", "epoll"])
 def test_a_signal_handler_sees_the_signal_mask_of_the_daemon(moult, load, port, wait):
-    """Also while a gate is closed: some runtimes look at the code that they have interrupted, and
+    """Also while a gate is closed: some runtimes inspect the code that they have interrupted, and
     abort."""
     command = [program("waiter"), f"--wait={wait}", f"--port={port}", "--habit=strict-signals",
                "--tag"]

@@ -41,8 +41,8 @@ static uint32_t newness(void)
 /*
  * A starting generation writes into its pid file soon after it has created the file.  So the
  * removal of an empty file waits for that write: up to `empty_looks` looks, 1 ms apart.  Each file
- * that stays empty halves the number, so that a process that removes many other empty files waits
- * less and less.
+ * that stays empty halves the number, so that the removal of many other empty files waits less and
+ * less.  A file that has been written, and the end of that start, restore the number.
  */
 enum { EMPTY_LOOKS = 50 };
 static _Atomic int empty_looks = EMPTY_LOOKS;

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Where the programs under test are, and how the programs of the tests are built."""
+"""Where the programs under test are, and how the tests build their own programs."""
 
 import fcntl
 import os
@@ -17,8 +17,8 @@ CELLS = os.environ.get("MOULT_CELLS")  # where scripts/cells collects what state
 DAEMONS = ROOT / "tests" / "daemons"
 
 SOURCES = ROOT / "tests" / "programs"
-PRELOAD = ROOT / "tests" / "preload"  # one file each, for LD_PRELOAD
-STATIC = ("waiter", "bare")  # also built without a loader, as NAME-static
+PRELOAD = ROOT / "tests" / "preload"  # each is a library of one file, for LD_PRELOAD
+STATIC = ("waiter", "bare")  # also linked statically, as NAME-static
 
 
 def program(name):

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: MIT
-"""The daemons of old: every way of waiting, process model and start-up habit that is tested."""
+"""The test daemons and their options: every way to wait, process model and habit that is tested."""
 
 import dataclasses
 
 from harness.build import SANITISER, program
 
-# Persistent connections a case can hold: those with few workers, one connection each, hold fewer.
+# Persistent connections that a case can hold: fewer if it has few workers with one connection each.
 MANY, FEW, NONE = 4, 2, 0
 
-# Connections a second, where each is a process: two processors cannot fork many more, moult or not.
+# Connections a second if each is a process: two processors cannot fork many more.
 FORKS = 30 if SANITISER else 150
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""`moult check`, run and read, with programs and scripts made for it."""
+"""Runs `moult check` and reads its output; makes programs and scripts for it."""
 
 import json
 import subprocess
@@ -13,7 +13,7 @@ def run_check(*words, moult=build.MOULT, **options):
 
 
 def check(*command, **options):
-    """The JSON object; its result and the exit status must say the same."""
+    """Returns the JSON object.  Its result must agree with the exit status."""
     result = run_check("--json", "--", *command, **options)
     assert result.stderr == "", result.stderr
     answer = json.loads(result.stdout)

@@ -15,16 +15,16 @@ CONTRACT = 4
  CALLING, SLOT) = range(1, 15)
 ASK_AGAIN = -4096
 
-# The board: where a word is that the daemon is to read only.
+# The board, which a daemon may only read: the offset of one word.
 BOARD_SUPERSEDED = 32
-# The tally: a view of each listener, then the slots, which begin with the threads in accept().
+# The tally: views of the listeners, then slots, which begin with the count of threads in accept().
 LISTENERS, VIEW_SIZE = 4096, 8
 SLOT_SIZE = 64
 SLOTS_AT = LISTENERS * VIEW_SIZE
 
 
 def find_variable():
-    """The value of MOULT, read from the own memory as a compromised process would."""
+    """Reads the value of MOULT from this process's memory, as a compromised process would."""
     with open("/proc/self/maps") as maps, open("/proc/self/mem", "rb", 0) as memory:
         for line in maps:
             start, end = (int(number, 16) for number in line.split()[0].split("-"))
@@ -70,7 +70,7 @@ class Launcher:
                 + other[:108].ljust(108, b"\0") + bytes(4))
 
     def ask(self, verb, listener=-1, fds=(), answer=True, timeout=10, **rest):
-        """(error, listener, backlog, [descriptors]); None without an answer."""
+        """Returns (error, listener, backlog, [descriptors]), or None if there is no answer."""
         channel = self.connect(timeout)
         message = self.message(verb, listener, **rest)
         send(channel, message, fds)
@@ -82,12 +82,12 @@ class Launcher:
         return received
 
     def announce(self, sock, directory, name):
-        """Announces a UNIX socket that is bound there; returns its number."""
+        """Announces a bound UNIX socket; returns the number of the listener."""
         self.ask(BIND, fds=[sock.fileno(), directory], address=unix_address(name))
         return self.ask(LISTEN, fds=[sock.fileno()], backlog=4)[1]
 
     def claim_inflight(self, count):
-        """Says that so many threads of this process are in accept()."""
+        """Claims in the tally that `count` threads of this process are in accept()."""
         slot = self.ask(SLOT)[1]
         board, tally = self.ask(HELLO)[3]
         os.pwrite(tally, struct.pack("<I", count), SLOTS_AT + SLOT_SIZE * slot)

@@ -11,7 +11,7 @@ class Setting:
         self.directory, self.port = directory, port
         place = directory / "at"
         place.mkdir(mode=0o777)
-        place.chmod(0o777)  # daemons drop their uid
+        place.chmod(0o777)  # the daemons change their uid
         self.socket = place / "socket"
 
     def fill_in(self, template, tag, **more):

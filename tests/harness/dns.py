@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Questions for the text of gen.test, over UDP and TCP; its answer is "GEN TAG"."""
+"""DNS questions for the text of gen.test, over UDP and TCP.  The answer is "GEN TAG"."""
 
 import re
 import socket
@@ -16,7 +16,7 @@ def message(number):
 
 
 def tag_of(number, answer):
-    """The tag; checks that the answer has one record and belongs to that question."""
+    """Returns the tag.  The answer must have one record and belong to the question."""
     identity, flags, _, count = struct.unpack_from("!4H", answer)
     found = re.search(rb"GEN (\w+)", answer)
     if identity != number & 0xffff or flags & 0x800f != 0x8000 or count != 1 or not found:
@@ -38,7 +38,7 @@ class Tcp(Question):
 
     def ask(self):
         self.received = b""
-        # On loopback the connection is there when connect() returns, or refused
+        # On loopback, connect() returns only when the connection is established or refused
         self.socket.setblocking(True)
         self.socket.connect(self.address)
         question = message(self.number)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""One system call of a process fails (tests/programs/fault.c), or one allocation (tests/preload)."""
+"""Makes one system call of a process fail (programs/fault.c), or one allocation (tests/preload)."""
 
 import mmap
 import os
@@ -8,18 +8,19 @@ import subprocess
 
 from harness import build
 
-# All calls, one after the other, and not a sample: for an hour.
+# All calls, one after the other, instead of a sample: this takes an hour.
 ALL = bool(os.environ.get("MOULT_FAULTS"))
 
 
 def numbers(part, parts, stride):
-    """The numbers of the calls that one of `parts` tests lets fail: its share of each `stride`-th."""
+    """The numbers of the calls that one of `parts` tests lets fail: its share of each
+    `stride`-th."""
     stride = 1 if ALL else stride
     return range(1 + part * stride, 1 << 20, parts * stride)
 
 
 class Fault:
-    """Lets the N-th call of that process from now on fail, of those that can fail."""
+    """Makes the N-th call of a process fail.  Counts the calls from now on that can fail."""
 
     def __init__(self, pid, number, variant=0):
         self.process = subprocess.Popen(
@@ -58,7 +59,7 @@ class Allocations:
         self.environment = {"LD_PRELOAD": build.preload("allocation"), "ALLOCATION_FAULT": str(path)}
 
     def fail(self, pid, number):
-        """The N-th from now on fails; returns self, to be ended."""
+        """Makes the N-th allocation from now on fail.  Returns self; the test calls end()."""
         self.memory[:24] = struct.pack("qqq", pid, number, 0)
         return self
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""A FUSE file system of the tests: slow, or silent about what it is told to be silent about.
+"""A FUSE file system that answers slowly, or does not answer certain operations.
 
-It has one directory, and in it one regular file, "file".  It must not be touched by the test's own
-process while it is silent: only the test could answer.
+It has one directory with one regular file, "file".  While it does not answer, the test's own
+process must not touch it, because only this process could answer.
 """
 
 import ctypes
@@ -27,12 +27,12 @@ def attributes(node):
 
 
 class FileSystem:
-    """`silent`: the operations that are not answered before .speak(); `delay`: seconds before each
-    answer."""
+    """`silent`: operations that are not answered until speak() is called; `delay`: seconds before
+    each answer."""
 
     def __init__(self, path, silent=(), delay=0.0):
         self.path, self.silent, self.delay = path, set(silent), delay
-        self.asked = {}  # how often for each operation
+        self.asked = {}  # operation: how often
         self.unanswered = []
         self.lock = threading.Lock()
         try:
@@ -70,7 +70,7 @@ class FileSystem:
         data, error = self.result(operation, node, more)
         try:
             os.write(self.device, struct.pack("=IiQ", 16 + len(data), -error, unique) + data)
-        except OSError:  # who has asked does not want to know any more
+        except OSError:  # the asker was interrupted
             pass
 
     def result(self, operation, node, more):
@@ -93,7 +93,7 @@ class FileSystem:
         return b"", ENOSYS
 
     def speak(self):
-        """From now on all is answered, and what has not been is so now."""
+        """Answers everything that is still unanswered, and everything from now on."""
         with self.lock:
             self.silent, late, self.unanswered = set(), self.unanswered, []
             self.delay = 0

@@ -3,9 +3,10 @@
 
     python3 hostile.py --tag TAG --port PORT --directory PLACE --bare BARE [--fail] ATTACK
 
-The master serves PORT.  In the first generation a worker, without libmoult.so, runs ATTACK of the
-functions below in the directory PLACE, which is its own.  It goes on when the test makes a file
-there: see wait().  --fail: the generation listens, and exits when there is a file "fail".
+The master serves PORT.  In the first generation a worker without libmoult.so runs ATTACK, one of
+the functions below, in the directory PLACE, which the worker owns.  An attack goes on when the test
+makes a file there: see wait().  With --fail the generation listens, and exits when there is a file
+"fail".
 """
 
 import argparse
@@ -30,7 +31,7 @@ def say(*words):
 
 
 def wait(name, deadline=60):
-    """Until the test makes that file."""
+    """Waits until the test makes that file."""
     end = time.monotonic() + deadline
     while not os.path.exists(name):
         if time.monotonic() > end:
@@ -55,7 +56,7 @@ def bound(name, kind=socket.SOCK_STREAM):
 
 
 def with_linger():
-    """A connection whose last close() blocks for years: (connection, its other end, the listener)."""
+    """Returns (a connection whose last close() blocks for years, its other end, the listener)."""
     server = socket.create_server(("127.0.0.1", 0))
     client = socket.create_connection(server.getsockname())
     return fill(client), server.accept()[0], server
@@ -72,14 +73,15 @@ def fill(client):
 
 
 def give_away(connection, sock):
-    """Sends the socket and closes both: its last descriptor is in the queue of the connection."""
+    """Sends the socket and closes both: the last descriptor is then in the queue of the
+    connection."""
     contract.send(connection, b"x", [sock.fileno()])
     sock.close()
     connection.close()
 
 
 def close(launcher, number, sock):
-    """Closes the socket as the library does: the launcher is told before."""
+    """Closes the socket as the library does, which tells the launcher first."""
     launcher.ask(contract.CLOSED, number, [sock.fileno()], answer=False)
     sock.close()
 
@@ -101,7 +103,7 @@ def moved(launcher, number, directory, sock, name):
 
 
 def replace(launcher, number, place, other):
-    """Each a directory and a name: the socket at the first is renamed over the second."""
+    """Renames the socket at the first place over the second.  A place is a directory and a name."""
     return launcher.ask(contract.REPLACE, number, [place[0], other[0]],
                         address=contract.unix_address(place[1]), other=os.fsencode(other[1]))[0]
 
@@ -109,7 +111,7 @@ def replace(launcher, number, place, other):
 # ---- attacks ----
 
 def swaps_its_path(launcher, victim):
-    """Its path is in turn a socket with set-id bits and a link to the victim, all the time."""
+    """Swaps its path all the time: now a socket with set-id bits, now a link to the victim."""
     sock = bound("socket")
     os.chmod("socket", 0o6777)
     os.symlink(victim, "link")
@@ -142,7 +144,7 @@ def names_with_slashes(launcher, victim):
         say("slash unlinked", unlinked(launcher, number, place, name))
         say("slash replace", replace(launcher, number, (place, name), (place, "socket")))
         say("slash other", replace(launcher, number, (place, "socket"), (place, name)))
-    # A name without one, in the victim's directory, and one that is a link to the victim.
+    # A name without a slash in the victim's directory, and a name that is a link to the victim.
     directory, _, name = victim.rpartition("/")
     os.symlink(victim, "link")
     for elsewhere in (contract.pin(directory), name), (place, "link"):
@@ -179,7 +181,7 @@ def long_addresses(launcher):
                     (contract.REPLACE, number, [place, place])):
                 say("place", length, *launcher.ask(verb, listener, fds, other=b"A" * 108,
                                                    **more)[:2])
-    # All of `other`, without an end.
+    # Fills all of `other`, without a NUL.
     for length in (107, 108):
         say("other", length, replace(launcher, number, (place, "socket"), (place, "A" * length)))
     say("tried")
@@ -207,7 +209,7 @@ def same_inode_elsewhere(launcher, directory, name, inode):
 
 
 def pokes_elsewhere(launcher, victims):
-    """Its paths are links to sockets of others when the launcher pokes."""
+    """Replaces its paths by links to sockets of others before the launcher pokes."""
     for name, kind in (("stream", socket.SOCK_STREAM), ("datagram", socket.SOCK_DGRAM)):
         sock = bound(name, kind)
         number = launcher.announce(sock, here(), name)
@@ -228,7 +230,7 @@ def pokes_elsewhere(launcher, victims):
 
 
 def lingers_as_a_listener(launcher):
-    """A listener becomes a connection with data that cannot be sent; the launcher has its last
+    """Turns a listener into a connection with unsendable data; the launcher has the last
     descriptor."""
     far = socket.create_server(("127.0.0.1", 0))
     sock = socket.socket()
@@ -242,7 +244,7 @@ def lingers_as_a_listener(launcher):
 
 
 def lingers_in_a_queue(launcher):
-    """Such a connection is in the queue of a UNIX listener."""
+    """Puts such a connection into the queue of a UNIX listener."""
     slow = with_linger()
     sock = bound("socket")
     number = launcher.announce(sock, here(), "socket")
@@ -253,7 +255,7 @@ def lingers_in_a_queue(launcher):
 
 
 def lingers_in_a_poke(launcher):
-    """Such a connection is sent as the answer to a poke."""
+    """Sends such a connection as the answer to a poke."""
     slow = with_linger()
     sock = bound("socket")
     number = launcher.announce(sock, here(), "socket")

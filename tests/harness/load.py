@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The load client, started and read; see load/account.h for what it counts."""
+"""Runs the load client and reads its reports; load/account.h says what the client counts."""
 
 import json
 import os
@@ -23,7 +23,7 @@ class Result(dict):
 
     @property
     def losses(self):
-        """What was lost of either kind of connection, without the zeros."""
+        """The losses of both kinds of connections, without the zeros."""
         found = {loss: self[loss] for loss in LOSSES if self[loss]}
         for loss in LOSSES:
             if self["persistent"][loss]:
@@ -42,12 +42,13 @@ class Result(dict):
 
 
 class Load:
-    """One running load client. `address` is "HOST:PORT" or another of load/address.h, or several."""
+    """One running load client.  `address` is "HOST:PORT", another form of load/address.h, or a
+    list."""
 
     def __init__(self, address, **options):
         addresses = [address] if isinstance(address, str) else address
         command = [str(build.LOAD), "--control"] + [f"--address={a}" for a in addresses]
-        if build.SANITISER and options.get("rate"):  # every fork and thread is so much slower
+        if build.SANITISER and options.get("rate"):  # every fork and thread is slower
             options["rate"] = min(options["rate"], 120)
         command += [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
         self.started = time.monotonic_ns()
@@ -74,32 +75,32 @@ class Load:
         return self.last
 
     def report(self):
-        """What has been seen so far."""
+        """Returns a report of everything until now."""
         self._command("report")
         return self._line()
 
     def renew(self):
-        """Ends the persistent connections in good order and opens as many new ones."""
+        """Ends the persistent connections in order and opens as many new ones."""
         self._command("renew")
 
     def close_persistent(self):
         self._command("close")
 
     def wait(self, condition, deadline=10.0, reason=""):
-        """Until condition(report) is true; returns that report."""
+        """Waits until condition(report) is true; returns that report."""
         def check():
             return condition(self.report()) and self.last
         return wait_until(check, deadline, lambda: f"{reason}\n{self.last.explain()}", pause=0.03)
 
     def wait_answers(self, count=50, tag=None):
-        """Until that many more answers have come (of that tag)."""
+        """Waits until that many more answers have come (of that tag)."""
         def answers(report):
             return report.tags.get(tag, {"answered": 0})["answered"] if tag else report["answered"]
         before = answers(self.report())
         return self.wait(lambda report: answers(report) >= before + count, reason="no answers")
 
     def stop(self):
-        """Ends in good order and returns the result."""
+        """Ends in order and returns the result."""
         if self.process.stdin.closed:
             return self.last
         self._command("stop")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Questions of messaging: SIP, syslog, and Mumble's ping."""
+"""Questions of messaging protocols: SIP, syslog, and Mumble's ping."""
 
 import socket
 import struct
@@ -35,7 +35,8 @@ class SipTcp(Stream):
 
 
 class SyslogUdp(Datagram):
-    """Syslog has no answer; the program that gets a message sends it back to the port named in it."""
+    """Syslog has no answers.  The program that gets a message sends it to the port that the message
+    names."""
 
     def ask(self):
         self.socket.bind(("127.0.0.1", 0))
@@ -55,7 +56,8 @@ class SyslogTcp(SyslogUdp):
 
 
 class Mumble(Datagram):
-    """The ping that shows a server in a list; the number of users that are allowed is the tag."""
+    """The ping by which a client lists servers.  The permitted number of users serves as the
+    tag."""
 
     def question(self, number):
         return struct.pack("!IQ", 0, number)

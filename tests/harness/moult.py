@@ -15,7 +15,7 @@ from harness.waiting import wait_until
 
 
 class Moult:
-    """One instance, with a runtime directory of its own. Everything it says is in self.log()."""
+    """One instance, with a runtime directory of its own.  self.log() returns its output."""
 
     def __init__(self, directory, name="daemon", user=None):
         self.name = name
@@ -35,7 +35,8 @@ class Moult:
     # -- the launcher --
 
     def run(self, *options, command, wait=True, through=(), **popen):
-        """`THROUGH moult run -n NAME OPTIONS -- COMMAND`; returns when it serves, or at once."""
+        """Runs `THROUGH moult run -n NAME OPTIONS -- COMMAND`; returns when it serves, or at
+        once."""
         assert self.moult.exists(), f"{self.moult} has not been built"
         if build.CELLS:
             options = ("--verbose", *options)
@@ -49,7 +50,8 @@ class Moult:
         return self
 
     def run_ready_by(self, flag, port, command):
-        """Runs with --ready=exec; the file is made for the first generation as soon as it listens."""
+        """Runs with --ready=exec.  Makes the file for the first generation as soon as that
+        listens."""
         self.run(f"--ready=exec=test -e {flag}", command=command, wait=False)
         wait_until(lambda: listens("127.0.0.1", port), 10, self.log)
         flag.touch()
@@ -68,7 +70,7 @@ class Moult:
         return status is not None and status["state"] == "serving"
 
     def wait_ended(self, deadline=15.0):
-        """The launcher's exit status, when it has ended."""
+        """Waits until the launcher has ended; returns its exit status."""
         try:
             return self.process.wait(deadline)
         except subprocess.TimeoutExpired:
@@ -120,7 +122,7 @@ class Moult:
         status = self.wait_ended()
         assert status == 0, f"the launcher ended with {status}\n{self.log()}"
 
-    # -- what there is of it --
+    # -- its state --
 
     def generation(self, number):
         """That generation's part of the status, or None when it is gone."""
@@ -130,7 +132,8 @@ class Moult:
         return None
 
     def wait_generation(self, number, condition, deadline=10.0):
-        """Until condition(generation) is true; None stands for one that is gone."""
+        """Waits until condition(generation) is true.  The condition gets None for a generation that
+        is gone."""
         wait_until(lambda: condition(self.generation(number)), deadline,
                    lambda: f"generation {number}: {self.status()}\n{self.log()}")
 
@@ -138,7 +141,7 @@ class Moult:
         self.wait_generation(number, lambda generation: generation is None, deadline)
 
     def wait_alone(self, deadline=15.0):
-        """Until only the current generation is left; returns it."""
+        """Waits until only the current generation is left; returns it."""
         def alone():
             generations = self.status()["generations"]
             return len(generations) == 1 and generations[0]
@@ -150,7 +153,7 @@ class Moult:
                 if process.command[0] != str(self.moult)]
 
     def wait_log(self, pattern, deadline=10.0, start=0):
-        """Until the log (from `start` on) has a match; returns it."""
+        """Waits until the log (from `start` on) has a match; returns the match."""
         return wait_until(lambda: re.search(pattern, self.log()[start:]), deadline,
                           lambda: f"no {pattern!r} in the log:\n{self.log()}")
 
@@ -177,7 +180,7 @@ class Moult:
 
 
 def clean_environment(**more):
-    """The environment of the test, without what a launcher or a test run may have put there.
+    """The environment of the test, without variables of a launcher or of the test run.
 
     A sanitiser's runtime has to come first in every process that loads a sanitised library; see
     scripts/sanitised.

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""Thousands of idle connections, in several processes: one may not have that many descriptors.
+"""Thousands of idle connections, in several processes: one process may not have so many
+descriptors.
 
-Run as a program it is such a process: multitude.py PORT SOURCE COUNT; it obeys "ask TAG" (all of
-them, one answer each), "close COUNT" and the end of its input, and says "done" after each.
+Run as a program, this file is one of those processes: multitude.py PORT SOURCE COUNT.  It obeys
+"ask TAG" (each connection asks once, and TAG must answer), "close COUNT" and the end of its input,
+and prints "done" after each.
 """
 
 import resource
@@ -15,7 +17,7 @@ EACH = 15000  # less than the ports of one source address, and than the usual ha
 
 
 class Multitude:
-    """`count` connections to 127.0.0.1:`port`, open when this returns."""
+    """`count` connections to 127.0.0.1:`port`, open when the constructor returns."""
 
     def __init__(self, port, count):
         self.counts = [min(EACH, count - start) for start in range(0, count, EACH)]
@@ -45,7 +47,7 @@ class Multitude:
         self._wait(self.processes)
 
     def close_some(self, count):
-        """The newest `count`."""
+        """Closes the newest `count` connections."""
         for number, process in reversed(list(enumerate(self.processes))):
             part = min(count, self.counts[number])
             if part:

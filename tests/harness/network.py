@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""A network namespace per test: no port is taken, and nothing listens to the world.
+"""A network namespace per test: all ports are free, and nothing listens to the world.
 
-Also tells which ports are listened on, and what a service answers.
+Also says which ports have listeners, and what a service answers.
 """
 
 import ctypes
@@ -15,14 +15,14 @@ CLONE_NEWNET = 0x40000000
 SIOCGIFFLAGS, SIOCSIFFLAGS = 0x8913, 0x8914
 IFF_UP = 1
 
-# Only for those who are not root and share the machine's ports: below the ephemeral ones.
+# Without root the tests share the machine's ports: these are below the ephemeral ports.
 FIRST_PORT, LAST_PORT = 10000, 30000
 _number = itertools.count(os.getpid() * 37 % (LAST_PORT - FIRST_PORT))
 _reserved = []
 
 
 def enter_namespace():
-    """This thread and what it starts from now on have a loopback device of their own."""
+    """Moves this thread, and all that it starts from now on, to a network namespace of its own."""
     if os.geteuid() != 0:
         return
     libc = ctypes.CDLL(None, use_errno=True)
@@ -58,7 +58,8 @@ def release_ports():
 
 
 def listens(host, port):
-    """Whether a socket listens there, by the table of the kernel: a connection would be served."""
+    """Whether a socket listens there.  Reads the kernel's table: the daemon would serve a
+    connection."""
     table = "tcp6" if ":" in host else "tcp"
     with open(f"/proc/thread-self/net/{table}") as file:
         rows = [line.split() for line in file.readlines()[1:]]
@@ -73,10 +74,10 @@ def ask(port, host="127.0.0.1", question=b"hello\n"):
 
 
 def listens_unix(name):
-    """A UNIX socket of that path ("@name": abstract) listens, or takes datagrams."""
+    """Whether a UNIX socket of that path ("@name": abstract) listens, or takes datagrams."""
     if not str(name).startswith("@") and not os.path.exists(name):
         return False
-    # the kernel keeps the name a socket was bound to, also when the path is renamed
+    # the kernel's table has the name at bind(), even if the path was renamed since
     names = (str(name), f"{name}.tmp")
     with open("/proc/thread-self/net/unix") as file:
         rows = [line.split() for line in file.readlines()[1:]]
@@ -85,7 +86,7 @@ def listens_unix(name):
 
 
 def ask_unix(name, kind=socket.SOCK_STREAM, question=b"hello\n"):
-    """As ask(), of a UNIX socket by path or "@name"."""
+    """Like ask(), for a UNIX socket by path or "@name"."""
     with socket.socket(socket.AF_UNIX, kind) as connection:
         connection.settimeout(10)
         connection.connect("\0" + name[1:] if str(name).startswith("@") else str(name))

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""A daemon that refuses to run twice, and its clients: fixtures and steps of the --no-overlap tests."""
+"""A daemon that refuses to run twice, and its clients: fixtures and steps of the --no-overlap
+tests."""
 
 import contextlib
 import socket
@@ -12,7 +13,7 @@ from harness.waiting import wait_until
 
 @pytest.fixture
 def place(directory):
-    """The directory of data and UNIX socket; a daemon that has dropped its uid may write there."""
+    """The directory of data and UNIX socket.  A daemon that has changed its uid may write there."""
     path = directory / "at"
     path.mkdir(mode=0o777)
     path.chmod(0o777)
@@ -30,7 +31,7 @@ def only(place):
 
 
 def owners(place):
-    """The tags of the generations that have locked the data, in turn."""
+    """The tags of the generations that have locked the data, in order."""
     return [line.split()[0] for line in (place / "data").read_text().splitlines()]
 
 
@@ -48,7 +49,7 @@ class Client:
         return self
 
     def answer(self):
-        """The tag in the answer; "" at the end of the connection."""
+        """The tag in the answer; "" if the connection has ended."""
         line = b""
         while not line.endswith(b"\n"):
             byte = self.socket.recv(1)
@@ -58,7 +59,7 @@ class Client:
         return line.split()[1].decode()
 
     def last_answer(self):
-        """The same, and the end of the connection."""
+        """Like answer(); then closes the connection."""
         tag = self.answer()
         self.close()
         return tag
@@ -79,21 +80,22 @@ def connect():
 
 
 def ended(command, expect):
-    """What the operator's command said, when it has ended as it should."""
+    """Waits for the operator's command, which must end with status `expect`; returns its stderr."""
     _, err = command.communicate(timeout=30)
     assert command.returncode == expect, err
     return err
 
 
 def wait_gap(instance, tag=None):
-    """Until no generation serves (and the one with that tag has been started)."""
+    """Waits until no generation serves (and the generation with that tag has been started)."""
     wait_until(lambda: instance.status()["state"] == "starting", 10, instance.log)
     if tag:
         wait_until(lambda: instance.tagged(tag), 10, instance.log)
 
 
 def begin(instance, command, *options):
-    """Starts an upgrade that takes a while; returns it when no generation serves any more."""
+    """Starts an upgrade that takes a while; returns the command when no generation serves any
+    more."""
     upgrade = instance.start_command("upgrade", instance.name, *options, "--", *command)
     wait_gap(instance)
     return upgrade

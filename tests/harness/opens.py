@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Which files any process opens, as the kernel reports: also devices and FIFOs."""
+"""Which files any process opens, as the kernel reports; this includes devices and FIFOs."""
 
 import ctypes
 import os
@@ -24,7 +24,7 @@ class Opens:
             self.watched[watch] = str(path)
 
     def seen(self):
-        """The paths that have been opened since the last call."""
+        """Returns the paths that were opened since the last call."""
         opened = set()
         while True:
             try:
@@ -41,7 +41,7 @@ class Opens:
 
 
 def special_files(directory):
-    """Makes what is no regular file, and may act or wait when it is opened; returns the paths."""
+    """Makes files that are not regular and may act or block when opened; returns the paths."""
     os.mkfifo(directory / "fifo", 0o755)
     os.mknod(directory / "device", 0o755 | stat.S_IFCHR, os.makedev(1, 3))
     with socket.socket(socket.AF_UNIX) as server:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Questions in protocols of bytes: SNMP, RADIUS, NTP, STUN, MQTT, and the Zabbix agent's."""
+"""Questions in binary protocols: SNMP, RADIUS, NTP, STUN, MQTT, and the Zabbix agent's."""
 
 import re
 import socket
@@ -9,7 +9,8 @@ from harness.questions import Lost, Question
 
 
 class Datagram(Question):
-    """question(number) is sent; tag_of(number, answer) returns the tag."""
+    """A question in one datagram: question(number) makes it, tag_of(number, answer) returns the
+    tag."""
 
     def ask(self):
         self.socket.connect(self.address)
@@ -20,13 +21,13 @@ class Datagram(Question):
 
 
 class Stream(Datagram):
-    """The same over TCP; tag_of() is None while the answer is not complete."""
+    """The same over TCP.  tag_of() returns None while the answer is incomplete."""
 
     kind = socket.SOCK_STREAM
 
     def ask(self):
         self.received = b""
-        # On loopback the connection is there when connect() returns, or refused
+        # On loopback, connect() returns only when the connection is established or refused
         self.socket.setblocking(True)
         super().ask()
         self.socket.setblocking(False)
@@ -40,7 +41,7 @@ class Stream(Datagram):
 
 
 def named(answer, right):
-    """The tag in an answer, if that is the right one."""
+    """The tag in an answer, if the answer is right."""
     found = re.search(rb"GEN (\w+)", answer)
     if not right or not found:
         raise Lost("wrong")
@@ -48,7 +49,8 @@ def named(answer, right):
 
 
 class Snmp(Datagram):
-    """SNMPv2c GET of sysName.0; the number of the request is the last but one field of its header."""
+    """SNMPv2c GET of sysName.0; the number of the request is the last but one field of its
+    header."""
 
     NAME = bytes.fromhex("302902010104067075626c6963a01c0204")
     VALUE = bytes.fromhex("020100020100300e300c06082b060102010105000500")
@@ -61,7 +63,7 @@ class Snmp(Datagram):
 
 
 class Radius(Datagram):
-    """An Access-Request; the secret and the password are not looked at."""
+    """An Access-Request.  The server does not check the secret and the password."""
 
     def question(self, number):
         name = b"\1\6user"
@@ -87,7 +89,7 @@ COOKIE = 0x2112A442
 
 
 def allocate(number):
-    """TURN's Allocate without credentials: the realm is in the refusal."""
+    """TURN's Allocate without credentials: the refusal contains the realm, which is the tag."""
     return struct.pack("!HHI12sHHI", 3, 8, COOKIE, b"%012d" % number, 0x19, 4, 17 << 24)
 
 
@@ -110,7 +112,8 @@ class TurnTcp(Stream):
 
 
 class Mqtt(Stream):
-    """CONNECT of MQTT 5 with a keep-alive that is too long: the answer says what is allowed."""
+    """CONNECT of MQTT 5 with a keep-alive that is too long: the answer contains the permitted
+    one."""
 
     def question(self, number):
         name = b"c%06d" % number

@@ -43,7 +43,7 @@ def pid_of(instance, tag):
 
 @contextlib.contextmanager
 def held(port):
-    """A connection that keeps its generation draining."""
+    """A connection that keeps its generation in the drain."""
     with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
         connection.sendall(b"hello\n")
         assert connection.recv(100).startswith(b"GEN ")
@@ -55,7 +55,7 @@ def names_in(path):
 
 
 class Watch:
-    """What happens to a file, by inotify: every step, however short."""
+    """Records all that happens to a file, by inotify: every step, however short."""
 
     EVENTS = {0x2: "written", 0x40: "moved away", 0x80: "moved here", 0x100: "created",
               0x200: "deleted"}

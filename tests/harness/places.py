@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Places to listen at, which a generation binds and serves step by step (programs/stages.c)."""
+"""Addresses that a generation binds and serves step by step (programs/stages.c)."""
 
 import pytest
 
@@ -11,14 +11,15 @@ KINDS = ["tcp", "unix", "udp"]
 
 
 class Place:
-    """A place to listen at, with the files that make a generation bind it and serve there."""
+    """An address, with the files that make a generation bind it and serve there."""
 
     def __init__(self, directory, kind="tcp", name="place"):
         self.kind, self.directory, self.name = kind, directory, name
         self.where = str(directory / name) if kind == "unix" else str(network.new_port())
 
     def word(self, late="", tag="", *more):
-        """`late` names the steps that wait for step(): "bind", "serve" or "bind serve"."""
+        """The word for stages.  `late` names the steps that wait for step(): "bind", "serve", "bind
+        serve"."""
         steps = [f"{step}={self.directory}/{self.name}-{step}-{tag}" for step in late.split()]
         return ",".join([f"{self.kind}:{self.where}", *steps, *more])
 
@@ -31,7 +32,7 @@ class Place:
                 "unix": f"unix:{self.where}"}[self.kind]
 
     def row(self, instance):
-        """Its part of the status, or None."""
+        """The listener's part of the status, or None."""
         for row in instance.status()["listeners"]:
             if row["address"].endswith(self.where):
                 return row

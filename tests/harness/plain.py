@@ -14,7 +14,7 @@ from harness.waiting import wait_until
 
 
 class Plain:
-    """Runs it, with the library preloaded if `preload` names it."""
+    """Runs a program, with the library preloaded if `preload` names it."""
 
     def __init__(self, command, preload=None, **environment):
         # Files, not pipes: a child that outlives the program would keep a pipe open.
@@ -50,7 +50,7 @@ class Plain:
         return file.read()
 
     def close(self):
-        """Kills it with all its descendants, if the test has not ended it."""
+        """Kills the program with all its descendants, if the test has not ended it."""
         if self.process.poll() is None:
             for process in descendants(self.process.pid):
                 with contextlib.suppress(ProcessLookupError):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Processes of this test, which inherits every process whose parent ends."""
+"""Processes of this test.  The test inherits every process whose parent ends."""
 
 import collections
 import ctypes
@@ -15,7 +15,7 @@ PR_SET_CHILD_SUBREAPER = 36
 
 
 def become_subreaper():
-    """Orphans become our children, so the test finds every process however it was forked."""
+    """Makes orphans children of the test, so that it finds every process, however it was forked."""
     assert ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0
 
 
@@ -49,7 +49,7 @@ def parent(pid):
 
 
 def descendants(root=None):
-    """Living descendants of that process (of ours), zombies not counted."""
+    """Living descendants of that process (default: of the test), without zombies."""
     processes = [p for p in (_read(int(n)) for n in os.listdir("/proc") if n.isdigit()) if p]
     children = collections.defaultdict(list)
     for process in processes:
@@ -72,7 +72,7 @@ def with_words(*words, root=None):
 
 
 def reap_orphans():
-    """Takes the statuses of ended processes that came to us; every Popen has had its own."""
+    """Reaps all ended children.  To be called only when each Popen has its own status already."""
     while True:
         try:
             if os.waitpid(-1, os.WNOHANG)[0] == 0:
@@ -82,7 +82,7 @@ def reap_orphans():
 
 
 def end_all():
-    """Kills every descendant, by pid, and returns what there was to kill."""
+    """Kills every descendant, by pid; returns those that were left."""
     left = descendants()
 
     def none_left():
@@ -99,7 +99,7 @@ def end_all():
 
 
 def kill(pids, number=signal.SIGKILL):
-    """Sends that signal; returns the instants before it and when all of them were dead."""
+    """Sends that signal; returns the instants before it and after all of them had died."""
     before = time.monotonic_ns()
     for pid in pids:
         try:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Questions that a real client asks: a program for each; its output contains the tag."""
+"""Questions that a real client program asks; its output contains the tag."""
 
 import os
 import re
@@ -10,11 +10,11 @@ import time
 from harness.questions import Lost, Question
 
 
-SESSIONS = set()  # those of the clients, which are no processes of a daemon's
+SESSIONS = set()  # sessions of the clients, whose processes do not belong to a daemon
 
 
 def is_client(pid):
-    """True also if the process has ended."""
+    """Is the process a client's?  True also if it has ended."""
     try:
         return os.getsid(pid) in SESSIONS
     except ProcessLookupError:
@@ -22,7 +22,7 @@ def is_client(pid):
 
 
 class Program(Question):
-    """Runs command(host, port, number) to its end. Lost if it fails or names nobody."""
+    """Runs command(host, port, number) to its end.  Lost if it fails or its output has no tag."""
 
     kind = socket.SOCK_STREAM  # nothing may come after the answer
     environment = None
@@ -59,7 +59,7 @@ class Program(Question):
 
 
 def program(command, **environment):
-    """The class of questions that ask by command(host, port, number)."""
+    """Returns the class of questions that ask by command(host, port, number)."""
     return type("Asked", (Program,), {
         "command": staticmethod(command),
         "environment": {**os.environ, **environment} if environment else None})

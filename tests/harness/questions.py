@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""Clients of protocols that the load client does not speak: DNS and TFTP.
+"""Clients of protocols that the load client does not speak.
 
-As there: asked on a fixed schedule whatever becomes of the earlier ones, each on a socket of its
-own, which stays open for a while after the answer, to see whether somebody else answers too.
+Like the load client, they ask on a fixed schedule, whatever happens to earlier questions.  Each
+question has a socket of its own, which stays open for a while after the answer, to see whether a
+second answer comes.
 """
 
 import contextlib
@@ -14,16 +15,17 @@ import time
 
 from harness.waiting import wait_until
 
-PATIENCE = 5.0  # what a resolver waits before it asks again
+PATIENCE = 5.0  # the time after which a resolver asks again
 LINGER = 0.3
 
 
 class Lost(Exception):
-    """A question without its answer; the reason in the words of the load client."""
+    """A question without its answer.  The reason is one of the load client's words."""
 
 
 class Question:
-    """One question: asked when it is made. step() reads, and returns the tag once answered."""
+    """One question, asked when the object is made.  step() reads; it returns the tag of the
+    answer."""
 
     kind = socket.SOCK_DGRAM
 
@@ -41,7 +43,7 @@ class Question:
         raise NotImplementedError
 
     def again(self):
-        """Called for data after the answer."""
+        """Is called for data after the answer."""
         raise Lost("duplicate")
 
 
@@ -70,7 +72,7 @@ class Questions:
         self.thread.start()
 
     def wait_answers(self, count=50, tag=None):
-        """Until that many more answers have come (of that tag)."""
+        """Waits until that many more answers have come (of that tag)."""
         def answers():
             return self.tags.get(tag, {"answered": 0})["answered"] if tag else self.answered
         before = answers()

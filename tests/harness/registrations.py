@@ -6,7 +6,7 @@ import re
 
 
 def inode_of(port):
-    """The socket that listens on that TCP port in the test's network."""
+    """The inode of the socket that listens on that TCP port in the test's network."""
     with open("/proc/thread-self/net/tcp") as file:
         rows = [line.split() for line in file.readlines()[1:]]
     return next((int(row[9]) for row in rows
@@ -16,13 +16,13 @@ def inode_of(port):
 def registrations(pid):
     """(descriptor, inode) of each entry in the epoll instances of that process, sorted.
 
-    An instance under two numbers counts twice, as the kernel shows it.
+    An instance with two descriptors counts twice, because the kernel shows it twice.
     """
     found = []
     try:
         names = os.listdir(f"/proc/{pid}/fdinfo")
     except FileNotFoundError:
-        return []  # it has ended
+        return []  # the process has ended
     for name in names:
         try:
             with open(f"/proc/{pid}/fdinfo/{name}") as file:
@@ -35,7 +35,7 @@ def registrations(pid):
 
 
 def stale_entries(pid):
-    """Entries whose descriptor is closed, or is another file by now."""
+    """Entries whose descriptor is closed, or has become another file."""
     def is_one(fd, inode):
         try:
             return os.stat(f"/proc/{pid}/fd/{fd}").st_ino != inode

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A launcher is killed or stopped right before one of its system calls."""
+"""Kills or stops a launcher right before one of its system calls."""
 
 import signal
 import subprocess
@@ -20,7 +20,7 @@ class Stopper:
         return self.process.poll() is not None
 
     def result(self):
-        """The words of its output; it stops tracing if it has not hit."""
+        """Returns the words of its output.  Ends the trace if the call was not reached."""
         if not self.is_over:
             self.process.send_signal(signal.SIGTERM)
         words = self.process.communicate(timeout=10)[0].split()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Transfers of the file "file", block by block; its first line is "GEN TAG"."""
+"""Transfers of the file "file", block by block.  Its first line is "GEN TAG"."""
 
 import struct
 
@@ -9,7 +9,7 @@ READ, DATA, ACK, BLOCK = 1, 3, 4, 512
 
 
 def content(tag, size=30_000):
-    """What the file of that generation has to be; its length is no multiple of a block."""
+    """The expected file of that generation; its length is no multiple of a block."""
     head = f"GEN {tag}\n".encode()
     return head + bytes(i * 7 % 251 for i in range(size - len(head)))
 
@@ -41,6 +41,7 @@ class Transfer(Question):
         return tag
 
     def again(self):
-        """The last block once more is a retransmission; from another peer it is a second answer."""
+        """A repeated last block is a retransmission; a block from another peer is a second
+        answer."""
         if self.socket.recvfrom(4 + BLOCK)[1] != self.peer:
             raise Lost("duplicate")

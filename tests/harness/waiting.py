@@ -7,7 +7,7 @@ import time
 def wait_until(condition, deadline=10.0, reason="", pause=0.01):
     """Calls condition() until it returns something true, and returns that.
 
-    `reason` (a text, or something to call for one) says what did not happen.
+    `reason` (a text, or a function that returns one) says what did not happen.
     """
     end = time.monotonic() + deadline
     while True:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""Fixtures of the tests with a compromised worker (harness/hostile.py).
+"""Fixtures for the tests with a compromised worker (harness/hostile.py).
 
-A directory that it owns, and a file of root that must not change.
+The worker owns a directory; a file of root must not change.
 """
 
 import os
@@ -18,7 +18,7 @@ HOSTILE = build.ROOT / "tests" / "harness" / "hostile.py"
 
 @pytest.fixture
 def place(directory):
-    """The worker's own directory."""
+    """The directory that the worker owns."""
     path = directory / "place"
     path.mkdir(mode=0o755)
     os.chown(path, NOBODY, NOBODY)
