@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Counting accepted connections in this process's slot. */
+/* Counts accepted connections in this process's slot. */
 #include "shim/connection.h"
 
 #include <stddef.h>
@@ -8,7 +8,7 @@
 #include "shim/member.h"
 #include "shim/member_slot.h"
 
-/* The last process that accepted; a forked child finds its parent here. */
+/* The last process that accepted.  A forked child finds its parent here. */
 static _Atomic uint32_t acceptor;
 
 bool connection_is_session(void)
@@ -34,7 +34,10 @@ void connection_opened(int fd)
 
 void connection_closing(int fd)
 {
-	/* A forked child that closes what its parent accepted has no slot: the parent counts. */
+	/*
+	 * A forked child that closes what its parent accepted has no slot, and counts nothing: the
+	 * parent counts.
+	 */
 	struct moult_slot *slot = member_slot_if_any();
 	if (slot)
 		atomic_fetch_add_explicit(&slot->closed, 1, memory_order_relaxed);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Counting accepted connections in this process's slot.
+ * Counts accepted connections in this process's slot.
  *
- * A hint for the launcher and the operator, cheap and often wrong (fclose, raw system calls, fork);
- * whether a generation is empty is decided by helper/kernel/audit.h.
+ * The count is a hint for the launcher and the operator.  It is cheap and often wrong (fclose, raw
+ * system calls, fork).  Whether a generation is empty is decided by helper/kernel/audit.h.
  */
 #pragma once
 
@@ -14,7 +14,8 @@ void connection_closing(int fd);
 
 /*
  * Has this process been forked from one that accepted, and accepted nothing itself?  If it has a
- * client, what it comes to listen on is for that one: FTP's passive mode, a forwarded port.
+ * client, a socket on which it begins to listen is for that client: FTP's passive mode, a forwarded
+ * port.
  */
 bool connection_is_session(void);
 

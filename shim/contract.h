@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The contract between the shim (inside the daemon) and the launcher.
+ * The contract between the library (inside the daemon) and the launcher.
  *
- * It has four parts: one environment variable that tells a process which generation it belongs to,
- * two pieces of shared memory per generation, and requests on a socket.
+ * The contract has four parts: one environment variable that tells a process which generation it
+ * belongs to, two pieces of shared memory for each generation, and requests on a socket.
  *
- *   board   The launcher writes it, the daemon's processes map it read-only: the memfd is sealed
+ *   board   The launcher writes it.  The daemon's processes map it read-only: the memfd is sealed
  *           against later writable mappings (F_SEAL_FUTURE_WRITE, Linux 5.1).
- *   tally   The daemon's processes write it.  The launcher takes nothing in it for granted: each
- *           number is checked where it is read, and can at most hurt the generation that wrote it.
+ *   tally   The daemon's processes write it.  The launcher trusts no number in it: each number is
+ *           checked where it is read, and can at most harm the generation that wrote it.
  *
  * The launcher keeps a private copy of every word that it writes, and reads no decision back from
- * shared memory.  A daemon needs nothing of this after its start.  When the launcher dies, the
+ * shared memory.  After its start a daemon needs no launcher.  When the launcher dies, the
  * generation's keeper, which shares the board, opens the gates (helper/process/keeper.h).
  */
 #pragma once
@@ -21,25 +21,25 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
-/* Any change of what follows is a new version; the launcher refuses to serve another one. */
+/* Every change below is a new version.  The launcher refuses to serve any other version. */
 #define MOULT_CONTRACT 4u
 
 /*
  * MOULT=CONTRACT:GENERATION:TOKEN:PID:UID:ADDRESS
  *
- * TOKEN is 32 hexadecimal digits.  ADDRESS is the name, without the leading NUL, of an abstract UNIX
- * socket: it is reached after chroot() and from any uid (12 of 98 surveyed daemons bind with an
- * already dropped one).  PID and UID are the launcher's.  When the launcher has died, any user may
- * bind ADDRESS; the shim asks nobody but the process with that pid and uid (SO_PEERCRED of a
- * connection is who called listen()).  The shim takes the variable out of the environment when it
- * has read it.
+ * TOKEN is 32 hexadecimal digits.  ADDRESS is the name, without the leading NUL, of an abstract
+ * UNIX socket: such a socket is reached after chroot() and by every user (12 of 98 surveyed daemons
+ * bind after they have changed to another user).  PID and UID are the launcher's.  After the
+ * launcher's death, any user may bind ADDRESS, so the library only asks a process with that pid and
+ * uid (SO_PEERCRED of a connection tells who called listen()).  The library removes the variable
+ * from the environment when it has read it.
  */
 #define MOULT_VARIABLE     "MOULT"
 #define MOULT_TOKEN_DIGITS 32
 
 enum {
-	MOULT_LISTENERS = 4096, /* per instance at one time */
-	MOULT_SLOTS = 65536,    /* processes of one generation that accept; slot 0 is nobody's */
+	MOULT_LISTENERS = 4096, /* of an instance at one time */
+	MOULT_SLOTS = 65536,    /* processes of one generation that accept; slot 0 is not used */
 	MOULT_POKES = 256,
 };
 
@@ -50,55 +50,59 @@ enum {
  *             WARMING ----> OPEN <----> DRAINING
  *      (first generation, restart)^   switch / roll-back
  *
- * and SHUT, from any of them, when the daemon itself called shutdown(): its accept() fails with
- * EINVAL, as it would, while the queue lives on.
+ * SHUT follows any of them when the daemon itself calls shutdown().  Its accept() then fails with
+ * EINVAL, as it would without moult, while the queue lives on.
+ *
  * Only a process of a generation whose gate is OPEN may call the kernel's accept() on a listening
  * socket, or read from a datagram socket.
  */
 enum moult_gate_state {
-	MOULT_GATE_NONE = 0, /* not a listener of this generation: the shim leaves it alone */
+	MOULT_GATE_NONE = 0, /* not a listener of this generation: the library does not interfere */
 	MOULT_GATE_WARMING = 1,
 	MOULT_GATE_OPEN = 2,
 	MOULT_GATE_DRAINING = 3,
 	MOULT_GATE_SHUT = 4,
 };
-#define MOULT_GATE_STATE 0xffu /* the part of the word that holds the state */
+#define MOULT_GATE_STATE 0xffu /* the bits of the word that hold the state */
 
 /*
  * Set beside OPEN while a process of an older generation may still be in the socket's wait queue.
- * An exclusive epoll entry could then lose a wake-up to it (two exclusive waiters: the one that
- * declines swallows the wake), so the shim registers without EPOLLEXCLUSIVE until it is cleared.
+ * If two exclusive epoll entries wait there, and the wake-up goes to the process that declines, the
+ * wake-up is lost.  So the library registers without EPOLLEXCLUSIVE while this is set.
  */
 #define MOULT_GATE_CROWDED 0x100u
 
 /*
- * Set beside OPEN when a UNIX listener is about to end: nobody can connect any more, what is queued
- * is still to be accepted.  The kernel says EINVAL when the queue is empty then; to the daemon it
- * is just empty.
+ * Set beside OPEN when a UNIX listener is about to end: nobody can connect any more, but
+ * connections in the queue are still to be accepted.  When the queue is empty, the kernel's
+ * accept() says EINVAL; the daemon is shown an empty queue.
  */
 #define MOULT_GATE_ENDING 0x200u
 
 /*
- * Set beside OPEN by a keeper that has opened the gate in the launcher's stead.  Nobody has set the
- * socket's O_NONBLOCK to what this generation wants: the shim does so before it accepts.
+ * Set beside OPEN by a keeper that has opened the gate in place of the launcher.  The socket's
+ * O_NONBLOCK is not yet what this generation wants: the library sets it before it accepts.
  */
 #define MOULT_GATE_ORPHANED 0x400u
 
-/* On the board. */
+/* On the board: one listener. */
 struct moult_gate {
 	/*
-	 * Written by the launcher or the keeper, read by the shim, all seq_cst: paired with moult_slot.inflight
-	 * (shim: add, then look; launcher: close, then look).  Also a futex: a blocking accept
-	 * waits here while the gate is closed.
+	 * Written by the launcher or the keeper, read by the library, all seq_cst.  Paired with
+	 * moult_slot.inflight: the library adds, then looks; the launcher closes, then looks.  Also
+	 * a futex: a blocking accept() sleeps here while the gate is closed.
 	 */
 	alignas(64) _Atomic uint32_t word;
-	_Atomic uint32_t kind; /* enum moult_socket_kind and the port above it (UNIX: 0) */
-	/* Inode of the listening socket: how a process recognises a descriptor it did not bind. */
+	_Atomic uint32_t kind; /* enum moult_socket_kind; above it the port (UNIX: 0) */
+	/*
+	 * Inode of the listening socket.  A process recognises a descriptor that it did not bind by
+	 * it.
+	 */
 	_Atomic uint64_t inode;
 	/*
-	 * UNIX sockets, on the boards of all generations: the file that the path names while the
-	 * socket is live (0, 0: none).  For an abstract name the device is MOULT_ABSTRACT and the
-	 * inode moult_name_hash().
+	 * For UNIX sockets, on the boards of all generations: the file that the path names while
+	 * the socket is live (0, 0: none).  For an abstract name the device is MOULT_ABSTRACT and
+	 * the inode is the name's moult_hash().
 	 */
 	_Atomic uint64_t path_device;
 	_Atomic uint64_t path_inode;
@@ -107,24 +111,25 @@ struct moult_gate {
 /* In the tally: what the generation's processes say of one listener. */
 struct moult_view {
 	/*
-	 * O_NONBLOCK as this generation believes the listener has it.  The real flag belongs to the
-	 * file description all generations share, and follows the generation whose gate is OPEN.
+	 * O_NONBLOCK of the listener as this generation has set it.  The real flag belongs to the
+	 * file description that all generations share; its value is that of the generation whose
+	 * gate is OPEN.
 	 */
 	_Atomic uint32_t nonblock;
-	/* Set by the shim when a process waits for connections here: the readiness of "serving". */
+	/* Set by the library when a process waits for connections here: the readiness "serving". */
 	_Atomic uint32_t waiting;
 };
 
 enum moult_socket_kind {
-	MOULT_STREAM = 0,   /* somebody accepts: TCP, UNIX stream and seqpacket */
-	MOULT_DATAGRAM = 1, /* somebody reads: UDP, UNIX datagram */
+	MOULT_STREAM = 0,   /* accepts connections: TCP, UNIX stream and seqpacket */
+	MOULT_DATAGRAM = 1, /* is read from: UDP, UNIX datagram */
 	MOULT_KIND_MASK = 0xff,
 	MOULT_PORT_SHIFT = 16,
 };
 
 #define MOULT_ABSTRACT UINT64_MAX
 
-/* FNV-1a; told apart well enough from the few other names of one instance. */
+/* FNV-1a.  It only has to tell the few names of one instance apart. */
 static inline uint64_t moult_hash(uint64_t hash, const void *bytes, uint64_t length)
 {
 	for (uint64_t i = 0; i < length; i++)
@@ -134,53 +139,58 @@ static inline uint64_t moult_hash(uint64_t hash, const void *bytes, uint64_t len
 #define MOULT_HASH_START 0xcbf29ce484222325u
 
 /*
- * In the tally: one per process that accepts, handed out by the launcher (MOULT_SLOT), which knows
- * from the kernel whose it is.  So a slot never outlives its process unnoticed, in whatever pid
- * namespace that is.
+ * In the tally: one for each process that accepts.  The launcher gives them out (MOULT_SLOT), and
+ * knows from the kernel which process asks, in whatever pid namespace that is.  So the launcher
+ * notices when the process of a slot has ended.
  */
 struct moult_slot {
-	alignas(64) _Atomic uint32_t inflight; /* threads between "may I accept?" and the return */
+	alignas(64) _Atomic uint32_t inflight; /* threads between gate word and accept()'s return */
 	_Atomic uint64_t accepted;
-	_Atomic uint64_t
-	        closed; /* accepted - closed is a hint; the verdict: helper/kernel/audit.h */
+	/* accepted - closed is a hint; helper/kernel/audit.h decides whether a generation is empty. */
+	_Atomic uint64_t closed;
 	_Atomic uint64_t datagrams; /* read from datagram sockets */
 };
 
 /*
- * A connection or datagram of the launcher's own that releases a blocked accept() or read; the shim
- * swallows it.
+ * A poke: a connection or datagram of the launcher's own that releases a blocked accept() or read.
+ * The library hides it from the daemon.
  */
 struct moult_poke {
-	_Atomic uint32_t port;       /* of the launcher's end, host order; 0: unused */
+	_Atomic uint32_t port;       /* of the launcher's end, host order; 0: not in use */
 	_Atomic uint32_t address[4]; /* IPv6, network order; IPv4 as ::ffff:a.b.c.d */
 };
 
-/* The launcher's end of a poke to a UNIX socket: port, and the abstract name that starts so. */
+/*
+ * The launcher's end of a poke to a UNIX socket: the value of `port`, and how its abstract name
+ * begins.
+ */
 #define MOULT_POKE_UNIX 0x10000u
 #define MOULT_POKE_NAME "moult-poke-" /* then `address` as 32 hexadecimal digits */
 
 enum moult_newness {
 	MOULT_IS_NEWEST = 0,
 	MOULT_HAS_NEWER = 1, /* there is a newer generation */
-	MOULT_NEWER_IS_STARTING =
-	        2, /* and it is starting, or has just: it may be writing its files */
+	/* and it is starting, or has just started, and may be writing its files */
+	MOULT_NEWER_IS_STARTING = 2,
 };
 
 /*
- * Each is one memfd per generation, sealed against a change of size, mapped by every process of it.
- * "sequence" is raised by the launcher after any change of a gate word: a wait compares one number.
+ * Board and tally are one memfd each for a generation.  They are sealed against a change of size,
+ * and mapped by every process of the generation.  The launcher raises `sequence` after any change
+ * of a gate word, so a wait only has to compare one number.
  */
 struct moult_board {
 	uint32_t contract;
 	uint32_t size; /* sizeof(struct moult_board) */
 	uint32_t generation;
 	_Atomic uint32_t sequence;
-	_Atomic uint32_t listeners; /* gates in use are [0, listeners) */
-	_Atomic uint32_t pokes;     /* pokes in use are among [0, pokes) */
-	_Atomic uint32_t paths;     /* UNIX sockets there have been: 0, and no path is ours */
+	_Atomic uint32_t listeners; /* the gates in use are [0, listeners) */
+	_Atomic uint32_t pokes;     /* the pokes in use are among [0, pokes) */
+	_Atomic uint32_t paths;     /* UNIX sockets there have been; 0: no path is ours */
 	/*
-	 * Set when the generation has been switched to: datagram sockets that it binds from now on to
-	 * an address the store does not know are for its own questions, not a service.
+	 * Set when the generation has been switched to.  From then on, a datagram socket that it
+	 * binds to an address that the launcher does not know is for questions of its own, and not
+	 * a service.
 	 */
 	_Atomic uint32_t serving;
 	/* enum moult_newness: a pid file may name a process of a newer generation. */
@@ -193,97 +203,112 @@ struct moult_tally {
 	struct moult_view view[MOULT_LISTENERS];
 	struct moult_slot slot[MOULT_SLOTS];
 	/*
-	 * When a question of this generation last got no answer, in milliseconds of CLOCK_MONOTONIC;
-	 * 0: the last one got one.  Every process writes and reads it (shim/member.c), so that a
-	 * stopped launcher is waited for once, and not once by each forked process; the launcher does
-	 * neither.  On its own, so the order does not matter.  A wrong value makes questions of the
-	 * same generation wait for less.
+	 * When a question of this generation last got no answer, in milliseconds of
+	 * CLOCK_MONOTONIC; 0: the last question got one.  Every process writes and reads it
+	 * (shim/member_ask.c), so that a stopped launcher is waited for once, and not once by each
+	 * forked process.  The launcher neither reads nor writes it.  No other word depends on it,
+	 * so the memory order does not matter.  A wrong value only makes questions of this
+	 * generation wait for a shorter time.
 	 */
 	alignas(64) _Atomic int64_t silent_at;
 };
 
 /*
- * Requests: one connection per request, one datagram each way (SOCK_SEQPACKET).  Descriptors travel
- * as SCM_RIGHTS, in the order in which the table names them.  The launcher answers within
- * MOULT_REPLY_SECONDS or the shim does what libc does.
+ * Requests.  Each is one connection (SOCK_SEQPACKET) with one datagram each way.  Descriptors are
+ * sent as SCM_RIGHTS, in the order in which the list of verbs names them.  The launcher answers
+ * within MOULT_REPLY_SECONDS; otherwise the library does what libc does.
  *
- * A "place" is where a UNIX socket's path is: a descriptor of the directory (O_PATH), resolved by
- * the daemon (which may have a root and a working directory of its own), and the last component in
- * `address`.
+ * A "place" is where the path of a UNIX socket is: a descriptor of the directory (O_PATH), and the
+ * last component in `address`.  The daemon resolves the path, since its root and its working
+ * directory may not be the launcher's.
  *
  * Who may ask.  Every request comes from a process that descends from the generation's keeper (by
  * SO_PEERCRED) and knows the generation's token.  Beyond that:
  *
  *   HELLO, SLOT           nothing more
  *   BIND, LISTEN (new),   the generation is the next or the current one.  An older one may only
- *   YIELD, REPLACE,       bind again what it holds already.
- *   UNLINKED, MOVED
- *   BIND, LISTEN (new),   a stored listener is handed to a process that could make one itself: root;
- *   REPLACE               the user that bound the listener; another user only where this generation
- *                         does not hold the listener yet, and only if that user could bind the
- *                         address (a port that needs no privilege, a directory that he may write)
- *   LISTEN (known),       the socket of that listener comes along: nobody speaks of a socket that he
- *   TEMPLATE, SHUT,       does not have
+ *   BIND_BESIDE, REPLACE, BIND again what it holds already.
+ *   MOVED, CALLING
+ *   UNLINKED              the generation is the next or the current one, or holds the listener, or
+ *                         made its path
+ *   BIND, LISTEN (new),   a stored listener is handed to a process that could make one itself:
+ *   BIND_BESIDE, REPLACE  root; the user that took the listener before; where this generation does
+ *                         not hold the listener yet, also the user of the generation's first
+ *                         process, if that user could bind the address (a port that needs no
+ *                         privilege, a directory that the user may write)
+ *   LISTEN (known),       the socket of that listener is sent along, so no process speaks of a
+ *   TEMPLATE, SHUT,       socket that it does not have
  *   CLOSED, CONNECTED,
  *   MOVED
- *   UNLINKED, REPLACE     the place names the listener's file, and the process may remove it there
+ *   UNLINKED, REPLACE     the place names the listener's file, and the process may remove that file
  *   REMOVED               the process may read the file
  *
- * An older generation changes nothing but its own gates.
+ * An older generation changes nothing but its own gates, and paths that it made.
  */
 #define MOULT_REPLY_SECONDS 5
 
 enum moult_verb {
-	MOULT_HELLO = 1, /* -> the memfds of board and tally; a slot of this process is emptied */
+	/* -> the memfds of board and tally.  A slot of this process is emptied. */
+	MOULT_HELLO = 1,
 	/*
-	 * The fresh socket [, place], address -> listener and its fd: to be taken in its stead; or -1:
-	 * to be bound.  MOULT_ASK_AGAIN: another process is binding that address just now.
+	 * The new socket [, place], address -> a listener and its fd, to be used instead; or
+	 * listener -1: the new socket is to be bound.  MOULT_ASK_AGAIN: another process is binding
+	 * that address just now.
 	 */
 	MOULT_BIND = 2,
 	/*
-	 * listener known: its socket, backlog -> the backlog to listen with.
-	 * Else the socket: TCP not yet listening, the launcher makes it listen; UNIX listening, a
-	 * datagram socket bound -> listener, and its fd when that is another socket, to be taken.
+	 * With a listener: its socket, backlog -> the backlog to listen with.
+	 *
+	 * Without: the socket -> a listener, and its fd if that is another socket, to be used
+	 * instead.  A TCP socket does not listen yet, and the launcher makes it listen; a UNIX
+	 * socket listens already; a datagram socket is bound.
 	 */
 	MOULT_LISTEN = 3,
-	MOULT_CLOSED = 4,   /* the socket, listener: who bound it closes it; no answer */
-	MOULT_SHUT = 5,     /* the socket, listener: shutdown() -> when its accepts have returned */
-	MOULT_TEMPLATE = 6, /* the socket, listener: -> the socket with the options since bind() */
-	MOULT_BIND_BESIDE =
-	        7, /* the fresh socket, address: bind() said EADDRINUSE -> 0: try again */
+	/* The socket, listener: the process that bound it closes it.  No reply. */
+	MOULT_CLOSED = 4,
+	/* The socket, listener: shutdown() -> sent when its accepts have returned. */
+	MOULT_SHUT = 5,
+	/* The socket, listener -> the template: the socket with the options set since bind(). */
+	MOULT_TEMPLATE = 6,
+	/* The new socket, address: bind() said EADDRINUSE -> 0: bind() is to be tried again. */
+	MOULT_BIND_BESIDE = 7,
 	/*
-	 * listener, place: its path is gone, as the daemon believes.  -ENOENT: the place is another
-	 * link to it, and goes.
+	 * Listener, place: the daemon removes the path, and is told that it is gone -> 0.  -ENOENT:
+	 * the place is another link to the socket, which the daemon is to remove.
 	 */
 	MOULT_UNLINKED = 8,
-	/* place, the socket, listener: its path has been renamed to that.  Without the two: one that
-	   does not listen yet */
+	/*
+	 * Place, the socket, listener: the listener's path has been renamed to that place.  Without
+	 * socket and listener: a socket that does not listen yet.
+	 */
 	MOULT_MOVED = 9,
 	/*
-	 * Place, the directory of `other`, listener: the socket at the place was to be renamed over
-	 * `other`, that listener's path -> listener's fd and, as backlog, the listener that the socket
-	 * stands for (-1: one that does not listen yet).
+	 * Place, the directory of `other`, listener: the socket at the place is to be renamed over
+	 * `other`, which is the path of `listener` -> fd of the listener and, as backlog, the
+	 * listener that the socket at the place is; or no fd and -1: a socket that does not listen
+	 * yet.
 	 */
 	MOULT_REPLACE = 10,
-	/* The socket, listener: a datagram socket that has a peer now: no service any more */
+	/* The socket, listener: a datagram socket that has a peer now is no service any more. */
 	MOULT_CONNECTED = 11,
 	/*
-	 * Place, or a file (O_PATH): a process of an older generation removes or empties a small one -> 0: it is
-	 * the pid file of a newer one, and stays; -ENOENT: it is not.
+	 * Place, or a file (O_PATH): a process of an older generation removes or empties a small
+	 * file -> 0: it is the pid file of a newer generation, and stays; -ENOENT: it is not.
 	 */
 	MOULT_REMOVED = 12,
 	/*
-	 * The socket, address: a TCP connection to there is about to be made.  0: it would find a
-	 * listener of the generation before, which this one does not have (yet).
+	 * The socket, address: a TCP connection to that address is about to be made -> 0: it would
+	 * reach a listener that another generation has, and this one does not have (yet).
 	 */
 	MOULT_CALLING = 13,
-	MOULT_SLOT = 14, /* -> as listener: the slot of this process; -ENOSPC: there is none */
+	/* -> as listener: the slot of this process; -ENOSPC: there is none. */
+	MOULT_SLOT = 14,
 };
 
-/* Ask again in a moment.  No errno: a socket's own time-out says EAGAIN. */
+/* Ask again in a moment.  This is not an errno: EAGAIN is what a time-out of the socket says. */
 #define MOULT_ASK_AGAIN (-4096)
 
-/* A regular file that is longer is no pid file; the longest one seen has eight lines. */
+/* A longer regular file is no pid file.  The longest pid file seen has eight lines. */
 enum { MOULT_PID_FILE_MOST = 512 };
 
 enum { MOULT_DESCRIPTORS = 2, MOULT_NAME_ROOM = 108 };
@@ -297,7 +322,7 @@ struct moult_request {
 	uint32_t address_length;
 	char token[MOULT_TOKEN_DIGITS];
 	struct sockaddr_storage address;
-	char other[MOULT_NAME_ROOM]; /* REPLACE: a last component, ended by NUL */
+	char other[MOULT_NAME_ROOM]; /* REPLACE: a last component, with a NUL at its end */
 };
 
 struct moult_reply {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Where a UNIX socket's path is, and which listener it belongs to. */
+/* Where the path of a UNIX socket is, and which listener it belongs to. */
 #include "shim/place.h"
 
 #include <errno.h>
@@ -20,8 +20,8 @@
 #endif
 
 /*
- * The directory part of `path`; returns the last component, or NULL: then there is nothing to give
- * back.
+ * Puts the directory part of `path` into *ret_directory, and returns the last component.  NULL on
+ * failure; nothing is to be given back then.
  */
 static const char *split(const char *path, struct scratch *ret_directory)
 {
@@ -170,7 +170,10 @@ bool place_is_small(int fd)
 	return raw(SYS_fstat, fd, &status) >= 0 && is_small(&status) && status.st_size > 0;
 }
 
-/* In a directory as /tmp only its owner, and that of the file, may remove one. */
+/*
+ * In a directory like /tmp (sticky) only the owner of the directory and the owner of the file may
+ * remove a file.
+ */
 static bool is_held_back(int at, const char *directory, const struct stat *file)
 {
 	struct stat status;

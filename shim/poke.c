@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The launcher's own connections and datagrams. */
+/* Recognises the launcher's own connections and datagrams. */
 #include "shim/poke.h"
 
 #include <netinet/in.h>
@@ -11,13 +11,13 @@
 #include "shim/raw.h"
 #include "shim/socket.h"
 
-/* An address as struct moult_poke has it. */
+/* An address in the form of struct moult_poke. */
 struct origin {
 	uint32_t port;
 	uint32_t address[4];
 };
 
-/* "\0" MOULT_POKE_NAME and 32 digits, nothing else. */
+/* A name that is a NUL, MOULT_POKE_NAME and 32 digits, and nothing else. */
 static bool origin_of_name(const struct sockaddr_un *from, socklen_t length, struct origin *ret)
 {
 	static const char start[] = MOULT_POKE_NAME;

@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-/* The launcher's own connections and datagrams (helper/switch/poke.h), known by where they come from. */
+/*
+ * Pokes: the launcher's own connections and datagrams (helper/switch/poke.h).  They are recognised
+ * by the address from which they come.
+ */
 #pragma once
 
 #include <stdbool.h>
 #include <sys/socket.h>
 
-/* Is that the address of one that is out now? `length` as the kernel gave it. */
+/* Is this the address of a poke that is under way?  `length` is the kernel's. */
 bool poke_is_from(const struct sockaddr_storage *address, socklen_t length);
 
-/* Is the accepted connection `fd` one? */
+/* Is the accepted connection `fd` a poke? */
 bool poke_is_peer(int fd);

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* The libc functions underneath ours: system calls first, dlsym(RTLD_NEXT) from the constructor on.
+/*
+ * The libc functions underneath the hooks: plain system calls first, from the constructor on those
+ * that dlsym(RTLD_NEXT) finds.
  */
 #include "shim/real.h"
 
@@ -9,7 +11,7 @@
 
 #include "shim/raw.h"
 
-/* Kernel's _NSIG / 8: the size it wants beside every signal mask. */
+/* The kernel's _NSIG / 8, the size that it expects beside every signal mask. */
 enum { KERNEL_SIGSET = 8 };
 
 static long finish(long result)
@@ -96,7 +98,7 @@ static int first_open(const char *path, int flags, ...)
 {
 	va_list arguments;
 	va_start(arguments, flags);
-	unsigned mode = va_arg(arguments, unsigned); /* anything, where the kernel does not look */
+	unsigned mode = va_arg(arguments, unsigned); /* undefined, and unused, without O_CREAT */
 	va_end(arguments);
 	return (int)finish(raw(SYS_openat, -100 /* AT_FDCWD */, path, flags, mode));
 }
@@ -111,7 +113,7 @@ static int first_ftruncate(int fd, long length)
 	return (int)finish(raw(SYS_ftruncate, fd, length));
 }
 
-/* All offsets here have 64 bits. */
+/* On these machines every offset has 64 bits. */
 #define first_open64      first_open
 #define first_truncate64  first_truncate
 #define first_ftruncate64 first_ftruncate
@@ -166,7 +168,7 @@ static int first_dup2(int fd, int to)
 #ifdef SYS_dup2
 	return (int)finish(raw(SYS_dup2, fd, to));
 #else
-	if (fd == to) /* dup3 refuses what dup2 allows */
+	if (fd == to) /* dup3 refuses two equal numbers, dup2 does not */
 		return raw(SYS_fcntl, fd, 1 /* F_GETFD */) < 0 ? (int)finish(-EBADF) : to;
 	return first_dup3(fd, to, 0);
 #endif
@@ -213,7 +215,9 @@ static int first_epoll_pwait2(int epoll, struct epoll_event *events, int count,
 	return (int)finish(raw(441, epoll, events, count, timeout, mask, KERNEL_SIGSET));
 }
 
-/* The kernel writes the remaining time back into the timeouts of ppoll and pselect6; libc does not.
+/*
+ * The kernel writes the remaining time back into the timeouts of ppoll and pselect6.  libc's
+ * functions do not, so the kernel gets a copy.
  */
 static int first_ppoll(
         struct pollfd *fds, nfds_t count, const struct timespec *timeout, const sigset_t *mask)

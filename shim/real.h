@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The libc functions underneath ours.
+ * The libc functions underneath the hooks.
  *
- * Before our constructor has run every entry is a plain system call: allocators call close() and
- * the like while they set themselves up, and looking a symbol up there would allocate (redis with
- * jemalloc dies of that).  Afterwards it is libc's function, or the next preloaded library's: those
- * are cancellation points, and sanitizers see them.
+ * Before the library's constructor has run, each entry is a plain system call.  Allocators call
+ * close() and similar functions while they initialise, and looking up a symbol there would allocate
+ * (redis with jemalloc dies of that).  Afterwards each entry is libc's function, or the next
+ * preloaded library's.  These are cancellation points, and sanitizers see them.
  */
 #pragma once
 
@@ -22,8 +22,8 @@
 #include <time.h>
 
 /*
- * Functions with a system call of their own to fall back on: FUNCTION(result, name, parameters).
- * syscall stays first: shim/hook/syscall.c jumps through the start of the table.
+ * Functions that can be made as a plain system call: FUNCTION(result, name, parameters).  syscall
+ * stays first: shim/hook/syscall.c jumps through the start of the table.
  */
 #define REAL_CALLS(FUNCTION)                                                                       \
 	FUNCTION(long, syscall, (long, ...))                                                       \
@@ -74,7 +74,7 @@
 	FUNCTION(int, execve, (const char *, char *const[], char *const[]))                        \
 	FUNCTION(int, execveat, (int, const char *, char *const[], char *const[], int))
 
-/* Functions that live in libc alone; NULL when it has none. */
+/* Functions that only libc has; NULL if it lacks one. */
 #define REAL_LIBRARY(FUNCTION)                                                                    \
 	FUNCTION(int, execvpe, (const char *, char *const[], char *const[]))                      \
 	FUNCTION(int, fexecve, (int, char *const[], char *const[]))                               \
@@ -117,5 +117,8 @@ struct real {
 };
 extern struct real real;
 
-/* Looks every function up; for the constructor, and for library functions called before it. */
+/*
+ * Looks up every function.  For the constructor, and for library functions that are called before
+ * it.
+ */
 void real_resolve(void);
