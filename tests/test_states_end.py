@@ -79,7 +79,7 @@ def test_stop_now_cuts_a_drain_short(moult, port, connect):
 def test_further_stops_while_the_daemon_is_stopping(moult, port):
     """Each of them waits for the end, and an upgrade is refused.  The daemon gets the stop signal
     once, and is killed at its time."""
-    instance = moult().run("--kill-after=2s", command=waiter(
+    instance = moult().run("--kill-after=4s", command=waiter(
         "g1", port, f"--report-signal={int(signal.SIGTERM)}"))
     stops = [instance.start_command("stop", instance.name, "--now")]
     wait_state(instance, "stopping")
