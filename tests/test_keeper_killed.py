@@ -34,7 +34,7 @@ def wait_settled(instance, *tags):
         known = {generation["pid"] for generation in status["generations"]}
         living = {process.pid for tag in tags for process in instance.tagged(tag)}
         return status["state"] == "serving" and living and living == known
-    wait_until(settled, 5, lambda: f"{instance.status()}\n{instance.log()}")
+    wait_until(settled, 8, lambda: f"{instance.status()}\n{instance.log()}")
 
 
 def answers(port):

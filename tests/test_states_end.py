@@ -79,7 +79,7 @@ def test_stop_now_cuts_a_drain_short(moult, port, connect):
 def test_further_stops_while_the_daemon_is_stopping(moult, port):
     """Each of them waits for the end, and an upgrade is refused.  The daemon gets the stop signal
     once, and is killed at its time."""
-    instance = moult().run("--kill-after=2s", command=waiter(
+    instance = moult().run("--kill-after=4s", command=waiter(
         "g1", port, f"--report-signal={int(signal.SIGTERM)}"))
     stops = [instance.start_command("stop", instance.name, "--now")]
     wait_state(instance, "stopping")
@@ -92,18 +92,26 @@ def test_further_stops_while_the_daemon_is_stopping(moult, port):
     assert instance.log().count("waiter g1: signal 15") == 1
 
 
-def test_the_daemon_is_killed_while_a_stop_empties_its_queue(moult, port, connect):
-    """Nobody is left to accept who waits there: the instance ends at once."""
+@pytest.mark.parametrize("older", [False, True], ids=["alone", "beside-an-older-one"])
+def test_the_daemon_is_killed_while_a_stop_empties_its_queue(moult, port, connect, older):
+    """Nobody is left to accept who waits there, so the queue is closed.  An older generation
+    finishes its own client first."""
     instance = moult().run(command=waiter("g1", port))
-    (daemon,) = instance.tagged("g1")
+    if older:
+        held = connect(port).ask()
+        assert held.answer() == "g1"
+        instance.upgrade(command=waiter("g2", port))
+    (daemon,) = instance.tagged("g2" if older else "g1")
     os.kill(daemon.pid, signal.SIGSTOP)
     connect(port).ask()
     instance.signal(signal.SIGTERM)
     wait_state(instance, "draining")
     processes.kill([daemon.pid])
-    assert instance.wait_ended(4) == 0
-    assert not listens("127.0.0.1", port)
-    assert_none_left(instance)
+    wait_until(lambda: not listens("127.0.0.1", port), 10, instance.log)
+    if older:
+        assert held.ask().answer() == "g1"
+        held.close()
+    assert_ends(instance, 0)
 
 
 def test_a_stop_when_the_master_has_just_been_killed(moult, port, load):
@@ -128,12 +136,13 @@ def test_a_stop_when_the_master_has_just_been_killed(moult, port, load):
 def test_the_current_generation_dies_while_the_former_one_is_stopping(moult, port):
     """The former one has its stop signal and does not serve again.  New clients are refused, and
     the instance ends with it."""
-    instance = moult().run("--kill-after=2s", command=waiter(
+    instance = moult().run("--kill-after=4s", command=waiter(
         "g1", port, f"--report-signal={int(signal.SIGTERM)}"))
     instance.upgrade(command=waiter("g2", port))
     instance.wait_log("waiter g1: signal 15")
     processes.kill([instance.generation(2)["pid"]])
     wait_until(lambda: not listens("127.0.0.1", port), 10, instance.log)
+    assert instance.tagged("g1"), instance.log()
     assert_ends(instance, 1)
     assert "serves again" not in instance.log()
 

@@ -276,8 +276,8 @@ def test_an_upgrade_that_cannot_be_begun(moult, port):
 
 @pytest.mark.parametrize("policy", ["no", "on-failure"])
 def test_neither_the_next_nor_the_former_generation_can_be_begun(moult, port, connect, policy):
-    """--no-overlap: the former one has ended when it turns out that no process can be created.  With --restart
-    clients wait until there can; without, the instance ends, as after a crash."""
+    """--no-overlap: the former one has ended when it turns out that no process can be created.
+    With --restart clients wait until one can be; without, the instance ends, as after a crash."""
     instance = moult(user=NOBODY).run("--no-overlap", f"--restart={policy}", "--drain-timeout=1s",
                                       command=waiter("g1", port))
     with without_processes(instance):

@@ -35,7 +35,7 @@ def hold(connect, instance, where, number):
 
 
 def begin_with_late(instance, place, tag, *more, options=()):
-    """An upgrade to a generation that has bound and does not serve yet: place.step("serve", TAG)."""
+    """An upgrade to a generation that has bound.  It serves after place.step("serve", TAG)."""
     upgrade = begin_upgrade(instance, stages(tag, place.word("serve", tag, *more)), *options)
     number = max(generation["id"] for generation in instance.status()["generations"])
     instance.wait_generation(number, lambda generation: place.row(instance)["adopted"])
@@ -99,7 +99,8 @@ def test_an_upgrade_while_the_old_program_starts_again(moult, port, only, connec
     instance.stop()
 
 
-def test_the_old_program_is_not_ready_in_time_when_it_starts_again(moult, port, only, connect, flag):
+def test_the_old_program_is_not_ready_in_time_when_it_starts_again(
+        moult, port, only, connect, flag):
     """--no-overlap: it goes on, as at its first start, and serves as soon as it can."""
     flag.touch()
     instance = moult().run("--no-overlap", "--ready-timeout=500ms",
@@ -116,7 +117,8 @@ def test_the_old_program_is_not_ready_in_time_when_it_starts_again(moult, port, 
 
 @pytest.mark.parametrize("options, serves", [((), 1), (("--no-overlap",), 3)],
                          ids=["overlap", "no-overlap"])
-def test_the_new_generation_cannot_listen_at_the_switch(moult, port, flag, connect, options, serves):
+def test_the_new_generation_cannot_listen_at_the_switch(
+        moult, port, flag, connect, options, serves):
     """It has bound a wider address beside the current one, and another program listens at a part
     of that meanwhile.  The upgrade fails, and the version that worked serves."""
     instance = moult().run(command=waiter("g1", port, "--host=127.0.0.1"))
@@ -275,7 +277,8 @@ def closes(tag, port):
 
 
 @pytest.mark.parametrize("policy", [
-    "no", "always"])
+    "no",
+    "always"])
 def test_a_generation_that_has_closed_its_listener_does_not_serve_again(
         moult, port, connect, policy):
     """The current generation dies.  With --restart clients wait for the next one; without, they
@@ -361,7 +364,8 @@ def test_how_long_clients_have_waited_after_a_crash(moult, port, only, connect):
         instance.wait_log(f"starting again in {pause}", start=start)
     client = connect(port).ask()
     instance.wait_log("generation 6: clients have waited for up to")
-    waited = re.search(r"generation 6: clients have waited for up to ([\d.]+) (m?s)", instance.log())
-    assert float(waited[1]) * (0.001 if waited[2] == "ms" else 1) >= 1.6
+    waited, unit = re.search(r"generation 6: clients have waited for up to ([\d.]+) (m?s)",
+                             instance.log()).groups()
+    assert float(waited) * (0.001 if unit == "ms" else 1) >= 1.6
     assert client.last_answer() == "g1"
     instance.stop("--now")

@@ -77,8 +77,8 @@ def resume(instance, *numbers):
 def without_processes(instance):
     """The launcher, which must be of the user NOBODY, can start no process inside."""
     def limit(value):  # as that user, for root may lack CAP_SYS_RESOURCE
-        subprocess.run(["prlimit", f"--pid={instance.process.pid}", f"--nproc={value}:"], check=True,
-                       user=NOBODY, group=NOBODY, extra_groups=[])
+        subprocess.run(["prlimit", f"--pid={instance.process.pid}", f"--nproc={value}:"],
+                       check=True, user=NOBODY, group=NOBODY, extra_groups=[])
     before = resource.getrlimit(resource.RLIMIT_NPROC)[0]
     limit(1)
     try:
