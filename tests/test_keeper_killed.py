@@ -8,16 +8,12 @@ no process of that generation behind.
 import os
 import signal
 
-import pytest
-
 from harness import processes
 from harness.network import ask, listens
 from harness.no_overlap import connect, ended
 from harness.states import assert_ends, begin_upgrade, keeper_of
 from harness.waiter import waiter
 from harness.waiting import wait_until
-
-LEFT = pytest.mark.xfail(strict=True, reason="the processes it leaves belong to no generation")
 
 
 def kill_keeper(instance, number):
@@ -41,7 +37,6 @@ def answers(port):
     return {ask(port).split()[1] for _ in range(20)}
 
 
-@LEFT
 def test_the_keeper_of_the_only_generation(moult, port):
     """Without --restart: either the daemon serves on and is stopped as ever, or all ends."""
     instance = moult().run(command=waiter("g1", port))
@@ -60,7 +55,6 @@ def test_the_keeper_of_the_only_generation(moult, port):
     assert_ends(instance, 1)
 
 
-@LEFT
 def test_the_keeper_of_the_current_generation_with_restart(moult, port):
     """One daemon serves; an upgrade replaces it, and `stop` ends all."""
     instance = moult().run("--restart=always", command=waiter("g1", port))
@@ -75,7 +69,6 @@ def test_the_keeper_of_the_current_generation_with_restart(moult, port):
     assert_ends(instance, 0)
 
 
-@LEFT
 def test_the_keeper_of_the_current_generation_beside_a_predecessor(moult, port, connect):
     """The predecessor still drains.  One of the two serves new clients, and the predecessor
     finishes its own."""
@@ -92,7 +85,6 @@ def test_the_keeper_of_the_current_generation_beside_a_predecessor(moult, port, 
     assert_ends(instance, 0)
 
 
-@LEFT
 def test_the_keeper_of_a_draining_generation(moult, port, connect):
     """Its client may be lost, its processes end, and the current generation is not disturbed."""
     instance = moult().run("--drain-timeout=2s", command=waiter("g1", port))
@@ -107,7 +99,6 @@ def test_the_keeper_of_a_draining_generation(moult, port, connect):
     assert_ends(instance, 0)
 
 
-@LEFT
 def test_the_keeper_of_the_next_generation(moult, port):
     """The upgrade fails, and the next one is good."""
     instance = moult().run("--ready-timeout=3s", command=waiter("g1", port))
@@ -124,7 +115,6 @@ def test_the_keeper_of_the_next_generation(moult, port):
     assert_ends(instance, 0)
 
 
-@LEFT
 def test_the_keeper_of_a_generation_that_has_been_told_to_stop(moult, port):
     """The daemon ignores the stop signal, and is killed at its time."""
     instance = moult().run("--kill-after=2s", command=waiter(

@@ -31,6 +31,7 @@
 #include "helper/process/confine.h"
 #include "helper/process/inherited.h"
 #include "helper/process/launcher_pidfile.h"
+#include "helper/process/orphans.h"
 #include "helper/process/paths.h"
 #include "helper/requests/channel.h"
 #include "helper/requests/closing.h"
@@ -69,17 +70,30 @@ static void log_end(const struct generation *generation)
 		        generation->main_exited ? how : "ended");
 }
 
+/* Somebody has killed the keeper: what is left of its generation is ended as by a crash. */
+static void end_orphans(struct instance *instance, const struct generation *generation)
+{
+	size_t left = orphans_end(instance->attempt->readiness.probe, SECOND);
+	log_error("generation %u: its keeper process was killed, and so are its other processes",
+	        generation->id);
+	if (left)
+		log_error("generation %u: %zu processes cannot be killed", generation->id, left);
+}
+
 /*
  * The keeper has ended, so no process of the generation is left.  The order matters:
  *   - the keeper's last reports come first: the reason of a failure may be among them;
  *   - EVENT_NEXT_ENDED and rollback_undo() need the generation, and come before it is freed;
  *   - the events after that look at the list of generations, and must not find it there.
  */
-static void generation_gone(struct instance *instance, struct generation *generation)
+static void generation_gone(
+        struct instance *instance, struct generation *generation, int keeper_status)
 {
 	generation->keeper = 0; /* the kernel may give this pid to another process now */
 	ledger_keeper_ended(generation->entry);
 	attempt_read_reports(generation);
+	if (WIFSIGNALED(keeper_status))
+		end_orphans(instance, generation);
 	bool failed = crash_has_failed(generation);
 	bool is_next = generation == instance->attempt->generation;
 	crash_forget_if_old(generation);
@@ -117,8 +131,8 @@ static void reap(struct instance *instance)
 		while (g && g->keeper != pid)
 			g = g->older;
 		if (g)
-			generation_gone(instance, g);
-		/* If it is none of these, it is an orphan of a killed keeper. */
+			generation_gone(instance, g, status);
+		/* If it is none of these, it is an orphan (helper/process/orphans.h). */
 		else if (!channel_reaped(pid) && !paths_reaped(pid))
 			(void)readiness_reaped(&instance->attempt->readiness, pid, status);
 	}
