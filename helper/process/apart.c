@@ -26,6 +26,7 @@
 #endif
 
 #include "helper/base/close.h"
+#include "helper/base/message.h"
 #include "helper/process/confine.h"
 
 enum {
@@ -120,27 +121,6 @@ static void give_up_everything(const struct apart *apart, int out)
 
 /* ---- the report ---- */
 
-/* Sends one message: the report and a descriptor (-1: none). */
-static void send_report(int out, void *report, size_t size, int pinned)
-{
-	_Alignas(struct cmsghdr) char space[CMSG_SPACE(sizeof pinned)] = {0};
-	struct iovec part = {report, size};
-	struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
-
-	if (pinned >= 0) {
-		struct cmsghdr *header;
-
-		message.msg_control = space;
-		message.msg_controllen = sizeof space;
-		header = CMSG_FIRSTHDR(&message);
-		header->cmsg_level = SOL_SOCKET;
-		header->cmsg_type = SCM_RIGHTS;
-		header->cmsg_len = CMSG_LEN(sizeof pinned);
-		memcpy(CMSG_DATA(header), &pinned, sizeof pinned);
-	}
-	(void)sendmsg(out, &message, MSG_NOSIGNAL);
-}
-
 static _Noreturn void child(const struct apart *apart, int out)
 {
 	_Alignas(max_align_t) char report[APART_REPORT_MAX] = {0};
@@ -149,7 +129,7 @@ static _Noreturn void child(const struct apart *apart, int out)
 	confine_leave_memory();
 	give_up_everything(apart, out);
 	apart->work(apart->context, report, &pinned);
-	send_report(out, report, apart->size, pinned);
+	(void)message_send(out, report, apart->size, &pinned, pinned >= 0, 0);
 	_exit(0);
 }
 

@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "helper/base/close.h"
+#include "helper/base/message.h"
 #include "helper/process/confine.h"
 
 #ifndef FUSE_SUPER_MAGIC
@@ -230,25 +231,6 @@ static int operate(const struct path_task *task, struct path_result *result, int
 	}
 }
 
-/* Sends one message: the result and a descriptor (-1: none). */
-static void send_result(const struct path_result *result, int fd)
-{
-	struct iovec part = {(void *)result, sizeof(*result)};
-	_Alignas(struct cmsghdr) char space[CMSG_SPACE(sizeof(int))] = {0};
-	struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
-	if (fd >= 0) {
-		message.msg_control = space;
-		message.msg_controllen = sizeof(space);
-		struct cmsghdr *header = CMSG_FIRSTHDR(&message);
-		header->cmsg_level = SOL_SOCKET;
-		header->cmsg_type = SCM_RIGHTS;
-		header->cmsg_len = CMSG_LEN(sizeof(int));
-		memcpy(CMSG_DATA(header), &fd, sizeof(fd));
-	}
-	/* Failure is ignored: without a result the launcher returns -EIO. */
-	(void)sendmsg(CHANNEL, &message, MSG_NOSIGNAL);
-}
-
 _Noreturn void path_child_run(const struct path_task *task, int channel)
 {
 	struct path_result result = {0};
@@ -261,6 +243,7 @@ _Noreturn void path_child_run(const struct path_task *task, int channel)
 	keep_only(channel, task->directory);
 	confine_leave_memory();
 	result.error = asker_become(task->asker) ? operate(task, &result, &fd) : -EPERM;
-	send_result(&result, fd);
+	/* Failure is ignored: without a result the launcher returns -EIO. */
+	(void)message_send(CHANNEL, &result, sizeof(result), &fd, fd >= 0, 0);
 	_exit(0);
 }
