@@ -2,10 +2,8 @@
 /*
  * A process for one piece of work.
  *
- * It is a copy of the launcher, so it begins by giving up whatever the launcher has: descriptors
- * first, because a child that hangs in the kernel keeps them open for good.  Each further step is
- * one more fence; where a kernel does not have it, or a container's filter forbids it, the others
- * stand.
+ * The child is a copy of the launcher, so it begins by giving up what the launcher has.  It closes
+ * the descriptors first, because a child that hangs in the kernel keeps them open for good.
  */
 #include "helper/process/apart.h"
 
@@ -28,16 +26,17 @@
 #endif
 
 #include "helper/base/close.h"
+#include "helper/base/message.h"
 #include "helper/process/confine.h"
 
 enum {
 	MEMORY_MAX = 256 * 1024 * 1024,
 	CPU_SECONDS = 5,
-	/* From its report to its end a child has nothing to do */
+	/* How long a child may take to exit after its report. */
 	END_MS = 100,
 };
 
-/* ---- the child's fences ---- */
+/* ---- what the child gives up ---- */
 
 static void limit(int resource, rlim_t most)
 {
@@ -48,7 +47,7 @@ static void limit(int resource, rlim_t most)
 	(void)setrlimit(resource, &both);
 }
 
-/* True: no file can be changed, made, removed or executed. */
+/* True: from now on no file can be changed, made, removed or executed. */
 static bool forbid_changes(void)
 {
 #if defined(LANDLOCK_CREATE_RULESET_VERSION) && defined(SYS_landlock_create_ruleset)
@@ -61,7 +60,7 @@ static bool forbid_changes(void)
 	                             LANDLOCK_ACCESS_FS_MAKE_BLOCK | LANDLOCK_ACCESS_FS_MAKE_SYM};
 	CLEANUP(fd_close) int fd = -1;
 
-	/* The field is all that the first version has */
+	/* The first version of the kernel's struct has this field only. */
 	fd = (int)syscall(SYS_landlock_create_ruleset, &rules, sizeof rules.handled_access_fs, 0);
 	return fd >= 0 && syscall(SYS_landlock_restrict_self, fd, 0) == 0;
 #else
@@ -70,8 +69,8 @@ static bool forbid_changes(void)
 }
 
 /*
- * What looking at files takes, in glibc and in musl, with the look into the list of users (whose
- * sockets fail).  All else "does not exist", which libraries know how to live with.
+ * The system calls for looking at files, in glibc and in musl, and for looking up users, as far as
+ * that needs no socket.  All others fail with ENOSYS, which libraries expect.
  */
 static const unsigned short calls[] = {SYS_read, SYS_readv, SYS_pread64, SYS_close, SYS_fstat,
         SYS_newfstatat, SYS_statx, SYS_lseek, SYS_mmap, SYS_munmap, SYS_mprotect, SYS_mremap,
@@ -84,7 +83,7 @@ static const unsigned short calls[] = {SYS_read, SYS_readv, SYS_pread64, SYS_clo
 #endif
 };
 
-/* Those that open, and which of their arguments says how. */
+/* The calls that open files, and which of their arguments has the flags. */
 static const struct confine_open opens[] = {
         {SYS_openat, 2},
 #ifdef SYS_open
@@ -92,7 +91,7 @@ static const struct confine_open opens[] = {
 #endif
 };
 
-/* `may_resolve`: openat2, whose flags a filter cannot see. */
+/* `may_resolve`: also openat2, whose flags are in memory, where the filter cannot see them. */
 static void filter_calls(bool may_resolve)
 {
 	unsigned short all[COUNT(calls) + 1];
@@ -113,35 +112,14 @@ static void give_up_everything(const struct apart *apart, int out)
 	if (IS_SANITISED)
 		return;
 	limit(RLIMIT_AS, MEMORY_MAX);
-	/* What lets root read, and find out what root could execute. */
+	/* They let root read any file, and find out what root could execute. */
 	(void)confine_capabilities(1u << CAP_DAC_OVERRIDE | 1u << CAP_DAC_READ_SEARCH);
-	/* Landlock is for a process that can get no new privileges */
+	/* Without it an unprivileged process may use neither Landlock nor a filter. */
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0)
 		filter_calls(forbid_changes());
 }
 
 /* ---- the report ---- */
-
-/* One message with the report and, unless it is -1, the descriptor. */
-static void send_report(int out, void *report, size_t size, int pinned)
-{
-	_Alignas(struct cmsghdr) char space[CMSG_SPACE(sizeof pinned)] = {0};
-	struct iovec part = {report, size};
-	struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
-
-	if (pinned >= 0) {
-		struct cmsghdr *header;
-
-		message.msg_control = space;
-		message.msg_controllen = sizeof space;
-		header = CMSG_FIRSTHDR(&message);
-		header->cmsg_level = SOL_SOCKET;
-		header->cmsg_type = SCM_RIGHTS;
-		header->cmsg_len = CMSG_LEN(sizeof pinned);
-		memcpy(CMSG_DATA(header), &pinned, sizeof pinned);
-	}
-	(void)sendmsg(out, &message, MSG_NOSIGNAL);
-}
 
 static _Noreturn void child(const struct apart *apart, int out)
 {
@@ -151,11 +129,14 @@ static _Noreturn void child(const struct apart *apart, int out)
 	confine_leave_memory();
 	give_up_everything(apart, out);
 	apart->work(apart->context, report, &pinned);
-	send_report(out, report, apart->size, pinned);
+	(void)message_send(out, report, apart->size, &pinned, pinned >= 0, 0);
 	_exit(0);
 }
 
-/* Takes what is a bare reference to a file; nothing else can have been sent by honest work. */
+/*
+ * Takes a descriptor opened by O_PATH.  The work sends no other one unless it is under foreign
+ * control.
+ */
 static void take_pinned(struct msghdr *message, int *ret_pinned)
 {
 	struct cmsghdr *header = CMSG_FIRSTHDR(message);
@@ -203,13 +184,13 @@ static int receive_report(int in, const struct apart *apart, void *report, int *
 	return (size_t)n == apart->size && !(message.msg_flags & MSG_TRUNC) ? 0 : -ECHILD;
 }
 
-/* It has ended, or will have in a moment.  One that cannot be killed yet is left to the reaper. */
+/* Waits a moment for the end of the child.  The supervisor reaps one that cannot be killed yet. */
 static void end_child(pid_t pid, bool has_failed)
 {
 	struct pollfd wait = {.fd = (int)syscall(SYS_pidfd_open, pid, 0), .events = POLLIN};
 
 	if (has_failed)
-		(void)kill(pid, SIGKILL); /* not reaped yet: the pid is still its own */
+		(void)kill(pid, SIGKILL); /* not reaped yet, so the pid is still its own */
 	if (wait.fd < 0)
 		return;
 	if (poll(&wait, 1, END_MS) == 0)

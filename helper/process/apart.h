@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Work on what somebody else wrote, done in a process of its own: nothing that goes wrong there, a
- * crash, an endless loop or a file system that does not answer, reaches the launcher.
+ * Runs work on files that another user wrote in a process of its own.  A crash, an endless loop or
+ * a file system that does not answer then does the launcher no harm.
  */
 #pragma once
 
@@ -13,26 +13,27 @@ enum { APART_REPORT_MAX = 4096 };
 
 struct apart {
 	/*
-	 * Runs in the child.  Fills in `report` (zeroes before) and may open a file by O_PATH, to
-	 * be handed over.
+	 * Runs in the child.  Fills in `report`, which is all zero before.  May open one file by
+	 * O_PATH, which is handed over to the launcher.
 	 */
 	void (*work)(void *context, void *report, int *ret_pinned);
 	void *context;
 	size_t size; /* of the report, at most APART_REPORT_MAX */
-	int keep;    /* the one descriptor that the work needs; -1: none */
+	int keep;    /* the only descriptor that stays open for the work; -1: none */
 };
 
-/* What the work may take in all; a shim waits MOULT_REPLY_SECONDS for the launcher, which is longer. */
+/* The longest time for the work.  A shim waits longer for the launcher (MOULT_REPLY_SECONDS). */
 #define APART_PATIENCE (3 * SECOND)
 
 /*
- * Returns when the work is done, or APART_PATIENCE later.  0, and the report is there: it is the
- * word of a process that may have been taken over by what it has read, so every field of it is to
- * be checked.  -ETIMEDOUT; -ECHILD: the process ended without a report; other -errno: it could not
- * be started.  *ret_pinned (may be NULL: none is wanted): the caller's to close, -1: none.
+ * Runs the work, and returns when it is done, or after APART_PATIENCE.  0: `report` has the
+ * result.  The files may have taken control of the child, so the caller must check every field of
+ * the report.  -ETIMEDOUT; -ECHILD: the child ended without a report; other -errno: it could not be
+ * started.  *ret_pinned (may be NULL): the file that the work has opened, the caller's to close;
+ * -1: none.
  *
- * The child cannot write files, start programs, signal or connect, as far as this kernel can forbid
- * it; of capabilities it has those with which root may read any file.  Whatever becomes of it, the
- * launcher reaps it as it does any unknown child, and never waits for its end.
+ * The child cannot write files, start programs, send signals or connect, as far as this kernel can
+ * forbid it.  It keeps the capabilities by which root may read any file.  If the child does not end
+ * in time, the launcher goes on and reaps it later.
  */
 int apart_run(const struct apart *apart, void *report, int *ret_pinned);

@@ -33,8 +33,8 @@ int asker_of_peer(int connection, uint32_t generation, struct asker *ret_asker)
 }
 
 /*
- * All of the asker's, or nothing is done.  With the launcher's own uid it could do what the launcher
- * can, by ptrace for example: then groups that cannot be had make no difference.
+ * A launcher that is not root cannot set groups.  That does not matter if the asker has the
+ * launcher's own uid: such a process can do anything that the launcher can, by ptrace for example.
  */
 bool asker_become(const struct asker *asker)
 {
@@ -47,7 +47,7 @@ bool asker_become(const struct asker *asker)
 		return false;
 	if (setresuid(asker->uid, asker->uid, asker->uid) < 0)
 		return false;
-	/* Another process of that user may neither read this one's memory nor use its descriptors. */
+	/* No process of that user may read this one's memory or use its descriptors. */
 	(void)prctl(PR_SET_DUMPABLE, 0);
 	return confine_capabilities(asker->uid ? 0
 	                                       : 1u << CAP_CHOWN | 1u << CAP_FOWNER |

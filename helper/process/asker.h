@@ -9,10 +9,10 @@
 
 enum { ASKER_GROUPS = 64 };
 
-/* On whose behalf. A plain value. */
+/* A plain value. */
 struct asker {
-	uint32_t generation; /* to which time-outs are charged */
-	pid_t pid;           /* its mounts are known, too; 0: none */
+	uint32_t generation; /* which pays for slow operations: helper/process/path_budget.h */
+	pid_t pid;           /* to look up a mount in its mount namespace; 0: none */
 	uid_t uid;
 	gid_t gid;
 	gid_t groups[ASKER_GROUPS];
@@ -20,13 +20,14 @@ struct asker {
 };
 
 /*
- * The process at the other end of a UNIX connection, by the kernel's word.  Of more than ASKER_GROUPS
- * groups it has none here: that gives no right away.  0 or -errno.
+ * The process at the other end of a UNIX connection, as the kernel has recorded it.  If it has more
+ * than ASKER_GROUPS supplementary groups it has none here, which only takes rights away.  0 or
+ * -errno.
  */
 int asker_of_peer(int connection, uint32_t generation, struct asker *ret_asker);
 
 /*
- * This process, a child of the launcher, takes the asker's credentials.  False: it could not take all
- * of them, and must do nothing.
+ * This process, a child of the launcher, takes the asker's credentials.  False: it could not, and
+ * must do nothing.
  */
 bool asker_become(const struct asker *asker);

@@ -42,7 +42,7 @@ enum { JUMP = BPF_JMP | BPF_JEQ | BPF_K, LOAD = BPF_LD | BPF_W | BPF_ABS };
 
 static size_t add_open(struct sock_filter *code, const struct confine_open *open)
 {
-	/* The low half; these are the numbers of little-endian machines. */
+	/* The lower half of the argument, on a little-endian machine. */
 	unsigned how = offsetof(struct seccomp_data, args) + 8 * open->argument;
 	const struct sock_filter part[] = {
 	        BPF_JUMP(JUMP, open->number, 0, 5),

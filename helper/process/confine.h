@@ -2,8 +2,8 @@
 /*
  * What a child of the launcher gives up because its work does not need it.
  *
- * Each step is a fence of its own.  Where a kernel does not have one, or a container's filter forbids
- * it, the others stand.
+ * Each step works by itself.  If the kernel does not have one, or a container's filter forbids it,
+ * the others still count.
  */
 #pragma once
 
@@ -24,28 +24,29 @@ enum { IS_SANITISED = false };
 #endif
 
 /*
- * Of the capabilities this process has it keeps those (bits of the first 32, CAP_KILL and the like).
- * The inheritable ones go, too.  False: they stay as they were.
+ * This process keeps only these of its capabilities (bits 0 to 31, such as 1u << CAP_KILL), and no
+ * inheritable one.  False: nothing has changed.
  */
 bool confine_capabilities(uint32_t kept);
 
 /*
- * What the launcher shares with the daemon and with keepers, a confined child has no business with.
- * confine_register_memory(): once, by the launcher, what unmaps it; confine_leave_memory(): in a child.
+ * Memory that the launcher shares with other processes and that a confined child must not reach.
+ * _register: the launcher calls this once; `unmap` unmaps the memory.  _leave: a child calls this,
+ * which unmaps it.
  */
 void confine_register_memory(void (*unmap)(void));
 void confine_leave_memory(void);
 
-/* Which of a system call's arguments has the flags of open(): only O_RDONLY passes. */
+/* A system call that opens files, and which of its arguments (from 0) has the flags. */
 struct confine_open {
 	unsigned short number;
 	unsigned char argument;
 };
 
 /*
- * From now on this process makes these system calls, and all else fails with `error`.  No new
- * privileges come by exec.  Without effect with a sanitiser's runtime in the process, which needs
- * more.
+ * From now on this process can make only these system calls, and those of `opens` only with
+ * O_RDONLY, without O_CREAT and O_TRUNC.  All others fail with `error`.  Executing a program gives
+ * no new privileges.  No effect in a sanitised process.
  */
 void confine_calls(const unsigned short *calls, size_t count, const struct confine_open *opens,
         size_t open_count, int error);

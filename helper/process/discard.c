@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Closing what a daemon has, or had.
+ * Closes sockets that a daemon has, or had, without ever waiting.
  *
  * A process that is exiting does not wait when it closes a socket, and a close that is not the last
- * one does nothing.  So a child is forked that has all of them, too; they are closed here, and then
- * the child is told to exit.  One child for all that have come together.
+ * one never waits.  So the launcher forks a child, which has copies of all of them, closes its own,
+ * and then lets the child exit.  There is one child for all sockets that are discarded together.
  */
 #include "helper/process/discard.h"
 
@@ -25,7 +25,7 @@ static size_t count, allocated;
 static struct timer timer;
 static unsigned held;
 
-/* Holds all of them until the other end of the pipe is closed. The supervisor reaps it, unnoticed. */
+/* The child: waits until the launcher has closed the other end of the pipe, and exits. */
 static _Noreturn void hold(const int *pipe)
 {
 	char byte;
@@ -75,7 +75,7 @@ void fd_discard(int *fd)
 		timer.fire = discard;
 		if (!timer.armed)
 			loop_after(&timer, 0);
-	} /* else it stays open: better than to wait */
+	} /* else it stays open until the launcher exits, which is better than to wait */
 	*fd = -1;
 }
 

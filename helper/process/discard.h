@@ -1,23 +1,23 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Closing what a daemon has, or had: sockets.
+ * Closes sockets that a daemon has, or had, without ever waiting.
  *
- * close() may wait, for ever: for the data of a connection with SO_LINGER, if it is the last one of
- * that socket, and a daemon can turn its listener into a connection; or for those of connections that
- * wait, sent and not received, in a UNIX socket that is closed with it.
+ * The last close() of a socket may wait for ever if the socket is a connection with SO_LINGER and
+ * unsent data.  A daemon can turn its listener into such a connection.  It can also send one over a
+ * UNIX socket, in whose queue the connection stays and is closed together with the UNIX socket.
  */
 #pragma once
 
 /*
- * Forgets the descriptor (-1 afterwards, and -1 is none) and closes it soon after, when the loop is
- * next idle.  What is not closed by then is closed by the launcher's end.
+ * Sets *fd to -1 (-1: does nothing) and closes the descriptor soon after, by a timer of the loop.
+ * The launcher's exit closes what has not been closed by then.
  */
 void fd_discard(int *fd);
 
 /*
- * A child has been forked that will close what it has inherited, or execute a program, which does
- * the same: until it has, nothing is closed here, so that no close of the child is the last one.
- * Calls may nest.
+ * _hold: call when a child has been forked that closes what it has inherited, by itself or by
+ * executing a program.  Until _release nothing is closed here, so that no close in the child is the
+ * last one.  Calls may nest.
  */
 void discard_hold(void);
 void discard_release(void);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A look at a daemon's processes, in a child process of the launcher. */
+/* An errand: a look at a daemon's processes, in a child process of the launcher. */
 #include "helper/process/errand.h"
 
 #include <errno.h>
@@ -18,15 +18,15 @@
 #include "helper/process/confine.h"
 
 enum {
-	/* More than the launcher has: a million connections are 100 MB of rows */
+	/* In addition to the memory of the launcher: a million connections are 100 MB of rows. */
 	MEMORY = 512 << 20,
-	/* What serves clients comes first, but a busy machine must not starve the look */
+	/* Processes that serve clients go first, but a busy machine must not starve the child. */
 	NICENESS = 5,
 };
 
 /*
- * A library that is loaded into the launcher may have reserved any amount of addresses. Bytes, 0: not
- * known.
+ * How many bytes of addresses this process has; 0: not known.  A library that is loaded into the
+ * launcher may have reserved any number.
  */
 static rlim_t address_space(void)
 {
@@ -40,7 +40,7 @@ static rlim_t address_space(void)
 	return sscanf(text, "%llu", &pages) == 1 ? pages * (rlim_t)sysconf(_SC_PAGESIZE) : 0;
 }
 
-/* The launcher may be stopped or gone: the child ends all the same. */
+/* Makes sure that the child ends, also if the launcher is stopped or dies. */
 static void limit(pid_t launcher)
 {
 	rlim_t most = address_space() + MEMORY;
@@ -69,7 +69,7 @@ static _Noreturn void carry_out(
 	/* A listener that the launcher closes meanwhile must not stay open here. */
 	close_all_but(STDERR_FILENO + 1, to, -1);
 	if (look(question, answer) == 0)
-		(void)send(to, answer, size, MSG_NOSIGNAL); /* the launcher may want it no more */
+		(void)send(to, answer, size, MSG_NOSIGNAL); /* the launcher may not wait any more */
 	_exit(0);
 }
 
@@ -107,7 +107,7 @@ int errand_begin(struct errand *errand, errand_look *look, const void *question,
 	int ends[2];
 	if (errand->running)
 		return -EBUSY;
-	/* One message is one answer, whole or not at all. */
+	/* SEQPACKET: an answer comes whole or not at all. */
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
 		return -errno;
 	pid_t launcher = getpid(), child = fork();

@@ -7,16 +7,18 @@
 enum { STRIKES = 2 };
 
 /*
- * How long the loop may stand still for a generation in all: it owes the time, and pays back 5 % of
- * each second.
+ * The generation gets no operation while it owes as much as this, and pays back 1 / SHARE of the
+ * time.
  */
 static const nanoseconds ALLOWANCE = 450 * MILLISECOND;
 enum { SHARE = 20 };
 
-/* Generations that have cost time; few, and their numbers do not come again. */
+/*
+ * The generations that have cost time.  They are few, and a generation's number is not used again.
+ */
 struct account {
 	uint32_t generation;
-	unsigned strikes; /* time-outs */
+	unsigned strikes; /* operations that have timed out */
 	nanoseconds owed, owed_at;
 };
 static struct account *accounts;
@@ -30,7 +32,7 @@ static struct account *account_of(uint32_t generation)
 	return NULL;
 }
 
-/* What it owes now. */
+/* How much the generation owes now. */
 static nanoseconds owed(const struct account *account)
 {
 	nanoseconds paid = (now() - account->owed_at) / SHARE;

@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "helper/base/close.h"
+#include "helper/base/message.h"
 #include "helper/process/confine.h"
 
 #ifndef FUSE_SUPER_MAGIC
@@ -29,11 +30,11 @@
 #define SYS_openat2 437
 #endif
 
-enum { CHANNEL = 0, DIRECTORY = 1 }; /* all that it has */
+enum { CHANNEL = 0, DIRECTORY = 1 }; /* the descriptors of the child */
 
 /*
- * The parent waits and has all of these open, too: none of these closes is the last one, which might
- * block.
+ * Closes all other descriptors.  No close waits, because none is the last one: the launcher waits
+ * for the child and has everything open, too.
  */
 static void keep_only(int channel, int directory)
 {
@@ -63,7 +64,7 @@ static struct file_id id_of(const struct stat *status)
 	return (struct file_id){status->st_dev, status->st_ino};
 }
 
-/* "NAME: VALUE" of a descriptor that the kernel tells about; 0: it does not. */
+/* The number after "NAME:" in /proc/self/fdinfo; 0: it is not there. */
 static unsigned long long fdinfo(int fd, const char *name)
 {
 	char path[64], line[128];
@@ -79,7 +80,7 @@ static unsigned long long fdinfo(int fd, const char *name)
 	return value;
 }
 
-/* The device of a mount in one process's list, as the kernel's numbers it; 0: it is not there. */
+/* The device of a mount in a mountinfo file, as the kernel numbers devices; 0: not in that file. */
 static uint32_t device_in(const char *list, unsigned long long mount)
 {
 	char *line = NULL;
@@ -97,8 +98,9 @@ static uint32_t device_in(const char *list, unsigned long long mount)
 }
 
 /*
- * The number of a mount that a descriptor holds is that mount's alone, so that it does not matter
- * whose list has it: what the asker sees may be in a mount namespace of its own.
+ * The device of the file system.  The asker may be in a mount namespace of its own, so its list of
+ * mounts is read too.  A mount's number is unique as long as a descriptor keeps the mount: it does
+ * not matter in which list it is found.
  */
 static uint32_t device_of(int fd, pid_t asker)
 {
@@ -119,7 +121,7 @@ static bool is_replaceable(
 	               asker->uid == directory->st_uid || asker->uid == look->uid);
 }
 
-/* `fd` -errno: nothing is pinned. */
+/* `fd`: the pinned file, or the -errno of pin(). */
 static int look(int fd, const struct asker *asker, struct look *ret_look)
 {
 	struct stat directory, status;
@@ -148,7 +150,7 @@ static int look(int fd, const struct asker *asker, struct look *ret_look)
 	return 0;
 }
 
-/* It is the socket file that is meant. */
+/* 0: the pinned file is the socket file `file`. */
 static int check(int fd, struct file_id file, struct stat *ret_status)
 {
 	if (fstat(fd, ret_status) < 0)
@@ -157,7 +159,7 @@ static int check(int fd, struct file_id file, struct stat *ret_status)
 	                                                                               : -ESTALE;
 }
 
-/* A path that leads to the pinned file, whatever its name leads to by now. */
+/* A path to the pinned file itself, whatever its name leads to by now. */
 static const char *pinned_path(int fd, char *path, size_t size)
 {
 	snprintf(path, size, "/proc/self/fd/%d", fd);
@@ -197,7 +199,10 @@ static int read_some(int fd, const struct path_task *task, struct path_result *r
 	return 0;
 }
 
-/* To connect there asks the file system whether that is permitted, and this one may never answer. */
+/*
+ * Is the file system FUSE?  connect() to a socket file asks the file system for permission, and a
+ * FUSE server may never answer.
+ */
 static bool is_answered_by_a_process(int fd)
 {
 	struct statfs status;
@@ -226,24 +231,6 @@ static int operate(const struct path_task *task, struct path_result *result, int
 	}
 }
 
-/* One message: the result and a descriptor or none (-1). */
-static void send_result(const struct path_result *result, int fd)
-{
-	struct iovec part = {(void *)result, sizeof(*result)};
-	_Alignas(struct cmsghdr) char space[CMSG_SPACE(sizeof(int))] = {0};
-	struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
-	if (fd >= 0) {
-		message.msg_control = space;
-		message.msg_controllen = sizeof(space);
-		struct cmsghdr *header = CMSG_FIRSTHDR(&message);
-		header->cmsg_level = SOL_SOCKET;
-		header->cmsg_type = SCM_RIGHTS;
-		header->cmsg_len = CMSG_LEN(sizeof(int));
-		memcpy(CMSG_DATA(header), &fd, sizeof(fd));
-	}
-	(void)sendmsg(CHANNEL, &message, MSG_NOSIGNAL); /* without it the parent says -EIO */
-}
-
 _Noreturn void path_child_run(const struct path_task *task, int channel)
 {
 	struct path_result result = {0};
@@ -256,6 +243,7 @@ _Noreturn void path_child_run(const struct path_task *task, int channel)
 	keep_only(channel, task->directory);
 	confine_leave_memory();
 	result.error = asker_become(task->asker) ? operate(task, &result, &fd) : -EPERM;
-	send_result(&result, fd);
+	/* Failure is ignored: without a result the launcher returns -EIO. */
+	(void)message_send(CHANNEL, &result, sizeof(result), &fd, fd >= 0, 0);
 	_exit(0);
 }

@@ -1,5 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* One operation on a path, in a child of the launcher. */
+/*
+ * One operation on a path, in a child of the launcher.
+ *
+ * The child takes the credentials of the process on whose behalf it works, so the kernel refuses
+ * what it would refuse to that process.  The child pins the file that the name leads to, without
+ * following any link, looks at the pinned file, and acts on that.
+ */
 #pragma once
 
 #include "helper/process/asker.h"
@@ -28,7 +34,7 @@ struct path_result {
 };
 
 /*
- * The child's whole life: takes the asker's credentials, does the operation and sends the result, one
- * struct path_result and at most one descriptor, over `channel`.
+ * Does the operation, and sends the result over `channel`: one struct path_result and at most one
+ * descriptor.
  */
 _Noreturn void path_child_run(const struct path_task *task, int channel);

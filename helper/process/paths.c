@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Operations on paths that a daemon has named, in a child with the asker's credentials. */
+/* Operations on paths that a daemon has named: the child is started, waited for and counted. */
 #include "helper/process/paths.h"
 
 #include <errno.h>
@@ -15,34 +15,35 @@
 #include "helper/process/path_child.h"
 
 static const nanoseconds PATIENCE = 500 * MILLISECOND;
-/* For a child that could run and does not get a processor. */
+/* The same for a child that could run and gets no processor. */
 static const nanoseconds BUSY_PATIENCE = 4 * SECOND;
 /*
- * So many children may have answered or been killed and not ended: a close of a file can hang for good
- * (helper/requests/castoff.h).
+ * How many children of one generation may not have ended, though they have answered or been killed:
+ * a close at the end of a process can wait for ever (helper/requests/castoff.h).
  */
 enum { CHILDREN = 16 };
 /*
- * What an operation costs without owing anything.  A look on a local file system takes about 1 ms, and
- * nearly all of it is on a processor: 1,000 UNIX paths owe nothing.  On a machine with ten processes
- * to a processor the same look lasts 40 ms to 100 ms, of which it is waiting for one.
+ * How long an operation may take without owing anything.  A look on a local file system takes about
+ * 1 ms, nearly all of it on a processor: 1,000 UNIX paths owe nothing.  On a machine with ten
+ * processes for each processor the same look lasts 40 ms to 100 ms, nearly all of it waiting for a
+ * processor.
  */
 static const nanoseconds FREE = 5 * MILLISECOND;
 
-/* Children that have not been reaped, and for which generation each was. */
+/* The children that have not been reaped, and the generation of each. */
 static struct child {
 	pid_t pid; /* 0: none */
 	uint32_t generation;
 } children[4 * CHILDREN];
 
-/* A place for one more child of that generation, or NULL: too many of its children have not ended. */
+/* A place for one more child of that generation; NULL: too many of its children have not ended. */
 static struct child *place_for(uint32_t generation)
 {
 	struct child *place = NULL;
 	size_t count = 0;
 	for (size_t i = 0; i < COUNT(children); i++) {
 		struct child *child = &children[i];
-		/* Not reaped by the supervisor yet: the pid is still its own. */
+		/* The supervisor has not reaped the child, so the pid is still its own. */
 		if (child->pid && waitpid(child->pid, NULL, WNOHANG) != 0)
 			child->pid = 0;
 		if (!child->pid)
@@ -60,7 +61,7 @@ static bool is_runnable(pid_t pid)
 	return tree_stat(pid, &state, &parent) == 0 && state == 'R';
 }
 
-/* The time that it has had a processor; 0: not known. */
+/* How long the process has run on a processor; 0: not known. */
 static nanoseconds time_on_processor(pid_t pid)
 {
 	clockid_t clock;
@@ -71,9 +72,9 @@ static nanoseconds time_on_processor(pid_t pid)
 }
 
 /*
- * Until there is an answer.  Looks at the child every few milliseconds: what it sleeps or computes is
- * owed.  What it waits for a processor is not, and neither is what this process waits for one: no
- * look counts for more than its pause.
+ * Waits for the answer.  Looks at the child every few milliseconds.  The generation owes the time
+ * that the child sleeps or computes.  It does not owe the time that the child waits for a
+ * processor, nor the time that the launcher does: each look counts for no more than its pause.
  */
 static bool wait_for(int channel, pid_t child, uint32_t generation)
 {
@@ -110,10 +111,11 @@ static int receive_result(int channel, struct path_result *ret_result, int *ret_
 	if (header && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS &&
 	        header->cmsg_len == CMSG_LEN(sizeof(int)))
 		memcpy(ret_fd, CMSG_DATA(header), sizeof(int));
-	return length == sizeof(*ret_result) ? ret_result->error : -EIO; /* it has been killed */
+	/* Without a whole result the child has been killed. */
+	return length == sizeof(*ret_result) ? ret_result->error : -EIO;
 }
 
-/* 0 or -errno; *ret_fd is -1 if nothing came along. */
+/* 0 or -errno.  *ret_fd: the descriptor that came along; -1: none. */
 static int run(const struct path_task *task, struct path_result *ret_result, int *ret_fd)
 {
 	uint32_t generation = task->asker->generation;
@@ -136,7 +138,7 @@ static int run(const struct path_task *task, struct path_result *ret_result, int
 	if (result == 0 && wait_for(channel[0], child, generation))
 		result = receive_result(channel[0], ret_result, ret_fd);
 	else if (result == 0) {
-		(void)kill(child, SIGKILL); /* ours until it has been reaped */
+		(void)kill(child, SIGKILL); /* not reaped yet, so the pid is still its own */
 		result = -ETIMEDOUT;
 	}
 	close(channel[0]);

@@ -87,7 +87,7 @@ static void send_report(int pipe, enum report_kind kind, int value, pid_t pid)
  * Closes all descriptors but two, and replaces stdio by /dev/null: the keeper must not keep open a
  * pipe or socket whose end another process waits for.
  */
-static void let_go_of_descriptors(int one, int other)
+static void close_inherited(int one, int other)
 {
 	close_all_but(STDERR_FILENO + 1, one, other);
 	for (int fd = 0; fd <= 2; fd++) {
@@ -132,7 +132,7 @@ static _Noreturn void keep(const struct spawn *spawn, int reports)
 	int error = 0;
 	bool executed = read(failure[0], &error, sizeof(error)) != sizeof(error);
 	/* Before the report: until it comes the launcher closes no socket (discard_hold()). */
-	let_go_of_descriptors(reports, ledger_descriptor());
+	close_inherited(reports, ledger_descriptor());
 	send_report(reports, executed ? REPORT_EXECUTED : REPORT_NOT_EXECUTED, error, daemon);
 	(void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 	/* CAP_KILL: the keeper ends processes of its generation and wakes keepers of any user. */

@@ -79,8 +79,8 @@ static struct answer adopt_again(struct instance *instance, struct generation *g
 	 * A gate that is still open stays open: no other generation has taken this listener over.
 	 */
 	if (state != MOULT_GATE_OPEN)
-		generation_take(generation, i, request->reuseport ? HOLDS_SHARED : HOLDS_ALONE,
-		        listener->inode, request->nonblock, MOULT_GATE_DRAINING);
+		generation_take(generation, i, group_holding(request->reuseport), listener->inode,
+		        request->nonblock, MOULT_GATE_DRAINING);
 	return answer_with(0, (int)i, listener->fd);
 }
 
@@ -136,7 +136,7 @@ struct answer bind_choose_socket(struct instance *instance, struct generation *g
 		               : answer_with(0, -1, -1);
 	if (i >= 0)
 		return handover_adopt(instance, generation, (uint32_t)i, request, received);
-	bool group = request->reuseport && identity_is_datagram(&wanted);
+	bool group = group_is_announced(request, &wanted);
 	if (group && group_is_forming(store, request, &wanted))
 		return answer_with(MOULT_ASK_AGAIN, -1, -1);
 	bool ephemeral = identity_is_inet(&wanted) && !identity_port(&wanted);

@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "helper/base/message.h"
 #include "helper/base/util.h"
 #include "helper/kernel/tree.h"
 #include "helper/requests/castoff.h"
@@ -95,28 +96,10 @@ static ssize_t receive(int from, void *data, size_t size, int *fds, size_t *ret_
 	return message.msg_flags & MSG_TRUNC ? -EBADMSG : length;
 }
 
-static ssize_t transmit(
-        int to, const void *data, size_t size, const int *fds, size_t count, int flags)
-{
-	struct iovec part = {(void *)(uintptr_t)data, size};
-	_Alignas(struct cmsghdr) char space[CMSG_SPACE(3 * sizeof(int))] = {0};
-	struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
-	if (count) {
-		message.msg_control = space;
-		message.msg_controllen = CMSG_SPACE(count * sizeof(int));
-		struct cmsghdr *header = CMSG_FIRSTHDR(&message);
-		header->cmsg_level = SOL_SOCKET;
-		header->cmsg_type = SCM_RIGHTS;
-		header->cmsg_len = CMSG_LEN(count * sizeof(int));
-		memcpy(CMSG_DATA(header), fds, count * sizeof(int));
-	}
-	return sendmsg(to, &message, flags | MSG_NOSIGNAL);
-}
-
 static void answer(int peer, const struct moult_reply *reply, const int *fds, size_t count)
 {
 	/* Failure is ignored: the process may have been killed meanwhile. */
-	(void)transmit(peer, reply, sizeof(*reply), fds, count, MSG_DONTWAIT);
+	(void)message_send(peer, reply, sizeof(*reply), fds, count, MSG_DONTWAIT);
 }
 
 static void refuse(int peer, int error)
@@ -147,7 +130,7 @@ static void pass_on(int peer, struct request *request)
 	struct moult_reply reply;
 	/* The launcher may be busy with a switch for a second: the broker does not hang then. */
 	atomic_store(&the_roster->busy_since, 0);
-	if (transmit(BROKER_LINK, request, sizeof(*request), fds, count, 0) < 0)
+	if (message_send(BROKER_LINK, request, sizeof(*request), fds, count, 0) < 0)
 		_exit(1);
 	/* Only the launcher has the other end: without a whole answer it has died. */
 	if (receive(BROKER_LINK, &reply, sizeof(reply), fds, &count, 0) != sizeof(reply))

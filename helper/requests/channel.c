@@ -12,6 +12,7 @@
 #include <sys/un.h>
 
 #include "helper/base/log.h"
+#include "helper/base/message.h"
 #include "helper/process/discard.h"
 #include "helper/requests/broker_process.h"
 #include "helper/requests/dispatch.h"
@@ -23,27 +24,16 @@ static struct watch server = {.fd = -1}; /* the broker accepts; the launcher onl
 
 static void send_answer(const struct answer *answer)
 {
-	struct iovec part = {(void *)(uintptr_t)&answer->reply, sizeof(answer->reply)};
-	_Alignas(struct cmsghdr) char space[CMSG_SPACE(MOULT_DESCRIPTORS * sizeof(int))] = {0};
-	struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
 	size_t count = (size_t)(answer->fds[0] >= 0) + (answer->fds[1] >= 0);
-	if (count) {
-		struct cmsghdr *header = (struct cmsghdr *)(void *)space;
-		*header = (struct cmsghdr){.cmsg_level = SOL_SOCKET,
-		        .cmsg_type = SCM_RIGHTS,
-		        .cmsg_len = CMSG_LEN(count * sizeof(int))};
-		memcpy(CMSG_DATA(header), answer->fds, count * sizeof(int));
-		message.msg_control = space;
-		message.msg_controllen = CMSG_SPACE(count * sizeof(int));
-	}
+	int result = message_send(broker_process_link(), &answer->reply, sizeof(answer->reply),
+	        answer->fds, count, MSG_DONTWAIT);
 	/* EPIPE, ECONNRESET: the broker has died, as channel_reaped() is about to learn. */
-	if (sendmsg(broker_process_link(), &message, MSG_NOSIGNAL | MSG_DONTWAIT) >= 0 ||
-	        errno == EPIPE || errno == ECONNRESET)
+	if (result == 0 || result == -EPIPE || result == -ECONNRESET)
 		return;
 	/* The broker would wait for this answer for ever, and all other requests with it. */
 	log_error("a daemon's request could not be answered: %s; the daemon goes on as without "
 	          "moult",
-	        strerror(errno));
+	        strerror(-result));
 	broker_process_abandon();
 }
 
@@ -113,6 +103,12 @@ static void broker_speaks(void *context)
 }
 
 /* ---- the roster ---- */
+
+void channel_unmap(void)
+{
+	if (roster)
+		(void)munmap(roster, sizeof(*roster));
+}
 
 struct roster_entry *channel_enroll(const struct generation *generation)
 {

@@ -4,10 +4,20 @@
 
 #include "helper/base/util.h"
 
+enum holding group_holding(bool reuseport)
+{
+	return reuseport ? HOLDS_SHARED : HOLDS_ALONE;
+}
+
 bool group_wants_member(
         const struct generation *generation, uint32_t i, const struct request *request)
 {
 	return generation->holds[i] == HOLDS_SHARED && request->reuseport;
+}
+
+bool group_is_announced(const struct request *request, const struct identity *identity)
+{
+	return request->reuseport && identity_is_datagram(identity);
 }
 
 bool group_is_forming(

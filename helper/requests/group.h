@@ -22,9 +22,18 @@
 #include "helper/state/generation.h"
 #include "helper/state/pending.h"
 
+/* How a generation holds a listener that it has bound with or without SO_REUSEPORT. */
+enum holding group_holding(bool reuseport);
+
 /* Is the socket that `request` binds one more member of a group that the generation holds? */
 bool group_wants_member(
         const struct generation *generation, uint32_t listener, const struct request *request);
+
+/*
+ * Is the socket announced before it is bound?  The members of a datagram group are, so that the
+ * others can wait for the first.
+ */
+bool group_is_announced(const struct request *request, const struct identity *identity);
 
 /*
  * Has another process announced less than a second ago that it binds this address?  Then its socket

@@ -38,8 +38,7 @@ void handover_take(struct instance *instance, struct generation *generation, uin
 	generation->taken_by[i] = listener->taken_by = uid;
 	if (listener->last_holder < generation->id)
 		listener->last_holder = generation->id;
-	generation_take(generation, i, shared ? HOLDS_SHARED : HOLDS_ALONE, listener->inode,
-	        nonblock, word);
+	generation_take(generation, i, group_holding(shared), listener->inode, nonblock, word);
 	if (word & MOULT_GATE_CROWDED)
 		crowd_begin(instance);
 	if (word == MOULT_GATE_WARMING && generation->state == GENERATION_CURRENT)

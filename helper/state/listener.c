@@ -160,7 +160,7 @@ int listener_begin(struct listener *listener)
 {
 	if (listener->deferred && listen(listener->fd, listener->backlog) < 0)
 		return -errno;
-	/* SO_REUSEPORT was set to bind it beside another listener (helper/requests/handover.c). */
+	/* SO_REUSEPORT was set to bind it beside another listener (helper/requests/beside.h). */
 	if (listener->deferred)
 		socket_set_reuseport(listener->fd, listener->shared);
 	listener->deferred = false;
