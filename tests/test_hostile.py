@@ -124,7 +124,7 @@ def test_a_worker_gets_no_listener_that_it_never_had(hostile):
         f"tcp:127.0.0.1:{hostile.port}", f"unix:{hostile.directory}/control/socket"}
 
 
-EVERY_VERB = ("hello", "slot", "bind-port", "bind-path", "yield", "calling", "listen", "moved",
+EVERY_VERB = ("hello", "slot", "bind-port", "bind-path", "bind-beside", "calling", "listen", "moved",
               "unlinked", "replace", "removed", "again", "template", "connected", "shut")
 OF_ANOTHER = {verb: -errno.EBADF for verb in ("again", "template", "connected", "shut", "moved")}
 
@@ -141,10 +141,10 @@ REFUSED = {
     "other": {**OF_ANOTHER, **{f"file-{verb}": -errno.EBADMSG
                                for verb in ("again", "template", "connected", "shut")}},
     # Has given up root, and asks for a listener that its own generation does not have.
-    "dropped": {"bind-port": 0, "bind-path": 0, "yield": -errno.EADDRINUSE,
+    "dropped": {"bind-port": 0, "bind-path": 0, "bind-beside": -errno.EADDRINUSE,
                 "unlinked": -errno.ENOENT, "replace": -errno.EINVAL, **OF_ANOTHER},
     # Is root, and has the socket; the port is one that only the newer generation has.
-    "old": {"bind-port": 0, "yield": -errno.EADDRINUSE, "calling": -errno.ENOENT,
+    "old": {"bind-port": 0, "bind-beside": -errno.EADDRINUSE, "calling": -errno.ENOENT,
             "listen": -errno.EPERM, "moved": -errno.EPERM, "replace": -errno.EINVAL, "template": 0},
 }
 

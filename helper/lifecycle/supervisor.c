@@ -33,6 +33,7 @@
 #include "helper/process/launcher_pidfile.h"
 #include "helper/process/orphans.h"
 #include "helper/process/paths.h"
+#include "helper/requests/broker_process.h"
 #include "helper/requests/channel.h"
 #include "helper/requests/closing.h"
 #include "helper/requests/publish.h"
@@ -272,10 +273,11 @@ static void close_to_own_user(void)
 /* There is one, and confined children must be able to find its memory without being told. */
 static struct instance the_only_instance;
 
-/* For confined children: only the launcher and the keepers may write to a generation's board. */
+/* For confined children: what they decode must not lead them to what others believe. */
 static void unmap_shared(void)
 {
 	ledger_unmap();
+	broker_process_unmap();
 	for (struct generation *g = the_only_instance.newest; g; g = g->older) {
 		(void)munmap(g->board, sizeof(*g->board));
 		(void)munmap(g->tally, sizeof(*g->tally));

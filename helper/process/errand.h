@@ -10,7 +10,7 @@
  * knows; the child sends back an answer of a fixed size and exits.
  *
  * Beside standard input, output and error the child has only the descriptor for its answer.  It
- * unmaps the boards, the tallies and the ledger (confine_leave_memory()).  An alarm ends the child
+ * unmaps what processes share with the launcher (confine_leave_memory()).  An alarm ends the child
  * in time, so the launcher never has to kill it by a pid that may belong to another process by
  * then.
  */

@@ -6,6 +6,7 @@
 #include <linux/capability.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -25,6 +26,7 @@ static const nanoseconds BROKER_PAUSE = 100 * MILLISECOND;
 static const nanoseconds LONGEST_PAUSE = 3600 * SECOND;
 
 static struct roster *roster;
+static bool is_broker;
 static pid_t broker;             /* 0: none */
 static nanoseconds broker_since; /* when it was started */
 /*
@@ -150,6 +152,7 @@ static _Noreturn void enter_broker(int link)
 	dup3(high, BROKER_SERVER, O_CLOEXEC);
 	dup3(link, BROKER_LINK, O_CLOEXEC);
 	close_from(BROKER_FIRST); /* also `begun`, which await_closes() waits for */
+	is_broker = true;
 	confine_leave_memory();
 	confine_broker();
 	broker_run(roster);
@@ -224,6 +227,12 @@ bool broker_process_reaped(pid_t pid)
 			return true;
 		}
 	return false;
+}
+
+void broker_process_unmap(void)
+{
+	if (roster && !is_broker)
+		(void)munmap(roster, sizeof(*roster));
 }
 
 int broker_process_link(void)

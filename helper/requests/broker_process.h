@@ -20,6 +20,9 @@ void broker_process_start(
 /* Ends the broker and starts no other one. */
 void broker_process_stop(void);
 
+/* In a child of the launcher: the child may not write to the roster, unless it is the broker. */
+void broker_process_unmap(void);
+
 /* The socket to the broker; -1: there is no broker just now. */
 int broker_process_link(void);
 

@@ -104,12 +104,6 @@ static void broker_speaks(void *context)
 
 /* ---- the roster ---- */
 
-void channel_unmap(void)
-{
-	if (roster)
-		(void)munmap(roster, sizeof(*roster));
-}
-
 struct roster_entry *channel_enroll(const struct generation *generation)
 {
 	for (size_t i = 0; i < ROSTER_MOST; i++) {

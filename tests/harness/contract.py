@@ -11,12 +11,12 @@ import socket
 import struct
 
 CONTRACT = 4
-(HELLO, BIND, LISTEN, CLOSED, SHUT, TEMPLATE, YIELD, UNLINKED, MOVED, REPLACE, CONNECTED, REMOVED,
- CALLING, SLOT) = range(1, 15)
+(HELLO, BIND, LISTEN, CLOSED, SHUT, TEMPLATE, BIND_BESIDE, UNLINKED, MOVED, REPLACE, CONNECTED,
+ REMOVED, CALLING, SLOT) = range(1, 15)
 ASK_AGAIN = -4096
 
 # The board, which a daemon may only read: the offset of one word.
-BOARD_SUPERSEDED = 32
+BOARD_NEWNESS = 32
 # The tally: views of the listeners, then slots, which begin with the count of threads in accept().
 LISTENERS, VIEW_SIZE = 4096, 8
 SLOT_SIZE = 64

@@ -172,7 +172,7 @@ def long_addresses(launcher):
         for first in b"A", b"\0":
             address = (struct.pack("=H", socket.AF_UNIX) + first).ljust(min(length, 128), b"A")
             more = {"address": address, "length": length}
-            for verb in (contract.BIND, contract.CALLING, contract.YIELD):
+            for verb in (contract.BIND, contract.CALLING, contract.BIND_BESIDE):
                 for fds in ([sock.fileno(), place], [sock.fileno()], [tcp.fileno()]):
                     say("address", length, *launcher.ask(verb, fds=fds, **more)[:2])
             for verb, listener, fds in (

@@ -8,13 +8,13 @@ import struct
 import sys
 import time
 
-from harness.contract import BIND, BOARD_SUPERSEDED, HELLO, LISTEN, Launcher, inet_address
+from harness.contract import BIND, BOARD_NEWNESS, HELLO, LISTEN, Launcher, inet_address
 
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
 launcher, port = Launcher(sys.argv[1]), int(sys.argv[4])
 board = mmap.mmap(launcher.ask(HELLO)[3][0], 4096, prot=mmap.PROT_READ)
 deadline = time.monotonic() + 60
-while not struct.unpack_from("<I", board, BOARD_SUPERSEDED)[0] and time.monotonic() < deadline:
+while not struct.unpack_from("<I", board, BOARD_NEWNESS)[0] and time.monotonic() < deadline:
     time.sleep(0.005)
 print("superseded", flush=True)
 count = given = 0

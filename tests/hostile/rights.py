@@ -14,7 +14,7 @@ import tempfile
 import time
 
 from harness.contract import (BIND, CALLING, CLOSED, CONNECTED, HELLO, LISTEN, MOVED, REMOVED,
-                              REPLACE, SHUT, SLOT, TEMPLATE, UNLINKED, YIELD)
+                              REPLACE, SHUT, SLOT, TEMPLATE, UNLINKED, BIND_BESIDE)
 from harness.contract import Launcher, inet_address, pin, unix_address
 
 launcher, base, who, wanted = Launcher(sys.argv[1]), sys.argv[3], sys.argv[4], int(sys.argv[5])
@@ -72,7 +72,7 @@ ask("hello", HELLO)
 ask("slot", SLOT)
 ask("bind-port", BIND, -1, [listening.fileno()], **port_of("127.0.0.1"))
 ask("bind-path", BIND, -1, [path.fileno(), control], address=socket_there)
-ask("yield", YIELD, -1, [listening.fileno()], **port_of("0.0.0.0"))
+ask("bind-beside", BIND_BESIDE, -1, [listening.fileno()], **port_of("0.0.0.0"))
 ask("calling", CALLING, -1, [listening.fileno()], **port_of("127.0.0.1"))
 ask("listen", LISTEN, -1, [bound.fileno()], backlog=1)
 ask("moved", MOVED, number, [here, mine.fileno()], address=own)
