@@ -293,8 +293,8 @@ int listener_accept(int listener, int fd, struct sockaddr *address, socklen_t *l
 				continue;
 			}
 			/*
-			 * EINVAL: the queue has been ended by shutdown().  The gate said so before,
-			 * and the next round sees it.
+			 * EINVAL: shutdown() has ended the queue.  The gate changed before: ENDING
+			 * counts as an empty queue, any other change is seen in the next round.
 			 */
 			if (errno != EINVAL ||
 			        (!(word & MOULT_GATE_ENDING) && atomic_load(&gate->word) == word))
