@@ -16,12 +16,6 @@
 #include "shim/raw.h"
 #include "shim/real.h"
 
-static int fail(int error)
-{
-	errno = error;
-	return -1;
-}
-
 /*
  * Removes a poke that a read with MSG_PEEK has seen.  If another thread has removed the poke
  * meanwhile, the next datagram is lost.  This is rare: the launcher sends pokes to blocked readers

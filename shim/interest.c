@@ -29,12 +29,6 @@ bool interest_watches(int listener)
 	return false;
 }
 
-static int fail(int error)
-{
-	errno = error;
-	return -1;
-}
-
 /*
  * What the kernel is given for the daemon's request while the gate word is `word`.  A process that
  * may not accept never gets an exclusive entry: that entry could swallow the wake-up of the

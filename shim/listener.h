@@ -66,14 +66,6 @@ int listener_shutdown(int listener, int fd, int how);
  */
 void listener_take_over(int listener, int fd);
 
-/*
- * accept4(), or accept() if `flags` < 0, when it is the generation's turn.  At other times: EAGAIN
- * if the daemon set O_NONBLOCK.  ECONNABORTED if a poll, select or epoll had announced a connection
- * that belongs to another generation now: a single-threaded daemon must not hang in a blocking
- * accept() then.  Otherwise the call blocks, as for an empty queue.
- */
-int listener_accept(int listener, int fd, struct sockaddr *address, socklen_t *length, int flags);
-
 /* fcntl(F_GETFL), fcntl(F_SETFL) and ioctl(FIONBIO) with the O_NONBLOCK of this generation. */
 int listener_get_flags(int listener, int fd);
 int listener_set_flags(int listener, int fd, long flags);

@@ -9,6 +9,7 @@
  */
 #pragma once
 
+#include <errno.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -122,3 +123,10 @@ extern struct real real;
  * it.
  */
 void real_resolve(void);
+
+/* What a call of libc that fails does. */
+static inline int fail(int error)
+{
+	errno = error;
+	return -1;
+}

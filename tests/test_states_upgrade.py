@@ -11,7 +11,8 @@ from harness import processes
 from harness.network import ask, listens
 from harness.no_overlap import connect, ended, only, place
 from harness.places import places, stages
-from harness.states import assert_ends, at_the_switch, begin_upgrade, once, resume, without_end
+from harness.states import (assert_ends, at_the_switch, begin_upgrade, closes, hold, once, resume,
+                            without_end)
 from harness.waiter import waiter
 from harness.waiting import wait_until
 
@@ -24,14 +25,6 @@ def flag(directory):
 def counts(instance):
     upgrades = instance.status()["upgrades"]
     return upgrades["completed"], upgrades["failed"]
-
-
-def hold(connect, instance, where, number):
-    """A client that keeps that generation draining later."""
-    client = connect(int(where)).ask()
-    client.answer()
-    instance.wait_generation(number, lambda generation: generation["connections"] == 1)
-    return client
 
 
 def begin_with_late(instance, place, tag, *more, options=()):
@@ -242,39 +235,6 @@ def test_a_restart_after_a_roll_back_that_finds_no_former_generation(moult, plac
 
 
 # ---- a generation that has got its drain signal ----
-
-# Closes its listener at SIGUSR1 and finishes its connections, as nginx does at SIGQUIT.
-CLOSES = """
-import selectors, signal, socket, sys
-tag, port = sys.argv[2], int(sys.argv[3])
-listener = socket.socket()
-listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-listener.bind(("127.0.0.1", port))
-listener.listen()
-selector = selectors.DefaultSelector()
-selector.register(listener, selectors.EVENT_READ)
-
-def close(*_):
-    selector.unregister(listener)
-    listener.close()
-    print(tag, "has closed its listener", file=sys.stderr, flush=True)
-
-signal.signal(signal.SIGUSR1, close)
-while True:
-    for key, _ in selector.select():
-        if key.fileobj is listener:
-            selector.register(listener.accept()[0], selectors.EVENT_READ)
-        elif key.fileobj.recv(100):
-            key.fileobj.sendall(f"GEN {tag}\\n".encode())
-        else:
-            selector.unregister(key.fileobj)
-            key.fileobj.close()
-"""
-
-
-def closes(tag, port):
-    return ["/usr/bin/python3", "-c", CLOSES, "--tag", tag, str(port)]
-
 
 @pytest.mark.parametrize("policy", [
     "no",

@@ -19,15 +19,17 @@ action refusal_stopping;
 action operator_upgrade;
 
 /* attempt.c: one start. */
-action attempt_go_on; /* --no-overlap: all generations have ended, the next one starts */
-action attempt_exited;
-action attempt_ended;
+action attempt_start_vacated; /* --no-overlap: all generations have ended, the next one starts */
+
+/* failure.c: has the next generation failed? */
+action failure_not_ready;
+action failure_main_exited;
+action failure_keeper_ended;
 
 /* takeover.c: the next generation becomes the current one. */
 action takeover_ready;
-action takeover_not_ready;
 action takeover_probation;
-action takeover_complete;
+action takeover_commit;
 
 /* rollback.c: the next generation has failed. */
 action rollback_resume_standby;
@@ -36,11 +38,12 @@ action rollback_kill;
 action rollback_finish;
 action rollback_finish_alone;
 
-/* crash.c: the current generation has ended, or its first process. */
-action crash_exited;
-action crash_replace; /* an older one serves in its place: is a restart wanted all the same? */
-action crash_decide;  /* nobody serves: a restart, or the end */
-action crash_restart;
+/* restart.c: the current generation has ended, or its first process. */
+action restart_main_exited;
+action restart_beside; /* an older one serves in its place: is a restart wanted all the same? */
+action restart_decide; /* nobody serves: a restart, or the end */
+action restart_owe;    /* the same during a start: decided when the start has failed */
+action restart_begin;
 
 /* stop.c: the instance ends. */
 action stop_close;

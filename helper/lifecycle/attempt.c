@@ -7,10 +7,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/wait.h>
 
 #include "helper/base/log.h"
-#include "helper/base/units.h"
 #include "helper/control/server.h"
 #include "helper/lifecycle/actions.h"
 #include "helper/lifecycle/aside.h"
@@ -22,7 +20,6 @@
 #include "helper/process/spawn.h"
 #include "helper/requests/channel.h"
 #include "helper/requests/publish.h"
-#include "helper/state/survey.h"
 #include "helper/switch/poke.h"
 
 uint32_t attempt_id(const struct instance *instance)
@@ -145,9 +142,9 @@ static void exited(struct instance *instance, struct generation *generation, int
 	generation->main_status = status;
 	generation->main_ended = now();
 	if (generation == instance->attempt->generation)
-		transitions_event(instance, EVENT_NEXT_EXITED);
+		transitions_event(instance, EVENT_NEXT_MAIN_EXITED);
 	else if (generation == instance->current)
-		transitions_event(instance, EVENT_CURRENT_EXITED);
+		transitions_event(instance, EVENT_CURRENT_MAIN_EXITED);
 }
 
 static void reported(struct generation *generation, const struct report *report)
@@ -353,7 +350,7 @@ static void cannot_start(struct instance *instance, int error)
 	attempt_note_reason(instance, attempt_id(instance), strerror(-error));
 }
 
-enum event attempt_go_on(struct instance *instance, const struct happening *what)
+enum event attempt_start_vacated(struct instance *instance, const struct happening *what)
 {
 	struct attempt *attempt = instance->attempt;
 	struct fallback *fallback = &attempt->fallback;
@@ -364,7 +361,7 @@ enum event attempt_go_on(struct instance *instance, const struct happening *what
 			return EVENT_STARTED;
 		cannot_start(instance, result);
 		attempt->exit_status = EXIT_FAILED;
-		fallback->in_use = fallback->id;
+		fallback->in_use = fallback->id != 0;
 	}
 	if (fallback->in_use) {
 		int result = start(instance, &fallback->settings);
@@ -374,53 +371,4 @@ enum event attempt_go_on(struct instance *instance, const struct happening *what
 	}
 	attempt_finish(instance, attempt->exit_status);
 	return EVENT_NOBODY_SERVES;
-}
-
-/* ---- the end of the processes of the next generation ---- */
-
-/* "before it was ready", "310 ms after it was ready" */
-static const char *when(const struct generation *generation, char *text, size_t size)
-{
-	char time[32];
-	if (!generation->is_ready)
-		return "before it was ready";
-	duration_print(now() - generation->ready, time, sizeof(time));
-	snprintf(text, size, "%s after it was ready", time);
-	return text;
-}
-
-enum event attempt_exited(struct instance *instance, const struct happening *what)
-{
-	struct generation *generation = instance->attempt->generation;
-	int status = generation->main_status;
-	char how[64], time[64];
-	(void)what;
-	/* A daemon that goes into the background: its parent exits with status 0. */
-	if (WIFEXITED(status) && WEXITSTATUS(status) == 0 &&
-	        (!generation->is_ready || survey_holds_any(generation)))
-		return EVENT_NONE;
-	status_print(status, how, sizeof(how));
-	return attempt_fail(
-	        instance, EXIT_FAILED, "%s %s", how, when(generation, time, sizeof(time)));
-}
-
-enum event attempt_ended(struct instance *instance, const struct happening *what)
-{
-	const struct generation *generation = instance->attempt->generation;
-	int error = generation->execute_error;
-	char how[64], time[64];
-	(void)what;
-	if (error)
-		return attempt_fail(instance,
-		        error == ENOENT || error == ENOTDIR ? EXIT_NOT_FOUND : EXIT_CANNOT_EXECUTE,
-		        "%s cannot be executed: %s", generation->settings.command[0],
-		        strerror(error));
-	if (!generation->main_exited)
-		return attempt_fail(instance, EXIT_FAILED, "its keeper process ended");
-	if (generation->is_ready)
-		snprintf(how, sizeof(how), "all its processes ended");
-	else
-		status_print(generation->main_status, how, sizeof(how));
-	return attempt_fail(
-	        instance, EXIT_FAILED, "%s %s", how, when(generation, time, sizeof(time)));
 }

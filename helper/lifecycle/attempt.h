@@ -28,7 +28,7 @@ struct attempt {
 	struct timer ready_timeout, probation, hint;
 	nanoseconds former_retire_at; /* before the switch: helper/switch/moves.h */
 
-	int watch_error;  /* errno: what its keeper reports cannot be read; 0: it can */
+	int watch_error;  /* errno of watching its keeper; 0: it is watched */
 	int exit_status;  /* of the first failure: what `moult upgrade` exits with */
 	char reason[300]; /* of the last failure */
 };

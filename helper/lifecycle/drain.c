@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
-#include <sys/wait.h>
 
 #include "helper/base/log.h"
 #include "helper/base/units.h"
@@ -87,10 +86,7 @@ void drain_kill(struct generation *generation)
 void drain_await_kill(const struct generation *generation, nanoseconds patience)
 {
 	nanoseconds deadline = after(patience);
-	siginfo_t info = {0};
-	while (generation->keeper && now() < deadline &&
-	        waitid(P_PID, (id_t)generation->keeper, &info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
-	        !info.si_pid) {
+	while (!generation_has_ended(generation) && now() < deadline) {
 		tree_signal(generation->keeper, SIGKILL);
 		nap(MILLISECOND);
 	}
@@ -269,7 +265,7 @@ static void tick(void *context)
 	case GENERATION_WARMING:
 	case GENERATION_CURRENT:
 	case GENERATION_STANDBY:
-	case GENERATION_STATES: break; /* drain_cancel() has disarmed the timer */
+	case GENERATION_STATES: break; /* the timer is not armed */
 	}
 }
 

@@ -17,36 +17,40 @@ enum event {
 	/* The generation that is being started, or that is on probation: "the next one". */
 	EVENT_READY,
 	EVENT_NOT_READY_IN_TIME,
-	EVENT_NEXT_EXITED, /* its first process has ended */
-	EVENT_NEXT_ENDED,  /* all its processes have ended; it is still in the list */
-	EVENT_NEXT_GONE,   /* it is no longer in the list */
+	EVENT_NEXT_MAIN_EXITED,  /* its first process has ended */
+	EVENT_NEXT_KEEPER_ENDED, /* all its processes have ended; it is still in the list */
+	EVENT_NEXT_REMOVED,      /* it is no longer in the list */
 	EVENT_PROBATION_OVER,
 
 	/* Processes of other generations. */
-	EVENT_CURRENT_EXITED, /* the first process of the current generation has ended */
-	EVENT_CURRENT_GONE,   /* all its processes have ended */
-	EVENT_DESERTED,       /* what is left of it does not accept, and no restart is wanted */
-	EVENT_NONE_LEFT,      /* no generation is left */
+	EVENT_CURRENT_MAIN_EXITED, /* the first process of the current generation has ended */
+	EVENT_CURRENT_REMOVED,     /* all have, and it is no longer in the list */
+	EVENT_DESERTED,  /* what is left of it does not accept, and no restart is wanted */
+	EVENT_NONE_LEFT, /* no generation is left */
 
 	EVENT_RESTART_DUE,
 	EVENT_QUEUES_EMPTY, /* or the time for them is over */
 
 	/* What an action has found or decided: it returns one of these. */
-	EVENT_STARTED,        /* the next generation is being started */
-	EVENT_VACATING,       /* all generations have to end before the next one starts */
-	EVENT_SWITCHED,       /* the next one serves, and there is nothing to roll back to */
-	EVENT_ON_PROBATION,   /* the next one serves, and may be rolled back */
-	EVENT_FAILED,         /* the next one has failed: struct attempt has the reason */
-	EVENT_SOMEONE_SERVES, /* an older generation has become the current one */
-	EVENT_NOBODY_SERVES,  /* no older generation could */
-	EVENT_RESTART,        /* a restart has been scheduled */
-	EVENT_GIVE_UP,        /* the instance ends */
+	EVENT_STARTED,           /* the next generation is being started */
+	EVENT_VACATING,          /* no generation may be left when the next one starts */
+	EVENT_SWITCHED,          /* the next one serves, and there is nothing to roll back to */
+	EVENT_ON_PROBATION,      /* the next one serves, and may be rolled back */
+	EVENT_FAILED,            /* the next one has failed: struct attempt has the reason */
+	EVENT_SOMEONE_SERVES,    /* an older generation has become the current one */
+	EVENT_NOBODY_SERVES,     /* no older generation could */
+	EVENT_RESTART_SCHEDULED, /* EVENT_RESTART_DUE follows in time */
+	EVENT_RESTART_OWED,      /* a start has failed that took the place of a restart */
+	EVENT_GIVE_UP,           /* the instance ends */
 	EVENTS
 };
 
-/* One event, with what its action has to know. */
+/*
+ * What has happened, and what its action has to know.  The actions of the events that follow get
+ * the same struct.
+ */
 struct happening {
 	enum event event;
 	struct upgrade_request *request; /* UPGRADE: helper/lifecycle/refusal.h */
-	bool failed;                     /* CURRENT_GONE: for --restart=on-failure */
+	bool failed;                     /* CURRENT_REMOVED: for --restart=on-failure */
 };

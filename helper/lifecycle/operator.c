@@ -11,8 +11,8 @@
 #include "helper/control/status.h"
 #include "helper/lifecycle/actions.h"
 #include "helper/lifecycle/attempt.h"
-#include "helper/lifecycle/crash.h"
 #include "helper/lifecycle/refusal.h"
+#include "helper/lifecycle/restart.h"
 #include "helper/state/survey.h"
 
 /* ---- upgrade ---- */
@@ -28,7 +28,7 @@ enum event operator_upgrade(struct instance *instance, const struct happening *w
 	char text[300];
 	if (refusal_check(instance, request))
 		return EVENT_NONE;
-	instance->attempt->owes_restart = crash_cancel();
+	instance->attempt->owes_restart = restart_cancel();
 	if (request->client)
 		control_attach(request->client, VERB_UPGRADE, request->wait, request->level);
 	int result = attempt_begin(instance, ATTEMPT_UPGRADE, request->settings, &event);
@@ -39,7 +39,7 @@ enum event operator_upgrade(struct instance *instance, const struct happening *w
 	refusal_answer(instance, NULL, EXIT_FAILED, text, true);
 	control_finish(VERB_UPGRADE, request->wait, EXIT_FAILED);
 	if (instance->attempt->owes_restart)
-		crash_schedule(instance);
+		restart_schedule(instance);
 	return EVENT_NONE;
 }
 

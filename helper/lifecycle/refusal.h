@@ -18,7 +18,7 @@ struct upgrade_request {
 
 /*
  * True: the upgrade is refused, the operator has the reason, and the status counts it.  Refused is
- * what this library cannot reach, what has no listener, and a program that cannot be executed.
+ * a program that cannot load our library, one that has no listener, and one that cannot be executed.
  */
 bool refusal_check(struct instance *instance, const struct upgrade_request *request);
 

@@ -134,7 +134,7 @@ static void retire_unheld_later(void *context)
 void retire_unheld(struct instance *instance)
 {
 	bool awaited = false;
-	if (!instance->current || instance_is_busy(instance))
+	if (!instance->current || instance_is_busy(instance) || instance_is_ending(instance))
 		return;
 	for (uint32_t i = 0; i < instance->store.count; i++)
 		if (moves_are_awaited(instance, i))

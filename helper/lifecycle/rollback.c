@@ -9,6 +9,7 @@
 #include "helper/lifecycle/aside.h"
 #include "helper/lifecycle/attempt.h"
 #include "helper/lifecycle/drain.h"
+#include "helper/lifecycle/restart.h"
 #include "helper/requests/publish.h"
 #include "helper/state/socket_options.h"
 #include "helper/switch/moves.h"
@@ -24,11 +25,22 @@ static bool may_resume(const struct generation *generation)
 	return generation_is_replaced(generation) && (!was_told || generation_waits(generation));
 }
 
+/* The one that has just been replaced comes first, though a newer one may drain. */
+static struct generation *find_able(const struct instance *instance)
+{
+	struct generation *able = NULL;
+	for (struct generation *g = instance->newest; g; g = g->older) {
+		if (g->state == GENERATION_STANDBY)
+			return g;
+		if (!able && may_resume(g))
+			able = g;
+	}
+	return able;
+}
+
 bool rollback_resume(struct instance *instance, struct generation *failed)
 {
-	struct generation *g = failed ? failed->older : instance->newest;
-	while (g && !may_resume(g))
-		g = g->older;
+	struct generation *g = find_able(instance);
 	instance_set_current(instance, g);
 	if (!g) {
 		if (failed)
@@ -40,6 +52,8 @@ bool rollback_resume(struct instance *instance, struct generation *failed)
 	drain_cancel(g);
 	switch_back(instance, failed);
 	moves_expect(instance);
+	if (g->main_exited) /* perhaps while it was not current, and nobody asked what that means */
+		restart_look(g);
 	return true;
 }
 
@@ -70,7 +84,8 @@ static void consequence(const struct instance *instance, char *text, size_t size
 	const struct attempt *attempt = instance->attempt;
 	text[0] = '\0';
 	if (instance->current)
-		snprintf(text, size, "; generation %u still serves", instance->current->id);
+		snprintf(text, size, "; generation %u %s", instance->current->id,
+		        attempt->generation->is_ready ? "serves again" : "still serves");
 	else if (fallback_is_left(&attempt->fallback))
 		snprintf(text, size, "; the program of generation %u is started again",
 		        attempt->fallback.id);
@@ -130,7 +145,7 @@ enum event rollback_finish(struct instance *instance, const struct happening *wh
 	attempt_finish(instance, attempt->exit_status);
 	/* A restart beside an older one that serves again has failed, or an upgrade in its place. */
 	if (attempt->kind == ATTEMPT_RESTART || attempt->owes_restart)
-		return EVENT_SOMEONE_SERVES;
+		return EVENT_RESTART_OWED;
 	return EVENT_NONE;
 }
 
@@ -145,14 +160,14 @@ enum event rollback_finish_alone(struct instance *instance, const struct happeni
 	if (fallback_is_left(&attempt->fallback)) {
 		attempt->fallback.in_use = true;
 		attempt->generation = NULL;
-		return EVENT_VACATING;
+		return EVENT_VACATING; /* no generation is left, so EVENT_NONE_LEFT follows */
 	}
 	attempt_finish(instance, status);
 	if (attempt->kind != ATTEMPT_START)
-		return crash_decide(instance, what);
+		return restart_decide(instance, what);
 	enum event event = EVENT_GIVE_UP;
 	if (status == EXIT_FAILED && !instance->background)
-		event = crash_decide(instance, what);
+		event = restart_decide(instance, what);
 	if (event == EVENT_GIVE_UP)
 		instance->exit_status = status;
 	return event;

@@ -5,14 +5,16 @@
 #include "helper/state/instance.h"
 
 /*
- * The newest older generation that can becomes the current one again.  `failed`: has the listeners
- * now; NULL: it has gone already.  False: there is none, and nobody is current.
+ * Makes an older generation the current one: the one that has just been replaced, else the newest
+ * that is able to serve.  `failed`: has the listeners now; NULL: it has ended.  False: there is
+ * none, and nobody is current.
  */
 bool rollback_resume(struct instance *instance, struct generation *failed);
 
 /*
- * No process of `failed` is left: undoes what it has changed of listeners and files.  Call before
- * it is freed, or before the stop signal of the current generation, which removes its own files.
+ * The processes of `failed` have ended or are being killed: undoes what they have changed of files,
+ * and, if this is an upgrade, of listeners.  Call before `failed` is freed, and before the stop
+ * signal of the current generation, which removes its own files.
  */
 void rollback_undo(struct instance *instance, const struct generation *failed);
 

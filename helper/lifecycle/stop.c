@@ -5,8 +5,8 @@
 #include "helper/lifecycle/actions.h"
 #include "helper/lifecycle/aside.h"
 #include "helper/lifecycle/attempt.h"
-#include "helper/lifecycle/crash.h"
 #include "helper/lifecycle/drain.h"
+#include "helper/lifecycle/restart.h"
 #include "helper/lifecycle/retire.h"
 #include "helper/lifecycle/rollback.h"
 #include "helper/requests/publish.h"
@@ -105,13 +105,13 @@ static void look_at_queues(void *context)
 }
 
 /*
- * Keepers finish the end if the launcher is killed from here on, so they are told first.  A start
- * that is under way is over when this is called, but for one that has to be killed.
+ * Keepers finish the end if the launcher is killed from here on, so they are told first.  If a start
+ * is still under way here, its generation must be killed.
  */
 enum event stop_close(struct instance *instance, const struct happening *what)
 {
 	(void)what;
-	(void)crash_cancel();
+	(void)restart_cancel();
 	ledger_announce_end();
 	rollback_abandon(instance);
 	control_finish(VERB_UPGRADE, true, EXIT_FAILED);
@@ -144,11 +144,11 @@ enum event stop_close_starting(struct instance *instance, const struct happening
 enum event stop_close_probation(struct instance *instance, const struct happening *what)
 {
 	ledger_announce_end();
-	(void)takeover_complete(instance, what);
+	(void)takeover_commit(instance, what);
 	return stop_close(instance, what);
 }
 
-/* The newest generation that has not got its stop signal accepts what is queued. */
+/* The newest generation that is able to serve accepts what is queued. */
 enum event stop_close_vacating(struct instance *instance, const struct happening *what)
 {
 	ledger_announce_end();
@@ -177,11 +177,11 @@ enum event stop_drain(struct instance *instance, const struct happening *what)
 enum event stop_now(struct instance *instance, const struct happening *what)
 {
 	const struct generation *next = instance->attempt->generation;
-	(void)crash_cancel();
+	(void)restart_cancel();
 	loop_cancel(&queue_timer);
 	ledger_announce_end();
 	if (next && next->state == GENERATION_CURRENT) /* on probation */
-		(void)takeover_complete(instance, what);
+		(void)takeover_commit(instance, what);
 	rollback_abandon(instance);
 	control_finish(VERB_UPGRADE, true, EXIT_FAILED);
 	close_listeners(instance, true);
@@ -190,11 +190,11 @@ enum event stop_now(struct instance *instance, const struct happening *what)
 	return instance->newest ? EVENT_NONE : EVENT_NONE_LEFT;
 }
 
-/* Other generations may be left: they have their stop signal and are about to end. */
+/* Other generations may be left: they drain or stop, and the launcher ends after them. */
 enum event stop_give_up(struct instance *instance, const struct happening *what)
 {
 	(void)what;
-	(void)crash_cancel();
+	(void)restart_cancel();
 	if (!instance->newest)
 		return EVENT_NONE_LEFT;
 	close_listeners(instance, true);

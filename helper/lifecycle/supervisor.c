@@ -22,9 +22,9 @@
 #include "helper/control/server.h"
 #include "helper/lifecycle/aside.h"
 #include "helper/lifecycle/attempt.h"
-#include "helper/lifecycle/crash.h"
 #include "helper/lifecycle/drain.h"
 #include "helper/lifecycle/operator.h"
+#include "helper/lifecycle/restart.h"
 #include "helper/lifecycle/retire.h"
 #include "helper/lifecycle/rollback.h"
 #include "helper/process/background.h"
@@ -63,7 +63,7 @@ static void log_end(const struct generation *generation)
 {
 	char how[64];
 	status_print(generation->main_status, how, sizeof(how));
-	if (generation->state == GENERATION_CURRENT && crash_has_failed(generation))
+	if (generation->state == GENERATION_CURRENT && generation_has_failed(generation))
 		log_error("generation %u: %s", generation->id,
 		        generation->main_exited ? how : "its processes ended");
 	else
@@ -84,7 +84,7 @@ static void end_orphans(struct instance *instance, const struct generation *gene
 /*
  * The keeper has ended, so no process of the generation is left.  The order matters:
  *   - the keeper's last reports come first: the reason of a failure may be among them;
- *   - EVENT_NEXT_ENDED and rollback_undo() need the generation, and come before it is freed;
+ *   - EVENT_NEXT_KEEPER_ENDED and rollback_undo() need the generation, and come before it is freed;
  *   - the events after that look at the list of generations, and must not find it there.
  */
 static void generation_gone(
@@ -95,11 +95,11 @@ static void generation_gone(
 	attempt_read_reports(generation);
 	if (WIFSIGNALED(keeper_status))
 		end_orphans(instance, generation);
-	bool failed = crash_has_failed(generation);
+	bool failed = generation_has_failed(generation);
 	bool is_next = generation == instance->attempt->generation;
-	crash_forget_if_old(generation);
+	restart_forget_if_old(generation);
 	if (is_next) {
-		transitions_event(instance, EVENT_NEXT_ENDED);
+		transitions_event(instance, EVENT_NEXT_KEEPER_ENDED);
 		rollback_undo(instance, generation);
 	} else {
 		log_end(generation);
@@ -109,10 +109,10 @@ static void generation_gone(
 		instance_set_current(instance, NULL);
 	remove_generation(instance, generation);
 	if (is_next)
-		transitions_event(instance, EVENT_NEXT_GONE);
+		transitions_event(instance, EVENT_NEXT_REMOVED);
 	else if (is_current)
 		transitions_happen(instance,
-		        &(struct happening){.event = EVENT_CURRENT_GONE, .failed = failed});
+		        &(struct happening){.event = EVENT_CURRENT_REMOVED, .failed = failed});
 	if (!instance->newest)
 		transitions_event(instance, EVENT_NONE_LEFT);
 	operator_counted(instance); /* the status may have waited for this one's count */

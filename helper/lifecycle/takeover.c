@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* The next generation is ready, or will not be: it becomes the current one. */
+/* The next generation becomes the current one: the switch and the probation. */
+#include "helper/lifecycle/takeover.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -8,9 +10,8 @@
 #include "helper/lifecycle/actions.h"
 #include "helper/lifecycle/aside.h"
 #include "helper/lifecycle/attempt.h"
-#include "helper/lifecycle/crash.h"
-#include "helper/lifecycle/diagnosis.h"
 #include "helper/lifecycle/drain.h"
+#include "helper/lifecycle/restart.h"
 #include "helper/switch/moves.h"
 #include "helper/switch/switch.h"
 
@@ -51,7 +52,7 @@ static int begin_to_listen(
  * reads the states and copies the options, so these come before it; `awaits_turn` keeps gates shut
  * until the switch has opened them.
  */
-static enum event become_current(struct instance *instance)
+enum event takeover_switch(struct instance *instance)
 {
 	struct attempt *attempt = instance->attempt;
 	struct generation *generation = attempt->generation, *old = instance->current;
@@ -101,34 +102,24 @@ enum event takeover_ready(struct instance *instance, const struct happening *wha
 		log_notice("generation %u: %s %s, ready after %s", generation->id,
 		        instance->current || attempt->vacated ? "took over" : "listens on", names,
 		        time);
-	return become_current(instance);
+	return takeover_switch(instance);
 }
 
-enum event takeover_not_ready(struct instance *instance, const struct happening *what)
-{
-	struct attempt *attempt = instance->attempt;
-	struct generation *generation = attempt->generation;
-	char time[32];
-	char lacks[LISTENER_TEXT + 64];
-	(void)what;
-	readiness_print_obstacle(&attempt->readiness, lacks, sizeof(lacks));
-	duration_print(generation->settings.ready_timeout, time, sizeof(time));
-	bool waited_for = attempt->kind == ATTEMPT_START && instance->background;
-	bool is_new = attempt->kind == ATTEMPT_UPGRADE && !attempt->fallback.in_use;
-	if (instance->current || waited_for || is_new)
-		return attempt_fail(instance, EXIT_FAILED, "not ready within %s (%s)", time, lacks);
-	/* A daemon that is never ready, and is alone, runs as it would without us. */
-	log_error(
-	        "generation %u: not ready after %s (%s); it goes on", generation->id, time, lacks);
-	if (attempt->hint.armed)
-		(void)diagnose_not_preloaded(instance, generation);
-	readiness_deinit(&attempt->readiness);
-	return become_current(instance);
-}
-
+/*
+ * Timers fire before other events are handled, and the launcher may have been stopped: the new
+ * generation may have ended without the launcher having been told.
+ */
 static void probation_over(void *context)
 {
-	transitions_event(context, EVENT_PROBATION_OVER);
+	struct instance *instance = context;
+	struct generation *generation = instance->attempt->generation;
+	attempt_read_reports(generation);
+	if (instance->state != INSTANCE_PROBATION)
+		return;
+	if (generation_has_ended(generation)) /* SIGCHLD follows */
+		loop_after(&instance->attempt->probation, MILLISECOND);
+	else
+		transitions_event(instance, EVENT_PROBATION_OVER);
 }
 
 enum event takeover_probation(struct instance *instance, const struct happening *what)
@@ -141,19 +132,24 @@ enum event takeover_probation(struct instance *instance, const struct happening 
 	return EVENT_NONE;
 }
 
+/*
+ * The generation that has been replaced need not be the newest of the older ones: it may have
+ * served again after a newer one had ended.
+ */
 static void begin_drain_of_old(struct instance *instance, const struct generation *generation)
 {
-	struct generation *oldest = NULL, *newest = NULL;
+	struct generation *oldest = NULL, *replaced = NULL;
 	int draining = 0;
-	for (struct generation *g = generation->older; g; g = g->older)
-		if (generation_is_replaced(g)) {
-			draining++;
+	for (struct generation *g = generation->older; g; g = g->older) {
+		draining += generation_is_replaced(g);
+		if (g->state == GENERATION_STANDBY)
+			replaced = g;
+		else if (generation_is_replaced(g))
 			oldest = g;
-			newest = newest ? newest : g;
-		}
-	if (newest && newest->state == GENERATION_STANDBY)
-		drain_begin(instance, newest);
-	if (draining > generation->settings.max_draining && oldest != newest) {
+	}
+	if (replaced)
+		drain_begin(instance, replaced);
+	if (draining > generation->settings.max_draining && oldest) {
 		log_notice("generation %u: more than %d generations drain, stopping this, the "
 		           "oldest",
 		        oldest->id, generation->settings.max_draining);
@@ -178,10 +174,10 @@ static void keep_settings(struct instance *instance, const struct settings *sett
 }
 
 /*
- * From here on nothing of the old generation is needed.  Listeners move first, so that the old
+ * From here on there is no way back to the old generation.  Listeners move first, so that the old
  * generation does not refuse clients at those when its drain begins.
  */
-enum event takeover_complete(struct instance *instance, const struct happening *what)
+enum event takeover_commit(struct instance *instance, const struct happening *what)
 {
 	struct attempt *attempt = instance->attempt;
 	struct generation *generation = attempt->generation;
@@ -192,13 +188,14 @@ enum event takeover_complete(struct instance *instance, const struct happening *
 	keep_settings(instance, &generation->settings);
 	moves_now(instance);
 	begin_drain_of_old(instance, generation);
-	moves_report(instance);
+	if (!instance_is_ending(instance))
+		moves_report(instance);
 	if (attempt->fallback.in_use) {
 		attempt_finish(instance, attempt->exit_status);
 		return EVENT_NONE;
 	}
 	if (attempt->kind == ATTEMPT_UPGRADE)
-		crash_forget();
+		restart_forget();
 	instance->upgrades.last_generation = generation->id;
 	attempt_finish(instance, EXIT_DONE);
 	return EVENT_NONE;

@@ -25,17 +25,20 @@
  *
  *  From one to the other:
  *
- *    SERVING -> VACATING         by an upgrade or a restart with --no-overlap
+ *    SERVING, WAITING -> VACATING
+ *                                by an upgrade or a restart with --no-overlap
  *    SERVING -> WAITING, the end, or SERVING if an older generation serves again:
  *                                when the current generation has ended
  *    UPGRADING -> STARTING, FAILING -> FAILING_ALONE: likewise, if no older one serves again
  *    PROBATION -> FAILING_ALONE  by a failure, if no older generation can serve again
+ *    VACATING -> WAITING         if neither program can be started, and a restart is wanted
  *    FAILING_ALONE, VACATING -> DRAINING: if nothing is to be started any more
+ *    SERVING -> CLOSING          when what is left of the current generation does not accept
  *
  *  The end:
  *
- *    any --- stop ------> CLOSING --- queues are empty ---> DRAINING --- none is left ---> the end
- *    any --- stop --now ---> STOPPING --- none is left ---> the end
+ *    stop, in any state above:  CLOSING -- queues are empty --> DRAINING -- none is left --> the end
+ *    stop --now, in any state:  STOPPING -- none is left --> the end
  *
  * The first start, an upgrade and a restart are the same steps, with or without a current
  * generation beside them.  One runs at a time.
@@ -89,122 +92,123 @@ struct cell {
 /* clang-format off */
 static const struct cell instance_table[INSTANCE_STATES][EVENTS] = {
 	[INSTANCE_STARTING] = {
-		[EVENT_UPGRADE]           = {refusal_busy,            SAME},
-		[EVENT_STOP]              = {stop_close_starting,     INSTANCE_CLOSING},
-		[EVENT_STOP_NOW]          = {stop_now,                INSTANCE_STOPPING},
-		[EVENT_READY]             = {takeover_ready,          SAME},
-		[EVENT_NOT_READY_IN_TIME] = {takeover_not_ready,      SAME},
-		[EVENT_NEXT_EXITED]       = {attempt_exited,          SAME},
-		[EVENT_NEXT_ENDED]        = {attempt_ended,           SAME},
-		[EVENT_SWITCHED]          = {takeover_complete,       INSTANCE_SERVING},
-		[EVENT_ON_PROBATION]      = {takeover_probation,      INSTANCE_PROBATION},
-		[EVENT_FAILED]            = {rollback_kill,           INSTANCE_FAILING_ALONE},
+		[EVENT_UPGRADE]             = {refusal_busy,            SAME},
+		[EVENT_STOP]                = {stop_close_starting,     INSTANCE_CLOSING},
+		[EVENT_STOP_NOW]            = {stop_now,                INSTANCE_STOPPING},
+		[EVENT_READY]               = {takeover_ready,          SAME},
+		[EVENT_NOT_READY_IN_TIME]   = {failure_not_ready,       SAME},
+		[EVENT_NEXT_MAIN_EXITED]    = {failure_main_exited,     SAME},
+		[EVENT_NEXT_KEEPER_ENDED]   = {failure_keeper_ended,    SAME},
+		[EVENT_SWITCHED]            = {takeover_commit,         INSTANCE_SERVING},
+		[EVENT_ON_PROBATION]        = {takeover_probation,      INSTANCE_PROBATION},
+		[EVENT_FAILED]              = {rollback_kill,           INSTANCE_FAILING_ALONE},
 	},
 	[INSTANCE_SERVING] = {
-		[EVENT_UPGRADE]           = {operator_upgrade,        SAME},
-		[EVENT_STOP]              = {stop_close,              INSTANCE_CLOSING},
-		[EVENT_STOP_NOW]          = {stop_now,                INSTANCE_STOPPING},
-		[EVENT_CURRENT_EXITED]    = {crash_exited,            SAME},
-		[EVENT_CURRENT_GONE]      = {rollback_resume_older,   SAME},
-		[EVENT_DESERTED]          = {stop_close,              INSTANCE_CLOSING},
-		[EVENT_RESTART_DUE]       = {crash_restart,           SAME},
-		[EVENT_STARTED]           = {nothing,                 INSTANCE_UPGRADING},
-		[EVENT_VACATING]          = {nothing,                 INSTANCE_VACATING},
-		[EVENT_SOMEONE_SERVES]    = {crash_replace,           SAME},
-		[EVENT_NOBODY_SERVES]     = {crash_decide,            SAME},
-		[EVENT_RESTART]           = {nothing,                 INSTANCE_WAITING},
-		[EVENT_GIVE_UP]           = {stop_give_up,            INSTANCE_DRAINING},
+		[EVENT_UPGRADE]             = {operator_upgrade,        SAME},
+		[EVENT_STOP]                = {stop_close,              INSTANCE_CLOSING},
+		[EVENT_STOP_NOW]            = {stop_now,                INSTANCE_STOPPING},
+		[EVENT_CURRENT_MAIN_EXITED] = {restart_main_exited,     SAME},
+		[EVENT_CURRENT_REMOVED]     = {rollback_resume_older,   SAME},
+		[EVENT_DESERTED]            = {stop_close,              INSTANCE_CLOSING},
+		[EVENT_RESTART_DUE]         = {restart_begin,           SAME},
+		[EVENT_STARTED]             = {nothing,                 INSTANCE_UPGRADING},
+		[EVENT_VACATING]            = {nothing,                 INSTANCE_VACATING},
+		[EVENT_SOMEONE_SERVES]      = {restart_beside,          SAME},
+		[EVENT_RESTART_OWED]        = {restart_beside,          SAME},
+		[EVENT_NOBODY_SERVES]       = {restart_decide,          SAME},
+		[EVENT_RESTART_SCHEDULED]   = {nothing,                 INSTANCE_WAITING},
+		[EVENT_GIVE_UP]             = {stop_give_up,            INSTANCE_DRAINING},
 	},
 	[INSTANCE_UPGRADING] = {
-		[EVENT_UPGRADE]           = {refusal_busy,            SAME},
-		[EVENT_STOP]              = {stop_close,              INSTANCE_CLOSING},
-		[EVENT_STOP_NOW]          = {stop_now,                INSTANCE_STOPPING},
-		[EVENT_READY]             = {takeover_ready,          SAME},
-		[EVENT_NOT_READY_IN_TIME] = {takeover_not_ready,      SAME},
-		[EVENT_NEXT_EXITED]       = {attempt_exited,          SAME},
-		[EVENT_NEXT_ENDED]        = {attempt_ended,           SAME},
-		[EVENT_CURRENT_EXITED]    = {crash_exited,            SAME},
-		[EVENT_CURRENT_GONE]      = {rollback_resume_older,   SAME},
-		[EVENT_ON_PROBATION]      = {takeover_probation,      INSTANCE_PROBATION},
-		[EVENT_FAILED]            = {rollback_kill,           INSTANCE_FAILING},
-		[EVENT_SOMEONE_SERVES]    = {nothing,                 SAME},
-		[EVENT_NOBODY_SERVES]     = {nothing,                 INSTANCE_STARTING},
+		[EVENT_UPGRADE]             = {refusal_busy,            SAME},
+		[EVENT_STOP]                = {stop_close,              INSTANCE_CLOSING},
+		[EVENT_STOP_NOW]            = {stop_now,                INSTANCE_STOPPING},
+		[EVENT_READY]               = {takeover_ready,          SAME},
+		[EVENT_NOT_READY_IN_TIME]   = {failure_not_ready,       SAME},
+		[EVENT_NEXT_MAIN_EXITED]    = {failure_main_exited,     SAME},
+		[EVENT_NEXT_KEEPER_ENDED]   = {failure_keeper_ended,    SAME},
+		[EVENT_CURRENT_MAIN_EXITED] = {restart_main_exited,     SAME},
+		[EVENT_CURRENT_REMOVED]     = {rollback_resume_older,   SAME},
+		[EVENT_ON_PROBATION]        = {takeover_probation,      INSTANCE_PROBATION},
+		[EVENT_FAILED]              = {rollback_kill,           INSTANCE_FAILING},
+		[EVENT_SOMEONE_SERVES]      = {restart_owe,             SAME},
+		[EVENT_NOBODY_SERVES]       = {nothing,                 INSTANCE_STARTING},
 	},
 	[INSTANCE_PROBATION] = {
-		[EVENT_UPGRADE]           = {refusal_busy,            SAME},
-		[EVENT_STOP]              = {stop_close_probation,    INSTANCE_CLOSING},
-		[EVENT_STOP_NOW]          = {stop_now,                INSTANCE_STOPPING},
-		[EVENT_NEXT_EXITED]       = {attempt_exited,          SAME},
-		[EVENT_NEXT_ENDED]        = {attempt_ended,           SAME},
-		[EVENT_PROBATION_OVER]    = {takeover_complete,       INSTANCE_SERVING},
-		[EVENT_FAILED]            = {rollback_resume_standby, SAME},
-		[EVENT_SOMEONE_SERVES]    = {rollback_kill,           INSTANCE_FAILING},
-		[EVENT_NOBODY_SERVES]     = {rollback_kill,           INSTANCE_FAILING_ALONE},
+		[EVENT_UPGRADE]             = {refusal_busy,            SAME},
+		[EVENT_STOP]                = {stop_close_probation,    INSTANCE_CLOSING},
+		[EVENT_STOP_NOW]            = {stop_now,                INSTANCE_STOPPING},
+		[EVENT_NEXT_MAIN_EXITED]    = {failure_main_exited,     SAME},
+		[EVENT_NEXT_KEEPER_ENDED]   = {failure_keeper_ended,    SAME},
+		[EVENT_PROBATION_OVER]      = {takeover_commit,         INSTANCE_SERVING},
+		[EVENT_FAILED]              = {rollback_resume_standby, SAME},
+		[EVENT_SOMEONE_SERVES]      = {rollback_kill,           INSTANCE_FAILING},
+		[EVENT_NOBODY_SERVES]       = {rollback_kill,           INSTANCE_FAILING_ALONE},
 	},
 	[INSTANCE_FAILING] = {
-		[EVENT_UPGRADE]           = {refusal_busy,            SAME},
-		[EVENT_STOP]              = {stop_close,              INSTANCE_CLOSING},
-		[EVENT_STOP_NOW]          = {stop_now,                INSTANCE_STOPPING},
-		[EVENT_NEXT_EXITED]       = {nothing,                 SAME},
-		[EVENT_NEXT_ENDED]        = {nothing,                 SAME},
-		[EVENT_NEXT_GONE]         = {rollback_finish,         INSTANCE_SERVING},
-		[EVENT_CURRENT_EXITED]    = {crash_exited,            SAME},
-		[EVENT_CURRENT_GONE]      = {rollback_resume_older,   SAME},
-		[EVENT_SOMEONE_SERVES]    = {nothing,                 SAME},
-		[EVENT_NOBODY_SERVES]     = {nothing,                 INSTANCE_FAILING_ALONE},
+		[EVENT_UPGRADE]             = {refusal_busy,            SAME},
+		[EVENT_STOP]                = {stop_close,              INSTANCE_CLOSING},
+		[EVENT_STOP_NOW]            = {stop_now,                INSTANCE_STOPPING},
+		[EVENT_NEXT_MAIN_EXITED]    = {nothing,                 SAME},
+		[EVENT_NEXT_KEEPER_ENDED]   = {nothing,                 SAME},
+		[EVENT_NEXT_REMOVED]        = {rollback_finish,         INSTANCE_SERVING},
+		[EVENT_CURRENT_MAIN_EXITED] = {restart_main_exited,     SAME},
+		[EVENT_CURRENT_REMOVED]     = {rollback_resume_older,   SAME},
+		[EVENT_SOMEONE_SERVES]      = {restart_owe,             SAME},
+		[EVENT_NOBODY_SERVES]       = {nothing,                 INSTANCE_FAILING_ALONE},
 	},
 	[INSTANCE_FAILING_ALONE] = {
-		[EVENT_UPGRADE]           = {refusal_busy,            SAME},
-		[EVENT_STOP]              = {stop_close,              INSTANCE_CLOSING},
-		[EVENT_STOP_NOW]          = {stop_now,                INSTANCE_STOPPING},
-		[EVENT_NEXT_EXITED]       = {nothing,                 SAME},
-		[EVENT_NEXT_ENDED]        = {nothing,                 SAME},
-		[EVENT_NEXT_GONE]         = {rollback_finish_alone,   SAME},
-		[EVENT_VACATING]          = {nothing,                 INSTANCE_VACATING},
-		[EVENT_RESTART]           = {nothing,                 INSTANCE_WAITING},
-		[EVENT_GIVE_UP]           = {stop_give_up,            INSTANCE_DRAINING},
+		[EVENT_UPGRADE]             = {refusal_busy,            SAME},
+		[EVENT_STOP]                = {stop_close,              INSTANCE_CLOSING},
+		[EVENT_STOP_NOW]            = {stop_now,                INSTANCE_STOPPING},
+		[EVENT_NEXT_MAIN_EXITED]    = {nothing,                 SAME},
+		[EVENT_NEXT_KEEPER_ENDED]   = {nothing,                 SAME},
+		[EVENT_NEXT_REMOVED]        = {rollback_finish_alone,   SAME},
+		[EVENT_VACATING]            = {nothing,                 INSTANCE_VACATING},
+		[EVENT_RESTART_SCHEDULED]   = {nothing,                 INSTANCE_WAITING},
+		[EVENT_GIVE_UP]             = {stop_give_up,            INSTANCE_DRAINING},
 	},
 	[INSTANCE_VACATING] = {
-		[EVENT_UPGRADE]           = {refusal_busy,            SAME},
-		[EVENT_STOP]              = {stop_close_vacating,     INSTANCE_CLOSING},
-		[EVENT_STOP_NOW]          = {stop_now,                INSTANCE_STOPPING},
-		[EVENT_NONE_LEFT]         = {attempt_go_on,           SAME},
-		[EVENT_STARTED]           = {nothing,                 INSTANCE_STARTING},
-		[EVENT_NOBODY_SERVES]     = {crash_decide,            SAME},
-		[EVENT_RESTART]           = {nothing,                 INSTANCE_WAITING},
-		[EVENT_GIVE_UP]           = {stop_give_up,            INSTANCE_DRAINING},
+		[EVENT_UPGRADE]             = {refusal_busy,            SAME},
+		[EVENT_STOP]                = {stop_close_vacating,     INSTANCE_CLOSING},
+		[EVENT_STOP_NOW]            = {stop_now,                INSTANCE_STOPPING},
+		[EVENT_NONE_LEFT]           = {attempt_start_vacated,   SAME},
+		[EVENT_STARTED]             = {nothing,                 INSTANCE_STARTING},
+		[EVENT_NOBODY_SERVES]       = {restart_decide,          SAME},
+		[EVENT_RESTART_SCHEDULED]   = {nothing,                 INSTANCE_WAITING},
+		[EVENT_GIVE_UP]             = {stop_give_up,            INSTANCE_DRAINING},
 	},
 	[INSTANCE_WAITING] = {
-		[EVENT_UPGRADE]           = {operator_upgrade,        SAME},
-		[EVENT_STOP]              = {stop_close,              INSTANCE_CLOSING},
-		[EVENT_STOP_NOW]          = {stop_now,                INSTANCE_STOPPING},
-		[EVENT_RESTART_DUE]       = {crash_restart,           SAME},
-		[EVENT_NONE_LEFT]         = {nothing,                 SAME},
-		[EVENT_STARTED]           = {nothing,                 INSTANCE_STARTING},
-		[EVENT_VACATING]          = {nothing,                 INSTANCE_VACATING},
+		[EVENT_UPGRADE]             = {operator_upgrade,        SAME},
+		[EVENT_STOP]                = {stop_close,              INSTANCE_CLOSING},
+		[EVENT_STOP_NOW]            = {stop_now,                INSTANCE_STOPPING},
+		[EVENT_RESTART_DUE]         = {restart_begin,           SAME},
+		[EVENT_NONE_LEFT]           = {nothing,                 SAME},
+		[EVENT_STARTED]             = {nothing,                 INSTANCE_STARTING},
+		[EVENT_VACATING]            = {nothing,                 INSTANCE_VACATING},
 	},
 	[INSTANCE_CLOSING] = {
-		[EVENT_UPGRADE]           = {refusal_stopping,        SAME},
-		[EVENT_STOP]              = {nothing,                 SAME},
-		[EVENT_STOP_NOW]          = {stop_now,                INSTANCE_STOPPING},
-		[EVENT_CURRENT_EXITED]    = {nothing,                 SAME},
-		[EVENT_CURRENT_GONE]      = {stop_drain,              INSTANCE_DRAINING},
-		[EVENT_QUEUES_EMPTY]      = {stop_drain,              INSTANCE_DRAINING},
-		[EVENT_NONE_LEFT]         = {stop_end,                SAME},
+		[EVENT_UPGRADE]             = {refusal_stopping,        SAME},
+		[EVENT_STOP]                = {nothing,                 SAME},
+		[EVENT_STOP_NOW]            = {stop_now,                INSTANCE_STOPPING},
+		[EVENT_CURRENT_MAIN_EXITED] = {nothing,                 SAME},
+		[EVENT_CURRENT_REMOVED]     = {stop_drain,              INSTANCE_DRAINING},
+		[EVENT_QUEUES_EMPTY]        = {stop_drain,              INSTANCE_DRAINING},
+		[EVENT_NONE_LEFT]           = {stop_end,                SAME},
 	},
 	[INSTANCE_DRAINING] = {
-		[EVENT_UPGRADE]           = {refusal_stopping,        SAME},
-		[EVENT_STOP]              = {nothing,                 SAME},
-		[EVENT_STOP_NOW]          = {stop_now,                INSTANCE_STOPPING},
-		[EVENT_NONE_LEFT]         = {stop_end,                SAME},
+		[EVENT_UPGRADE]             = {refusal_stopping,        SAME},
+		[EVENT_STOP]                = {nothing,                 SAME},
+		[EVENT_STOP_NOW]            = {stop_now,                INSTANCE_STOPPING},
+		[EVENT_NONE_LEFT]           = {stop_end,                SAME},
 	},
 	[INSTANCE_STOPPING] = {
-		[EVENT_UPGRADE]           = {refusal_stopping,        SAME},
-		[EVENT_STOP]              = {nothing,                 SAME},
-		[EVENT_STOP_NOW]          = {stop_now,                SAME},
-		[EVENT_CURRENT_EXITED]    = {nothing,                 SAME},
-		[EVENT_CURRENT_GONE]      = {nothing,                 SAME},
-		[EVENT_NONE_LEFT]         = {stop_end,                SAME},
+		[EVENT_UPGRADE]             = {refusal_stopping,        SAME},
+		[EVENT_STOP]                = {nothing,                 SAME},
+		[EVENT_STOP_NOW]            = {stop_now,                SAME},
+		[EVENT_CURRENT_MAIN_EXITED] = {nothing,                 SAME},
+		[EVENT_CURRENT_REMOVED]     = {nothing,                 SAME},
+		[EVENT_NONE_LEFT]           = {stop_end,                SAME},
 	},
 };
 
@@ -223,30 +227,31 @@ static const char *const state_names[INSTANCE_STATES] = {
 };
 
 static const char *const event_names[EVENTS] = {
-	[EVENT_UPGRADE]           = "upgrade",
-	[EVENT_STOP]              = "stop",
-	[EVENT_STOP_NOW]          = "stop now",
-	[EVENT_READY]             = "ready",
-	[EVENT_NOT_READY_IN_TIME] = "not ready in time",
-	[EVENT_NEXT_EXITED]       = "next exited",
-	[EVENT_NEXT_ENDED]        = "next ended",
-	[EVENT_NEXT_GONE]         = "next gone",
-	[EVENT_PROBATION_OVER]    = "probation over",
-	[EVENT_CURRENT_EXITED]    = "current exited",
-	[EVENT_CURRENT_GONE]      = "current gone",
-	[EVENT_DESERTED]          = "deserted",
-	[EVENT_NONE_LEFT]         = "none left",
-	[EVENT_RESTART_DUE]       = "restart due",
-	[EVENT_QUEUES_EMPTY]      = "queues empty",
-	[EVENT_STARTED]           = "started",
-	[EVENT_VACATING]          = "vacating",
-	[EVENT_SWITCHED]          = "switched",
-	[EVENT_ON_PROBATION]      = "on probation",
-	[EVENT_FAILED]            = "failed",
-	[EVENT_SOMEONE_SERVES]    = "someone serves",
-	[EVENT_NOBODY_SERVES]     = "nobody serves",
-	[EVENT_RESTART]           = "restart",
-	[EVENT_GIVE_UP]           = "give up",
+	[EVENT_UPGRADE]             = "upgrade",
+	[EVENT_STOP]                = "stop",
+	[EVENT_STOP_NOW]            = "stop now",
+	[EVENT_READY]               = "ready",
+	[EVENT_NOT_READY_IN_TIME]   = "not ready in time",
+	[EVENT_NEXT_MAIN_EXITED]    = "next main exited",
+	[EVENT_NEXT_KEEPER_ENDED]   = "next keeper ended",
+	[EVENT_NEXT_REMOVED]        = "next removed",
+	[EVENT_PROBATION_OVER]      = "probation over",
+	[EVENT_CURRENT_MAIN_EXITED] = "current main exited",
+	[EVENT_CURRENT_REMOVED]     = "current removed",
+	[EVENT_DESERTED]            = "deserted",
+	[EVENT_NONE_LEFT]           = "none left",
+	[EVENT_RESTART_DUE]         = "restart due",
+	[EVENT_QUEUES_EMPTY]        = "queues empty",
+	[EVENT_STARTED]             = "started",
+	[EVENT_VACATING]            = "vacating",
+	[EVENT_SWITCHED]            = "switched",
+	[EVENT_ON_PROBATION]        = "on probation",
+	[EVENT_FAILED]              = "failed",
+	[EVENT_SOMEONE_SERVES]      = "someone serves",
+	[EVENT_NOBODY_SERVES]       = "nobody serves",
+	[EVENT_RESTART_SCHEDULED]   = "restart scheduled",
+	[EVENT_RESTART_OWED]        = "restart owed",
+	[EVENT_GIVE_UP]             = "give up",
 };
 
 enum { NEVER_HAPPENS, STAYS, TO }; /* TO + a state */
@@ -310,13 +315,18 @@ void transitions_happen(struct instance *instance, const struct happening *what)
 	}
 }
 
+static const char *const generation_names[GENERATION_STATES] = {
+        "warming", "current", "standby", "draining", "vacating", "stopping", "killed"};
+static const char *const generation_event_names[GENERATION_EVENTS] = {
+        "switched", "replaced", "drains", "vacates", "resumes", "stops", "ends"};
+
 bool transitions_move(struct generation *generation, enum generation_event event)
 {
 	unsigned to = generation_table[generation->state][event];
 	if (to == NEVER_HAPPENS)
-		log_error("internal error: generation %u: event %d cannot happen in state %d; "
-		          "ignored",
-		        generation->id, (int)event, (int)generation->state);
+		log_error("internal error: generation %u: %s cannot happen while %s; ignored",
+		        generation->id, generation_event_names[event],
+		        generation_names[generation->state]);
 	if (to < TO)
 		return false;
 	generation->state = (enum generation_state)(to - TO);

@@ -25,8 +25,8 @@ static inline void transitions_event(struct instance *instance, enum event event
 }
 
 enum generation_event {
-	GENERATION_SWITCHED, /* the gates of its listeners open */
-	GENERATION_REPLACED, /* those of the next one do */
+	GENERATION_SWITCHED, /* its gates open */
+	GENERATION_REPLACED, /* the gates of the next one open */
 	GENERATION_DRAINS,
 	GENERATION_VACATES,
 	GENERATION_RESUMES, /* it serves again */

@@ -73,7 +73,7 @@ static void look_at_closings(void *context)
 		 *     successor needs the queue.
 		 *   - An old generation has closed it: the queue is its successor's.  A late
 		 *     listener is closed all the same, since it was perhaps for one client
-		 *     (helper/lifecycle/drain.c); but not with --no-overlap, where clients wait
+		 *     (helper/lifecycle/retire.c); but not with --no-overlap, where clients wait
 		 *     there for a generation that has not started yet.
 		 */
 		if (generation->settings.restart == RESTART_ALWAYS ||

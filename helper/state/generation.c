@@ -272,3 +272,17 @@ void generation_last_output(const struct generation *generation, char *text, siz
 	printable_make(line);
 	snprintf(text, size, "; its last output: %s", line);
 }
+
+bool generation_has_failed(const struct generation *generation)
+{
+	return !generation->main_exited || !WIFEXITED(generation->main_status) ||
+	       WEXITSTATUS(generation->main_status) != 0;
+}
+
+bool generation_has_ended(const struct generation *generation)
+{
+	siginfo_t keeper = {0};
+	return !generation->keeper || (waitid(P_PID, (id_t)generation->keeper, &keeper,
+	                                       WEXITED | WNOHANG | WNOWAIT) == 0 &&
+	                                      keeper.si_pid);
+}

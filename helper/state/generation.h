@@ -206,6 +206,12 @@ uint64_t generation_open_hint(const struct generation *generation);
 /* Does a process other than the first one live that accepts connections (has a slot)? */
 bool generation_has_workers(const struct generation *generation);
 
+/* Has it ended in a way that counts for --restart=on-failure? */
+bool generation_has_failed(const struct generation *generation);
+
+/* Have all its processes ended?  Its keeper is not reaped here. */
+bool generation_has_ended(const struct generation *generation);
+
 /* Prints how a process ended: "exited with status 1", "was killed by SIGSEGV". */
 void status_print(int status, char *text, size_t size);
 

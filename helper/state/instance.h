@@ -34,7 +34,7 @@ struct upgrade_counts {
 struct instance {
 	const char *name;
 	bool background;          /* its starter waits until the first generation is ready */
-	struct settings settings; /* of the current generation; an upgrade changes them */
+	struct settings settings; /* what a restart starts; the defaults of the next upgrade */
 	enum instance_state state;
 	time_t since;    /* when the state's name in the status (instance_state_name()) changed */
 	int exit_status; /* the launcher's, at the end */
@@ -75,7 +75,7 @@ const char *instance_state_name(enum instance_state state);
 /* For helper/lifecycle/transitions.c alone. */
 void instance_set_state(struct instance *instance, enum instance_state state);
 
-/* Is the instance told to stop? */
+/* Does the instance end? */
 static inline bool instance_is_ending(const struct instance *instance)
 {
 	return instance->state >= INSTANCE_CLOSING;

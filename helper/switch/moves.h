@@ -7,15 +7,15 @@
  *
  * The time for this is over at ->retire_at, which moves_begin() sets anew for all listeners.  Then
  * a listener that the current generation has taken up moves even if no process is seen to wait
- * there.  The others are retired (helper/lifecycle/drain.h).  While a further generation is being
+ * there.  The others are retired (helper/lifecycle/retire.h).  While a further generation is being
  * started nothing is retired, because that generation may want the listener.
  *
  * These listeners do not stay with the older generation:
  *   - a port that the kernel chose for a socket bound while its generation served.  Only one client
  *     knows such a port (passive FTP), and it is needed as long as that client
- *     (helper/lifecycle/drain.c);
+ *     (helper/lifecycle/retire.c);
  *   - UNIX listeners of a generation whose services use each other.  Only that generation needs
- *     them, until its last client has gone (helper/lifecycle/drain.c);
+ *     them, until its last client has gone (helper/lifecycle/retire.c);
  *   - a listener that the current generation has replaced by another one, which could not be bound
  *     beside it without moult: 127.0.0.1 and then 0.0.0.0, on one port.
  * With --no-overlap no older generation is left to serve a listener: clients wait in the queue.

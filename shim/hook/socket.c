@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* bind, listen, accept, shutdown, connect, and the options of a socket. */
+#include "shim/accept.h"
 #include "shim/adopt.h"
 #include "shim/adopt_connect.h"
 #include "shim/adopt_option.h"
@@ -39,14 +40,14 @@ INTERPOSE(int, accept, int fd, struct sockaddr *address, socklen_t *length)
 {
 	int listener = stream_of(fd);
 	return listener < 0 ? real.accept(fd, address, length)
-	                    : listener_accept(listener, fd, address, length, -1);
+	                    : accept_gated(listener, fd, address, length, -1);
 }
 
 INTERPOSE(int, accept4, int fd, struct sockaddr *address, socklen_t *length, int flags)
 {
 	int listener = flags < 0 ? -1 : stream_of(fd);
 	return listener < 0 ? real.accept4(fd, address, length, flags)
-	                    : listener_accept(listener, fd, address, length, flags);
+	                    : accept_gated(listener, fd, address, length, flags);
 }
 
 INTERPOSE(int, shutdown, int fd, int how)

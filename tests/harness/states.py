@@ -25,6 +25,12 @@ def unless(file, command):
     return ["sh", "-c", 'test ! -e "$0" || exit 7; exec "$@"', str(file), *map(str, command)]
 
 
+def while_exists(file, command):
+    """That command begins when the file does not exist any more."""
+    return ["sh", "-c", 'while test -e "$0"; do sleep 0.01; done; exec "$@"', str(file),
+            *map(str, command)]
+
+
 def begin_upgrade(instance, command, *options):
     """Starts an upgrade that takes a while; returns it when its generation has been started."""
     number = 1 + max([generation["id"] for generation in instance.status()["generations"]] or [0])
@@ -100,3 +106,44 @@ def assert_none_left(instance):
     left = [process for process in processes.descendants()
             if process.command[:1] not in own and process.command[:2] not in own]
     assert not left, f"{left}\n{instance.log()}"
+
+
+def hold(connect, instance, where, number):
+    """A client that keeps that generation draining later."""
+    client = connect(int(where)).ask()
+    client.answer()
+    instance.wait_generation(number, lambda generation: generation["connections"] == 1)
+    return client
+
+
+# Closes its listener at SIGUSR1 and finishes its connections, as nginx does at SIGQUIT.
+CLOSES = """
+import selectors, signal, socket, sys
+tag, port = sys.argv[2], int(sys.argv[3])
+listener = socket.socket()
+listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+listener.bind(("127.0.0.1", port))
+listener.listen()
+selector = selectors.DefaultSelector()
+selector.register(listener, selectors.EVENT_READ)
+
+def close(*_):
+    selector.unregister(listener)
+    listener.close()
+    print(tag, "has closed its listener", file=sys.stderr, flush=True)
+
+signal.signal(signal.SIGUSR1, close)
+while True:
+    for key, _ in selector.select():
+        if key.fileobj is listener:
+            selector.register(listener.accept()[0], selectors.EVENT_READ)
+        elif key.fileobj.recv(100):
+            key.fileobj.sendall(f"GEN {tag}\\n".encode())
+        else:
+            selector.unregister(key.fileobj)
+            key.fileobj.close()
+"""
+
+
+def closes(tag, port):
+    return ["/usr/bin/python3", "-c", CLOSES, "--tag", tag, str(port)]

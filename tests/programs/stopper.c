@@ -2,11 +2,11 @@
 /*
  * Kills or stops a process at one of its system calls, by ptrace.
  *
- *   stopper PID NUMBER kill|stop|count [futex]
+ *   stopper PID NUMBER kill|stop|count [futex|wait]
  *
  * Counts the system calls of the process that may change something, but not those that only look or
  * wait.  With "futex" counts futex() only; the launcher makes one such call for each change of a
- * gate.  At call NUMBER (from 1), "kill" sends SIGKILL, and the call is not made; "stop" sends
+ * gate.  With "wait" counts the waits of an event loop only.  At call NUMBER (from 1), "kill" sends SIGKILL, and the call is not made; "stop" sends
  * SIGSTOP, and the process makes the call before it stops.  "count" goes on until SIGTERM.  Prints
  * "seized" at the start, and at the end "hit CALL", "made COUNT" or "gone" (the process has ended).
  */
@@ -49,9 +49,13 @@ static bool only_looks(unsigned long long call)
 	return false;
 }
 
-static bool counts(unsigned long long call, bool futex)
+static bool counts(unsigned long long call, const char *only)
 {
-	return futex ? call == SYS_futex : !only_looks(call);
+	if (!only)
+		return !only_looks(call);
+	if (!strcmp(only, "futex"))
+		return call == SYS_futex;
+	return call == SYS_epoll_pwait || call == SYS_epoll_pwait2;
 }
 
 static void die(const char *what)
@@ -90,7 +94,7 @@ int main(int argc, char **argv)
 			number = WSTOPSIG(status); /* a signal to pass on */
 		struct ptrace_syscall_info info = {0};
 		if (call && ptrace(PTRACE_GET_SYSCALL_INFO, pid, sizeof(info), &info) > 0 &&
-		        info.op == PTRACE_SYSCALL_INFO_ENTRY && counts(info.entry.nr, argc == 5) &&
+		        info.op == PTRACE_SYSCALL_INFO_ENTRY && counts(info.entry.nr, argv[4]) &&
 		        ++made == wanted && (kills || stops)) {
 			kill(pid, kills ? SIGKILL : SIGSTOP);
 			if (stops)

@@ -5,14 +5,17 @@
 #include "helper/state/instance.h"
 
 /* No restart is due any more.  True: one was. */
-bool crash_cancel(void);
+bool restart_cancel(void);
 
 /* Schedules a restart, later each time. */
-void crash_schedule(struct instance *instance);
+void restart_schedule(struct instance *instance);
 
 /* An operator has replaced the program, or it has run long enough: the next restart comes soon. */
-void crash_forget(void);
-void crash_forget_if_old(const struct generation *generation);
+void restart_forget(void);
+void restart_forget_if_old(const struct generation *generation);
 
-/* Has the generation ended in a way that counts for --restart=on-failure? */
-bool crash_has_failed(const struct generation *generation);
+/*
+ * The first process of the current generation has ended, now or while another one was current:
+ * looks in a moment what that means.
+ */
+void restart_look(struct generation *generation);

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* The current generation has ended, or its first process: is the program started again? */
-#include "helper/lifecycle/crash.h"
+#include "helper/lifecycle/restart.h"
 
 #include <stdio.h>
 #include <string.h>
-#include <sys/wait.h>
 
 #include "helper/base/log.h"
 #include "helper/base/units.h"
@@ -20,28 +19,22 @@ static const nanoseconds BACKGROUND_PATIENCE = 5 * SECOND;
 static struct timer restart_timer;
 static nanoseconds restart_delay = RESTART_FIRST;
 
-bool crash_cancel(void)
+bool restart_cancel(void)
 {
 	bool was_due = restart_timer.armed;
 	loop_cancel(&restart_timer);
 	return was_due;
 }
 
-void crash_forget(void)
+void restart_forget(void)
 {
 	restart_delay = RESTART_FIRST;
 }
 
-void crash_forget_if_old(const struct generation *generation)
+void restart_forget_if_old(const struct generation *generation)
 {
 	if (generation->is_ready && now() - generation->ready > RESTART_MOST)
-		crash_forget();
-}
-
-bool crash_has_failed(const struct generation *generation)
-{
-	return !generation->main_exited || !WIFEXITED(generation->main_status) ||
-	       WEXITSTATUS(generation->main_status) != 0;
+		restart_forget();
 }
 
 static void restart_is_due(void *context)
@@ -49,7 +42,7 @@ static void restart_is_due(void *context)
 	transitions_event(context, EVENT_RESTART_DUE);
 }
 
-void crash_schedule(struct instance *instance)
+void restart_schedule(struct instance *instance)
 {
 	char time[32];
 	restart_timer.fire = restart_is_due;
@@ -60,7 +53,7 @@ void crash_schedule(struct instance *instance)
 	restart_delay = restart_delay * 2 < RESTART_MOST ? restart_delay * 2 : RESTART_MOST;
 }
 
-enum event crash_restart(struct instance *instance, const struct happening *what)
+enum event restart_begin(struct instance *instance, const struct happening *what)
 {
 	enum event event = EVENT_NONE;
 	(void)what;
@@ -79,25 +72,33 @@ static bool wants_restart(const struct instance *instance, bool failed)
 	       (instance->settings.restart == RESTART_ON_FAILURE && failed);
 }
 
-/* A start that has failed counts as a failure. */
+/* Everything but a clean end of the current generation is a failure. */
 static bool is_failure(const struct happening *what)
 {
-	return what->event != EVENT_CURRENT_GONE || what->failed;
+	return what->event != EVENT_CURRENT_REMOVED || what->failed;
 }
 
-enum event crash_replace(struct instance *instance, const struct happening *what)
+enum event restart_beside(struct instance *instance, const struct happening *what)
 {
-	if (wants_restart(instance, is_failure(what)))
-		crash_schedule(instance);
+	if (!restart_timer.armed && wants_restart(instance, is_failure(what)))
+		restart_schedule(instance);
 	return EVENT_NONE;
 }
 
-enum event crash_decide(struct instance *instance, const struct happening *what)
+enum event restart_owe(struct instance *instance, const struct happening *what)
+{
+	instance->attempt->owes_restart |= wants_restart(instance, is_failure(what));
+	return EVENT_NONE;
+}
+
+enum event restart_decide(struct instance *instance, const struct happening *what)
 {
 	bool failed = is_failure(what);
+	if (restart_timer.armed)
+		return EVENT_RESTART_SCHEDULED;
 	if (wants_restart(instance, failed)) {
-		crash_schedule(instance);
-		return EVENT_RESTART;
+		restart_schedule(instance);
+		return EVENT_RESTART_SCHEDULED;
 	}
 	instance->exit_status = failed ? EXIT_FAILED : EXIT_DONE;
 	return EVENT_GIVE_UP;
@@ -110,22 +111,22 @@ enum event crash_decide(struct instance *instance, const struct happening *what)
  *   - the master of prefork workers: the workers go on accepting;
  *   - otherwise nobody accepts.  The processes that are left finish their connections.
  */
-static void look(void *context)
+static void look_at_rest(void *context)
 {
 	struct generation *generation = context;
 	struct instance *instance = generation->instance;
 	char how[64];
-	bool failed = crash_has_failed(generation);
-	siginfo_t keeper = {0};
+	bool failed = generation_has_failed(generation);
 	if (generation != instance->current || instance_is_ending(instance))
 		return;
-	/* The launcher may have been stopped: the keeper has ended and SIGCHLD is not read yet. */
-	if (waitid(P_PID, (id_t)generation->keeper, &keeper, WEXITED | WNOHANG | WNOWAIT) == 0 &&
-	        keeper.si_pid)
+	if (generation_has_ended(generation)) /* the launcher was stopped; SIGCHLD follows */
 		return;
+	if (instance_is_busy(instance)) { /* afterwards another generation may be current */
+		loop_after(&generation->aftermath, 200 * MILLISECOND);
+		return;
+	}
 	bool holds = survey_holds_any(generation);
-	/* A start: afterwards another one may be current.  A survey: `holds` is a guess yet. */
-	if (instance_is_busy(instance) || (holds && survey_is_looking(generation))) {
+	if (holds && survey_is_looking(generation)) { /* `holds` is only a guess yet */
 		loop_after(&generation->aftermath, 200 * MILLISECOND);
 		return;
 	}
@@ -138,8 +139,10 @@ static void look(void *context)
 	        serves ? "others of it serve on" : "what is left of it does not accept");
 	if (!serves)
 		instance->vacant_since = generation->main_ended;
+	if (restart_timer.armed)
+		return;
 	if (wants_restart(instance, failed)) {
-		crash_schedule(instance);
+		restart_schedule(instance);
 	} else if (!serves) {
 		instance->exit_status = failed ? EXIT_FAILED : EXIT_DONE;
 		transitions_event(instance, EVENT_DESERTED);
@@ -150,12 +153,16 @@ static void look(void *context)
  * Looks after 50 ms: if this was the last process of the generation, its keeper has ended by then,
  * and the end of the generation is handled as such.
  */
-enum event crash_exited(struct instance *instance, const struct happening *what)
+void restart_look(struct generation *generation)
 {
-	struct generation *generation = instance->current;
-	(void)what;
-	generation->aftermath.fire = look;
+	generation->aftermath.fire = look_at_rest;
 	generation->aftermath.context = generation;
 	loop_after(&generation->aftermath, 50 * MILLISECOND);
+}
+
+enum event restart_main_exited(struct instance *instance, const struct happening *what)
+{
+	(void)what;
+	restart_look(instance->current);
 	return EVENT_NONE;
 }
