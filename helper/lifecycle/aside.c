@@ -30,13 +30,13 @@ struct place {
 	char name[NAME_MAX + 1];
 };
 
-struct file {
+struct aside_file {
 	struct place place;
 	char aside[NAME_MAX + 1];
 	struct file_id id; /* of the file that was renamed */
 };
 
-static struct file *files;
+static struct aside_file *files;
 static size_t file_count;
 
 static void place_deinit(struct place *place)
@@ -100,7 +100,7 @@ static struct file_id id_of(const struct stat *status)
 }
 
 /* Does the name aside still mean the file that was renamed? */
-static bool is_unchanged(const struct file *file)
+static bool is_unchanged(const struct aside_file *file)
 {
 	struct stat status;
 	return identify(file->place.directory, file->aside, &status) == 0 &&
@@ -125,7 +125,7 @@ static int rename_to_free(int directory, const char *from, const char *to)
 /* ---- an upgrade begins ---- */
 
 /* Another file may take the name between the look and the rename: that file is renamed back. */
-static int rename_aside(struct file *file)
+static int rename_aside(struct aside_file *file)
 {
 	struct place *place = &file->place;
 	int result = rename_to_free(place->directory, place->name, file->aside);
@@ -137,7 +137,7 @@ static int rename_aside(struct file *file)
 }
 
 /* 0: renamed; 1: the file stays where it is; -errno: the upgrade is refused. */
-static int set_aside(struct instance *instance, struct file *file)
+static int set_aside(struct instance *instance, struct aside_file *file)
 {
 	struct place *place = &file->place;
 	struct stat status;
@@ -172,7 +172,7 @@ static int set_aside(struct instance *instance, struct file *file)
 
 static int begin_one(struct instance *instance, const char *path)
 {
-	struct file *file = &files[file_count];
+	struct aside_file *file = &files[file_count];
 	int result = place_init(&file->place, path);
 	if (result == -ENOENT || result == -ENOTDIR)
 		return 0;
@@ -218,7 +218,7 @@ int aside_begin(struct instance *instance, char *const *paths, char *complaint, 
 
 /* ---- and ends ---- */
 
-static void say_changed(const struct file *file)
+static void say_changed(const struct aside_file *file)
 {
 	log_error("--aside=%s: %s beside it is another file by now, and stays", file->place.path,
 	        file->aside);
@@ -227,7 +227,7 @@ static void say_changed(const struct file *file)
 void aside_keep(void)
 {
 	for (size_t i = 0; i < file_count; i++) {
-		const struct file *file = &files[i];
+		const struct aside_file *file = &files[i];
 		if (!is_unchanged(file))
 			say_changed(file);
 		else if (unlinkat(file->place.directory, file->aside, 0) < 0 && errno != ENOENT)
@@ -241,7 +241,7 @@ void aside_keep(void)
 void aside_put_back(void)
 {
 	for (size_t i = file_count; i-- > 0;) {
-		const struct file *file = &files[i];
+		const struct aside_file *file = &files[i];
 		int directory = file->place.directory;
 		if (!is_unchanged(file))
 			say_changed(file);

@@ -106,8 +106,8 @@
 #include "helper/switch/crowd.h"
 #include "helper/switch/poke.h"
 
-/* Do other generations exist?  Their processes may wait on the same listeners. */
-static bool is_crowded(const struct instance *instance, const struct generation *generation)
+/* The processes of other generations may wait on the same listeners. */
+static bool others_exist(const struct instance *instance, const struct generation *generation)
 {
 	return generation->older || instance->newest != generation;
 }
@@ -256,7 +256,7 @@ static void settle_nonblock(
 static void give_to(struct instance *instance, struct generation *to, const bool *moves)
 {
 	switch_assert(instance);
-	bool crowded = is_crowded(instance, to);
+	bool crowded = others_exist(instance, to);
 	for (uint32_t i = 0; i < instance->store.count; i++) {
 		struct listener *listener = instance_listener(instance, i);
 		if (!moves[i])
@@ -361,5 +361,5 @@ uint32_t switch_first_word(
 		return MOULT_GATE_DRAINING;
 	if (!alone || early)
 		return MOULT_GATE_WARMING;
-	return MOULT_GATE_OPEN | (is_crowded(instance, generation) ? MOULT_GATE_CROWDED : 0);
+	return MOULT_GATE_OPEN | (others_exist(instance, generation) ? MOULT_GATE_CROWDED : 0);
 }
