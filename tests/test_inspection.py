@@ -167,8 +167,8 @@ def children(instance):
 
 
 @pytest.mark.parametrize("what, why", [
-    ("crash", "did not end well"), ("hang", "not answer in time"),
-    pytest.param("eat", "did not end well", marks=pytest.mark.exact)])
+    ("crash", "ended without a result"), ("hang", "not answer in time"),
+    pytest.param("eat", "ended without a result", marks=pytest.mark.exact)])
 def test_an_upgrade_goes_on_if_the_inspection_fails(infected, port, directory, what, why):
     """The launcher logs that it knows nothing of the program, tries the command, and leaves nothing
     behind."""

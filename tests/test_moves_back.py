@@ -132,7 +132,7 @@ def test_without_overlap_clients_wait_in_the_queue(moult, load, directory, kind)
     client = load(second.target, rate=20)
     client.wait_answers(10, "g1")
     said = instance.upgrade(command=stages("g2", first.word(), second.word("bind", "g2"))).stderr
-    assert "1 listener stays open, without anybody who accepts, for up to 1 min: " in said
+    assert "1 listener stays open, though no generation accepts there, for up to 1 min: " in said
     assert second.row(instance)["generation"] is None
     second.step("bind", "g2")
     client.wait_answers(20, "g2")

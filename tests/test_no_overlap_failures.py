@@ -59,7 +59,7 @@ def test_no_client_is_let_in_before_the_new_version_is_ready(moult, load, port, 
     client = load(f"127.0.0.1:{port}", rate=300)
     client.wait_answers(50)
     result = instance.upgrade("--ready=notify", command=only("bad", f"--port={port}"), expect=1)
-    assert "not ready within 1 s (it did not say so)" in result.stderr
+    assert "not ready within 1 s (no report of its readiness has come)" in result.stderr
     client.wait_answers(50, "g1")
     result = client.stop()
     assert_nothing_lost(result)

@@ -34,7 +34,7 @@ def test_a_directory_in_place_of_the_file_to_put_aside(moult, port, place):
     os.chown(place / "lock", NOBODY, NOBODY)
     instance = moult().run(f"--aside={place}/lock", command=waiter("g1", port))
     result = instance.upgrade(command=waiter("g2", port))
-    assert f"--aside={place}/lock: is a directory of somebody else's, and stays" in result.stderr
+    assert f"--aside={place}/lock: is another user's directory, and stays" in result.stderr
     assert (place / "lock").is_dir()
     instance.stop()
 
@@ -85,7 +85,7 @@ def test_a_file_that_replaces_the_one_put_aside_is_left_alone(moult, port, place
     (place / "fail").touch()
     _, said_by_it = upgrade.communicate(timeout=40)
     assert upgrade.returncode == fails, said_by_it
-    assert f"{aside.name} beside it is another file by now, and stays" in said_by_it
+    assert f"another process has replaced {aside.name} beside it, which stays" in said_by_it
     assert names(place) == ["fail", aside.name, "stolen"] and aside.read_text() == "another\n"
     instance.stop()
 

@@ -219,7 +219,7 @@ static int follow(struct follower *follower)
 		        lookup_program(&wrapping->lookup, chain->words.word[0], path, sizeof(path));
 	}
 	if (result < 0 && chain->count > 0 && (result == -ENOSYS || wrapping->guesses)) {
-		doubt(chain, word, "is not found from here: what runs cannot be told");
+		doubt(chain, word, "is not found here, so the program that runs is not known");
 		chain->steps[chain->count - 1].kind = CHAIN_PROGRAM;
 		return 0;
 	}

@@ -97,8 +97,8 @@ static void find_all(const struct chain *chain, int error, struct findings *find
 		        "have moult run the program without it");
 	}
 	if (*chain->doubt) {
-		struct finding *finding = findings_add(findings, SEVERITY_NOTE, "doubt",
-		        "%s; it is judged as far as that only", chain->doubt);
+		struct finding *finding = findings_add(
+		        findings, SEVERITY_NOTE, "doubt", "%s; the check ends there", chain->doubt);
 
 		(void)snprintf(finding->advice, sizeof(finding->advice),
 		        "check the program that it starts as well");

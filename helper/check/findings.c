@@ -133,10 +133,11 @@ static void find_in_libraries(
 		if (!*found.call)
 			continue;
 		finding = findings_add(findings, SEVERITY_WARNING, "raw-calls",
-		        "%.300s, a library of it, seems to call %s without the C library", path,
-		        found.call);
-		advise(finding, "what it accepts so is not handed over; the launcher says so when "
-		                "it meets it");
+		        "%.300s, one of its libraries, seems to call %s without the C library",
+		        path, found.call);
+		advise(finding,
+		        "a listener made in this way is not handed over; the launcher reports "
+		        "it when it finds one");
 	}
 }
 
@@ -148,9 +149,11 @@ static void report_calls(const char *path, const struct scan *scan, struct findi
 
 	if (*scan->call && scan->accepts) {
 		finding = findings_add(findings, SEVERITY_WARNING, "raw-calls",
-		        "%.300s seems to call %s also without the C library", path, scan->call);
-		advise(finding, "what it accepts so is not handed over; the launcher says so when "
-		                "it meets it");
+		        "%.300s seems to call %s without the C library in some places", path,
+		        scan->call);
+		advise(finding,
+		        "a listener made in this way is not handed over; the launcher reports "
+		        "it when it finds one");
 	} else if (*scan->call) {
 		finding = findings_add(findings, SEVERITY_REFUSED, "raw-calls",
 		        "%.300s makes its own system calls (%s): the library does not see them; it "
@@ -160,11 +163,12 @@ static void report_calls(const char *path, const struct scan *scan, struct findi
 	}
 	if (has_uring(scan)) {
 		finding = findings_add(findings, SEVERITY_WARNING, "io-uring",
-		        "%.300s can use io_uring: what is accepted through it is not seen (for "
-		        "files, as most use it, it does no harm)",
+		        "%.300s can use io_uring: moult does not see connections that are accepted "
+		        "through it (io_uring for files, its usual use, does no harm)",
 		        path);
-		advise(finding, "if the launcher says that it is not ready though it serves, turn "
-		                "io_uring off in its configuration");
+		advise(finding,
+		        "if the program serves and the launcher says that it is not ready, turn "
+		        "io_uring off in the program's configuration");
 	}
 }
 
@@ -214,10 +218,11 @@ static void report_refusal(
 	}
 	if (*scan->data_lock && scan->locks && scan->accepts) {
 		finding = findings_add(findings, SEVERITY_NOTE, "data-lock",
-		        "%.200s may lock what it works on (it knows of \"%s\")", path,
+		        "%.200s may lock its data (the file contains the name \"%s\")", path,
 		        scan->data_lock);
-		advise(finding, "if an upgrade fails so, use --no-overlap: the old one ends "
-		                "before the new one starts, and clients wait");
+		advise(finding,
+		        "if an upgrade fails because of that lock, use --no-overlap: the old "
+		        "version ends before the new one starts, and clients wait");
 	}
 }
 
@@ -230,7 +235,7 @@ void findings_search(const struct chain *chain, struct findings *findings)
 
 	if (file_open(&file, path) < 0 || file.fd < 0) {
 		(void)findings_add(findings, SEVERITY_NOTE, "unreadable",
-		        "%.300s may not be read: no more can be told", path);
+		        "%.300s may not be read by this user: it is not examined further", path);
 		return;
 	}
 	if (elf_read(&file, &elf) != ELF_PROGRAM)

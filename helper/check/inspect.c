@@ -90,7 +90,7 @@ static const char *judge_elf(struct file *file, enum inspect_verdict *ret_verdic
 	}
 	if (elf.is_go) {
 		*ret_verdict = INSPECT_GO;
-		return "is written in Go, which does without the C library: it runs, but upgrades "
+		return "is written in Go, and does not use the C library: it runs, but upgrades "
 		       "are not possible";
 	}
 	if (elf.is_static) {
@@ -149,8 +149,9 @@ static int judge_surroundings(
 	if (*chain->root && preload_library(path, sizeof(path)) == 0 &&
 	        lookup_file(&lookup, path, found, sizeof(found)) == -ENOENT) {
 		*ret_verdict = INSPECT_HIDDEN;
-		*ret_what = "is in another root, in which the library is not: upgrades are not "
-		            "possible";
+		*ret_what =
+		        "is in another root directory, which does not have the library: upgrades "
+		        "are not possible";
 	}
 	return 0;
 }
@@ -192,8 +193,8 @@ int inspect_chain(const struct chain *chain, int error, enum inspect_verdict *re
 			result = judge_surroundings(chain, ret_verdict, &what);
 		if (result == 0 && is_last && chain->is_elsewhere) {
 			*ret_verdict = INSPECT_ELSEWHERE;
-			what = "has the system's manager start the program, out of our reach: "
-			       "upgrades are not possible";
+			what = "asks another process to start the program, which moult cannot "
+			       "follow: upgrades are not possible";
 		}
 		if (!is_last && *ret_verdict != INSPECT_SECURE && !step->clears)
 			continue;

@@ -43,7 +43,7 @@ int inspection_run(
 	        .context = (void *)(uintptr_t)command,
 	        .size = sizeof(struct report),
 	        .keep = -1};
-	const char *why = "it did not end well";
+	const char *why = "the inspecting process ended without a result";
 	struct report report;
 	int result;
 

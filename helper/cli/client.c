@@ -53,7 +53,7 @@ static int relay(int fd, enum verb verb, const char *name, struct screen *screen
 	if (result < 0)
 		return fail(EXIT_FAILED, "%s: no answer: %s", name, strerror(-result));
 	if (status < 0)
-		return fail(EXIT_FAILED, "%s: the launcher's answer makes no sense", name);
+		return fail(EXIT_FAILED, "%s: the launcher's answer is malformed", name);
 	if (fflush(stdout) != 0 || ferror(stdout))
 		return fail(EXIT_FAILED, "cannot write the answer: %s", strerror(errno));
 	return status;

@@ -107,7 +107,7 @@ static int take_option(struct options *options, const struct known *option, cons
 	case KEY_NAME: return value_name(&options->name, text, to);
 	case KEY_PID_FILE:
 		if (!*text)
-			return complain(to, "--pid-file=: which file?");
+			return complain(to, "--pid-file=: the path is missing");
 		return string_replace(&options->pid_file, text, to);
 	case KEY_BACKGROUND: options->background = true; return 0;
 	case KEY_LOG: return value_log(&options->syslog, text, to);
@@ -242,7 +242,7 @@ static int name_default(struct options *options, const struct complaint *to)
 	if (name[0] == '.' || name[0] == '-')
 		name[0] = '_';
 	if (!name_is_valid(name))
-		return complain(to, "%s: no name can be made of it (use --name)", program);
+		return complain(to, "%s: cannot be made the instance's name (use --name)", program);
 	return string_replace(&options->name, name, to);
 }
 
@@ -273,9 +273,9 @@ static int read_words(
 		if (optind < argc)
 			return take_command(&options->settings, argv + optind, argc - optind, to);
 		if (verb != VERB_UPGRADE)
-			return complain(to, "%s: which program?", verb_name(verb));
+			return complain(to, "%s: the program is missing", verb_name(verb));
 		if (argc > 1 && !strcmp(argv[argc - 1], "--"))
-			return complain(to, "--: which program?");
+			return complain(to, "--: the program is missing after it");
 	}
 	for (int i = optind; i < argc && result == 0; i++)
 		result = take_word(options, verb, argv[i], i - 1, to);

@@ -44,7 +44,7 @@ int value_ready(struct settings *settings, const char *how, const struct complai
 
 	if (!strncmp(how, "exec=", 5)) {
 		if (!how[5])
-			return complain(to, "--ready=exec=: which command?");
+			return complain(to, "--ready=exec=: the command is missing");
 		settings->ready = READY_EXEC;
 		return string_replace(&settings->ready_command, how + 5, to);
 	}
@@ -87,7 +87,7 @@ int value_ready_timeout(nanoseconds *time, const char *text, const struct compla
 	if (result < 0)
 		return result;
 	if (wanted == 0)
-		return complain(to, "--ready-timeout=%s: nothing is ready in no time", text);
+		return complain(to, "--ready-timeout=%s: must be more than 0", text);
 	*time = wanted;
 	return 0;
 }

@@ -150,7 +150,7 @@ static int set_aside(struct instance *instance, struct aside_file *file)
 	 * the upgrade.
 	 */
 	if (result == -EISDIR && status.st_uid != geteuid()) {
-		log_error("--aside=%s: is a directory of somebody else's, and stays", place->path);
+		log_error("--aside=%s: is another user's directory, and stays", place->path);
 		return 1;
 	}
 	if (result < 0)
@@ -164,7 +164,8 @@ static int set_aside(struct instance *instance, struct aside_file *file)
 	if (result == 0)
 		result = rename_aside(file);
 	if (result == -ENOENT || result == -EAGAIN) { /* another process was faster */
-		log_error("--aside=%s: has been changed in this moment, and stays", place->path);
+		log_error("--aside=%s: another process has just changed it, and it stays",
+		        place->path);
 		return 1;
 	}
 	return result;
@@ -178,7 +179,7 @@ static int begin_one(struct instance *instance, const char *path)
 		return 0;
 	if (result == -EPERM) {
 		log_error("--aside=%s: a symbolic link on the way to it is in a directory that "
-		          "others may write to; it stays",
+		          "others may write to; the file stays",
 		        path);
 		return 0;
 	}
@@ -220,8 +221,8 @@ int aside_begin(struct instance *instance, char *const *paths, char *complaint, 
 
 static void say_changed(const struct aside_file *file)
 {
-	log_error("--aside=%s: %s beside it is another file by now, and stays", file->place.path,
-	        file->aside);
+	log_error("--aside=%s: another process has replaced %s beside it, which stays",
+	        file->place.path, file->aside);
 }
 
 void aside_keep(void)

@@ -168,7 +168,7 @@ void diagnose_io_uring(const struct generation *generation)
 	if (ask(generation) && found.uses_io_uring)
 		log_error(
 		        "generation %u: %s has an io_uring and waits for connections nowhere else: "
-		        "what is accepted through io_uring moult can neither see nor hold back; "
-		        "upgrades need a program that accepts by libc's functions",
+		        "moult can neither see nor hold back connections accepted through "
+		        "io_uring; upgrades need a program that calls libc's accept()",
 		        generation->id, program_of(generation));
 }

@@ -28,7 +28,7 @@ enum event failure_not_ready(struct instance *instance, const struct happening *
 		return attempt_fail(instance, EXIT_FAILED, "not ready within %s (%s)", time, lacks);
 	/* A daemon that is never ready, and is alone, runs as it would without us. */
 	log_error(
-	        "generation %u: not ready after %s (%s); it goes on", generation->id, time, lacks);
+	        "generation %u: not ready after %s (%s); it runs on", generation->id, time, lacks);
 	if (attempt->hint.armed)
 		(void)diagnose_not_preloaded(instance, generation);
 	readiness_deinit(&attempt->readiness);

@@ -82,9 +82,9 @@ static bool explain(pid_t pid, const char *library, char *text, size_t size)
 	name_of(pid, name, sizeof(name));
 	if (namespace_is_shared(pid, "ns/net") == 0) {
 		snprintf(text, size,
-		        "%s, pid %d, is in another network namespace than the launcher, which "
-		        "cannot be reached from there; it runs, but upgrades need moult itself to "
-		        "be started in that one",
+		        "%s, pid %d, is in another network namespace than the launcher, and cannot "
+		        "reach it; the program runs, but upgrades need moult to be started in that "
+		        "namespace",
 		        name, pid);
 		return true;
 	}
@@ -99,7 +99,8 @@ static bool explain(pid_t pid, const char *library, char *text, size_t size)
 	}
 	if (!may_read(&process, library)) {
 		snprintf(text, size,
-		        "%s, pid %d, may not read %s as uid %u; it runs, but upgrades need that",
+		        "%s, pid %d, may not read %s as uid %u; it runs, but upgrades need that "
+		        "file to be readable",
 		        name, pid, library, process.st_uid);
 		return true;
 	}

@@ -180,7 +180,7 @@ void readiness_print_obstacle(const struct readiness *readiness, char *text, siz
 	char name[LISTENER_TEXT];
 	int i = find_without_waiter(readiness);
 	if (readiness->generation->settings.ready != READY_SERVING && !readiness->said)
-		snprintf(text, size, "it did not say so");
+		snprintf(text, size, "no report of its readiness has come");
 	else if (!readiness->generation->held)
 		snprintf(text, size, "it has taken up no listening socket");
 	else if (i >= 0) {

@@ -136,7 +136,7 @@ static void look_at_rest(void *context)
 	bool serves = holds && generation_has_workers(generation);
 	status_print(generation->main_status, how, sizeof(how));
 	log_error("generation %u: its first process %s; %s", generation->id, how,
-	        serves ? "others of it serve on" : "what is left of it does not accept");
+	        serves ? "its other processes serve on" : "its other processes do not accept");
 	if (!serves)
 		instance->vacant_since = generation->main_ended;
 	if (restart_timer.armed)

@@ -75,7 +75,8 @@ static void log_end(const struct generation *generation)
 static void end_orphans(struct instance *instance, const struct generation *generation)
 {
 	size_t left = orphans_end(instance->attempt->readiness.probe, SECOND);
-	log_error("generation %u: its keeper process was killed, and so are its other processes",
+	log_error("generation %u: its keeper process was killed, so moult has killed its other "
+	          "processes",
 	        generation->id);
 	if (left)
 		log_error("generation %u: %zu processes cannot be killed", generation->id, left);
@@ -344,8 +345,8 @@ int supervisor_run(const struct options *options)
 		background_begin();
 	prctl(PR_SET_CHILD_SUBREAPER, 1); /* processes of a killed keeper become our children */
 	if (!proc_is_ours()) {
-		log_error("cannot start: /proc is not mounted, or is that of another pid "
-		          "namespace; without it the program's processes cannot be found");
+		log_error("cannot start: /proc is not mounted, or belongs to another pid "
+		          "namespace; moult finds the program's processes in /proc");
 		return EXIT_FAILED;
 	}
 	close_to_own_user();

@@ -150,8 +150,8 @@ static void begin_drain_of_old(struct instance *instance, const struct generatio
 	if (replaced)
 		drain_begin(instance, replaced);
 	if (draining > generation->settings.max_draining && oldest) {
-		log_notice("generation %u: more than %d generations drain, stopping this, the "
-		           "oldest",
+		log_notice("generation %u: stopping, the oldest of more than %d that drain "
+		           "(--max-draining)",
 		        oldest->id, generation->settings.max_draining);
 		/* Its clients wait until the current generation takes the listeners. */
 		switch_off(instance, oldest);
@@ -165,8 +165,8 @@ static void keep_settings(struct instance *instance, const struct settings *sett
 	struct settings kept = {0};
 	if (settings_copy(&kept, settings) < 0) {
 		settings_deinit(&kept);
-		log_error("out of memory: a restart or the next upgrade without a command line "
-		          "starts the program of the generation before");
+		log_error("out of memory: the new settings are not kept; a restart, or an "
+		          "upgrade without a command line, starts the previous program");
 		return;
 	}
 	settings_deinit(&instance->settings);

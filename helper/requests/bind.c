@@ -93,8 +93,9 @@ static void say_not_handed(struct instance *instance, struct generation *generat
 		return;
 	generation->told_right = true;
 	listener_print(listener, name, sizeof(name));
-	log_error("generation %u: process %d of user %u may not take %s, which user %u has bound",
-	        generation->id, request->asker.pid, request->asker.uid, name, listener->taken_by);
+	log_error("generation %u: %s is not handed to process %d of user %u, because user %u has "
+	          "bound it",
+	        generation->id, name, request->asker.pid, request->asker.uid, listener->taken_by);
 }
 
 /*

@@ -85,7 +85,7 @@ static void say_cut_off(const struct instance *instance)
 			continue;
 		g->told_cut_off = true;
 		log_error("generation %u: %d processes of moult hang in files or sockets that it "
-		          "has sent; it is not served while they do",
+		          "has sent; its requests get no answer until one of them ends",
 		        g->id, STUCK_MOST);
 	}
 }
@@ -99,7 +99,7 @@ static void look_after_broker(void *context)
 		return;
 	if (now() - since > BROKER_PATIENCE) {
 		log_limited(&limit, LOG_LEVEL_ERROR,
-		        "the process that talks to the daemon does not get on, and is replaced");
+		        "the broker, which receives the daemon's requests, hangs and is replaced");
 		broker_process_abandon();
 	} else
 		loop_after(&vigil, BROKER_PATIENCE / 2);

@@ -121,8 +121,8 @@ static void say_other_contract(struct generation *generation, uint32_t contract)
 	if (generation->told_contract)
 		return;
 	generation->told_contract = true;
-	log_error("a process asked in contract %u, this launcher speaks %u: libmoult.so and moult "
-	          "are of different versions; the process runs as without moult",
+	log_error("libmoult.so (contract %u) and moult (contract %u) are of different versions: a "
+	          "process of the daemon runs as without moult; install both from one build",
 	        contract, MOULT_CONTRACT);
 }
 

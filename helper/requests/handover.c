@@ -149,10 +149,10 @@ static bool is_over_quota(struct generation *generation)
 	if (generation->added < MOULT_LISTENERS / 2 && fd_is_plenty())
 		return false;
 	if (!generation->told_quota)
-		log_error("generation %u: has more listening sockets than can be kept, or the "
-		          "launcher no descriptors for them; those that it opens now are not "
-		          "handed over",
-		        generation->id);
+		log_error("generation %u: more listening sockets than moult can keep (at most %d "
+		          "new ones, and the launcher needs descriptors: ulimit -Hn); further ones "
+		          "are not handed over",
+		        generation->id, MOULT_LISTENERS / 2);
 	generation->told_quota = true;
 	return true;
 }

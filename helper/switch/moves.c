@@ -175,5 +175,5 @@ void moves_report(struct instance *instance)
 	}
 	for (uint32_t i = 0; i < instance->store.count; i++)
 		which[i] = moves_are_awaited(instance, i);
-	report(instance, which, "open, without anybody who accepts,");
+	report(instance, which, "open, though no generation accepts there,");
 }
