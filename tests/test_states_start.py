@@ -161,7 +161,7 @@ def prefork(tag, port):
 
 def kill_master(instance, number):
     processes.kill([instance.generation(number)["pid"]])
-    instance.wait_log(f"generation {number}: its first process was killed by SIGKILL; its other processes serve on")
+    instance.wait_log(f"generation {number}: its first process was killed by SIGKILL; its other")
 
 
 def test_a_restart_beside_workers_that_serve_on(moult, load, port, flag):
