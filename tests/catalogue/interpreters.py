@@ -59,7 +59,7 @@ DAEMONS = [
          script("escript", "server.escript"), failing=bad_port),
     Http("yaws", ("yaws",), "daemonises; Erlang", yaws,
          run=lambda setting: (f"--ready=exec=grep -q ':{setting.port:04X} ' /proc/net/tcp",),
-         notes="`--ready=exec=COMMAND`: it has another listener before"),
+         notes="`--ready=exec=COMMAND`: it serves another listener first"),
     Http("Guile's server", ("guile-3.0",), "one thread, poll", script("guile", "server.scm"),
          half=(), download="", failing=bad_port),
     Http("SWI-Prolog's server", ("swi-prolog-nox",), "a thread that accepts, 12 that answer",

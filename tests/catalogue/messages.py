@@ -63,7 +63,7 @@ DAEMONS = [
            notes=ASIDE, pid_file=pid_file,
            place="system-log-daemon", log=log),
     Daemon("kamailio", ("kamailio",),
-           "processes for UDP, and for TCP, which are passed connections",
+           "processes for UDP; others for TCP, to which connections are passed",
            kamailio, questions=(messages.SipUdp, messages.SipTcp), rate=60, run=aside,
            notes=ASIDE, pid_file=pid_file),
     Daemon("mumble-server", ("mumble-server",), "threads, Qt", mumble,

@@ -111,7 +111,7 @@ DAEMONS = [
     HAPROXY.but("haproxy, master CLI", model="master, worker with threads", command=haproxy_cli,
                 sockets=lambda setting: (setting.socket, f"{setting.socket}-master"), fast=False),
     Daemon("nginx, stream", ("nginx", "libnginx-mod-stream"),
-           "master, 2 workers, who talk to themselves", nginx_stream,
+           "master, 2 workers that connect to themselves", nginx_stream,
            half=HTTP_HALF, answer=HTTP_ANSWER,
            pid_file=lambda setting: str(setting.directory / "nginx.pid"),
            log=lambda setting: str(setting.directory / "access.log")),
@@ -124,7 +124,7 @@ DAEMONS = [
            pid_file=lambda setting: str(setting.directory / "stunnel.pid"),
            log=lambda setting: str(setting.directory / "stunnel.log")),
     SQUID,
-    SQUID.but("squid", model="master, a kid of other privileges", notes="use `-N`",
+    SQUID.but("squid", model="master, a child with other privileges", notes="use `-N`",
               command=functools.partial(squid, foreground="--foreground"),
               refused="changed privileges", foretold=False),
 ]

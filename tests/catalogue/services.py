@@ -365,7 +365,7 @@ DAEMONS = [
            pid_file=pid_file),
     Daemon("knot", ("knot",), "threads, epoll", knot,
            questions=(dns.Udp, dns.Udp, dns.Tcp),
-           notes="a directory of its own for each generation: its database is locked"),
+           notes="a directory for each generation: it locks its database"),
     Daemon("pdns", ("pdns-server", "pdns-backend-bind"), "threads, poll; SO_REUSEPORT", pdns,
            questions=(dns.Udp, dns.Udp, dns.Tcp), rate=200),
     Daemon("dnsdist", ("dnsdist",), "threads, SO_REUSEPORT", dnsdist,
@@ -392,7 +392,7 @@ DAEMONS = [
            half=(b"<stream:stream to='test' xmlns='jabber:client' ver",
                  b"sion='1.0' xmlns:stream='http://etherx.jabber.org/streams'>"),
            answer=b"GEN @TAG@ prosody", persistent=0, rate=60, failing=without_configuration,
-           log=log, notes="no pidfile in its configuration: one that is locked refuses a second"),
+           log=log, notes="no `pidfile` in its configuration: it would lock the file"),
     Daemon("icecast2", ("icecast2",), "threads, poll", icecast,
            load=lambda setting: {"mode": "http", "send": r"GET /gen.txt HTTP/1.1\r\n"
                                  r"Host: localhost\r\nConnection: close\r\n\r\n"},
@@ -406,7 +406,7 @@ DAEMONS = [
            questions=(packets.Radius,), rate=100, log=log),
     Daemon("zabbix-agent", ("zabbix-agent",), "processes that wait in select", zabbix_agent,
            questions=(packets.Zabbix,), rate=50,
-           notes="a pid file for each generation: one that is locked refuses a second",
+           notes="a pid file for each generation: it locks the file",
            log=lambda setting: str(setting.directory / "at" / "log")),
     Daemon("beanstalkd", ("beanstalkd",), "one process, epoll", beanstalkd,
            load=lambda setting: {"mode": "request", "send": r"stats\r\n", "until": r"\n\r\n",
@@ -425,5 +425,5 @@ DAEMONS = [
            log=lambda setting: str(setting.directory / "at" / "log")),
     Daemon("smbd", ("samba", "smbclient"), "a process for each connection, epoll", smbd,
            questions=(program(ask_volume),), rate=3,
-           notes="a pid directory for each generation: the file in it is locked"),
+           notes="a pid directory for each generation: it locks the file there"),
 ]

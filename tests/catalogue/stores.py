@@ -123,11 +123,11 @@ REDIS = Daemon(
     "redis", ("redis-server",), "one process, epoll", redis, load=redis_load, rate=300,
     half=(b"INFO ser", b"ver\r\n"), answer=b"@TAG@-redis.conf",
     log=lambda setting: str(setting.directory / "redis.log"),
-    notes="the data in memory is the old one's", fast=True)
+    notes="a new generation starts without the data in memory", fast=True)
 MEMCACHED = Daemon(
     "memcached", ("memcached",), "one process, 2 threads", memcached, load=memcached_load,
     rate=300, tag=lambda tag: f"100{tag[1:]}", half=(b"stats set", b"tings\r\n"),
-    answer=b"STAT maxconns @TAG@\r", notes="the data in memory is the old one's", fast=True)
+    answer=b"STAT maxconns @TAG@\r", notes="a new generation starts without the data in memory", fast=True)
 
 
 NO_OVERLAP = ("--no-overlap", "--kill-after=1m", "--ready=notify")
@@ -179,7 +179,7 @@ DAEMONS = [
         run=(*NO_OVERLAP, "--stop-signal=INT"),
         sockets=lambda setting: (postgresql_socket(setting),),
         pid_file=lambda setting: str(setting.directory / "postgresql" / "postmaster.pid"),
-        notes="`--no-overlap --stop-signal=INT`; sessions end with the old one",
+        notes="`--no-overlap --stop-signal=INT`; sessions end with the old generation",
     ),
     Daemon(
         name="MariaDB",
@@ -193,7 +193,7 @@ DAEMONS = [
         run=NO_OVERLAP,
         sockets=lambda setting: (str(setting.socket),),
         pid_file=mariadb_pid_file,
-        notes="`--no-overlap`; sessions end with the old one",
+        notes="`--no-overlap`; sessions end with the old generation",
     ),
     Daemon("slapd", ("slapd",), "one process, threads", slapd, load=ldap_load,
            half=(ldap_question()[:20], ldap_question()[20:]), answer=b"dc=@TAG@",
