@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Nanoseconds of the calls that the shim stands in front of, one "name nanoseconds" a line: the
- * best of many batches.  scripts/bench runs it with and without the shim.
+ * Measures the calls that the shim interposes.  Prints one line "name nanoseconds" for each call: the
+ * best of many batches.  scripts/bench runs this program with and without the shim.
  *
- * The listener is in every set that is waited for, as in a server, so that the shim has something
- * to do there; what is ready are eventfds.
+ * The listener is in every set that a call waits for, as in a server, so that the shim has work to
+ * do.  The descriptors that are ready are eventfds.
  */
 #include <arpa/inet.h>
 #include <fcntl.h>
@@ -26,11 +26,11 @@ enum {
 	CALLS = 2000,
 	READY_MAX = 64,
 	DATAGRAMS = 100,
-	CONNECTIONS = 500, /* fewer than every kernel's somaxconn allows in a queue */
+	CONNECTIONS = 500, /* fits into the queue with any kernel's somaxconn */
 };
 
 static int listener;
-static int ready[READY_MAX]; /* eventfds that are readable for ever */
+static int ready[READY_MAX]; /* eventfds that are always readable */
 static struct sockaddr_in address;
 
 static void check(int result, const char *what)
@@ -53,7 +53,7 @@ static void print(const char *name, int64_t best, int calls)
 	printf("%s\t%.1f\n", name, (double)best / calls);
 }
 
-/* Batches of `call`, whose result must be at least `least`. */
+/* Runs batches of `call`.  The result of each call must be at least `least`. */
 #define MEASURE(name, least, call)                                      \
 	do {                                                            \
 		int64_t best = INT64_MAX;                               \
@@ -96,13 +96,13 @@ static int select_two(void)
 	return select((listener > ready[0] ? listener : ready[0]) + 1, &set, NULL, NULL, NULL);
 }
 
-/* accept4() with the connections waiting already, and close() of what it returned. */
+/* accept4() while connections wait in the queue, and close() of the result. */
 static void measure_accept(void)
 {
 	int64_t best_accept = INT64_MAX, best_close = INT64_MAX;
 	for (int batch = 0; batch < BATCHES; batch++) {
 		int clients[CONNECTIONS], connections[CONNECTIONS];
-		/* Ends without TIME_WAIT: the ports are needed again. */
+		/* The connection ends without TIME_WAIT: its port is needed again. */
 		struct linger abort_it = {.l_onoff = 1, .l_linger = 0};
 		for (int i = 0; i < CONNECTIONS; i++) {
 			clients[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -132,7 +132,7 @@ static void measure_accept(void)
 	print("close of a connection", best_close, CONNECTIONS);
 }
 
-/* What is waiting already, in a datagram socket that is a service. */
+/* recvfrom() of datagrams that wait already, on a socket that is a service. */
 static void measure_datagrams(int fd)
 {
 	int64_t best = INT64_MAX;
@@ -181,7 +181,7 @@ int main(void)
 	check(listen(listener, CONNECTIONS), "listen");
 	check(getsockname(listener, (struct sockaddr *)&address, &length), "getsockname");
 
-	/* Before anything waits: what a generation that serves binds later is no service. */
+	/* Before the first wait: a UDP socket that is bound after the generation serves is no service. */
 	int service = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	check(service, "socket");
 	check(bind(service, (struct sockaddr *)&address, sizeof(address)), "bind");

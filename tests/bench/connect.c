@@ -2,8 +2,9 @@
 /*
  * connect PORT MILLISECONDS CLIENTS
  *
- * CLIENTS at a time, each connects, waits until the server closes, and starts again; prints how
- * many were served.  A closed loop on purpose: it finds out what the server can do at most.
+ * CLIENTS clients at a time connect, wait until the server closes, and start again.  Prints how many
+ * connections were served.  Each client waits for the server, so the count is the most that the
+ * server can do.
  */
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -37,7 +38,7 @@ static int64_t milliseconds(void)
 
 static void start(void)
 {
-	/* Ends without TIME_WAIT, or the ports would be used up in a second. */
+	/* The connection ends without TIME_WAIT; otherwise all ports are used up in a second. */
 	struct linger abort_it = {.l_onoff = 1, .l_linger = 0};
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	check(fd, "socket");

@@ -2,9 +2,15 @@
 /*
  * server PORT blocking|epoll|group|hold [RECORD]
  *
- * Accepts and closes; "group" is epoll in four processes with a SO_REUSEPORT socket each; "hold" is epoll in three processes, which keep what comes from 127.0.1.x as
- * long as the client does.  With RECORD it answers "GEN pid" first, and keeps in the file RECORD.pid
- * when it became ready and when it accepted, for scripts/bench to look at after its end.
+ * Accepts connections and closes them.
+ *
+ *   blocking  one process in accept()
+ *   epoll     one process in epoll_wait()
+ *   group     epoll in four processes that have one SO_REUSEPORT socket each
+ *   hold      epoll in three processes; a connection from 127.0.1.x stays as long as the client
+ *
+ * With RECORD the server answers "GEN pid" before it closes.  It writes to the file RECORD.pid when it
+ * became ready and when it accepted.  scripts/bench reads the file after the server's end.
  */
 #include <arpa/inet.h>
 #include <fcntl.h>
@@ -23,7 +29,7 @@
 #include <time.h>
 #include <unistd.h>
 
-/* Nanoseconds of CLOCK_MONOTONIC, in a mapped file: a SIGKILL does not lose it. */
+/* Nanoseconds of CLOCK_MONOTONIC.  The file is mapped, so SIGKILL loses nothing. */
 struct record {
 	int64_t ready;          /* just before the first wait for connections */
 	int64_t first_accepted; /* just after accept() returned */
@@ -68,7 +74,7 @@ static void serve(int connection)
 		record->last_accepted = now();
 		if (record->accepted++ == 0)
 			record->first_accepted = record->last_accepted;
-		/* A client that is gone is not our business here. */
+		/* The client may be gone: that does not matter here. */
 		(void)send(connection, answer, strlen(answer), MSG_NOSIGNAL);
 	}
 	close(connection);
@@ -98,7 +104,7 @@ static _Noreturn void serve_epoll(int listener)
 				serve(connection);
 }
 
-/* In the parent: never returns. */
+/* Returns in the children.  The parent waits here until it is killed. */
 static void fork_workers(int count)
 {
 	for (int i = 0; i < count; i++)
@@ -115,7 +121,7 @@ static bool is_held(const struct sockaddr_in *peer)
 	return ntohl(peer->sin_addr.s_addr) >> 8 == 0x7f0001;
 }
 
-/* One process may not have that many descriptors: it leaves the listener to the others then. */
+/* A process that has no descriptor left leaves the listener to the other processes. */
 static void hold_some(int listener, int epoll, int most)
 {
 	for (int i = 0; i < 16; i++) {
@@ -160,7 +166,7 @@ static _Noreturn void serve_and_hold(int listener, const char *prefix)
 			if (events[i].data.fd == listener)
 				hold_some(listener, epoll, most);
 			else
-				close(events[i].data.fd); /* they say nothing: it is the end */
+				close(events[i].data.fd); /* clients only end: they send nothing */
 	}
 }
 

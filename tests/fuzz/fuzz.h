@@ -2,9 +2,10 @@
 /*
  * What the fuzz targets share.
  *
- * A target is one file, fuzz_NAME.c, or fuzz_shim_NAME.c for a part of the library.  It includes the
- * .c file of a static function that it wants to call; the rest comes from an archive of all
- * objects.  Copies are exactly as long as the input, so that one byte too many is seen.
+ * A target is one file, fuzz_NAME.c, or fuzz_shim_NAME.c for a part of the library.  If a target calls
+ * a static function, the target includes the .c file of that function.  The rest comes from an archive
+ * of all objects.  Copies are exactly as long as the input, so that the sanitiser sees a read of one
+ * byte too many.
  */
 #pragma once
 
@@ -28,7 +29,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 		}                                                                                  \
 	} while (0)
 
-/* With a NUL at its end; to be freed. */
+/* A copy with a NUL at its end; the caller frees it. */
 static inline char *fuzz_text(const uint8_t *data, size_t size)
 {
 	char *text = malloc(size + 1);
@@ -40,7 +41,7 @@ static inline char *fuzz_text(const uint8_t *data, size_t size)
 	return text;
 }
 
-/* To be freed; the input itself is in one piece, which may hide a byte read behind it. */
+/* A copy, which the caller frees.  In the input itself, which is one piece, a read behind a part would not be seen. */
 static inline uint8_t *fuzz_bytes(const uint8_t *data, size_t size)
 {
 	uint8_t *copy = malloc(size > 0 ? size : 1);
@@ -51,7 +52,7 @@ static inline uint8_t *fuzz_bytes(const uint8_t *data, size_t size)
 	return copy;
 }
 
-/* A command line: words that each end in a NUL, as the kernel shows them. */
+/* A command line: each word ends in a NUL, as in /proc/PID/cmdline. */
 struct fuzz_words {
 	char **words; /* NULL at the end */
 	int count;
@@ -81,7 +82,7 @@ static inline void fuzz_words_free(struct fuzz_words *line)
 	free(line->words);
 }
 
-/* One file in memory, for what reads files; its path is FUZZ_FILE. */
+/* One file in memory, for functions that read files; its path is FUZZ_FILE. */
 enum { FUZZ_FD = 99 };
 #define FUZZ_FILE "/proc/self/fd/99"
 
@@ -100,7 +101,7 @@ static inline void fuzz_file(const uint8_t *data, size_t size)
 	FUZZ_CHECK(pwrite(fd, data, size, 0) == (ssize_t)size && lseek(fd, 0, SEEK_SET) == 0);
 }
 
-/* What the product prints is not looked at. */
+/* Discards what the tested code prints. */
 static inline void fuzz_silence(void)
 {
 	FUZZ_CHECK(freopen("/dev/null", "w", stdout));

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The launcher's answers, as the operator's command reads them: messages, each with its length in
- * two bytes in front.  The first byte says what was asked, and with which screen.
+ * The launcher's answers, as the operator's command reads them.  The input is a row of messages; two
+ * bytes in front of each message are its length.  The first byte of the input chooses the request and
+ * the kind of screen.
  */
 #include "tests/fuzz/fuzz.h"
 
 #include <sys/socket.h>
 
-static FILE *sink; /* the fuzzer itself writes to stderr */
+static FILE *sink; /* in place of stderr, to which the fuzzer itself writes */
 #undef stderr
 #define stderr sink
 #include "helper/base/fail.c"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * `moult check` of a command line: wrappers, their options, "sh -c" and "env -S".  Every wrapper is
- * there to be found, in a directory that is the only one in PATH and the root for chroot, too.
+ * `moult check` of a command line: wrappers, their options, "sh -c" and "env -S".  One directory has a
+ * file with the name of every wrapper.  This directory is all of PATH, and also the root for chroot.
  */
 #include "tests/fuzz/fuzz.h"
 

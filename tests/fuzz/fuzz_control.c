@@ -5,7 +5,7 @@
 #include "helper/cli/options.h"
 #include "helper/control/server.c"
 
-/* What supervisor.c does with the words of a request before it acts. */
+/* Decodes the words of a request as helper/lifecycle/operator.c does. */
 static void dispatch(int count, char **words)
 {
 	static const struct {

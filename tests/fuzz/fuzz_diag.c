@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Answers to a dump of sockets: the first byte says where the first datagram ends. */
+/* The kernel's answers to a dump of sockets.  The first byte says where the first datagram ends. */
 #include "tests/fuzz/fuzz.h"
 
 #include "helper/kernel/diag.c"

@@ -5,7 +5,7 @@
 static const uint8_t *input;
 static size_t input_size;
 
-/* Every file that is opened below is the input. */
+/* Every file that the code below opens is the input. */
 static FILE *open_input(void)
 {
 	return fmemopen((void *)(uintptr_t)input, input_size, "r");

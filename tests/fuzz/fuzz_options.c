@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The command line; the first byte says which verb. */
+/* The command line.  The first byte chooses the verb. */
 #include "tests/fuzz/fuzz.h"
 
 #include "helper/base/units.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * `moult check` of a file: ELF headers, code, imports and strings, scripts and what they run.  The
- * first byte says how the file is named on the command line.
+ * `moult check` of a file: ELF headers, code, imports and strings, and scripts with the programs that
+ * they run.  The first byte chooses how the command line names the file.
  */
 #include "tests/fuzz/fuzz.h"
 

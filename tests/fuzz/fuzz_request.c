@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Requests of a daemon's processes, with descriptors: the first two bytes choose from what a message
- * may carry, the rest is the message (with the contract's number at its start, or it would hardly get
- * any further).
+ * Requests of a daemon's processes, with descriptors.  The first two bytes choose the descriptors.  The
+ * rest is the message.  The message always begins with the contract's number: with another number the
+ * decoder would stop there.
  */
 #include "tests/fuzz/fuzz.h"
 

@@ -26,7 +26,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	const struct search search = {.fd = data[0], .fresh = data[0] & 1};
 	fuzz_file(data + 1, size - 1);
-	/* Neither of them is a descriptor, so nothing is registered for real */
+	/* Neither number is a descriptor, so nothing is really registered */
 	discover_epoll(AT_FDCWD, FUZZ_FILE, 1 << 20, &search);
 	interest_drop_epoll(1 << 20);
 	return 0;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The variable by which the library learns what it belongs to; anybody can set it. */
+/* The variable MOULT, which tells the library its generation.  Anybody can set this variable. */
 #include "tests/fuzz/fuzz.h"
 
 #include "shim/member_ask.c"

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* /proc/PID/stat, with whatever the process calls itself, and lists of children. */
+/* /proc/PID/stat, which contains a name that the process chooses, and lists of children. */
 #include "tests/fuzz/fuzz.h"
 
-/* Every file that is opened below is the input. */
+/* Every file that the code below opens is the input. */
 static int open_input(void)
 {
 	FUZZ_CHECK(lseek(FUZZ_FD, 0, SEEK_SET) == 0);

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A worker says all the time that it is about to bind a UDP port with SO_REUSEPORT."""
+"""A worker announces again and again that it is about to bind a UDP port with SO_REUSEPORT."""
 
 import socket
 import sys

@@ -1,12 +1,12 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
-"""A daemon of root with a TCP service and a control socket in a directory that only root may enter.
-Its worker runs as another user, has been broken into, and executes an attack.
+"""A daemon of root with a TCP service, and a control socket in a directory that only root may enter.
+Its worker runs as another user.  An attacker controls the worker, which executes an attack.
 
   daemon.py --tag TAG PORT DIRECTORY [ATTACK...]
 
-The attack (a Python program) gets the value of MOULT as its first argument, then PORT, DIRECTORY and
-what follows ATTACK.  Files that it may write are in DIRECTORY/worker.
+The attack is a Python program.  Its arguments are the value of MOULT, PORT, DIRECTORY and the words
+after ATTACK.  The attack may write files in DIRECTORY/worker.
 """
 
 import os
@@ -52,7 +52,7 @@ if attack and os.fork() == 0:
     output = os.open("out", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     os.dup2(output, 1)
     os.dup2(output, 2)
-    # By raw system calls, as an attacker's code: without the library.
+    # Without LD_PRELOAD: an attacker's code makes raw system calls, past the library.
     os.execve("/usr/bin/python3", ["python3", "-u", attack[0], variable, str(port), base,
                                    *([str(tcp.fileno())] if inherits else []), *attack[1:]],
               {"PATH": "/usr/bin:/bin", "PYTHONPATH": TESTS})

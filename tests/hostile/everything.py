@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""A worker that knows the token sends whatever a message can hold, for some seconds, and writes whatever
-it likes into the tally.
+"""A worker that knows the token sends messages of every kind for some seconds, and writes arbitrary
+numbers into the tally.
 
   everything.py VARIABLE PORT DIRECTORY LISTENER SECONDS VICTIM
 """
@@ -55,7 +55,7 @@ def fresh_socket():
 
 
 def descriptor():
-    """One of ours, and whether it is to be closed afterwards."""
+    """A descriptor of this process, and whether to close it afterwards."""
     draw = chance.random()
     if draw < 0.15:
         return listener, False

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A worker listens on thousands of sockets, and says of hundreds more that it is about to."""
+"""A worker listens on thousands of sockets, and announces hundreds more."""
 
 import socket
 import sys

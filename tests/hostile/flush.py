@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A worker sends a file whose close is never answered.
+"""A worker sends a file whose file system never answers a close (FUSE_FLUSH).
 
   flush.py VARIABLE PORT DIRECTORY FILE COUNT
 """

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""A user without any part in the daemon answers at the address of a launcher that has died.
+"""A user who has nothing to do with the daemon answers at the address of a launcher that has died.
 
-  imposter.py ADDRESS     prints what it is sent
+  imposter.py ADDRESS     prints what processes send to it
 """
 
 import os

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""A worker sends a socket that a thread of it keeps locked: the thread sends from memory that is a file
-whose file system never answers (FUSE_READ).
+"""A worker sends a socket that one of its threads keeps locked.  The thread sends from the mapped
+memory of a file whose file system never answers (FUSE_READ).
 
   lock.py VARIABLE PORT DIRECTORY FILE COUNT
 """

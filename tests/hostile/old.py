@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A process of a draining generation asks for a service that only the newer one has."""
+"""A process of a draining generation asks for a service that only the newer generation has."""
 
 import mmap
 import signal

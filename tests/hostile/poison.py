@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A worker with the inherited TCP listener sets on the shared socket what keeps clients away."""
+"""A worker has inherited the TCP listener.  It sets an option there that keeps clients away."""
 
 import ctypes
 import socket

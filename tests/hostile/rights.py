@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""Asks in each verb for what it has no right to (the table in shim/contract.h); prints each answer.
+"""Sends a request of each verb to which this process has no right (the table in shim/contract.h).
+Prints each answer.
 
   rights.py VARIABLE PORT DIRECTORY WHO WANTED
 
-WANTED is the port that it would like to have.  The control socket is listener 1.
+WANTED is the port that the process asks for.  The control socket is listener 1.
 """
 
 import os
@@ -32,7 +33,7 @@ if who == "stranger":
 here, mine, number = pin("."), socket.socket(socket.AF_UNIX), 1
 mine.bind("mine")
 mine.listen(1)
-if who in ("old", "false"):  # everything is its own, but for its age
+if who in ("old", "false"):  # the listener is its own, but the generation is old
     number = launcher.announce(mine, here, "mine")
     print("announced", number, flush=True)
     deadline = time.monotonic() + 60
@@ -82,7 +83,7 @@ ask("removed", REMOVED, -1, [control], address=socket_there)
 for verb_name, verb in (("again", LISTEN), ("template", TEMPLATE), ("connected", CONNECTED),
                         ("shut", SHUT)):
     ask(verb_name, verb, number, [mine.fileno()])
-if who == "other":  # the file of a socket is none, whatever its inode's number
+if who == "other":  # the file of a socket is not the socket, even if the inode numbers are equal
     for verb_name, verb in (("again", LISTEN), ("template", TEMPLATE), ("connected", CONNECTED),
                             ("shut", SHUT)):
         ask(f"file-{verb_name}", verb, number, [pin("mine")])

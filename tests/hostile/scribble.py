@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A worker tries to write on the board, and writes what it likes into the tally."""
+"""A worker tries to write to the board, and writes arbitrary numbers into the tally."""
 
 import mmap
 import os

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Connects as often as one generation may, asks nothing, and does not end when it is told to."""
+"""Opens more connections than one generation may have, asks nothing, and ignores the stop signal."""
 
 import signal
 import sys

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Many threads of a worker ask about paths in a directory whose file system takes its time.
+"""Many threads of a worker ask about paths in a directory whose file system answers slowly.
 
   slow.py VARIABLE PORT DIRECTORY PLACE SECONDS VERB
 """
@@ -14,7 +14,7 @@ import time
 from harness import contract
 from harness.contract import Launcher, pin, unix_address
 
-signal.signal(signal.SIGTERM, signal.SIG_IGN)  # its generation may drain meanwhile
+signal.signal(signal.SIGTERM, signal.SIG_IGN)  # its generation may be told to end meanwhile
 launcher, place, seconds = Launcher(sys.argv[1]), sys.argv[4], float(sys.argv[5])
 verb = getattr(contract, sys.argv[6])
 directory = pin(place)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""A worker without a listener asks for those of root: the control socket, by its path, and the TCP
-service, by a socket of its own that is "renamed" over it.  Prints each answer."""
+"""A worker without a listener asks for the listeners of root.  It asks for the control socket by its
+path, and for the TCP service by a socket of its own that is "renamed" over it.  Prints each answer."""
 
 import socket
 import sys
@@ -32,7 +32,7 @@ show("replace-tcp", launcher.ask(REPLACE, 0, [here, control], address=unix_addre
                                  other=b"socket"))
 show("replace-path", launcher.ask(REPLACE, 1, [here, control], address=unix_address("mine"),
                                   other=b"socket"))
-# Verbs that speak of a listener, with a socket that is another one.
+# Verbs about a listener, sent with another socket than that listener's.
 for name, verb in (("shut", SHUT), ("template", TEMPLATE), ("connected", CONNECTED),
                    ("again", LISTEN)):
     for listener in (0, 1):

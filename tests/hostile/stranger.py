@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A user without any part in the daemon finds the launcher's socket in /proc/net/unix.
+"""A user who has nothing to do with the daemon finds the launcher's socket in /proc/net/unix.
 
   stranger.py ADDRESS silent COUNT | lingering COUNT | noisy COUNT
 """
@@ -20,7 +20,7 @@ address, how, count = sys.argv[1], sys.argv[2], int(sys.argv[3])
 
 
 def lingering():
-    """A connection whose close waits: data that nobody reads, and SO_LINGER."""
+    """A connection whose close waits, because of SO_LINGER and data that nobody reads."""
     server = socket.socket()
     server.bind(("127.0.0.1", 0))
     server.listen(1)
@@ -43,10 +43,10 @@ for _ in range(count):
         channel.connect("\0" + address)
         if how == "lingering":
             client, rest = lingering()
-            kept.append((client, rest))  # the attack's own close would wait, too
+            kept.append((client, rest))  # this process's own close would wait, too
             send(channel, b"x" * 100, [client.fileno()])
             send(channel, b"y", [client.fileno()])
-            # If ours is the last one left it is this close that waits.
+            # If this is the last copy of the socket, this close waits.
             threading.Thread(target=client.close, daemon=True).start()
         elif how == "noisy":
             send(channel, struct.pack("<II", 77, 1))

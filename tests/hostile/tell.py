@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A worker tells the token to others."""
+"""A worker prints its token, so that other processes learn it."""
 
 import sys
 import time

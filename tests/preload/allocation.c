@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Lets one allocation of one process fail; for LD_PRELOAD.  Which one is said by the first 24 bytes of
- * the file that ALLOCATION_FAULT names: the process, how many allocations until then (0: none fails)
- * and how many there have been.  A child of the process, and what it executes, is another process.
+ * Makes one allocation of one process fail; for LD_PRELOAD.  ALLOCATION_FAULT names a file.  The first
+ * 24 bytes of the file are three numbers: the pid of the process, the number of allocations until the
+ * one that fails (0: none fails), and how many allocations there have been.  A child of the process has
+ * another pid, so its allocations do not fail.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -16,7 +17,7 @@ struct fault {
 	int64_t process, until, count;
 };
 
-/* The C library's own, by names that it exports for this. */
+/* The allocation functions of the C library, under names that it exports for this purpose. */
 void *__libc_malloc(size_t size);
 void *__libc_calloc(size_t count, size_t size);
 void *__libc_realloc(void *old, size_t size);
