@@ -41,7 +41,10 @@ static inline char *fuzz_text(const uint8_t *data, size_t size)
 	return text;
 }
 
-/* A copy, which the caller frees.  In the input itself, which is one piece, a read behind a part would not be seen. */
+/*
+ * A copy, which the caller frees.  A part of the input is copied because the sanitiser does not see a
+ * read behind the part while the rest of the input follows.
+ */
 static inline uint8_t *fuzz_bytes(const uint8_t *data, size_t size)
 {
 	uint8_t *copy = malloc(size > 0 ? size : 1);
