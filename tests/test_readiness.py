@@ -1,14 +1,18 @@
 # SPDX-License-Identifier: MIT
 """--ready: when a generation counts as ready, and what happens if it never is ready."""
 
+import os
 import re
+import signal
 import socket
+import time
 
 import pytest
 
 from harness import processes
 from harness.build import program
 from harness.load import assert_nothing_lost, assert_switches
+from harness.network import ask
 from harness.waiter import waiter
 from harness.waiting import wait_until
 
@@ -101,3 +105,60 @@ def test_only_the_daemon_can_say_that_it_is_ready(moult, port, directory):
         stranger.sendto(b"READY=1\n", f"\0{address}")
     instance.wait_log("generation 1: not ready after 2 s")
     instance.stop("--now")
+
+
+BLOCKS = """
+import array, os, socket, struct, sys, time
+notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+notify.connect("\\0" + os.environ["NOTIFY_SOCKET"][1:])
+print("connected", flush=True)
+while not os.path.exists(sys.argv[1]):
+    time.sleep(0.01)
+if os.fork() == 0:
+    server = socket.create_server(("127.0.0.1", 0))
+    connection = socket.create_connection(server.getsockname())
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 2**31 - 1))
+    connection.setblocking(False)
+    try:
+        while True:
+            connection.send(b"x" * 65536)
+    except BlockingIOError:
+        pass
+    notify.sendmsg([b"STATUS=hello"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS,
+                                        array.array("i", [connection.fileno()]))])
+    if os.fork() == 0:  # the other end stays, and reads nothing
+        os.set_inheritable(server.fileno(), True)
+        os.execl("/bin/sleep", "sleep", "1000")
+    os._exit(0)
+os.wait()
+print("sent", flush=True)
+time.sleep(1000)
+"""
+
+
+def test_a_message_with_a_connection_that_nobody_can_close(moult, port, directory):
+    """The last descriptor of the connection is in the message.  It holds up its own generation,
+    which is not ready in time, and not the launcher."""
+    go = directory / "go"
+    instance = moult().run(command=waiter("g1", port))
+    upgrade = instance.start_command("upgrade", instance.name, "--ready=notify",
+                                     "--ready-timeout=3s", "--", "/usr/bin/python3", "-c", BLOCKS,
+                                     str(go))
+    instance.wait_log("(?m)^connected$")
+    readers = [process.pid for process in processes.descendants()
+               if processes.name(process.pid) in ("moult", "moult-notify")]
+    for pid in readers:
+        os.kill(pid, signal.SIGSTOP)
+    go.touch()
+    instance.wait_log("(?m)^sent$")
+    for pid in readers:
+        os.kill(pid, signal.SIGCONT)
+    before = time.monotonic()
+    instance.status()
+    assert time.monotonic() - before < 2
+    upgrade.communicate(timeout=20)
+    assert upgrade.returncode == 1
+    assert ask(port).startswith("GEN g1 ")
+    instance.upgrade("--ready=serving", command=waiter("g2", port))
+    instance.wait_alone()
+    instance.stop()

@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: MIT
 """Several things happen to an instance, one soon after the other."""
 
+import os
+import signal
 import time
 
 from harness import processes
 from harness.no_overlap import connect, ended
 from harness.places import places, stages
 from harness.states import (at_the_switch, begin_upgrade, closes, hold, keeper_of, resume,
-                            while_exists)
+                            unless, while_exists, without_end)
 from harness.stopper import Stopper
 from harness.waiter import waiter
 from harness.waiting import wait_until
@@ -140,3 +142,61 @@ def test_a_launcher_that_slept_through_the_end_of_the_probation(moult, places, c
     ended(upgrade, 1)
     assert connect(int(first.where)).ask().last_answer() == "g1"
     instance.stop("--now")
+
+
+def test_the_current_generation_ends_while_a_failed_version_is_being_killed(moult, port, connect):
+    """An older one, which still drains, serves again."""
+    instance = moult().run("--ready-timeout=1s", command=waiter("g1", port))
+    held = hold(connect, instance, port, 1)
+    instance.upgrade(command=waiter("g2", port))
+    upgrade = begin_upgrade(instance, waiter("bad", port, "--fail=hang"))
+    with without_end(instance, 3):
+        instance.wait_log("generation 3: not ready within")
+        processes.kill([main_of(instance, 2)])
+        instance.wait_log("generation 1: serves again")
+        assert connect(port).ask().last_answer() == "g1"
+    ended(upgrade, 1)
+    assert connect(port).ask().last_answer() == "g1"
+    assert held.ask().answer() == "g1"
+    instance.stop("--now")
+
+
+def test_an_upgrade_without_overlap_while_a_restart_is_due(moult, port, connect, directory):
+    """An older generation is still ending: the next one starts after it."""
+    broken = directory / "broken"
+    instance = moult().run("--restart=always", "--kill-after=4s", command=waiter(
+        "g1", port, f"--report-signal={int(signal.SIGTERM)}"))
+    instance.upgrade(command=unless(broken, waiter("g2", port)))
+    instance.wait_log("waiter g1: signal 15")
+    broken.touch()
+    processes.kill([main_of(instance, 2)])
+    instance.wait_log(r"starting again in 1\.6 s", 15)
+    assert instance.generation(1)
+    client = connect(port).ask()
+    upgrade = instance.start_command(
+        "upgrade", instance.name, "--no-overlap", "--", *waiter("g3", port))
+    ended(upgrade, 0)
+    assert client.last_answer() == "g3"
+    assert not instance.tagged("g1")
+    instance.stop("--now")
+
+
+def test_what_an_operator_asks_for_while_the_queues_are_emptied(moult, port, connect):
+    """The daemon is stopped and accepts nothing, so that takes a while.  An upgrade is refused, a
+    second stop changes nothing, `stop --now` ends it."""
+    instance = moult().run(command=waiter("g1", port))
+    daemon = [process.pid for process in instance.tagged("g1")]
+    client = connect(port)
+    for pid in daemon:
+        os.kill(pid, signal.SIGSTOP)
+    client.ask()
+    first = instance.start_command("stop", instance.name)
+    wait_until(lambda: instance.status()["state"] == "draining", 10, instance.log)
+    assert "is stopping" in instance.upgrade(command=waiter("g2", port), expect=1).stderr
+    second = instance.start_command("stop", instance.name)
+    instance.signal(signal.SIGTERM)
+    assert instance.status()["state"] == "draining"
+    third = instance.command("stop", instance.name, "--now")
+    assert third.returncode == 0
+    ended(first, 0)
+    ended(second, 0)

@@ -18,7 +18,7 @@ int message_send(int to, const void *data, size_t size, const int *fds, size_t c
 	if (count) {
 		message.msg_control = space;
 		message.msg_controllen = CMSG_SPACE(count * sizeof(int));
-		struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+		struct cmsghdr *header = (struct cmsghdr *)(void *)space; /* CMSG_FIRSTHDR() */
 		header->cmsg_level = SOL_SOCKET;
 		header->cmsg_type = SCM_RIGHTS;
 		header->cmsg_len = CMSG_LEN(count * sizeof(int));

@@ -5,54 +5,29 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 
 #include "helper/kernel/tree.h"
 #include "helper/process/discard.h"
 #include "helper/process/inherited.h"
 
-static int notify_open(struct readiness *readiness)
-{
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	/* The address is random, but need not be secret: notified() checks the sender. */
-	snprintf(readiness->notify_address, sizeof(readiness->notify_address), "moult-notify-%.16s",
-	        readiness->generation->token + MOULT_TOKEN_DIGITS / 2);
-	size_t length = strlen(readiness->notify_address);
-	memcpy(address.sun_path + 1, readiness->notify_address, length);
-	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	int on = 1;
-	if (fd < 0)
-		return -errno;
-	if (setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)) < 0 ||
-	        bind(fd, (struct sockaddr *)&address,
-	                (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + length)) < 0) {
-		int error = errno;
-		close(fd);
-		return -error;
-	}
-	readiness->input.fd = fd;
-	return 0;
-}
-
-static void notified(void *context);
+static void notified(void *context, const struct notification *notification);
 static void pipe_readable(void *context);
 
 int readiness_init(
         struct readiness *readiness, struct instance *instance, struct generation *generation)
 {
-	*readiness = (struct readiness){
-	        .instance = instance, .generation = generation, .input.fd = -1, .pipe = -1};
+	*readiness = (struct readiness){.instance = instance,
+	        .generation = generation,
+	        .notifier.link.fd = -1,
+	        .input.fd = -1,
+	        .pipe = -1};
 	readiness->input.context = readiness;
 	switch (generation->settings.ready) {
-	case READY_NOTIFY: {
-		int result = notify_open(readiness);
-		readiness->input.ready = notified;
-		return result < 0 ? result : loop_watch(&readiness->input);
-	}
+	case READY_NOTIFY:
+		return notifier_start(&readiness->notifier,
+		        generation->token + MOULT_TOKEN_DIGITS / 2, notified, readiness);
 	case READY_FD: {
 		int ends[2];
 		if (pipe2(ends, O_CLOEXEC) < 0)
@@ -72,8 +47,8 @@ int readiness_init(
 
 void readiness_variable(const struct readiness *readiness, char *text, size_t size)
 {
-	if (readiness->notify_address[0])
-		snprintf(text, size, "NOTIFY_SOCKET=@%s", readiness->notify_address);
+	if (readiness->notifier.address[0])
+		snprintf(text, size, "NOTIFY_SOCKET=@%s", readiness->notifier.address);
 	else
 		text[0] = '\0';
 }
@@ -249,51 +224,10 @@ static void heard(struct readiness *readiness)
 
 /* ---- notify ---- */
 
-static bool has_line(const char *text, const char *line)
-{
-	size_t length = strlen(line);
-	for (; text; text = strchr(text, '\n'), text = text ? text + 1 : NULL)
-		if (!strncmp(text, line, length) && (text[length] == '\n' || !text[length]))
-			return true;
-	return false;
-}
-
-/* Closes descriptors that came with the message (FDSTORE=1): the launcher does not keep them. */
-static void close_received(struct msghdr *message)
-{
-	for (struct cmsghdr *c = CMSG_FIRSTHDR(message); c; c = CMSG_NXTHDR(message, c))
-		if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS)
-			for (size_t n = 0; n < (c->cmsg_len - CMSG_LEN(0)) / sizeof(int); n++)
-				close(((int *)(void *)CMSG_DATA(c))[n]);
-}
-
-static pid_t sender_of(struct msghdr *message)
-{
-	for (struct cmsghdr *c = CMSG_FIRSTHDR(message); c; c = CMSG_NXTHDR(message, c))
-		if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_CREDENTIALS &&
-		        c->cmsg_len == CMSG_LEN(sizeof(struct ucred)))
-			return ((struct ucred *)(void *)CMSG_DATA(c))->pid;
-	return 0;
-}
-
-static void notified(void *context)
+static void notified(void *context, const struct notification *notification)
 {
 	struct readiness *readiness = context;
-	char text[4096];
-	_Alignas(struct cmsghdr) char space[CMSG_SPACE(sizeof(struct ucred)) + CMSG_SPACE(1024)];
-	struct iovec part = {text, sizeof(text) - 1};
-	struct msghdr message = {.msg_iov = &part,
-	        .msg_iovlen = 1,
-	        .msg_control = space,
-	        .msg_controllen = sizeof(space)};
-	ssize_t length = recvmsg(readiness->input.fd, &message, MSG_CMSG_CLOEXEC);
-	if (length < 0)
-		return;
-	close_received(&message);
-	text[length] = '\0';
-	pid_t sender = sender_of(&message);
-	if (sender > 0 && tree_has(readiness->generation->keeper, sender) &&
-	        has_line(text, "READY=1"))
+	if (notification->ready && tree_has(readiness->generation->keeper, notification->sender))
 		heard(readiness);
 }
 
@@ -348,7 +282,7 @@ void readiness_await(struct readiness *readiness, void (*ready)(void *), void *c
 	readiness->look.fire = look;
 	readiness->look.context = readiness;
 	fd_close(&readiness->pipe);
-	if (readiness->input.fd < 0)
+	if (!calls_itself_ready(readiness))
 		loop_after(&readiness->look, MILLISECOND);
 }
 
@@ -357,6 +291,7 @@ void readiness_deinit(struct readiness *readiness)
 	if (!readiness->instance)
 		return;
 	loop_cancel(&readiness->look);
+	notifier_stop(&readiness->notifier);
 	loop_unwatch(&readiness->input);
 	fd_close(&readiness->input.fd);
 	fd_close(&readiness->pipe);
@@ -364,5 +299,5 @@ void readiness_deinit(struct readiness *readiness)
 		kill(-readiness->probe, SIGKILL); /* the supervisor reaps it as any orphan */
 		discard_release();
 	}
-	*readiness = (struct readiness){.input.fd = -1, .pipe = -1};
+	*readiness = (struct readiness){.notifier.link.fd = -1, .input.fd = -1, .pipe = -1};
 }

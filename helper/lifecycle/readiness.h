@@ -33,6 +33,7 @@
  */
 #pragma once
 
+#include "helper/process/notifier.h"
 #include "helper/state/instance.h"
 
 struct readiness {
@@ -42,10 +43,10 @@ struct readiness {
 	void *context;
 
 	struct timer look;
-	struct watch input; /* notify socket or pipe */
-	int pipe;           /* fd=N: the daemon's end, until the daemon is started */
-	char notify_address[64];
-	pid_t probe; /* exec=CMD: the command that runs now; 0: none */
+	struct notifier notifier; /* notify */
+	struct watch input;       /* fd=N */
+	int pipe;                 /* fd=N: the daemon's end, until the daemon is started */
+	pid_t probe;              /* exec=CMD: the command that runs now; 0: none */
 	nanoseconds probed_at;
 	bool said; /* notify, fd=N: the daemon has said so; exec=CMD: the command has succeeded */
 };

@@ -2,7 +2,7 @@
 /* Messages to NOTIFY_SOCKET, which any process of a daemon may send. */
 #include "tests/fuzz/fuzz.h"
 
-#include "helper/lifecycle/readiness.c"
+#include "helper/process/notifier.c"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
