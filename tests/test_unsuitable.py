@@ -48,4 +48,5 @@ def test_a_set_uid_program_is_reported(moult, port, directory):
     instance = moult().run("--ready-timeout=3s", wait=False,
                            command=[path, *waiter("g1", port)[1:]])
     instance.wait_log(r"set-uid|set-user")
+    instance.wait_log("generation 1: started")  # before, there is no control socket
     instance.stop("--now")
