@@ -10,9 +10,11 @@
 
 #include "helper/base/log.h"
 #include "helper/control/server.h"
+#include "helper/kernel/tree.h"
 #include "helper/lifecycle/actions.h"
 #include "helper/lifecycle/aside.h"
 #include "helper/lifecycle/diagnosis.h"
+#include "helper/lifecycle/manager.h"
 #include "helper/lifecycle/retire.h"
 #include "helper/lifecycle/vacate.h"
 #include "helper/process/background.h"
@@ -92,9 +94,13 @@ void attempt_finish(struct instance *instance, int exit_status)
 	retire_unheld(instance);
 	if (attempt->kind == ATTEMPT_START && exit_status == EXIT_DONE)
 		background_done(exit_status);
-	if (attempt->kind != ATTEMPT_UPGRADE)
+	if (attempt->kind != ATTEMPT_UPGRADE) {
+		if (exit_status == EXIT_DONE)
+			manager_serves(instance);
 		return;
+	}
 	count(instance, exit_status);
+	manager_upgrade_ends(instance, exit_status != EXIT_DONE);
 	control_finish(VERB_UPGRADE, false, exit_status);
 	if (exit_status != EXIT_DONE || (instance->newest && !instance->newest->older))
 		control_finish(VERB_UPGRADE, true, exit_status);
@@ -183,6 +189,19 @@ static void reports_readable(void *context)
 	attempt_read_reports(context);
 }
 
+/* A process that sends to this socket need not be one of the generation's. */
+static void said(void *context, const struct notification *notification)
+{
+	struct generation *generation = context;
+	struct instance *instance = generation->instance;
+	if (!tree_has(generation->keeper, notification->sender))
+		return;
+	if (generation == instance->current)
+		manager_pass_on(instance, notification);
+	if (generation == instance->attempt->generation && notification->ready)
+		readiness_notified(&instance->attempt->readiness);
+}
+
 /* ---- start ---- */
 
 /* 0 or -errno; ->keeper tells whether processes exist. */
@@ -198,10 +217,15 @@ static int spawn(struct instance *instance, struct generation *generation)
 		return result;
 	}
 	result = readiness_init(&attempt->readiness, instance, generation);
+	if (result == 0 && (generation->settings.ready == READY_NOTIFY || manager_is_there()))
+		result = notifier_start(&generation->notifier,
+		        generation->token + MOULT_TOKEN_DIGITS / 2, said, generation);
 	if (result < 0)
 		return result;
 	generation_variable(generation, instance->channel_address, variable, sizeof(variable));
-	readiness_variable(&attempt->readiness, notify, sizeof(notify));
+	snprintf(notify, sizeof(notify), "%s%s",
+	        generation->notifier.address[0] ? "NOTIFY_SOCKET=@" : "",
+	        generation->notifier.address);
 	char **environment = preload_environment_new(variable, notify, library);
 	if (!environment)
 		return -ENOMEM;
@@ -335,6 +359,8 @@ int attempt_begin(struct instance *instance, enum attempt_kind kind,
 		*ret_event = EVENT_STARTED;
 	}
 	attempt->is_running = result == 0;
+	if (result == 0 && kind == ATTEMPT_UPGRADE)
+		manager_upgrade_begins(instance);
 	if (result < 0) {
 		fallback_deinit(&attempt->fallback);
 		settings_deinit(&attempt->wanted);

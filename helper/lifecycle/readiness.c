@@ -12,22 +12,15 @@
 #include "helper/process/discard.h"
 #include "helper/process/inherited.h"
 
-static void notified(void *context, const struct notification *notification);
 static void pipe_readable(void *context);
 
 int readiness_init(
         struct readiness *readiness, struct instance *instance, struct generation *generation)
 {
-	*readiness = (struct readiness){.instance = instance,
-	        .generation = generation,
-	        .notifier.link.fd = -1,
-	        .input.fd = -1,
-	        .pipe = -1};
+	*readiness = (struct readiness){
+	        .instance = instance, .generation = generation, .input.fd = -1, .pipe = -1};
 	readiness->input.context = readiness;
 	switch (generation->settings.ready) {
-	case READY_NOTIFY:
-		return notifier_start(&readiness->notifier,
-		        generation->token + MOULT_TOKEN_DIGITS / 2, notified, readiness);
 	case READY_FD: {
 		int ends[2];
 		if (pipe2(ends, O_CLOEXEC) < 0)
@@ -40,17 +33,10 @@ int readiness_init(
 		return loop_watch(&readiness->input);
 	}
 	case READY_SERVING:
+	case READY_NOTIFY:
 	case READY_EXEC: return 0;
 	}
 	return -EINVAL;
-}
-
-void readiness_variable(const struct readiness *readiness, char *text, size_t size)
-{
-	if (readiness->notifier.address[0])
-		snprintf(text, size, "NOTIFY_SOCKET=@%s", readiness->notifier.address);
-	else
-		text[0] = '\0';
 }
 
 static void is_ready(struct readiness *readiness)
@@ -224,10 +210,9 @@ static void heard(struct readiness *readiness)
 
 /* ---- notify ---- */
 
-static void notified(void *context, const struct notification *notification)
+void readiness_notified(struct readiness *readiness)
 {
-	struct readiness *readiness = context;
-	if (notification->ready && tree_has(readiness->generation->keeper, notification->sender))
+	if (readiness->ready && readiness->generation->settings.ready == READY_NOTIFY)
 		heard(readiness);
 }
 
@@ -291,7 +276,6 @@ void readiness_deinit(struct readiness *readiness)
 	if (!readiness->instance)
 		return;
 	loop_cancel(&readiness->look);
-	notifier_stop(&readiness->notifier);
 	loop_unwatch(&readiness->input);
 	fd_close(&readiness->input.fd);
 	fd_close(&readiness->pipe);
@@ -299,5 +283,5 @@ void readiness_deinit(struct readiness *readiness)
 		kill(-readiness->probe, SIGKILL); /* the supervisor reaps it as any orphan */
 		discard_release();
 	}
-	*readiness = (struct readiness){.notifier.link.fd = -1, .input.fd = -1, .pipe = -1};
+	*readiness = (struct readiness){.input.fd = -1, .pipe = -1};
 }

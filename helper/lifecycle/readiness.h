@@ -33,7 +33,6 @@
  */
 #pragma once
 
-#include "helper/process/notifier.h"
 #include "helper/state/instance.h"
 
 struct readiness {
@@ -43,10 +42,9 @@ struct readiness {
 	void *context;
 
 	struct timer look;
-	struct notifier notifier; /* notify */
-	struct watch input;       /* fd=N */
-	int pipe;                 /* fd=N: the daemon's end, until the daemon is started */
-	pid_t probe;              /* exec=CMD: the command that runs now; 0: none */
+	struct watch input; /* fd=N */
+	int pipe;           /* fd=N: the daemon's end, until the daemon is started */
+	pid_t probe;        /* exec=CMD: the command that runs now; 0: none */
 	nanoseconds probed_at;
 	bool said; /* notify, fd=N: the daemon has said so; exec=CMD: the command has succeeded */
 };
@@ -58,9 +56,6 @@ struct readiness {
 int readiness_init(
         struct readiness *readiness, struct instance *instance, struct generation *generation);
 
-/* For the daemon's environment: "NOTIFY_SOCKET=@..." or "". */
-void readiness_variable(const struct readiness *readiness, char *text, size_t size);
-
 /*
  * After the spawn: calls ready(context) once, from the loop, unless readiness_deinit() is called.
  */
@@ -71,6 +66,9 @@ void readiness_print_obstacle(const struct readiness *readiness, char *text, siz
 
 /* A child of the launcher has ended.  True: it was the command of exec=CMD. */
 bool readiness_reaped(struct readiness *readiness, pid_t pid, int status);
+
+/* A process of the generation has said READY=1. */
+void readiness_notified(struct readiness *readiness);
 
 /* Stops waiting, in any state.  No-op on a zeroed struct. */
 void readiness_deinit(struct readiness *readiness);

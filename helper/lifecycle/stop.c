@@ -6,6 +6,7 @@
 #include "helper/lifecycle/aside.h"
 #include "helper/lifecycle/attempt.h"
 #include "helper/lifecycle/drain.h"
+#include "helper/lifecycle/manager.h"
 #include "helper/lifecycle/restart.h"
 #include "helper/lifecycle/retire.h"
 #include "helper/lifecycle/rollback.h"
@@ -113,6 +114,7 @@ enum event stop_close(struct instance *instance, const struct happening *what)
 	(void)what;
 	(void)restart_cancel();
 	ledger_announce_end();
+	manager_ends(instance);
 	rollback_abandon(instance);
 	control_finish(VERB_UPGRADE, true, EXIT_FAILED);
 	if (instance->current)
@@ -131,6 +133,7 @@ enum event stop_close_starting(struct instance *instance, const struct happening
 {
 	struct generation *generation = instance->attempt->generation;
 	ledger_announce_end();
+	manager_ends(instance);
 	transitions_move(generation, GENERATION_SWITCHED);
 	instance_set_current(instance, generation);
 	switch_to(instance, generation);
@@ -144,6 +147,7 @@ enum event stop_close_starting(struct instance *instance, const struct happening
 enum event stop_close_probation(struct instance *instance, const struct happening *what)
 {
 	ledger_announce_end();
+	manager_ends(instance);
 	(void)takeover_commit(instance, what);
 	return stop_close(instance, what);
 }
@@ -152,6 +156,7 @@ enum event stop_close_probation(struct instance *instance, const struct happenin
 enum event stop_close_vacating(struct instance *instance, const struct happening *what)
 {
 	ledger_announce_end();
+	manager_ends(instance);
 	(void)rollback_resume(instance, NULL);
 	for (struct generation *g = instance->newest; g; g = g->older)
 		if (g->state == GENERATION_VACATING)
@@ -180,6 +185,7 @@ enum event stop_now(struct instance *instance, const struct happening *what)
 	(void)restart_cancel();
 	loop_cancel(&queue_timer);
 	ledger_announce_end();
+	manager_ends(instance);
 	if (next && next->state == GENERATION_CURRENT) /* on probation */
 		(void)takeover_commit(instance, what);
 	rollback_abandon(instance);
@@ -195,6 +201,7 @@ enum event stop_give_up(struct instance *instance, const struct happening *what)
 {
 	(void)what;
 	(void)restart_cancel();
+	manager_ends(instance);
 	if (!instance->newest)
 		return EVENT_NONE_LEFT;
 	close_listeners(instance, true);

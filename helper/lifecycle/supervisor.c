@@ -23,6 +23,7 @@
 #include "helper/lifecycle/aside.h"
 #include "helper/lifecycle/attempt.h"
 #include "helper/lifecycle/drain.h"
+#include "helper/lifecycle/manager.h"
 #include "helper/lifecycle/operator.h"
 #include "helper/lifecycle/restart.h"
 #include "helper/lifecycle/retire.h"
@@ -116,6 +117,7 @@ static void generation_gone(
 		        &(struct happening){.event = EVENT_CURRENT_REMOVED, .failed = failed});
 	if (!instance->newest)
 		transitions_event(instance, EVENT_NONE_LEFT);
+	manager_tell_status(instance);
 	operator_counted(instance); /* the status may have waited for this one's count */
 	retire_unheld(instance);
 	if (!instance_is_busy(instance) && instance->newest && !instance->newest->older)
@@ -144,6 +146,7 @@ static void surveyed(struct generation *generation)
 {
 	drain_counted(generation);
 	operator_counted(generation->instance);
+	manager_tell_status(generation->instance);
 }
 
 static void signalled(void *context)
@@ -329,6 +332,7 @@ static int run(struct instance *instance, const struct options *options)
 		status = set_up(instance, options);
 	if (status)
 		return status;
+	manager_open(instance);
 	aside_recover(options->name, options->settings.aside);
 	status = start(instance);
 	if (status)

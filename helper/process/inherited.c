@@ -189,16 +189,21 @@ void inherited_give(void)
 	sigprocmask(SIG_SETMASK, &found.mask, NULL);
 }
 
-void inherited_give_sockets(char **environment)
+static void give_pid(char **environment, const char *name, char *text, size_t size)
 {
-	static const char name[] = "LISTEN_PID=";
-	static char text[sizeof(name) + 16];
-	char old[sizeof(text)];
-	snprintf(old, sizeof(old), "%s%d", name, (int)found.pid);
-	snprintf(text, sizeof(text), "%s%d", name, (int)getpid());
+	char old[48];
+	snprintf(old, sizeof(old), "%s=%d", name, (int)found.pid);
+	snprintf(text, size, "%s=%d", name, (int)getpid());
 	for (char **entry = environment; *entry; entry++)
 		if (!strcmp(*entry, old))
 			*entry = text;
+}
+
+void inherited_give_pids(char **environment)
+{
+	static char listen[48], watchdog[48];
+	give_pid(environment, "LISTEN_PID", listen, sizeof(listen));
+	give_pid(environment, "WATCHDOG_PID", watchdog, sizeof(watchdog));
 }
 
 bool inherited_ignored(int signal)

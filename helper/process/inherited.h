@@ -22,11 +22,11 @@ void inherited_take_timers(void);
 void inherited_give(void);
 
 /*
- * An init system that passes descriptors names the pid that may use them (LISTEN_PID).  If this is
- * the launcher's pid in `environment`, replaces it by the caller's.  In a forked child, before
- * exec.
+ * An init system that passes descriptors names the pid that may use them (LISTEN_PID), and the one
+ * that it watches (WATCHDOG_PID).  Where this is the launcher's pid in `environment`, replaces it by
+ * the caller's.  In a forked child, before exec.
  */
-void inherited_give_sockets(char **environment);
+void inherited_give_pids(char **environment);
 
 /* Was the signal ignored when the launcher started? */
 bool inherited_ignored(int signal);

@@ -33,6 +33,19 @@ static bool has_line(const char *text, const char *line)
 	return false;
 }
 
+/* The text of the line STATUS=; what is not ASCII is shown as "?". */
+static void find_status(const char *text, char *status, size_t size)
+{
+	static const char name[] = "STATUS=";
+	while (text && strncmp(text, name, sizeof(name) - 1) != 0)
+		text = (text = strchr(text, '\n')) ? text + 1 : NULL;
+	size_t length = 0;
+	for (text = text ? text + sizeof(name) - 1 : ""; *text && *text != '\n'; text++)
+		if (length + 1 < size)
+			status[length++] = *text >= ' ' && *text <= '~' ? *text : '?';
+	status[length] = '\0';
+}
+
 static void close_received(struct msghdr *message)
 {
 	for (struct cmsghdr *c = CMSG_FIRSTHDR(message); c; c = CMSG_NXTHDR(message, c))
@@ -67,8 +80,10 @@ static void pass_on(void)
 	if (length < 0)
 		return;
 	text[length] = '\0';
-	struct notification notification = {
-	        .sender = sender_of(&message), .ready = has_line(text, "READY=1")};
+	struct notification notification = {.sender = sender_of(&message),
+	        .ready = has_line(text, "READY=1"),
+	        .watchdog = has_line(text, "WATCHDOG=1")};
+	find_status(text, notification.status, sizeof(notification.status));
 	if (notification.sender > 0)
 		(void)send(READER_LINK, &notification, sizeof(notification), MSG_NOSIGNAL);
 	close_received(&message);

@@ -14,8 +14,10 @@
 #include "helper/base/loop.h"
 
 struct notification {
-	pid_t sender; /* as the kernel says */
-	bool ready;   /* READY=1 */
+	pid_t sender;     /* as the kernel says */
+	bool ready;       /* READY=1 */
+	bool watchdog;    /* WATCHDOG=1 */
+	char status[240]; /* STATUS=, one line of printable characters; "": none */
 };
 
 struct notifier {

@@ -67,7 +67,7 @@ static _Noreturn void execute(const struct spawn *spawn, int failure)
 	int result = place_ready_pipe(spawn);
 	if (result < 0)
 		fail_to_execute(failure, -result);
-	inherited_give_sockets(spawn->environment);
+	inherited_give_pids(spawn->environment);
 	inherited_give();
 	if (program >= 0)
 		(void)syscall(SYS_execveat, program, "", spawn->command, spawn->environment,

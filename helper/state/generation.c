@@ -68,6 +68,7 @@ struct generation *generation_new(uint32_t id, const struct settings *settings)
 		return NULL;
 	generation->id = id;
 	generation->board_fd = generation->tally_fd = generation->reports.fd = -1;
+	generation->notifier.link.fd = -1;
 	generation->program = -1;
 	generation->output_start = -1;
 	int result = shared_new(generation);
@@ -110,6 +111,7 @@ void generation_free(struct generation *generation)
 	loop_cancel(&generation->aftermath);
 	errand_cancel(&generation->survey.counting);
 	errand_cancel(&generation->survey.holding);
+	notifier_stop(&generation->notifier);
 	loop_unwatch(&generation->reports);
 	fd_close(&generation->reports.fd);
 	if (generation->board)

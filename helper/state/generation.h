@@ -9,6 +9,7 @@
 #include "helper/kernel/tree.h"
 #include "helper/process/errand.h"
 #include "helper/process/ledger.h"
+#include "helper/process/notifier.h"
 #include "helper/state/listener.h"
 #include "helper/state/settings.h"
 #include "helper/state/slots.h"
@@ -76,7 +77,8 @@ struct generation {
 	nanoseconds main_ended; /* when this was reported */
 	int execute_error;
 	struct watch reports;
-	struct timer aftermath; /* decides what the end of the first process means */
+	struct notifier notifier; /* what its processes say by sd_notify */
+	struct timer aftermath;   /* decides what the end of the first process means */
 	bool is_starting; /* generation_starts(): its keeper has not reported yet, discard_hold() */
 
 	/*
