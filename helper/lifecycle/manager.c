@@ -23,7 +23,7 @@ static nanoseconds watchdog_pause; /* 0: the manager does not watch */
 static bool has_own_watchdog;      /* the daemon has said WATCHDOG=1 */
 static bool was_ready, ends;
 static nanoseconds fed; /* when the daemon's last WATCHDOG=1 was passed on */
-static char said[512];  /* the last STATUS */
+static char known[256]; /* what print_status() said the last time */
 static char heard[320]; /* the daemon's */
 
 bool manager_is_there(void)
@@ -39,7 +39,7 @@ static void tell(const char *text)
 
 /* ---- status ---- */
 
-static void print_status(struct instance *instance, char *text, size_t size)
+static void print_status(const struct instance *instance, char *text, size_t size)
 {
 	size_t connections = 0;
 	unsigned older = 0;
@@ -62,18 +62,19 @@ static void tell_with_status(const char *first, const char *status)
 {
 	char text[1024];
 	snprintf(text, sizeof(text), "%sSTATUS=%s", first, status);
-	snprintf(said, sizeof(said), "%s", status);
 	tell(text);
 }
 
+/* Another status, that of a failure or the daemon's own, stays until something changes. */
 void manager_tell_status(struct instance *instance)
 {
-	char status[256];
+	char status[sizeof(known)];
 	if (manager < 0)
 		return;
 	print_status(instance, status, sizeof(status));
-	if (strcmp(said, status) != 0)
+	if (strcmp(known, status) != 0)
 		tell_with_status("", status);
+	snprintf(known, sizeof(known), "%s", status);
 }
 
 /* ---- while something takes time ---- */
@@ -109,29 +110,29 @@ static void feed_watchdog(void *context)
 
 void manager_upgrade_begins(struct instance *instance)
 {
-	char first[96], status[256];
+	char first[96];
 	struct timespec time;
 	(void)clock_gettime(CLOCK_MONOTONIC, &time);
-	print_status(instance, status, sizeof(status));
+	print_status(instance, known, sizeof(known));
 	snprintf(first, sizeof(first), "RELOADING=1\nMONOTONIC_USEC=%lld\n",
 	        (long long)time.tv_sec * 1000000 + time.tv_nsec / 1000);
-	tell_with_status(first, status);
+	tell_with_status(first, known);
 	takes_time(instance);
 }
 
 /* READY=1 also after a failure: the service is as it was, and the manager waits for the word. */
 void manager_upgrade_ends(struct instance *instance, bool failed)
 {
-	char serves[256], status[512];
+	char status[512];
 	if (ends)
 		return;
 	loop_cancel(&extending);
-	print_status(instance, serves, sizeof(serves));
+	print_status(instance, known, sizeof(known));
 	if (!failed)
-		snprintf(status, sizeof(status), "%s", serves);
+		snprintf(status, sizeof(status), "%s", known);
 	else
 		snprintf(status, sizeof(status), "the upgrade has failed: %.200s; %s",
-		        instance->upgrades.last_reason, serves);
+		        instance->upgrades.last_reason, known);
 	for (char *at = status; *at; at++)
 		if (*at == '\n')
 			*at = ' ';
@@ -140,11 +141,10 @@ void manager_upgrade_ends(struct instance *instance, bool failed)
 
 void manager_serves(struct instance *instance)
 {
-	char status[256];
-	print_status(instance, status, sizeof(status));
+	print_status(instance, known, sizeof(known));
 	if (!was_ready)
 		loop_cancel(&extending);
-	tell_with_status(was_ready ? "" : "READY=1\n", status);
+	tell_with_status(was_ready ? "" : "READY=1\n", known);
 	was_ready = true;
 }
 
