@@ -91,8 +91,8 @@ static void pass_on(void)
 
 static void confine_reader(void)
 {
-	static const unsigned short calls[] = {SYS_recvmsg, SYS_sendto, SYS_close, SYS_ppoll,
-	        SYS_nanosleep, SYS_clock_nanosleep,
+	static const unsigned short calls[] = {
+	        SYS_recvmsg, SYS_sendto, SYS_close, SYS_ppoll, SYS_nanosleep, SYS_clock_nanosleep,
 	        SYS_rt_sigreturn, SYS_restart_syscall, SYS_exit, SYS_exit_group,
 #ifdef SYS_poll
 	        SYS_poll

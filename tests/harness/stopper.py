@@ -23,8 +23,9 @@ class Stopper:
         """Returns the words of its output.  Ends the trace if the call was not reached."""
         if not self.is_over:
             self.process.send_signal(signal.SIGTERM)
-        words = self.process.communicate(timeout=10)[0].split()
-        return words
+        self.process.wait(10)
+        # Not communicate(), which does not know what readline() has read ahead.
+        return self.process.stdout.read().split()
 
     def close(self):
         if self.process.returncode is None:
