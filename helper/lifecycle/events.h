@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What can happen to an instance: the columns of the table in transitions.c. */
+/* The events of an instance: the columns of the table in transitions.c. */
 #pragma once
 
 #include <stdbool.h>
@@ -31,7 +31,7 @@ enum event {
 	EVENT_RESTART_DUE,
 	EVENT_QUEUES_EMPTY, /* or the time for them is over */
 
-	/* What an action has found or decided: it returns one of these. */
+	/* Results of actions: an action returns one of these, or EVENT_NONE. */
 	EVENT_STARTED,           /* the next generation is being started */
 	EVENT_VACATING,          /* no generation may be left when the next one starts */
 	EVENT_SWITCHED,          /* the next one serves, and there is nothing to roll back to */
@@ -46,8 +46,8 @@ enum event {
 };
 
 /*
- * What has happened, and what its action has to know.  The actions of the events that follow get
- * the same struct.
+ * An event, with the data that its action needs.  The actions of the events that follow get the
+ * same struct.
  */
 struct happening {
 	enum event event;

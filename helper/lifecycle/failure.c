@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What makes the next generation a failure: its processes have ended, or it is not ready in time. */
+/* The next generation fails: its processes have ended, or it is not ready in time. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>

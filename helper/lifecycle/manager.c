@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What the launcher tells the service manager that has started it. */
+/* The launcher's messages to the service manager that has started it. */
 #include "helper/lifecycle/manager.h"
 
 #include <errno.h>

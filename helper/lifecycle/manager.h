@@ -1,19 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the launcher tells the service manager that has started it: the protocol of sd_notify(3).
+ * The launcher's messages to the service manager that has started it (protocol of sd_notify(3)).
  *
- *   READY=1            the first generation serves; an upgrade is over (ERRNO=: it has failed)
- *   RELOADING=1        an upgrade begins
- *   STOPPING=1         the instance ends
+ *   READY=1              the first generation serves; an upgrade is over (ERRNO=: it has failed)
+ *   RELOADING=1          an upgrade begins
+ *   STOPPING=1           the instance ends
  *   EXTEND_TIMEOUT_USEC  each second while one of these takes time
- *   STATUS=            which generation serves, how many connections older ones have
- *   WATCHDOG=1         the launcher works, and so does a daemon that has a watchdog of its own
+ *   STATUS=              which generation serves, how many connections older ones have
+ *   WATCHDOG=1           the launcher works, and so does a daemon that has a watchdog of its own
  *
- * A daemon's own messages come to the launcher (helper/process/notifier.h), for the manager must not
- * hear of the end or the pid of one generation.  Its STATUS and its WATCHDOG are passed on.
+ * A daemon's own messages come to the launcher (helper/process/notifier.h), because the end or the
+ * pid of one generation is not that of the service.  The launcher passes on the STATUS and the
+ * WATCHDOG of the current generation.
  *
  * Without NOTIFY_SOCKET in the launcher's environment all of this does nothing.  Messages are lost
- * if the manager does not read, and the launcher does not wait.
+ * if the manager does not read; the launcher does not wait.
  */
 #pragma once
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What an operator asks for, by a command or by a signal. */
+/* Requests of operators, by a command or by a signal. */
 #include "helper/lifecycle/operator.h"
 
 #include <signal.h>

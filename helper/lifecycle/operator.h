@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What an operator asks for, by a command (helper/cli/client.h) or by a signal. */
+/* Requests of operators, by a command (helper/cli/client.h) or by a signal. */
 #pragma once
 
 #include "helper/control/server.h"

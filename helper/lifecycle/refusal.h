@@ -8,7 +8,7 @@
 #include "helper/control/server.h"
 #include "helper/state/instance.h"
 
-/* What an operator asks for. */
+/* An operator's request for an upgrade. */
 struct upgrade_request {
 	struct control_client *client; /* NULL: SIGHUP; the answer goes to the log */
 	const struct settings *settings;
@@ -17,8 +17,9 @@ struct upgrade_request {
 };
 
 /*
- * True: the upgrade is refused, the operator has the reason, and the status counts it.  Refused is
- * a program that cannot load our library, one that has no listener, and one that cannot be executed.
+ * True: the upgrade is refused, the operator has the reason, and the status counts a failure.
+ * Refused are a program that cannot load our library, one without a listener, and one that cannot
+ * be executed.
  */
 bool refusal_check(struct instance *instance, const struct upgrade_request *request);
 

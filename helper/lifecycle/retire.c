@@ -9,9 +9,11 @@
 #include "helper/switch/moves.h"
 
 /*
- * Will no other generation serve this listener?  While nobody serves and the instance goes on, the
- * next generation may, and clients wait for it in the queue.  Another holder that drains does not count, for it
- * does not get the listener back.  If its gate is open, that other generation retires the listener.
+ * Will no other generation serve this listener?
+ *
+ * If no generation serves and the instance goes on, the next generation may serve the listener:
+ * clients wait for it in the queue.  Another holder that drains does not count, because it does not
+ * get the listener back.  If the gate of that holder is open, the holder retires the listener.
  */
 static bool is_left_behind(
         struct instance *instance, const struct generation *generation, uint32_t i)

@@ -52,12 +52,12 @@ bool rollback_resume(struct instance *instance, struct generation *failed)
 	drain_cancel(g);
 	switch_back(instance, failed);
 	moves_expect(instance);
-	if (g->main_exited) /* perhaps while it was not current, and nobody asked what that means */
+	if (g->main_exited) /* perhaps while it was not current: then the end was ignored */
 		restart_look(g);
 	return true;
 }
 
-/* The switch back copies options to the generation that serves again, so they are restored first. */
+/* Options are restored before the switch back, which copies them. */
 enum event rollback_resume_standby(struct instance *instance, const struct happening *what)
 {
 	(void)what;

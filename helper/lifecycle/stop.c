@@ -106,8 +106,8 @@ static void look_at_queues(void *context)
 }
 
 /*
- * Keepers finish the end if the launcher is killed from here on, so they are told first.  If a start
- * is still under way here, its generation must be killed.
+ * The keepers are told first: from here on they finish the end if the launcher is killed.  If a
+ * start is still under way here, its generation must be killed.
  */
 enum event stop_close(struct instance *instance, const struct happening *what)
 {
@@ -128,7 +128,7 @@ enum event stop_close(struct instance *instance, const struct happening *what)
 	return instance->newest ? EVENT_NONE : EVENT_NONE_LEFT;
 }
 
-/* Ready or not, it accepts what is queued, for nobody else does. */
+/* The next generation accepts what is queued, ready or not: no other generation does. */
 enum event stop_close_starting(struct instance *instance, const struct happening *what)
 {
 	struct generation *generation = instance->attempt->generation;

@@ -72,7 +72,7 @@ static void log_end(const struct generation *generation)
 		        generation->main_exited ? how : "ended");
 }
 
-/* Somebody has killed the keeper: what is left of its generation is ended as by a crash. */
+/* The keeper has been killed: the processes that it leaves are ended, as by a crash. */
 static void end_orphans(struct instance *instance, const struct generation *generation)
 {
 	size_t left = orphans_end(instance->attempt->readiness.probe, SECOND);

@@ -4,7 +4,7 @@
  *
  * ---- The instance ----
  *
- *  Somebody serves:
+ *  A generation serves:
  *
  *               upgrade, restart              ready               300 ms
  *    SERVING ---------------------> UPGRADING ------> PROBATION ----------> SERVING
@@ -12,7 +12,7 @@
  *       |       it is gone              v                 |
  *       +--------------------------- FAILING <------------+
  *
- *  Nobody serves:
+ *  No generation serves:
  *
  *              none is left            ready
  *    VACATING -------------> STARTING -------> PROBATION if there is a program to go back to,
@@ -37,7 +37,7 @@
  *
  *  The end:
  *
- *    stop, in any state above:  CLOSING -- queues are empty --> DRAINING -- none is left --> the end
+ *    stop, in any state above: CLOSING -- queues are empty --> DRAINING -- none is left --> the end
  *    stop --now, in any state:  STOPPING -- none is left --> the end
  *
  * The first start, an upgrade and a restart are the same steps, with or without a current

@@ -2,9 +2,9 @@
 /*
  * The state machine of an instance and of its generations.
  *
- * transitions.c has the two tables: what may happen in each state, what is done then, and which
- * state follows.  Everything else in helper/lifecycle/ either reports an event here, or is an action
- * of the table (helper/lifecycle/actions.h).
+ * transitions.c has the two tables: which event may happen in each state, the action, and the state
+ * that follows.  All other code in helper/lifecycle/ reports an event here, or is an action of the
+ * table (helper/lifecycle/actions.h), or serves these.
  */
 #pragma once
 
