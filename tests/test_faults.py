@@ -213,8 +213,8 @@ def test_a_system_call_of_the_launcher_fails_at_its_start(moult, port, part):
             assert upgraded.returncode == 0 or upgraded.stderr.strip()
             assert ask(port).startswith("GEN g1 ")
             stopped = instance.command("stop", instance.name, "--now")
-            # ... or that this command could not be taken, or its answer not be sent.
-            assert stopped.returncode == 0 or "ended before it answered" in stopped.stderr
+            # ... or that this command could not be taken, which is said, or its answer not be sent.
+            assert stopped.returncode == 0 or stopped.stderr.strip()
             if stopped.returncode and instance.process.poll() is None:
                 instance.command("stop", instance.name, "--now")
             instance.wait_ended()

@@ -118,7 +118,7 @@ while True:
     client = server.accept()[0]
     client.sendall(b"GEN " + sys.argv[1].encode() + b" 0\\n")
     client.close()
-    notify.send(b"STATUS=asked\\nSTOPPING=1")
+    notify.send(b"STATUS=asked\\nSTOPPING=1\\nWATCHDOG=1")
 """
 
 
@@ -161,6 +161,19 @@ def test_the_manager_watches_the_launcher(managed, manager, port):
     time.sleep(0.5)
     assert "WATCHDOG=1" not in manager.lines(start)
     instance.signal(signal.SIGCONT)
+    instance.stop()
+
+
+def test_a_daemon_with_a_watchdog_is_asked_itself(managed, manager, port):
+    """The launcher is silent then; not when another program is current, which has none."""
+    instance = managed(WATCHDOG_USEC="600000").run(command=talks("g1", port))
+    start = manager.wait("READY=1")
+    assert ask(port).startswith("GEN g1")
+    start = manager.wait("STATUS=generation 1: asked", start)
+    time.sleep(0.5)
+    assert "WATCHDOG=1" not in manager.lines(start)
+    instance.upgrade(command=waiter("g2", port))
+    manager.wait("WATCHDOG=1", manager.wait("READY=1", start), 2)
     instance.stop()
 
 

@@ -162,3 +162,40 @@ def test_a_message_with_a_connection_that_nobody_can_close(moult, port, director
     instance.upgrade("--ready=serving", command=waiter("g2", port))
     instance.wait_alone()
     instance.stop()
+
+
+BARRIER = """
+import array, os, socket, sys, time
+print("asks", flush=True)
+while not os.path.exists(sys.argv[1]):
+    time.sleep(0.01)
+if os.fork() == 0:
+    if os.fork():
+        os._exit(0)  # its child is the keeper's then, which reaps it
+    notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    notify.connect("\\0" + os.environ["NOTIFY_SOCKET"][1:])
+    mine, theirs = os.pipe()
+    notify.send(b"READY=1")
+    notify.sendmsg([b"BARRIER=1"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS,
+                                     array.array("i", [theirs]))])
+    os.close(theirs)
+    print("sent", flush=True)
+    os.read(mine, 1)
+    os._exit(0)
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+
+
+def test_a_sender_that_exits_after_its_barrier_is_heard(moult, port, directory):
+    """As systemd-notify does.  The launcher is stopped until after the messages."""
+    go = directory / "go"
+    instance = moult().run("--ready=notify", wait=False, command=[
+        "/usr/bin/python3", "-c", BARRIER, str(go), *waiter("g1", port)])
+    instance.wait_log("(?m)^asks$")
+    instance.signal(signal.SIGSTOP)
+    go.touch()
+    instance.wait_log("(?m)^sent$")
+    time.sleep(0.1)  # a reader that does not wait closes the barrier in this time
+    instance.signal(signal.SIGCONT)
+    instance.wait_serving()
+    instance.stop()

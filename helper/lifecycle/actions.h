@@ -41,7 +41,7 @@ action rollback_finish_alone;
 /* restart.c: the current generation has ended, or its first process. */
 action restart_main_exited;
 action restart_beside; /* an older one serves in its place: is a restart wanted all the same? */
-action restart_decide; /* nobody serves: a restart, or the end */
+action restart_decide; /* no generation serves: a restart, or the end */
 action restart_owe;    /* the same during a start: decided when the start has failed */
 action restart_begin;
 

@@ -20,11 +20,12 @@ static const nanoseconds PACE = 100 * MILLISECOND;
 static int manager = -1;
 static struct timer extending, watchdog, passing_on;
 static nanoseconds watchdog_pause; /* 0: the manager does not watch */
-static bool has_own_watchdog;      /* the daemon has said WATCHDOG=1 */
+static uint32_t has_own_watchdog;  /* the generation that has said WATCHDOG=1 last; 0: none */
 static bool was_ready, ends;
-static nanoseconds fed; /* when the daemon's last WATCHDOG=1 was passed on */
-static char known[256]; /* what print_status() said the last time */
-static char heard[320]; /* the daemon's */
+static nanoseconds fed;   /* when the daemon's last WATCHDOG=1 was passed on */
+static char known[256];   /* what print_status() said the last time */
+static char heard[320];   /* the daemon's */
+static uint32_t heard_of; /* the generation that has said it */
 
 bool manager_is_there(void)
 {
@@ -97,11 +98,11 @@ static void takes_time(struct instance *instance)
 	loop_after(&extending, SECOND);
 }
 
-/* A daemon with a watchdog of its own answers for itself, unless none of it is current. */
+/* A current generation with a watchdog of its own answers for itself. */
 static void feed_watchdog(void *context)
 {
 	const struct instance *instance = context;
-	if (!has_own_watchdog || !instance->current)
+	if (!instance->current || instance->current->id != has_own_watchdog)
 		tell("WATCHDOG=1");
 	loop_after(&watchdog, watchdog_pause);
 }
@@ -160,8 +161,9 @@ void manager_ends(struct instance *instance)
 
 static void pass_on_last(void *context)
 {
-	(void)context;
-	tell_with_status("", heard);
+	const struct instance *instance = context;
+	if (instance->current && instance->current->id == heard_of)
+		tell_with_status("", heard);
 }
 
 /* A daemon may talk all the time: the manager hears the last of it, ten times a second. */
@@ -170,7 +172,7 @@ void manager_pass_on(struct instance *instance, const struct notification *notif
 	if (manager < 0)
 		return;
 	if (notification->watchdog && now() - fed >= PACE) {
-		has_own_watchdog = true;
+		has_own_watchdog = instance->current->id;
 		fed = now();
 		tell("WATCHDOG=1");
 	}
@@ -178,7 +180,9 @@ void manager_pass_on(struct instance *instance, const struct notification *notif
 		return;
 	snprintf(heard, sizeof(heard), "generation %u: %s", instance->current->id,
 	        notification->status);
+	heard_of = instance->current->id;
 	passing_on.fire = pass_on_last;
+	passing_on.context = instance;
 	if (!passing_on.armed)
 		loop_after(&passing_on, PACE);
 }

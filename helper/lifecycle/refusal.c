@@ -40,7 +40,7 @@ static bool cannot_be_reached(enum inspect_verdict verdict)
 	       verdict == INSPECT_HIDDEN || verdict == INSPECT_ELSEWHERE;
 }
 
-/* The program that runs: waiting and trying again does not help, so this is said first. */
+/* The running program cannot be upgraded.  This comes first: to try again later does not help. */
 static int by_verdict(const struct instance *instance, char *text, size_t size)
 {
 	const struct generation *only =

@@ -109,7 +109,7 @@ enum event restart_decide(struct instance *instance, const struct happening *wha
  *   - the parent of a daemon that went into the background: it exited soon and with status 0, and a
  *     child holds the listeners.  Nothing has to be done;
  *   - the master of prefork workers: the workers go on accepting;
- *   - otherwise nobody accepts.  The processes that are left finish their connections.
+ *   - otherwise no process accepts.  The processes that are left finish their connections.
  */
 static void look_at_rest(void *context)
 {

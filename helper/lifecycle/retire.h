@@ -29,7 +29,7 @@ bool retire_left_behind(struct instance *instance, struct generation *generation
 /*
  * Closes listeners that no generation holds: clients would only wait there.  One that the current
  * generation may still take up is kept until the time for late listeners is over
- * (helper/switch/moves.h).  No-op while a start is under way or nobody serves: whoever ends that
- * calls this again.  No-op, too, when the instance ends: stop.c empties all queues.
+ * (helper/switch/moves.h).  No-op while a start is under way or no generation serves; to be
+ * called again when that is over.  No-op, too, when the instance ends: stop.c empties all queues.
  */
 void retire_unheld(struct instance *instance);

@@ -7,7 +7,7 @@
 /*
  * Makes an older generation the current one: the one that has just been replaced, else the newest
  * that is able to serve.  `failed`: has the listeners now; NULL: it has ended.  False: there is
- * none, and nobody is current.
+ * none, and no generation is current.
  */
 bool rollback_resume(struct instance *instance, struct generation *failed);
 

@@ -87,7 +87,7 @@ static void refuse_new_clients(struct instance *instance)
 
 /* ---- stop ---- */
 
-/* Fires until the queues are empty: new SYNs are dropped meanwhile, what is queued is accepted. */
+/* Fires until the queues are empty.  New SYNs are dropped; queued connections are accepted. */
 static void look_at_queues(void *context)
 {
 	struct instance *instance = context;

@@ -64,8 +64,10 @@ static pid_t sender_of(struct msghdr *message)
 }
 
 /*
- * Sends before it closes: a close that hangs holds up later messages only.  A launcher that does
- * not read makes this wait, and then the daemon, as a service manager would.
+ * Sends before it closes: a close that hangs holds up later messages only.  Waits until the launcher
+ * has handled the message: a sender that waits for its BARRIER=1 (sd_notify_barrier(3)) may exit
+ * after that, and the launcher must have looked at the sender before.  A launcher that does not
+ * read makes the daemon wait, as a service manager would.
  */
 static void pass_on(void)
 {
@@ -84,16 +86,18 @@ static void pass_on(void)
 	        .ready = has_line(text, "READY=1"),
 	        .watchdog = has_line(text, "WATCHDOG=1")};
 	find_status(text, notification.status, sizeof(notification.status));
-	if (notification.sender > 0)
-		(void)send(READER_LINK, &notification, sizeof(notification), MSG_NOSIGNAL);
+	char handled;
+	if (notification.sender > 0 &&
+	        send(READER_LINK, &notification, sizeof(notification), MSG_NOSIGNAL) > 0)
+		(void)recv(READER_LINK, &handled, sizeof(handled), 0);
 	close_received(&message);
 }
 
 static void confine_reader(void)
 {
-	static const unsigned short calls[] = {
-	        SYS_recvmsg, SYS_sendto, SYS_close, SYS_ppoll, SYS_nanosleep, SYS_clock_nanosleep,
-	        SYS_rt_sigreturn, SYS_restart_syscall, SYS_exit, SYS_exit_group,
+	static const unsigned short calls[] = {SYS_recvmsg, SYS_recvfrom, SYS_sendto, SYS_close,
+	        SYS_ppoll, SYS_nanosleep, SYS_clock_nanosleep, SYS_rt_sigreturn,
+	        SYS_restart_syscall, SYS_exit, SYS_exit_group,
 #ifdef SYS_poll
 	        SYS_poll
 #endif
@@ -130,9 +134,10 @@ static void readable(void *context)
 	struct notifier *notifier = context;
 	struct notification notification;
 	ssize_t length = recv(notifier->link.fd, &notification, sizeof(notification), MSG_DONTWAIT);
-	if (length == sizeof(notification))
+	if (length == sizeof(notification)) {
 		notifier->heard(notifier->context, &notification);
-	else if (length == 0) /* the reader has ended */
+		(void)send(notifier->link.fd, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+	} else if (length == 0) /* the reader has ended */
 		loop_unwatch(&notifier->link);
 }
 
