@@ -131,7 +131,7 @@ def test_a_killed_worker_loses_only_what_it_had_accepted(moult, load, port, wait
     client.wait_answers(100)
     deaths = []
     for _ in range(2):
-        master = min(process.pid for process in instance.tagged("g1"))
+        master = instance.generation(1)["pid"]
         workers = [p.pid for p in instance.tagged("g1") if p.parent == master]
         deaths.append(processes.kill(workers[:1]))
         client.wait_answers(200, "g1")
@@ -153,7 +153,8 @@ def test_a_stopped_worker_stalls_no_client(moult, load, port):
     instance = moult().run(command=daemon("epoll", "g1", port, 4))
     client = load(f"127.0.0.1:{port}", rate=300)
     client.wait_answers(50)
-    worker = max(process.pid for process in instance.tagged("g1"))
+    main = instance.generation(1)["pid"]
+    worker = next(process.pid for process in instance.tagged("g1") if process.pid != main)
     os.kill(worker, signal.SIGSTOP)
     try:
         client.wait_answers(400, "g1")
