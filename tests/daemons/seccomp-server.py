@@ -49,7 +49,7 @@ async def stream(reader, writer):
     while not client.done():
         sent += 1
         writer.write(f"{tag} {sent}\n".encode())
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(0.025)
     writer.write(f"{tag} end {sent} {client.result()}\n".encode())
 
 

@@ -13,7 +13,7 @@ const server = http.createServer((request, response) => {
 new WebSocketServer({ server }).on('connection', (connection) => {
   let sent = 0;
   let received = 0;
-  const timer = setInterval(() => connection.send(`${tag} ${++sent}`), 10);
+  const timer = setInterval(() => connection.send(`${tag} ${++sent}`), 25);
   connection.on('close', () => clearInterval(timer));
   connection.on('message', (message) => {
     if (String(message) !== 'end') {

@@ -18,7 +18,7 @@ import sys
 import grpc
 import websockets
 
-PAUSE = 0.01  # seconds between the client's messages
+PAUSE = 0.025  # seconds between the client's messages
 
 
 class Lost(Exception):

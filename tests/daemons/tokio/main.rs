@@ -100,7 +100,7 @@ async fn stream(connection: BufReader<TcpStream>, tag: String) -> Result<()> {
     while !client.is_finished() {
         sent += 1;
         writer.write_all(format!("{} {}\n", tag, sent).as_bytes()).await?;
-        tokio::time::sleep(Duration::from_millis(10)).await;
+        tokio::time::sleep(Duration::from_millis(25)).await;
     }
     let received = client.await??;
     writer.write_all(format!("{} end {} {}\n", tag, sent, received).as_bytes()).await?;
