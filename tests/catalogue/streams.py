@@ -47,7 +47,7 @@ DAEMONS = [
     WEBSOCKETS,
     WS,
     GRPC,
-    GRPC.but("gRPC, one socket",
+    GRPC.but("gRPC, one socket", model="the same without SO_REUSEPORT",
              command=lambda setting, tag: [*GRPC.command(setting, tag), "alone"]),
     SECCOMP,
 ]
