@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Streams and uploads that outlive upgrades, of the servers that graceful restarts are written for.
 
-Beside each of them the negative control: the same streams and the same load over a plain restart, and
-over a swap of two processes that share the port by SO_REUSEPORT.  Both lose clients, so the clients see
-losses where there are any.
+Beside each of them the negative control: the same streams and the same load over a plain restart,
+and over a swap of two processes that share the port by SO_REUSEPORT.  Both lose clients, so the
+clients see losses where there are any.
 """
 
 import contextlib
@@ -71,7 +71,7 @@ def service(request, directory, port, load, started):
 
 
 def queues(port):
-    """How many clients wait in the queue of each listening socket.  gRPC's are of IPv6, for both."""
+    """How many clients wait in the queue of each listening socket.  gRPC's are IPv6 sockets."""
     rows = []
     for table in ("tcp", "tcp6"):
         with open(f"/proc/thread-self/net/{table}") as file:
@@ -102,8 +102,8 @@ def busy(pids, port):
 def test_streams_live_through_five_upgrades(moult, service):
     """A stream begins in each generation.  Each stays there, and all end by themselves.
 
-    Five old generations drain at once; by default the oldest would be ended then.  One upgrade comes
-    when the old generation leaves its clients in the queue, as in the swap below.
+    Five old generations drain at once; by default the oldest would be ended then.  One upgrade
+    comes when the old generation leaves its clients in the queue, as in the swap below.
     """
     port = service.setting.port
     instance = moult().run("--max-draining=5", command=service.command("g1"))
@@ -191,8 +191,8 @@ class Upload:
 
 
 def test_an_upload_that_stalls_across_upgrades_completes(moult, load, directory):
-    """One client sends to nginx, which passes it on; another sends to the server itself.  Both pause
-    while nginx and the server are upgraded, and the old generations wait for them."""
+    """One client sends to nginx, which passes it on; another sends to the server itself.  Both
+    pause while nginx and the server are upgraded, and the old generations wait for them."""
     for name in ("front", "back"):
         (directory / name).mkdir()
     front, back = (Setting(directory / name, network.new_port()) for name in ("front", "back"))

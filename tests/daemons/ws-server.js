@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// node ws-server.js PORT TAG [FD]: streams over WebSocket, answers to plain HTTP.  FD is a bound socket.
+// node ws-server.js PORT TAG [FD]: streams over WebSocket, answers to plain HTTP.
+// FD is a bound socket.
 const http = require('http');
 const { WebSocketServer } = require('ws');
 

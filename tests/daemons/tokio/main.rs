@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// tokio-server PORT TAG [reuseport]: HTTP/1.1 with keep-alive, downloads, uploads, and streams of lines.
+// tokio-server PORT TAG [reuseport]: HTTP/1.1 with keep-alive, downloads and uploads; streams of lines.
 use std::io::{Error, ErrorKind, Result};
 use std::net::SocketAddr;
 use std::time::Duration;
