@@ -26,6 +26,7 @@ enum key {
 	KEY_READY_TIMEOUT,
 	KEY_RETIRE_AFTER,
 	KEY_DRAIN_TIMEOUT,
+	KEY_STOP_TIMEOUT,
 	KEY_DRAIN_SIGNAL,
 	KEY_STOP_SIGNAL,
 	KEY_KILL_AFTER,
@@ -66,6 +67,7 @@ static const struct known {
         {"ready-timeout", 0, required_argument, RUN | UPGRADE, KEY_READY_TIMEOUT},
         {"retire-after", 0, required_argument, RUN | UPGRADE, KEY_RETIRE_AFTER},
         {"drain-timeout", 0, required_argument, RUN | UPGRADE, KEY_DRAIN_TIMEOUT},
+        {"stop-timeout", 0, required_argument, RUN | UPGRADE, KEY_STOP_TIMEOUT},
         {"drain-signal", 0, required_argument, RUN | UPGRADE, KEY_DRAIN_SIGNAL},
         {"stop-signal", 0, required_argument, RUN | UPGRADE, KEY_STOP_SIGNAL},
         {"kill-after", 0, required_argument, RUN | UPGRADE, KEY_KILL_AFTER},
@@ -119,6 +121,9 @@ static int take_option(struct options *options, const struct known *option, cons
 	case KEY_DRAIN_TIMEOUT:
 		settings->drain_timeout_given = true;
 		return value_time(&settings->drain_timeout, option->name, text, to);
+	case KEY_STOP_TIMEOUT:
+		settings->stop_timeout_given = true;
+		return value_time(&settings->stop_timeout, option->name, text, to);
 	case KEY_DRAIN_SIGNAL: return value_signal(&settings->drain_signal, option->name, text, to);
 	case KEY_STOP_SIGNAL: return value_signal(&settings->stop_signal, option->name, text, to);
 	case KEY_KILL_AFTER: return value_time(&settings->kill_after, option->name, text, to);

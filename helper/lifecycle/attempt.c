@@ -14,6 +14,7 @@
 #include "helper/lifecycle/actions.h"
 #include "helper/lifecycle/aside.h"
 #include "helper/lifecycle/diagnosis.h"
+#include "helper/lifecycle/kept.h"
 #include "helper/lifecycle/manager.h"
 #include "helper/lifecycle/retire.h"
 #include "helper/lifecycle/vacate.h"
@@ -312,6 +313,7 @@ static int start(struct instance *instance, const struct settings *settings)
 	instance->newest = attempt->generation = generation;
 	publish_addresses(instance);
 	publish_newness(instance, true);
+	kept_give(instance, generation);
 	for (uint32_t i = 0; i < instance->store.count; i++)
 		listener_remember_mode(instance_listener(instance, i));
 	int result = make_room(instance, generation);

@@ -22,6 +22,7 @@ static struct timer extending, watchdog, passing_on;
 static nanoseconds watchdog_pause; /* 0: the manager does not watch */
 static uint32_t has_own_watchdog;  /* the generation that has said WATCHDOG=1 last; 0: none */
 static bool was_ready, ends;
+static bool may_store;
 static nanoseconds fed;   /* when the daemon's last WATCHDOG=1 was passed on */
 static char known[256];   /* what print_status() said the last time */
 static char heard[320];   /* the daemon's */
@@ -32,10 +33,35 @@ bool manager_is_there(void)
 	return manager >= 0;
 }
 
+bool manager_may_store(void)
+{
+	return manager >= 0 && may_store;
+}
+
+bool manager_say(const char *text, int fd)
+{
+	union {
+		struct cmsghdr header;
+		char room[CMSG_SPACE(sizeof(int))];
+	} control = {0};
+	struct iovec data = {(char *)text, strlen(text)};
+	struct msghdr message = {.msg_iov = &data, .msg_iovlen = 1};
+	if (manager < 0)
+		return false;
+	if (fd >= 0) {
+		message.msg_control = &control;
+		message.msg_controllen = sizeof(control);
+		control.header = (struct cmsghdr){.cmsg_len = CMSG_LEN(sizeof(int)),
+		        .cmsg_level = SOL_SOCKET,
+		        .cmsg_type = SCM_RIGHTS};
+		memcpy(CMSG_DATA(&control.header), &fd, sizeof(fd));
+	}
+	return sendmsg(manager, &message, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0;
+}
+
 static void tell(const char *text)
 {
-	if (manager >= 0)
-		(void)send(manager, text, strlen(text), MSG_DONTWAIT | MSG_NOSIGNAL);
+	(void)manager_say(text, -1);
 }
 
 /* ---- status ---- */
@@ -208,11 +234,14 @@ static int reach(const char *name)
 void manager_open(struct instance *instance)
 {
 	const char *name = getenv("NOTIFY_SOCKET"), *pid = getenv("WATCHDOG_PID");
-	const char *usec = getenv("WATCHDOG_USEC");
+	const char *usec = getenv("WATCHDOG_USEC"), *stored = getenv("FDSTORE");
 	manager = name ? reach(name) : -1;
 	if (manager < 0)
 		return;
 	(void)unsetenv("NOTIFY_SOCKET");
+	/* systemd 254 and later tells how many descriptors its store may have; earlier ones do not. */
+	may_store = !stored || strcmp(stored, "0") != 0;
+	(void)unsetenv("FDSTORE");
 	takes_time(instance);
 	long long time = usec ? strtoll(usec, NULL, 10) : 0;
 	if (time <= 0 || (pid && atol(pid) != getpid()))

@@ -34,6 +34,15 @@ void manager_upgrade_ends(struct instance *instance, bool failed);
 void manager_serves(struct instance *instance);
 void manager_ends(struct instance *instance);
 
+/*
+ * May the manager store sockets?  False: it has said that it stores none (FDSTORE=0), or there is no
+ * manager.
+ */
+bool manager_may_store(void);
+
+/* Sends this text, and the descriptor (-1: none) with it.  False: it could not be sent. */
+bool manager_say(const char *text, int fd);
+
 /* Generations or their connections have changed. */
 void manager_tell_status(struct instance *instance);
 
