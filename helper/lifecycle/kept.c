@@ -89,6 +89,13 @@ static bool is_service(const struct instance *instance, const struct listener *l
 	       !(listener->late && listener->ephemeral) && !internal;
 }
 
+/* Not by a version that may still fail before it is ready. */
+static bool is_served(struct instance *instance, uint32_t i)
+{
+	const struct generation *acceptor = instance_acceptor(instance, i);
+	return acceptor && acceptor->state != GENERATION_WARMING;
+}
+
 static void look(void *context)
 {
 	struct instance *instance = context;
@@ -98,8 +105,7 @@ static void look(void *context)
 		if (listener->kept && listener->state != LISTENER_LIVE)
 			forget(listener);
 		else if (!listener->kept && is_service(instance, listener))
-			again |= !instance->current || !instance_acceptor(instance, i) ||
-			         !store(listener);
+			again |= !is_served(instance, i) || !store(listener);
 	}
 	if (again) {
 		later.fire = look;
