@@ -137,6 +137,30 @@ def test_a_program_that_ends_leaves_the_queue_to_its_manager(managed, manager, p
         kept.accept()[0].close()
 
 
+DESERTS = """
+import os, signal, socket, sys, time
+server = socket.create_server(("127.0.0.1", int(sys.argv[1])))
+if os.fork() == 0:
+    signal.signal(signal.SIGTERM, lambda *_: time.sleep(1) or os._exit(0))
+    server.close()
+    time.sleep(100)
+while True:
+    server.accept()[0].close()
+"""
+
+
+def test_a_program_whose_rest_does_not_accept_leaves_the_queue(managed, manager, port):
+    instance = managed().run(command=["/usr/bin/python3", "-c", DESERTS, str(port)])
+    [(_, fd)] = manager.wait_stored(1)
+    processes.kill([instance.generation(1)["pid"]])
+    instance.wait_log("do not accept")
+    with socket.create_connection(("127.0.0.1", port)), socket.socket(fileno=socket.dup(fd)) as kept:
+        kept.settimeout(5)
+        kept.accept()[0].close()
+        assert instance.wait_ended() == 1
+        assert kept.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+
+
 # ---- sockets of the manager's own ----
 
 ACTIVATED = """
@@ -207,6 +231,32 @@ def test_the_manager_starts_the_service_again_for_a_client(managed, own, port):
     instance.stop()
 
 
+CLOSES = """
+import os, socket, sys
+os.close(3)
+socket.create_server(("127.0.0.1", int(sys.argv[1]))).close()
+server = socket.create_server(("127.0.0.1", int(sys.argv[2])))
+while True:
+    server.accept()[0].close()
+"""
+
+
+def test_a_daemon_that_closes_the_managers_socket(managed, own, port):
+    """It stays open for the manager, and the next generation gets it."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        other = free.getsockname()[1]
+    instance = managed().run("--retire-after=200ms",
+                             command=["/usr/bin/python3", "-c", CLOSES, str(port), str(other)],
+                             **passing([("web", own.fileno())]))
+    instance.wait_log(f"closed tcp:127.0.0.1:{port}")
+    with socket.create_connection(("127.0.0.1", port)), own.accept()[0]:
+        pass
+    instance.upgrade(command=activated("g2", port))
+    assert ask(port).split() == ["GEN", "g2", "web"]
+    instance.stop()
+
+
 def test_stored_and_own_sockets_together(managed, manager, port, own, directory):
     """The daemon finds the manager's sockets without gaps; the stored ones are not for it."""
     path = directory / "s"
@@ -226,11 +276,11 @@ def test_stored_and_own_sockets_together(managed, manager, port, own, directory)
 
 
 def test_descriptors_for_another_process_are_left_alone(managed, own, port):
-    instance = managed(LISTEN_PID="1", LISTEN_FDS="1")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         other = free.getsockname()[1]
-    instance.run(command=waiter("g1", other), pass_fds=(own.fileno(),))
+    instance = managed().run(command=waiter("g1", other),
+                             **passing([("web", own.fileno())], pid="1"))
     assert [row["address"] for row in instance.status()["listeners"]] == [f"tcp:127.0.0.1:{other}"]
     instance.stop()
 

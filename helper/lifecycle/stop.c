@@ -123,12 +123,15 @@ static void look_at_queues(void *context)
 
 /*
  * The keepers are told first: from here on they finish the end if the launcher is killed.  If a
- * start is still under way here, its generation must be killed.
+ * start is still under way here, its generation must be killed.  If nobody has asked for the end, the
+ * service manager may start the service again (Restart=), so what it keeps stays open; otherwise it
+ * closes its duplicates when the launcher has ended.
  */
 enum event stop_close(struct instance *instance, const struct happening *what)
 {
-	(void)what;
 	(void)restart_cancel();
+	if (what->event == EVENT_DESERTED)
+		instance->leaves_listeners = true;
 	ledger_announce_end();
 	manager_ends(instance);
 	rollback_abandon(instance);
@@ -223,9 +226,8 @@ enum event stop_now(struct instance *instance, const struct happening *what)
 }
 
 /*
- * Other generations may be left: they drain or stop, and the launcher ends after them.  The service
- * manager may start the service again (Restart=), so what it keeps stays open; otherwise it closes
- * its duplicates when the launcher has ended.
+ * Other generations may be left: they drain or stop, and the launcher ends after them.  What the
+ * service manager keeps stays open, as in stop_close().
  */
 enum event stop_give_up(struct instance *instance, const struct happening *what)
 {

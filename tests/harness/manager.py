@@ -21,16 +21,17 @@ while any(fd < 3 + count for fd in away):
 for place, fd in enumerate(away, 3):
     os.dup2(fd, place)
 os.closerange(3 + count, 1000)
-os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS=str(count), LISTEN_FDNAMES=names)
-os.execv(sys.argv[4], sys.argv[4:])
+os.environ.update(LISTEN_PID=sys.argv[4] or str(os.getpid()), LISTEN_FDS=str(count), LISTEN_FDNAMES=names)
+os.execv(sys.argv[5], sys.argv[5:])
 """
 
 
-def passing(named):
-    """How Moult.run() starts a launcher that gets these descriptors: (NAME, FD) pairs, in order."""
+def passing(named, pid=""):
+    """How Moult.run() starts a launcher that gets these descriptors: (NAME, FD) pairs, in order.
+    `pid`: they are said to be for that process."""
     names, fds = zip(*named)
     return {"through": ("/usr/bin/python3", "-c", PASS, str(len(fds)), ":".join(names),
-                        ",".join(map(str, fds))),
+                        ",".join(map(str, fds)), pid),
             "pass_fds": fds}
 
 
