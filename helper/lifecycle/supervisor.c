@@ -149,15 +149,27 @@ static void surveyed(struct generation *generation)
 	manager_tell_status(generation->instance);
 }
 
+/*
+ * Signals that were ignored when the launcher was started ("&", nohup) are not meant for it when
+ * they come from the terminal.  With SIGHUP the sender does not matter: when a terminal closes, the
+ * kernel tells the shell, and the shell sends SIGHUP to its jobs by kill().
+ */
+static bool is_obeyed(const struct instance *instance, const struct signalfd_siginfo *info)
+{
+	int number = (int)info->ssi_signo;
+	if (!inherited_ignored(number))
+		return true;
+	if (number == SIGHUP)
+		log_notice("SIGHUP is ignored, because it was ignored when moult was started (as "
+		           "by nohup); to upgrade, use moult upgrade %s",
+		        instance->name);
+	return number != SIGHUP && info->ssi_code != SI_KERNEL;
+}
+
 static void signalled(void *context)
 {
 	struct signalfd_siginfo info;
-	if (read(signals.fd, &info, sizeof(info)) != sizeof(info))
-		return;
-	/*
-	 * The launcher was started with this signal ignored (nohup, "&"): ^C is not meant for it.
-	 */
-	if (info.ssi_code == SI_KERNEL && inherited_ignored((int)info.ssi_signo))
+	if (read(signals.fd, &info, sizeof(info)) != sizeof(info) || !is_obeyed(context, &info))
 		return;
 	if (info.ssi_signo == SIGCHLD)
 		reap(context);
