@@ -437,9 +437,6 @@ void control_stop(void)
 {
 	if (server.fd < 0)
 		return;
-	for (size_t i = 0; i < CLIENTS; i++)
-		if (clients[i].used)
-			forget(&clients[i]);
 	loop_cancel(&idle_timer);
 	loop_cancel(&server_rest);
 	reserve_release(RESERVE);
@@ -447,4 +444,9 @@ void control_stop(void)
 	loop_unwatch(&server);
 	(void)unlink(address.sun_path);
 	fd_close(&server.fd);
+	/* The operator may start the next launcher as soon as `moult stop` returns. */
+	control_finish(VERB_STOP, false, EXIT_DONE);
+	for (size_t i = 0; i < CLIENTS; i++)
+		if (clients[i].used)
+			forget(&clients[i]);
 }

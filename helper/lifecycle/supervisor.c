@@ -368,14 +368,13 @@ int supervisor_run(const struct options *options)
 	close_to_own_user();
 	confine_register_memory(unmap_shared);
 	int status = run(instance, options);
-	control_finish(VERB_STOP, false, EXIT_DONE);
-	control_stop();
 	channel_stop();
 	await_children();
 	if (options->pid_file)
 		launcher_pidfile_remove();
-	background_done(status);
 	fdstore_deinit(&instance->store);
+	control_stop();
+	background_done(status);
 	settings_deinit(&instance->settings);
 	return status;
 }
