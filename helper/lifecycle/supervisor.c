@@ -32,6 +32,7 @@
 #include "helper/process/confine.h"
 #include "helper/process/inherited.h"
 #include "helper/process/launcher_pidfile.h"
+#include "helper/process/notify_fd.h"
 #include "helper/process/orphans.h"
 #include "helper/process/paths.h"
 #include "helper/requests/broker_process.h"
@@ -356,6 +357,12 @@ static int run(struct instance *instance, const struct options *options)
 int supervisor_run(const struct options *options)
 {
 	struct instance *instance = &the_only_instance;
+	int number = options->notify_fd;
+	int result = number ? notify_fd_take(number) : 0;
+	if (result < 0) {
+		log_error("--notify-fd=%d: %s", number, strerror(-result));
+		return EXIT_FAILED;
+	}
 	inherited_take_timers();
 	if (options->background)
 		background_begin();
