@@ -46,7 +46,7 @@ def test_a_service_from_its_start_to_its_stop(service, load, port, kind):
     if kind not in TELLS_READINESS:
         wait_until(lambda: listens("127.0.0.1", port), 10, "nobody listens")
     assert "GEN g1 " in serves(port)
-    wait_until(web.runs, 10, "the tool does not say that the service runs")
+    wait_until(web.runs, 20, "the tool does not say that the service runs", pause=0.2)
     launcher = web.launcher()
 
     client = load(f"127.0.0.1:{port}", rate=200, mode="http", persistent=3)
@@ -54,7 +54,7 @@ def test_a_service_from_its_start_to_its_stop(service, load, port, kind):
     machine.configure("g2")
     web.reload()
     client.wait_answers(20, "g2")
-    web.wait_upgraded()
+    web.wait_upgraded(1)
     web.spoil()
     assert web.failure in web.upgrade(expect=1).said
     client.wait_answers(20, "g2")

@@ -111,10 +111,21 @@ class Machine:
     def moult(self, *words, **options):
         return self.run("/usr/local/bin/moult", *words, **options)
 
+    def processes(self):
+        """Those of services and supervisors."""
+        def is_inside(pid):
+            try:
+                return os.readlink(f"/proc/{pid}/ns/mnt") == here
+            except FileNotFoundError:  # it has ended
+                return False
+        here = os.readlink(f"/proc/{self.holder.pid}/ns/mnt")
+        return [process for process in processes.descendants()
+                if process.pid != self.holder.pid and is_inside(process.pid)]
+
     def wait_nothing_left(self):
-        """No launcher, keeper or nginx."""
+        """No process of the service, while its supervisor still runs."""
         def left():
-            return [process for process in processes.descendants()
+            return [process for process in self.processes()
                     if processes.name(process.pid) in ("moult", "moult-keeper", "nginx")]
         wait_until(lambda: not left(), 20, lambda: f"left: {left()}")
 
@@ -122,6 +133,8 @@ class Machine:
         for process, end in reversed(self.started):
             process.send_signal(end)
             process.wait(20)
+        if self.started:  # runsvdir does not wait for its children
+            wait_until(lambda: not self.processes(), 20, lambda: f"left: {self.processes()}")
         self.holder.stdout.close()
         os.kill(self.holder.pid, signal.SIGKILL)
         self.holder.wait()

@@ -32,12 +32,12 @@ class Service:
     def upgrade(self, expect=0):
         return self.machine.moult("upgrade", self.name, expect=expect)
 
-    def wait_upgraded(self):
-        """Until an upgrade that reload() has begun is over."""
-        def over():
+    def wait_upgraded(self, count):
+        """Until so many upgrades are complete: reload() may only have begun one."""
+        def complete():
             status = self.machine.moult("status", self.name, "--json", expect=0).stdout
-            return json.loads(status)["state"] == "serving"
-        wait_until(over, 10, "the upgrade does not end")
+            return json.loads(status)["upgrades"]["completed"] == count
+        wait_until(complete, 20, "the upgrade does not end", pause=0.05)
 
     def spoil(self):
         """The next version fails."""
@@ -116,7 +116,8 @@ class Runit(Service):
         machine.install("runit", "/run/service/web")
         machine.write("/run/service/web/down", "")
         machine.start("runsvdir", "-P", "/run/service", end=signal.SIGHUP)
-        wait_until(lambda: self.sv("status", expect=None).returncode == 0, 10, "no runsv")
+        wait_until(lambda: self.sv("status", expect=None).returncode == 0, 10, "no runsv",
+                   pause=0.05)
 
     def sv(self, verb, expect=0):
         return self.machine.run("sv", verb, "/run/service/web", expect=expect)
@@ -144,7 +145,7 @@ class S6(Service):
         machine.write("/run/service/web/down", "")
         machine.start("s6-svscan", "/run/service")
         wait_until(lambda: machine.run("s6-svok", "/run/service/web").returncode == 0, 10,
-                   "no s6-supervise")
+                   "no s6-supervise", pause=0.05)
 
     def svc(self, *options):
         return self.machine.run("s6-svc", *options, "-T20000", "/run/service/web", expect=0)
@@ -170,7 +171,8 @@ class Supervisor(Service):
     def __init__(self, machine):
         super().__init__(machine)
         machine.start("supervisord", "-n", "-c", "/etc/supervisor/supervisord.conf")
-        wait_until(lambda: self.control("pid").returncode == 0, 20, "no supervisord")
+        wait_until(lambda: machine.run("test", "-S", "/run/supervisor.sock").returncode == 0, 20,
+                   "no supervisord", pause=0.05)
 
     def control(self, *words, expect=None):
         return self.machine.run("supervisorctl", *words, expect=expect)
