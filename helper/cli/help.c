@@ -26,6 +26,8 @@ const char options_help[] =
         "  -n, --name=NAME          the name of the instance (default: the program's base name)\n"
         "  -p, --pid-file=PATH      write the pid of the launcher to PATH\n"
         "  -b, --background         return when the program is ready\n"
+        "      --notify-fd=N        write a newline to descriptor N when the program is ready\n"
+        "                             (for s6 and other supervisors)\n"
         "      --log=WHERE          where the launcher writes its log: stderr or syslog\n"
         "                             (default: stderr)\n"
         "\n"

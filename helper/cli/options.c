@@ -21,6 +21,7 @@ enum key {
 	KEY_NAME,
 	KEY_PID_FILE,
 	KEY_BACKGROUND,
+	KEY_NOTIFY_FD,
 	KEY_LOG,
 	KEY_READY,
 	KEY_READY_TIMEOUT,
@@ -62,6 +63,7 @@ static const struct known {
         {"name", 'n', required_argument, RUN, KEY_NAME},
         {"pid-file", 'p', required_argument, RUN, KEY_PID_FILE},
         {"background", 'b', no_argument, RUN, KEY_BACKGROUND},
+        {"notify-fd", 0, required_argument, RUN, KEY_NOTIFY_FD},
         {"log", 0, required_argument, RUN, KEY_LOG},
         {"ready", 0, required_argument, RUN | UPGRADE, KEY_READY},
         {"ready-timeout", 0, required_argument, RUN | UPGRADE, KEY_READY_TIMEOUT},
@@ -112,6 +114,7 @@ static int take_option(struct options *options, const struct known *option, cons
 			return complain(to, "--pid-file=: the path is missing");
 		return string_replace(&options->pid_file, text, to);
 	case KEY_BACKGROUND: options->background = true; return 0;
+	case KEY_NOTIFY_FD: return value_notify_fd(&options->notify_fd, text, to);
 	case KEY_LOG: return value_log(&options->syslog, text, to);
 	case KEY_READY: return value_ready(settings, text, to);
 	case KEY_READY_TIMEOUT: return value_ready_timeout(&settings->ready_timeout, text, to);

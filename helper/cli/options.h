@@ -14,6 +14,7 @@ struct options {
 	char *pid_file;   /* NULL: none */
 	bool aside_named; /* --aside has been read: settings.aside is a new list */
 	bool background;
+	int notify_fd; /* 0: none */
 	bool syslog;
 	enum log_level level;
 	bool help;     /* --help: the words after it have not been read */

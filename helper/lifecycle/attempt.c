@@ -19,6 +19,7 @@
 #include "helper/lifecycle/retire.h"
 #include "helper/lifecycle/vacate.h"
 #include "helper/process/background.h"
+#include "helper/process/notify_fd.h"
 #include "helper/process/preload.h"
 #include "helper/process/spawn.h"
 #include "helper/requests/channel.h"
@@ -93,8 +94,10 @@ void attempt_finish(struct instance *instance, int exit_status)
 	attempt->is_running = false;
 	publish_newness(instance, false);
 	retire_unheld(instance);
-	if (attempt->kind == ATTEMPT_START && exit_status == EXIT_DONE)
+	if (attempt->kind == ATTEMPT_START && exit_status == EXIT_DONE) {
 		background_done(exit_status);
+		notify_fd_ready();
+	}
 	if (attempt->kind != ATTEMPT_UPGRADE) {
 		if (exit_status == EXIT_DONE)
 			manager_serves(instance);

@@ -33,6 +33,7 @@
 #include "helper/process/confine.h"
 #include "helper/process/inherited.h"
 #include "helper/process/launcher_pidfile.h"
+#include "helper/process/notify_fd.h"
 #include "helper/process/orphans.h"
 #include "helper/process/paths.h"
 #include "helper/requests/broker_process.h"
@@ -150,15 +151,27 @@ static void surveyed(struct generation *generation)
 	manager_tell_status(generation->instance);
 }
 
+/*
+ * Signals that were ignored when the launcher was started ("&", nohup) are not meant for it when
+ * they come from the terminal.  With SIGHUP the sender does not matter: when a terminal closes, the
+ * kernel tells the shell, and the shell sends SIGHUP to its jobs by kill().
+ */
+static bool is_obeyed(const struct instance *instance, const struct signalfd_siginfo *info)
+{
+	int number = (int)info->ssi_signo;
+	if (!inherited_ignored(number))
+		return true;
+	if (number == SIGHUP)
+		log_notice("SIGHUP is ignored, because it was ignored when moult was started (as "
+		           "by nohup); to upgrade, use moult upgrade %s",
+		        instance->name);
+	return number != SIGHUP && info->ssi_code != SI_KERNEL;
+}
+
 static void signalled(void *context)
 {
 	struct signalfd_siginfo info;
-	if (read(signals.fd, &info, sizeof(info)) != sizeof(info))
-		return;
-	/*
-	 * The launcher was started with this signal ignored (nohup, "&"): ^C is not meant for it.
-	 */
-	if (info.ssi_code == SI_KERNEL && inherited_ignored((int)info.ssi_signo))
+	if (read(signals.fd, &info, sizeof(info)) != sizeof(info) || !is_obeyed(context, &info))
 		return;
 	if (info.ssi_signo == SIGCHLD)
 		reap(context);
@@ -353,6 +366,12 @@ int supervisor_run(const struct options *options)
 	struct instance *instance = &the_only_instance;
 	struct passed *passed;
 	unsigned passed_count = passed_take(&passed); /* first: LISTEN_PID is this process */
+	int number = options->notify_fd;
+	int result = number ? notify_fd_take(number) : 0;
+	if (result < 0) {
+		log_error("--notify-fd=%d: %s", number, strerror(-result));
+		return EXIT_FAILED;
+	}
 	inherited_take_timers();
 	if (options->background)
 		background_begin();
@@ -365,15 +384,14 @@ int supervisor_run(const struct options *options)
 	close_to_own_user();
 	confine_register_memory(unmap_shared);
 	int status = run(instance, options, passed, passed_count);
-	control_finish(VERB_STOP, false, EXIT_DONE);
-	control_stop();
 	channel_stop();
 	await_children();
 	if (options->pid_file)
 		launcher_pidfile_remove();
-	background_done(status);
 	free(passed);
 	fdstore_deinit(&instance->store);
+	control_stop();
+	background_done(status);
 	settings_deinit(&instance->settings);
 	return status;
 }
