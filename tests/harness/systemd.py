@@ -110,9 +110,10 @@ class Unit:
     would."""
 
     def __init__(self, bed, name):
-        self.bed, self.name, self.unit = bed, name, f"{name}.service"
-        self.program = f"/opt/{name}"
         self.port = network.new_port()
+        self.bed, self.name = bed, f"{name}-{self.port}"  # the journal has those of earlier tests, too
+        self.unit = f"{self.name}.service"
+        self.program = f"/opt/{self.name}"
 
     def install(self, *lines, run=(), kind="notify", exec_start=None):
         """Writes the unit file: the documented one, and these lines of [Service]."""
