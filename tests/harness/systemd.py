@@ -114,6 +114,7 @@ class Unit:
         self.bed, self.name = bed, f"{name}-{self.port}"  # the journal has those of earlier tests, too
         self.unit = f"{self.name}.service"
         self.program = f"/opt/{self.name}"
+        self.sockets = None
 
     def install(self, *lines, run=(), kind="notify", exec_start=None):
         """Writes the unit file: the documented one, and these lines of [Service]."""
@@ -122,9 +123,14 @@ class Unit:
         text = "\n".join(["[Service]", f"Type={kind}", f"ExecStart={start}", "KillMode=mixed",
                           *([] if kind == "notify-reload" else
                             [f"ExecReload={MOULT} upgrade {self.name}"]), *lines, ""])
-        self.bed.write(f"{UNITS}/{self.unit}", text)
-        self.bed.run("systemctl", "daemon-reload")
+        self.bed.write(f"{UNITS}/{self.unit}", text)  # new: systemd finds it without a reload
         return self
+
+    def socket(self, *lines):
+        """Gives the service a .socket unit with these lines of [Socket], and starts that."""
+        self.sockets = f"{self.name}.socket"
+        self.bed.write(f"{UNITS}/{self.sockets}", "\n".join(["[Socket]", *lines, ""]))
+        self.bed.run("systemctl", "start", self.sockets)
 
     def version(self, tag, *options, before=""):
         """Puts that version of the program in place; `before` are commands of its shell script."""
@@ -159,8 +165,10 @@ class Unit:
 
     def close(self):
         """Ends what is left of it, and forgets it."""
+        units = [self.unit, self.sockets] if self.sockets else [self.unit]
+        self.bed.run("systemctl", "stop", "--no-block", *units, check=False)
         self.bed.run("systemctl", "kill", "--signal=KILL", self.unit, check=False)
-        self.bed.run("systemctl", "stop", self.unit, check=False)
-        self.bed.run("systemctl", "reset-failed", self.unit, check=False)
-        for path in (f"{UNITS}/{self.unit}", self.program, f"{UNITS}/{self.unit}.d"):
-            subprocess.run(["rm", "-rf", self.bed.path(path)], check=True)
+        self.bed.run("systemctl", "stop", *units, check=False)
+        self.bed.run("systemctl", "reset-failed", *units, check=False)
+        for path in [self.program, *(f"{UNITS}/{unit}" for unit in units)]:
+            self.bed.path(path).unlink(missing_ok=True)
