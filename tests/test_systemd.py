@@ -50,8 +50,8 @@ def test_reload_upgrades(unit, load):
 
 
 def test_a_reload_that_fails_says_so(unit, load):
-    """Its exit status is not 0 and the status of the unit has the reason.  The old version serves, and
-    the next reload can be a good one."""
+    """Its exit status is not 0 and the status of the unit has the reason.  The old version serves,
+    and the next reload can be a good one."""
     web = unit("web").install()
     main = begun(web)
     client = load(f"127.0.0.1:{web.port}", rate=100, persistent=2)
@@ -85,8 +85,8 @@ trap 'systemd-notify STOPPING=1; kill $daemon; wait' TERM
 
 
 def test_what_a_daemon_says_is_not_what_the_service_is(unit, load):
-    """A daemon's READY, STOPPING, RELOADING and MAINPID mean its generation.  If systemd heard them, the
-    unit would end with the first generation, and have another main process."""
+    """A daemon's READY, STOPPING, RELOADING and MAINPID mean its generation.  If systemd heard
+    them, the unit would end with the first generation, and have another main process."""
     web = unit("web").install("TimeoutStopSec=1s")
     web.version("g1", "& daemon=$!; wait", before=SAYS.format(tag="g1")).systemctl("start")
     main = web.show("MainPID")
@@ -169,8 +169,8 @@ def test_systemd_is_executed_anew(unit, load, bed):
 
 @pytest.mark.parametrize("bed", ["257"], indirect=True)
 def test_notify_reload(unit, load):
-    """The other form, from 253 on: systemd sends SIGHUP.  Its reload hides a failure (exit status 0);
-    the status of the unit tells it."""
+    """The other form, from 253 on: systemd sends SIGHUP.  Its reload hides a failure (exit status
+    0); the status of the unit tells it."""
     web = unit("web").install(kind="notify-reload")
     main = begun(web)
     client = load(f"127.0.0.1:{web.port}", rate=100, persistent=2)

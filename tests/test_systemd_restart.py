@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""No client is refused while systemd restarts a service: it holds the listening sockets meanwhile."""
+"""No client is refused while systemd restarts a service: it holds the sockets meanwhile."""
 
 import time
 
@@ -22,8 +22,8 @@ def begun(web, tag="g1"):
 
 
 def test_a_restart_refuses_nobody(unit, load):
-    """New clients wait in the queue until the next launcher's daemon accepts.  Twice, for what has come
-    back from the store must go there again; then an upgrade."""
+    """New clients wait in the queue until the next launcher's daemon accepts.  Twice, for what has
+    come back from the store must stay there; then an upgrade."""
     web = unit("web").install(STORE)
     mains = [begun(web)]
     client = load(f"127.0.0.1:{web.port}", rate=100)
@@ -99,8 +99,8 @@ def test_a_stop_closes_the_door(unit, load):
 
 
 def test_a_door_of_systemd_itself(unit, load):
-    """A program that binds the address of its .socket unit gets that socket, in each generation.  It
-    survives stop and start, because it is systemd's."""
+    """A program that binds the address of its .socket unit gets that socket, in each generation.
+    The socket survives a stop, because it is systemd's."""
     web = unit("web").install()
     web.socket(f"ListenStream=127.0.0.1:{web.port}")
     begun(web)

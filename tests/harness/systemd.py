@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """A real systemd in namespaces (tests/beds), with moult where `make install` puts it.
 
-A bed serves all tests of one pytest process.  A test enters the network namespace of the bed, so that
-its clients reach the services; afterwards its units are gone.
+A bed serves all tests of one pytest process.  A test enters the network namespace of the bed, so
+that its clients reach the services; afterwards its units are gone.
 """
 
 import ctypes
@@ -15,9 +15,9 @@ from harness import build, network, processes
 from harness.waiting import wait_until
 
 BEDS = build.ROOT / "tests" / "beds"
-# The machine's own Debian 12 has the older one, and all the daemons that scripts/setup has installed.
+# This machine's own Debian 12 has the older one, and what scripts/setup has installed.
 ROOTS = {"252": "/", "257": "trixie"}
-TREE_DEADLINE = 240
+TREE_DEADLINE = 600
 
 MOULT = "/usr/local/bin/moult"
 WAITER = "/opt/waiter"
@@ -26,11 +26,11 @@ CLONE_NEWNET = 0x40000000
 
 
 class Bed:
-    """One booted systemd."""
+    """One booted systemd.  `root`: another tree than that of the tests."""
 
-    def __init__(self, version):
+    def __init__(self, version, root=None):
         self.version = version
-        root = ROOTS[version]
+        root = root or ROOTS[version]
         if root != "/":
             made = subprocess.run([BEDS / "tree", root], capture_output=True, text=True,
                                   timeout=TREE_DEADLINE)
@@ -111,7 +111,8 @@ class Unit:
 
     def __init__(self, bed, name):
         self.port = network.new_port()
-        self.bed, self.name = bed, f"{name}-{self.port}"  # the journal has those of earlier tests, too
+        self.bed = bed
+        self.name = f"{name}-{self.port}"  # the journal has those of earlier tests, too
         self.unit = f"{self.name}.service"
         self.program = f"/opt/{self.name}"
         self.sockets = None
