@@ -85,13 +85,16 @@ def talks(tag, port):
 
 @pytest.mark.parametrize("ready", ["serving", "notify"])
 def test_what_a_daemon_says_is_not_what_the_service_is(managed, manager, port, ready):
-    """Only the current generation's STATUS and WATCHDOG are passed on."""
+    """Only the current generation's STATUS and WATCHDOG are passed on.  A program says its status when it
+    is ready, before its generation is the current one."""
     instance = managed().run(f"--ready={ready}", command=talks("g1", port))
     start = manager.wait("READY=1")
+    start = manager.wait("STATUS=generation 1: g1 ? works", start)  # said before it was current
     assert ask(port).startswith("GEN g1")
     start = manager.wait("STATUS=generation 1: asked", start)
     instance.upgrade(command=talks("g2", port))
     start = manager.wait("READY=1", start)
+    start = manager.wait("STATUS=generation 2: g2 ? works", start)
     assert ask(port).startswith("GEN g2")
     manager.wait("STATUS=generation 2: asked", start)
     for word in ("STOPPING=1", "MAINPID=1", "BARRIER=1"):

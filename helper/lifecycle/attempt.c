@@ -200,9 +200,10 @@ static void said(void *context, const struct notification *notification)
 	struct instance *instance = generation->instance;
 	if (!tree_has(generation->keeper, notification->sender))
 		return;
-	if (generation == instance->current)
-		manager_pass_on(instance, notification);
-	if (generation == instance->attempt->generation && notification->ready)
+	bool is_next = generation == instance->attempt->generation;
+	if (generation == instance->current || is_next)
+		manager_pass_on(instance, generation, notification);
+	if (is_next && notification->ready)
 		readiness_notified(&instance->attempt->readiness);
 }
 

@@ -133,6 +133,23 @@ static void feed_watchdog(void *context)
 	loop_after(&watchdog, watchdog_pause);
 }
 
+/* ---- what the daemon says ---- */
+
+static void pass_on_last(void *context)
+{
+	const struct instance *instance = context;
+	if (instance->current && instance->current->id == heard_of)
+		tell_with_status("", heard);
+}
+
+static void pass_on_soon(struct instance *instance)
+{
+	passing_on.fire = pass_on_last;
+	passing_on.context = instance;
+	if (heard_of && !passing_on.armed)
+		loop_after(&passing_on, PACE);
+}
+
 /* ---- what happens ---- */
 
 void manager_upgrade_begins(struct instance *instance)
@@ -164,6 +181,8 @@ void manager_upgrade_ends(struct instance *instance, bool failed)
 		if (*at == '\n')
 			*at = ' ';
 	tell_with_status(failed ? "READY=1\nERRNO=22\n" : "READY=1\n", status);
+	if (!failed)
+		pass_on_soon(instance);
 }
 
 void manager_serves(struct instance *instance)
@@ -173,6 +192,7 @@ void manager_serves(struct instance *instance)
 		loop_cancel(&extending);
 	tell_with_status(was_ready ? "" : "READY=1\n", known);
 	was_ready = true;
+	pass_on_soon(instance);
 }
 
 void manager_ends(struct instance *instance)
@@ -185,32 +205,22 @@ void manager_ends(struct instance *instance)
 	takes_time(instance);
 }
 
-static void pass_on_last(void *context)
-{
-	const struct instance *instance = context;
-	if (instance->current && instance->current->id == heard_of)
-		tell_with_status("", heard);
-}
-
 /* A daemon may talk all the time: the manager hears the last of it, ten times a second. */
-void manager_pass_on(struct instance *instance, const struct notification *notification)
+void manager_pass_on(struct instance *instance, const struct generation *generation,
+        const struct notification *notification)
 {
 	if (manager < 0)
 		return;
-	if (notification->watchdog && now() - fed >= PACE) {
-		has_own_watchdog = instance->current->id;
+	if (notification->watchdog && generation == instance->current && now() - fed >= PACE) {
+		has_own_watchdog = generation->id;
 		fed = now();
 		tell("WATCHDOG=1");
 	}
 	if (!notification->status[0])
 		return;
-	snprintf(heard, sizeof(heard), "generation %u: %s", instance->current->id,
-	        notification->status);
-	heard_of = instance->current->id;
-	passing_on.fire = pass_on_last;
-	passing_on.context = instance;
-	if (!passing_on.armed)
-		loop_after(&passing_on, PACE);
+	snprintf(heard, sizeof(heard), "generation %u: %s", generation->id, notification->status);
+	heard_of = generation->id;
+	pass_on_soon(instance);
 }
 
 /* ---- start ---- */

@@ -46,5 +46,6 @@ bool manager_say(const char *text, int fd);
 /* Generations or their connections have changed. */
 void manager_tell_status(struct instance *instance);
 
-/* The current generation has said this. */
-void manager_pass_on(struct instance *instance, const struct notification *notification);
+/* The current generation has said this, or the next one, whose status is for later. */
+void manager_pass_on(struct instance *instance, const struct generation *generation,
+        const struct notification *notification);
