@@ -118,7 +118,6 @@ static int find_environment(
 {
 	static const char *const roots[] = {"RootDirectory", "RootImage"};
 	const char *input = unit_file_value(&unit->file, "StandardInput");
-	const char *mode = unit_file_value(&unit->file, "RuntimeDirectoryMode");
 	const char *preserve = unit_file_value(&unit->file, "RuntimeDirectoryPreserve");
 
 	for (size_t i = 0; i < COUNT(roots); i++) {
@@ -132,11 +131,6 @@ static int find_environment(
 		                      "own, so the next one runs the new version without moult");
 	if (unit_is_of_root(unit, start))
 		return 0;
-	if (mode && (strtol(mode, NULL, 8) & 022))
-		return refuse(reason,
-		        "RuntimeDirectoryMode=%s: others than its user could replace the control "
-		        "socket of moult; take the right to write from them",
-		        mode);
 	if (unit_file_is_true(&unit->file, "DynamicUser") && preserve && *preserve &&
 	        strcmp(preserve, "no") != 0 && strcmp(preserve, "false") != 0)
 		return refuse(reason,

@@ -4,7 +4,7 @@
  *
  * Type=notify is right on every version of systemd: with notify-reload, systemd hides that an
  * upgrade has failed.  RuntimeDirectory= is a directory of the unit's own: systemd removes it with
- * the unit, and /run/moult is that of all instances.
+ * the unit, so that it must not be /run/moult, which is that of all instances.
  */
 #include "helper/unit/plan.h"
 
@@ -110,53 +110,21 @@ static void plan_paths(struct changes *changes, const struct unit *unit, const s
 		        "ExecPaths=%s %s", place->moult, place->library);
 }
 
-/* The value of $RUNTIME_DIRECTORY without the directory of moult.  False: no directory. */
-static bool own_directories(const struct unit *unit, char *text, size_t size)
-{
-	const char *values[32];
-	size_t count = unit_file_list(&unit->file, "RuntimeDirectory", values, COUNT(values));
-	size_t used = 0;
-
-	*text = '\0';
-	for (size_t i = 0; i < count; i++) {
-		const char *at = values[i];
-
-		while (*(at += strspn(at, " \t"))) {
-			int length = (int)strcspn(at, " \t"), name = (int)strcspn(at, " \t:");
-
-			used += (size_t)snprintf(text + used, used < size ? size - used : 0,
-			        "%s/run/%.*s", used ? ":" : "", name, at);
-			if (used >= size)
-				return false;
-			at += length;
-		}
-	}
-	return used > 0;
-}
-
+/* The launcher puts its control socket below the first RuntimeDirectory= if it may not use /run. */
 static void plan_directory(
         struct changes *changes, const struct unit *unit, const struct execline *start)
 {
 	const char *system = unit_file_value(&unit->file, "ProtectSystem");
+	const char *values[1];
 	bool of_root = unit_is_of_root(unit, start);
-	char own[4096];
 
-	if (of_root && (!system || strcmp(system, "strict") != 0))
+	if ((of_root && (!system || strcmp(system, "strict") != 0)) ||
+	        unit_file_list(&unit->file, "RuntimeDirectory", values, COUNT(values)) > 0)
 		return;
 	changes_add(changes,
-	        of_root ? "ProtectSystem=strict: moult may write to a directory of its own only"
-	                : "moult takes commands there, for it is not root; the commands of root "
-	                  "look "
-	                  "there, too",
-	        "RuntimeDirectory=moult/%s", unit->name);
-	changes_add(changes, NULL, "Environment=MOULT_RUNTIME_DIR=/run/moult/%s", unit->name);
-	if (own_directories(unit, own, sizeof(own)))
-		changes_add(changes,
-		        "the daemon finds the directories here that it has always found",
-		        "Environment=RUNTIME_DIRECTORY=%s", own);
-	else
-		changes_add(changes, "the daemon does not learn of the directory",
-		        "UnsetEnvironment=RUNTIME_DIRECTORY");
+	        of_root ? "ProtectSystem=strict: moult needs a directory for its control socket"
+	                : "moult is not root, and needs a directory for its control socket",
+	        "RuntimeDirectory=moult-%s", unit->name);
 }
 
 static void plan_store(struct changes *changes, const struct unit *unit)

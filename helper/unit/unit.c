@@ -12,7 +12,7 @@
 #include "helper/unit/execline.h"
 #include "helper/unit/systemctl.h"
 
-/* The path of the socket, /run/moult/NAME/NAME.sock, has to fit into 107 bytes. */
+/* The path of the socket, /run/moult-NAME/moult/NAME.sock, has to fit into 107 bytes. */
 enum { INSTANCE_NAME_MAX = 40 };
 
 static const char SUFFIX[] = ".service";
