@@ -101,6 +101,17 @@ static void plan_privileges(
 			        families[i].name);
 }
 
+/* The launcher and the keepers are not dumpable, and such a process is hidden from its own user. */
+static void plan_proc(
+        struct changes *changes, const struct unit *unit, const struct execline *start)
+{
+	const char *protect = unit_file_value(&unit->file, "ProtectProc");
+
+	if (protect && *protect && strcmp(protect, "default") != 0 && !unit_is_of_root(unit, start))
+		changes_add(changes, "moult is not root, and has to see its own processes in /proc",
+		        "ProtectProc=default");
+}
+
 static void plan_paths(struct changes *changes, const struct unit *unit, const struct place *place)
 {
 	const char *values[4];
@@ -155,6 +166,7 @@ int plan_make(struct changes *changes, const struct unit *unit, const struct pla
 	plan_kill(changes, unit);
 	plan_signal(changes, unit);
 	plan_privileges(changes, unit, &start);
+	plan_proc(changes, unit, &start);
 	plan_paths(changes, unit, place);
 	plan_directory(changes, unit, &start);
 	plan_store(changes, unit);
