@@ -222,8 +222,7 @@ static bool is_idle(const struct control_client *client)
 
 /*
  * Closes clients that have sent no request within REQUEST_PATIENCE, and comes again for the
- * others.  A kept client counts from its connection as well, but has its answer earlier
- * (supervisor.c).
+ * others.  A kept client counts from its connection as well, but has its answer earlier.
  */
 static void end_idle(void *context)
 {
@@ -444,7 +443,6 @@ void control_stop(void)
 	loop_unwatch(&server);
 	(void)unlink(address.sun_path);
 	fd_close(&server.fd);
-	/* The operator may start the next launcher as soon as `moult stop` returns. */
 	control_finish(VERB_STOP, false, EXIT_DONE);
 	for (size_t i = 0; i < CLIENTS; i++)
 		if (clients[i].used)

@@ -24,6 +24,7 @@ class Service:
     """reload() returns when the tool has asked for the upgrade; upgrade() when that is over."""
 
     name = "web"
+    restart_is_upgrade = False
     failure = "exited with status 1 before it was ready"
 
     def __init__(self, machine):
@@ -74,6 +75,7 @@ class Script(Service):
 
 
 class Lsb(Script):
+    restart_is_upgrade = True
     failure = "[emerg]"  # the daemon's last words, too
 
     def __init__(self, machine):
