@@ -2,6 +2,7 @@
 """A service by each of the examples in scripts/examples, with the real tool of Debian."""
 
 import os
+import select
 import socket
 
 import pytest
@@ -83,28 +84,34 @@ def test_a_service_from_its_start_to_its_stop(service, load, port, kind):
 
 # ---- readiness by a descriptor ----
 
+def read(pipe):
+    """What comes next; nothing: no process has the other end."""
+    assert select.select([pipe], [], [], 10)[0], "no newline, and another process has the descriptor"
+    return os.read(pipe, 10)
+
+
 def test_a_newline_says_that_the_service_is_ready(moult, port):
     """Not before it serves, once, and the program does not have the descriptor."""
-    read, write = os.pipe()
+    pipe, write = os.pipe()
     instance = moult().run(f"--notify-fd={write}", wait=False, pass_fds=(write,),
                            command=waiter("g1", port, "--start-delay=300"))
     os.close(write)
-    assert os.read(read, 10) == b"\n"
+    assert read(pipe) == b"\n"
     assert ask(port).startswith("GEN g1 ")
-    assert os.read(read, 10) == b"", "another process has the descriptor"
-    os.close(read)
+    assert read(pipe) == b""
+    os.close(pipe)
     instance.upgrade()
     instance.stop()
 
 
 def test_a_service_that_does_not_become_ready_says_nothing(moult, port):
-    read, write = os.pipe()
+    pipe, write = os.pipe()
     instance = moult().run(f"--notify-fd={write}", wait=False, pass_fds=(write,),
                            command=waiter("g1", port, "--fail=exit1"))
     os.close(write)
-    assert os.read(read, 10) == b""
+    assert read(pipe) == b""
     assert instance.wait_ended() == 1
-    os.close(read)
+    os.close(pipe)
 
 
 def test_a_descriptor_that_is_not_there(moult, port):

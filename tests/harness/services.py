@@ -104,6 +104,7 @@ class OpenRC(Script):
     def __init__(self, machine):
         super().__init__(machine)
         machine.install("openrc", "/etc/init.d/web")
+        machine.write("/etc/conf.d/web", "stop_seconds=600\n")
         machine.write("/run/openrc/softlevel", "default\n")  # as if OpenRC had booted
         machine.run("sh", "-c", "cd /run/openrc && mkdir exclusive daemons started starting "
                     "stopping failed init.d options tmp", expect=0)
