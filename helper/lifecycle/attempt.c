@@ -14,6 +14,7 @@
 #include "helper/lifecycle/actions.h"
 #include "helper/lifecycle/aside.h"
 #include "helper/lifecycle/diagnosis.h"
+#include "helper/lifecycle/kept.h"
 #include "helper/lifecycle/manager.h"
 #include "helper/lifecycle/retire.h"
 #include "helper/lifecycle/vacate.h"
@@ -199,9 +200,10 @@ static void said(void *context, const struct notification *notification)
 	struct instance *instance = generation->instance;
 	if (!tree_has(generation->keeper, notification->sender))
 		return;
-	if (generation == instance->current)
-		manager_pass_on(instance, notification);
-	if (generation == instance->attempt->generation && notification->ready)
+	bool is_next = generation == instance->attempt->generation;
+	if (generation == instance->current || is_next)
+		manager_pass_on(instance, generation, notification);
+	if (is_next && notification->ready)
 		readiness_notified(&instance->attempt->readiness);
 }
 
@@ -315,6 +317,7 @@ static int start(struct instance *instance, const struct settings *settings)
 	instance->newest = attempt->generation = generation;
 	publish_addresses(instance);
 	publish_newness(instance, true);
+	kept_give(instance, generation);
 	for (uint32_t i = 0; i < instance->store.count; i++)
 		listener_remember_mode(instance_listener(instance, i));
 	int result = make_room(instance, generation);

@@ -23,6 +23,7 @@
 #include "helper/lifecycle/aside.h"
 #include "helper/lifecycle/attempt.h"
 #include "helper/lifecycle/drain.h"
+#include "helper/lifecycle/kept.h"
 #include "helper/lifecycle/manager.h"
 #include "helper/lifecycle/operator.h"
 #include "helper/lifecycle/restart.h"
@@ -301,10 +302,14 @@ static void unmap_shared(void)
 	}
 }
 
-/* Before each event: keepers may have opened gates while the launcher was stopped. */
-static void look_at_ledger(void *context)
+/*
+ * Keepers may have opened gates while the launcher was stopped.  The last event may have opened or
+ * closed listeners.
+ */
+static void before_event(void *context)
 {
 	switch_assert(context);
+	kept_tell(context);
 }
 
 /*
@@ -330,7 +335,8 @@ static int start(struct instance *instance)
 	return result < 0 ? EXIT_FAILED : 0;
 }
 
-static int run(struct instance *instance, const struct options *options)
+static int run(struct instance *instance, const struct options *options,
+        const struct passed *passed, unsigned passed_count)
 {
 	static struct attempt attempt = {.fallback = FALLBACK_NONE};
 	instance->name = options->name;
@@ -346,17 +352,20 @@ static int run(struct instance *instance, const struct options *options)
 	if (status)
 		return status;
 	manager_open(instance);
+	kept_take_back(instance, passed, passed_count);
 	aside_recover(options->name, options->settings.aside);
 	status = start(instance);
 	if (status)
 		return status;
-	loop_run(look_at_ledger, instance);
+	loop_run(before_event, instance);
 	return instance->exit_status;
 }
 
 int supervisor_run(const struct options *options)
 {
 	struct instance *instance = &the_only_instance;
+	struct passed *passed;
+	unsigned passed_count = passed_take(&passed); /* first: LISTEN_PID is this process */
 	int number = options->notify_fd;
 	int result = number ? notify_fd_take(number) : 0;
 	if (result < 0) {
@@ -374,11 +383,12 @@ int supervisor_run(const struct options *options)
 	}
 	close_to_own_user();
 	confine_register_memory(unmap_shared);
-	int status = run(instance, options);
+	int status = run(instance, options, passed, passed_count);
 	channel_stop();
 	await_children();
 	if (options->pid_file)
 		launcher_pidfile_remove();
+	free(passed);
 	fdstore_deinit(&instance->store);
 	control_stop();
 	background_done(status);
