@@ -221,8 +221,7 @@ static bool is_idle(const struct control_client *client)
 
 /*
  * Closes clients that have sent no request within REQUEST_PATIENCE, and comes again for the
- * others.  A kept client counts from its connection as well, but has its answer earlier
- * (supervisor.c).
+ * others.  A kept client counts from its connection as well, but has its answer earlier.
  */
 static void end_idle(void *context)
 {

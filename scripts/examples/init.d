@@ -15,8 +15,8 @@
 #   start         returns when the daemon serves; a failure is shown, with the daemon's last words
 #   reload        the upgrade: new binary, new configuration, new DAEMON_ARGS; 1: it has failed, and
 #                 the old version serves
-#   stop          connections may finish for STOP_SECONDS
-#   restart       cuts connections, as without moult; moult itself is started anew
+#   restart       the same, or a start; refuses no client when a package restarts its service
+#   stop          connections may finish for STOP_SECONDS; stop and start renew moult itself, too
 #   status        0: runs, 1: was killed, 3: does not run, 4: unknown
 
 # /etc/default/web may change these.
@@ -25,7 +25,7 @@ DAEMON=/usr/sbin/nginx
 DAEMON_ARGS="-g 'daemon off;'" # the daemon has to stay in the foreground
 MOULT=/usr/local/bin/moult
 MOULT_OPTIONS= # options that run and upgrade have, for example --drain-timeout=1h
-STOP_SECONDS=20
+STOP_SECONDS=20 # at least 1
 PIDFILE=/run/moult-$NAME.pid
 LOG=/var/log/$NAME.log
 
@@ -38,13 +38,18 @@ with_daemon() { # run|upgrade WORD...
 	"$MOULT" "$@"
 }
 
-is_running() {
+look() { # 0: runs, 3: does not run, other: its launcher does not answer
 	"$MOULT" status "$NAME" >/dev/null 2>&1
+}
+
+reload() {
+	look || [ $? -ne 3 ] || return 7
+	with_daemon upgrade "$NAME" || return 1
 }
 
 # The log is a file, so that moult can show the last words of a version that fails.
 start() {
-	! is_running || return 0
+	! look || return 0
 	said=$(wc -c 2>/dev/null <"$LOG" || echo 0)
 	with_daemon run --background --name="$NAME" --pid-file="$PIDFILE" >>"$LOG" 2>&1 && return
 	tail -c +$((said + 1)) "$LOG" >&2
@@ -52,12 +57,13 @@ start() {
 }
 
 keepers() { # the parents of what a killed launcher has left
-	for keeper in $(pgrep -x moult-keeper); do
+	for keeper in $(pgrep -x -U root moult-keeper); do
 		! tr '\0' '\n' 2>/dev/null <"/proc/$keeper/cmdline" | grep -qx -e "--name=$NAME" ||
 			echo "$keeper"
 	done
 }
 
+# A launcher that is killed leaves its pid file and the daemon.
 end_left() {
 	[ -e "$PIDFILE" ] || return 0
 	for signal in TERM KILL; do
@@ -72,14 +78,13 @@ end_left() {
 	return 1
 }
 
-stop_now() {
-	is_running || { end_left && return; }
-	"$MOULT" stop "$NAME" --now
-}
-
 stop() {
-	is_running && timeout "$STOP_SECONDS" "$MOULT" stop "$NAME" && return
-	stop_now
+	look || [ $? -ne 3 ] || {
+		end_left
+		return
+	}
+	timeout "$STOP_SECONDS" "$MOULT" stop "$NAME" && return
+	"$MOULT" stop "$NAME" --now || [ $? -eq 3 ] || return 1
 }
 
 status() {
@@ -105,12 +110,16 @@ esac
 case $1 in
 start) start ;;
 stop) stop ;;
-restart) stop_now && start ;;
-try-restart) ! is_running || { stop_now && start; } ;;
-reload | force-reload)
-	is_running || exit 7
-	with_daemon upgrade "$NAME"
+restart)
+	reload
+	case $? in
+	0) ;;
+	7) end_left && start ;;
+	*) exit 1 ;;
+	esac
 	;;
+try-restart) reload || [ $? -eq 7 ] ;;
+reload | force-reload) reload ;;
 status) status ;;
 *) usage ;;
 esac

@@ -24,6 +24,7 @@ class Service:
     """reload() returns when the tool has asked for the upgrade; upgrade() when that is over."""
 
     name = "web"
+    restart_is_upgrade = False
     failure = "exited with status 1 before it was ready"
 
     def __init__(self, machine):
@@ -74,6 +75,7 @@ class Script(Service):
 
 
 class Lsb(Script):
+    restart_is_upgrade = True
     failure = "[emerg]"  # the daemon's last words, too
 
     def __init__(self, machine):
@@ -102,6 +104,7 @@ class OpenRC(Script):
     def __init__(self, machine):
         super().__init__(machine)
         machine.install("openrc", "/etc/init.d/web")
+        machine.write("/etc/conf.d/web", "stop_seconds=600\n")
         machine.write("/run/openrc/softlevel", "default\n")  # as if OpenRC had booted
         machine.run("sh", "-c", "cd /run/openrc && mkdir exclusive daemons started starting "
                     "stopping failed init.d options tmp", expect=0)
