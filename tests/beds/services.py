@@ -3,7 +3,7 @@
 
 import dataclasses
 
-HTTP = {"mode": "http", "tag_after": "HTTP/1.1 ", "tag_before": " "}
+HTTP = {"mode": "http", "tag_after": "HTTP/1.1 ", "tag_before": " ", "persistent_every": 1000}
 # A question over TCP for gen.bed, whose address is 10.9.8.7.
 DNS = {"send": r"\x00\x19\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00"
                r"\x03gen\x03bed\x00\x00\x01\x00\x01",
@@ -16,7 +16,7 @@ class Service:
 
     unit: str  # without ".service"
     address: str
-    load: dict  # options of the load client, beside the rate
+    load: dict  # options of the load client, beside the rate; those of HTTP ask now and then
     config: str  # a file of its configuration ...
     bad: str  # ... and a line with which the program does not start
     dropin: str  # lines of [Service]; @MOULT@ is `moult run --name=UNIT` with its options
@@ -34,7 +34,8 @@ SERVICES = (
             "PIDFile=\nExecStop=\n" +
             start("/usr/sbin/nginx -g 'daemon off; master_process on;'", "--aside=/run/nginx.pid")),
     Service("redis-server", "127.0.0.1:6379",
-            {"send": r"PING\r\n", "until": r"\r\n", "tag_after": "+", "tag_before": r"\r"},
+            {"send": r"PING\r\n", "until": r"\r\n", "tag_after": "+", "tag_before": r"\r",
+             "sources": 0},  # its protected mode answers 127.0.0.1 alone
             "/etc/redis/redis.conf", "no-such-word 1",
             "PIDFile=\nEnvironment=MOULT_RUNTIME_DIR=/run/redis\n"
             "RestrictAddressFamilies=AF_NETLINK\nExecPaths=/usr/local/bin/moult /usr/local/lib\n" +

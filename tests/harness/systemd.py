@@ -31,7 +31,7 @@ class Bed:
     def __init__(self, version, root=None):
         self.version = version
         root = root or ROOTS[version]
-        if root != "/":
+        if not root.startswith("/"):
             made = subprocess.run([BEDS / "tree", root], capture_output=True, text=True,
                                   timeout=TREE_DEADLINE)
             assert made.returncode == 0, made.stderr
