@@ -14,15 +14,25 @@ DNS = {"send": r"\x00\x19\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00"
 class Service:
     """One row of the table."""
 
-    unit: str  # without ".service"
+    unit: str  # without ".service"; several: by the version of systemd, "252=A 257=B"
     address: str
     load: dict  # options of the load client, beside the rate; those of HTTP ask now and then
     config: str  # a file of its configuration ...
     bad: str  # ... and a line with which the program does not start
-    dropin: str  # lines of [Service]; @MOULT@ is `moult run --name=UNIT` with its options
+    dropin: str = ""  # if there is no `moult enable`: lines of [Service]; @MOULT@ is `moult run ...`
     package: str = ""  # what is installed again; "": named like the unit
     setup: str = ""  # shell commands before the first start
     rate: int = 100
+    tree: str = "services"
+
+    def for_version(self, version):
+        """The service on that systemd."""
+        def choose(text):
+            if not text.startswith("252="):
+                return text
+            return dict(part.split("=") for part in text.split())[version]
+        return dataclasses.replace(self, **{field: choose(getattr(self, field))
+                                            for field in ("unit", "config", "package")})
 
 
 def start(command, *options):
@@ -82,4 +92,39 @@ SERVICES = (
             "/etc/mosquitto/mosquitto.conf", "no_such_word 1",
             start("/usr/sbin/mosquitto -c /etc/mosquitto/mosquitto.conf"),
             rate=50),
+    Service("dovecot", "127.0.0.1:143",
+            {"mode": "banner", "until": r"\r\n", "tag_after": "* ", "tag_before": " "},
+            "/etc/dovecot/dovecot.conf", "no_such_word = 1", package="dovecot-core", rate=20,
+            tree="more"),
+    Service("mariadb", "127.0.0.1:3306",
+            {"mode": "banner", "until": r"mysql_native_password\x00", "tag_after": r"\n",
+             "tag_before": "-"},
+            "/etc/mysql/mariadb.conf.d/50-server.cnf", "[mysqld]\nno-such-word = 1",
+            package="mariadb-server", tree="more", rate=50,
+            setup="printf '%s\\n' '[mysqld]' max_connect_errors=1000000000 skip-name-resolve "
+                  ">>/etc/mysql/mariadb.conf.d/50-server.cnf"),
+    Service("named", "127.0.0.1:53", DNS, "/etc/bind/named.conf", "no-such-word;",
+            package="bind9", tree="more", rate=50,
+            setup="printf '%s\\n' '$TTL 60' '@ SOA ns x 1 60 60 60 60' '@ NS ns' 'ns A 10.0.0.1' "
+                  "'gen A 10.9.8.7' >/etc/bind/db.bed; "
+                  "printf '%s\\n' 'options { directory \"/var/cache/bind\"; recursion no; "
+                  "minimal-responses yes; };' 'zone \"bed\" { type master; "
+                  "file \"/etc/bind/db.bed\"; };' >/etc/bind/named.conf"),
+    Service("252=postfix@- 257=postfix", "127.0.0.1:25",
+            {"mode": "banner", "until": r"\r\n", "tag_after": "ESMTP ", "tag_before": " ",
+             "farewell": r"QUIT\r\n"},
+            "/etc/postfix/main.cf", "no such word", package="postfix", tree="more", rate=20,
+            setup="printf '%s\\n' 'inet_interfaces = loopback-only' 'inet_protocols = ipv4' "
+                  "'smtpd_client_connection_count_limit = 0' "
+                  "'smtpd_client_connection_rate_limit = 0' >>/etc/postfix/main.cf"),
+    Service("252=postgresql@15-main 257=postgresql@17-main", "127.0.0.1:5432",
+            {"send": r"\x00\x00\x00\x10\x00\x03\x00\x00user\x00x\x00\x00",
+             "until": r"SCRAM-SHA-256\x00\x00", "tag_after": "SCRAM-", "tag_before": "-"},
+            "252=/etc/postgresql/15/main/postgresql.conf "
+            "257=/etc/postgresql/17/main/postgresql.conf", "no_such_word = 1",
+            package="252=postgresql-15 257=postgresql-17", tree="more", rate=20),
+    Service("vsftpd", "127.0.0.1:21",
+            {"mode": "banner", "until": r"\r\n", "tag_after": "(", "tag_before": ")",
+             "farewell": r"QUIT\r\n"},
+            "/etc/vsftpd.conf", "no_such_word=1", tree="more", rate=20),
 )
