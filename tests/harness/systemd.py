@@ -164,6 +164,11 @@ class Unit:
     def log(self):
         return self.bed.journal(self.unit)
 
+    def wait_log(self, text, deadline=15.0):
+        """Until the journal of the unit has that text."""
+        wait_until(lambda: text in self.log(), deadline,
+                   lambda: f"no {text!r} in the journal:\n{self.log()}", pause=0.1)
+
     def close(self):
         """Ends what is left of it, and forgets it."""
         units = [self.unit, self.sockets] if self.sockets else [self.unit]
