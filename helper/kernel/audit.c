@@ -71,16 +71,19 @@ int audit_unix_connections(const uint64_t *listeners, size_t count, const struct
         struct inode_set *set, bool *ret_internal)
 {
 	CLEANUP(diag_rows_deinit) struct diag_rows rows = {0};
-	uint64_t *names = calloc(count + 1, sizeof(*names));
+	int result = diag_unix(&rows);
+	uint64_t *names = result == 0 ? calloc(rows.count + 1, sizeof(*names)) : NULL;
 	size_t named = 0;
-	int result = names ? diag_unix(&rows) : -ENOMEM;
 
 	*ret_internal = false;
+	if (result == 0 && !names)
+		result = -ENOMEM;
 	for (size_t i = 0; i < rows.count && result == 0; i++) {
 		const struct diag_row *row = &rows.rows[i];
 
-		if (row->state == TCP_LISTEN && row->name && named < count &&
-		        is_one_of(row->inode, listeners, count))
+		if (row->state == TCP_LISTEN && row->name &&
+		        is_one_of(row->inode, listeners, count) &&
+		        !is_one_of(row->name, names, named))
 			names[named++] = row->name;
 	}
 	for (size_t i = 0; i < rows.count && result == 0; i++) {
@@ -89,9 +92,11 @@ int audit_unix_connections(const uint64_t *listeners, size_t count, const struct
 		if (row->state == TCP_LISTEN || row->type == SOCK_DGRAM || !row->inode ||
 		        !row->name || !is_one_of(row->name, names, named))
 			continue;
-		if (!row->peer || !inode_set_has(own, row->peer))
+		bool is_internal = row->peer && inode_set_has(own, row->peer);
+		if (!is_internal)
 			result = inode_set_add(set, row->inode);
-		else if (inode_set_has(own, row->inode))
+		/* Who has the other end is not known: it may be one of these processes */
+		if ((is_internal || row->vague) && inode_set_has(own, row->inode))
 			*ret_internal = true;
 	}
 	free(names);

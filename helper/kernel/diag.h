@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* The kernel's list of sockets: NETLINK_SOCK_DIAG dumps (sock_diag(7)). */
+/*
+ * The kernel's list of sockets: NETLINK_SOCK_DIAG dumps (sock_diag(7)), or /proc/self/net where the
+ * kernel or a sandbox does not allow these (helper/kernel/proc_net.h).
+ */
 #pragma once
 
 #include <stdbool.h>
@@ -26,7 +29,8 @@ struct diag_row {
 	uint16_t port; /* TCP, UDP: local, host order */
 	uint8_t family;
 	uint8_t state;
-	uint8_t type;        /* UNIX: SOCK_STREAM... */
+	uint8_t type; /* UNIX: SOCK_STREAM... */
+	bool vague;   /* UNIX, from /proc: peer, limit and file are 0 because they are not known */
 	uint8_t address[16]; /* TCP: local, network order */
 };
 
@@ -66,8 +70,14 @@ int diag_tcp(unsigned states, const struct port_set *ports, nanoseconds deadline
 /* Appends the UDP sockets of both families that have a peer. 0 or -errno. */
 int diag_udp_connected(struct diag_rows *rows);
 
-/* Appends the UNIX sockets. 0 or -errno; -ENOENT: this kernel cannot list them. */
+/*
+ * Appends the UNIX sockets.  0 or -errno; -ENOENT: this kernel cannot list them.  Vague rows have
+ * UINT32_MAX in `queued`, and may be there twice.
+ */
 int diag_unix(struct diag_rows *rows);
 
-/* One UNIX socket. 0 or -errno; -ENOENT: there is none with this inode. */
+/*
+ * One UNIX socket.  0; -ENOENT: there is none with this inode; -ETIMEDOUT after 100 ms; -errno.  A
+ * vague row may have a too large `queued`.
+ */
 int diag_unix_one(uint64_t inode, struct diag_row *ret_row);
