@@ -15,6 +15,7 @@
 #include <sys/syscall.h>
 
 #include "helper/base/util.h"
+#include "helper/kernel/owner.h"
 #include "helper/kernel/tree.h"
 
 enum {
@@ -381,17 +382,20 @@ static int signal_all(pid_t root, int signal, bool whole, struct pid_set *told)
 		if (told && pid_set_has(told, pid))
 			continue;
 		fd = (int)syscall(SYS_pidfd_open, pid, 0);
-		if (fd < 0)
+		if (fd < 0 && tree_is_gone(-errno))
 			continue;
-		/* Check after the open: from now on the pidfd refers to the same process */
+		/*
+		 * Check after the open: from now on the pidfd refers to the same process.  A sandbox
+		 * may forbid pidfds (-1): then a pid that is used again within microseconds is hit.
+		 */
 		if ((whole ? tree_has(root, pid) : is_child(root, pid)) &&
-		        syscall(SYS_pidfd_send_signal, fd, signal, NULL, 0) == 0) {
+		        owner_signal(fd, pid, signal) == 0) {
 			signalled++;
 			/* Without memory for it the process may be signalled again */
 			if (told)
 				(void)pid_set_add(told, pid);
 		}
-		close(fd);
+		fd_close(&fd);
 	}
 	return signalled;
 }

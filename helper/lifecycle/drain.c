@@ -9,6 +9,7 @@
 #include "helper/base/log.h"
 #include "helper/base/units.h"
 #include "helper/control/server.h"
+#include "helper/kernel/owner.h"
 #include "helper/kernel/tree.h"
 #include "helper/lifecycle/retire.h"
 #include "helper/lifecycle/transitions.h"
@@ -69,10 +70,23 @@ static void arm(struct generation *generation, nanoseconds delay)
 	loop_after(&generation->drain, delay);
 }
 
+/* The signals are sent again and again; this is said once. */
+static void say_if_refused(struct generation *generation)
+{
+	uid_t uid;
+	if (!owner_was_refused(&uid) || generation->told_refused)
+		return;
+	generation->told_refused = true;
+	log_error("generation %u: moult may not send signals to processes of user %d, so it cannot "
+	          "end them; under systemd add CAP_KILL to CapabilityBoundingSet=",
+	        generation->id, (int)uid);
+}
+
 /* The next walk finds processes that were forked during this walk. */
 static void kill_again(struct generation *generation)
 {
 	tree_signal(generation->keeper, SIGKILL);
+	say_if_refused(generation);
 	arm(generation, 20 * MILLISECOND);
 }
 
@@ -113,6 +127,7 @@ static void tell_again(struct generation *generation)
 	}
 	tree_signal_children_once(
 	        generation->keeper, generation->settings.stop_signal, &generation->told);
+	say_if_refused(generation);
 	nanoseconds left = generation->kill_at - now();
 	arm(generation, left < 20 * MILLISECOND ? left : 20 * MILLISECOND);
 }

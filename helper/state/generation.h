@@ -130,6 +130,7 @@ struct generation {
 	bool stayed;        /* it had a listener to serve at the last look: helper/switch/moves.h */
 	bool drain_signal_due; /* it gets its drain signal when it has no listener to serve */
 	bool by_deadline;
+	bool told_refused;   /* logged: it has processes that moult may not signal */
 	struct pid_set told; /* processes that got the stop signal */
 	char ending[64];     /* for the log: "drained after 4.2 s, " */
 };
