@@ -160,8 +160,8 @@ static void drained(struct generation *generation)
 	char time[32];
 	duration_print(now() - generation->drain_began, time, sizeof(time));
 	if (generation->by_deadline)
-		log_notice("generation %u: %zu connections left after %s, stopping", generation->id,
-		        generation->connections, time);
+		log_notice("generation %u: %s%zu connections left after %s, stopping",
+		        generation->id, survey_about(generation), generation->connections, time);
 	else
 		snprintf(
 		        generation->ending, sizeof(generation->ending), "drained after %s, ", time);
@@ -237,8 +237,8 @@ static void look(struct generation *generation)
 	}
 	generation->empty_in_a_row = quiet && retired ? generation->empty_in_a_row + 1 : 0;
 	if (generation->connections != before)
-		control_progress("generation %u: draining, %zu connections", generation->id,
-		        generation->connections);
+		control_progress("generation %u: draining, %s%zu connections", generation->id,
+		        survey_about(generation), generation->connections);
 	if (is_out_of_time(generation))
 		generation->by_deadline = true;
 	if (generation->empty_in_a_row >= 2 || generation->by_deadline) {
@@ -308,15 +308,15 @@ static void begin(struct instance *instance, struct generation *generation, nano
 		char time[32] = "as long as it takes";
 		if (timeout != NEVER)
 			duration_print(timeout, time, sizeof(time));
-		log_notice("generation %u: draining, %zu connections (%s); new ones wait in the "
+		log_notice("generation %u: draining, %s%zu connections (%s); new ones wait in the "
 		           "queue",
-		        generation->id, generation->connections, time);
+		        generation->id, survey_about(generation), generation->connections, time);
 	} else if (survey_is_uncertain(generation))
 		log_notice("generation %u: draining, its connections are still being counted",
 		        generation->id);
 	else
-		log_notice("generation %u: draining, %zu connections", generation->id,
-		        generation->connections);
+		log_notice("generation %u: draining, %s%zu connections", generation->id,
+		        survey_about(generation), generation->connections);
 	send_drain_signal(generation);
 	arm(generation, 0);
 }

@@ -11,6 +11,7 @@
 #include "helper/process/ledger.h"
 #include "helper/process/notifier.h"
 #include "helper/state/listener.h"
+#include "helper/state/remains.h"
 #include "helper/state/settings.h"
 #include "helper/state/slots.h"
 #include "shim/contract.h"
@@ -38,8 +39,10 @@ struct survey {
 	bool has_ended, is_empty; /* a count has ended, and has found nothing */
 	bool is_wanted;           /* a caller waits for the count */
 	nanoseconds cost;         /* of the last count */
-	uint64_t out_of_sight;    /* hash of the connections without a known holder; 0: none */
-	nanoseconds rests_until;  /* no count begins before */
+	bool is_about; /* the number of connections: not all processes could be looked at */
+	struct remains remains;
+	uint64_t out_of_sight;   /* hash of the connections without a known holder; 0: none */
+	nanoseconds rests_until; /* no count begins before */
 
 	uint8_t abandoned[MOULT_LISTENERS / 8]; /* bits: listeners that no process held */
 	nanoseconds looked_at;                  /* when `abandoned` was found */
@@ -88,6 +91,7 @@ struct generation {
 	 */
 	struct moult_board *board;
 	uint32_t words[MOULT_LISTENERS]; /* the gate words that the launcher has set */
+	uint32_t openings;               /* how often it has opened one */
 
 	/* generation_take() and instance_drop(): its listeners. */
 	uint8_t holds[MOULT_LISTENERS]; /* enum holding: has bound, or announced, that listener */
