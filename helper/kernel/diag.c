@@ -407,3 +407,36 @@ int diag_unix_one(uint64_t inode, struct diag_row *ret_row)
 	*ret_row = rows.rows[0];
 	return 0;
 }
+
+/* Asks for sockets in no state at all: the answer has no rows. */
+int diag_try(const char **ret_module)
+{
+	static const struct {
+		uint8_t protocol;
+		const char *module;
+	} inet[] = {{IPPROTO_TCP, "tcp_diag"}, {IPPROTO_UDP, "udp_diag"}};
+	const struct unix_diag_req nothing = {.sdiag_family = AF_UNIX};
+	struct diag_rows rows = {0};
+	union request request;
+	int result, fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
+
+	*ret_module = NULL;
+	if (fd < 0)
+		return -errno;
+	close(fd);
+	for (size_t i = 0; i < COUNT(inet); i++) {
+		const struct inet_diag_req_v2 body = {
+		        .sdiag_family = AF_INET, .sdiag_protocol = inet[i].protocol};
+
+		*ret_module = inet[i].module;
+		request_init(&request, &body, sizeof(body));
+		result = dump(&request, NEVER, &rows);
+		if (is_missing(result))
+			return result;
+	}
+	*ret_module = "unix_diag";
+	request_init(&request, &nothing, sizeof(nothing));
+	result = dump(&request, NEVER, &rows);
+	diag_rows_deinit(&rows);
+	return is_missing(result) ? result : 0;
+}

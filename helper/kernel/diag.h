@@ -81,3 +81,9 @@ int diag_unix(struct diag_rows *rows);
  * vague row may have a too large `queued`.
  */
 int diag_unix_one(uint64_t inode, struct diag_row *ret_row);
+
+/*
+ * Does the kernel answer sock_diag for all of these?  0, or the -errno of the first that it does not
+ * answer.  *ret_module: the module that is missing; NULL: there is no netlink socket at all.
+ */
+int diag_try(const char **ret_module);

@@ -20,6 +20,7 @@
 #include "helper/base/units.h"
 #include "helper/check/inspection.h"
 #include "helper/control/server.h"
+#include "helper/lifecycle/abilities.h"
 #include "helper/lifecycle/aside.h"
 #include "helper/lifecycle/attempt.h"
 #include "helper/lifecycle/drain.h"
@@ -332,6 +333,7 @@ static int run(struct instance *instance, const struct options *options)
 		status = set_up(instance, options);
 	if (status)
 		return status;
+	abilities_try();
 	manager_open(instance);
 	aside_recover(options->name, options->settings.aside);
 	status = start(instance);
