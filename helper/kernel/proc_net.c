@@ -14,6 +14,7 @@ enum {
 	READS = 2, /* of each file: see proc_net.h */
 	ADDRESS_DIGITS = 32,
 	LISTENS = 0x10000, /* __SO_ACCEPTCON in the column "Flags" of unix */
+	UNCONNECTED = 1,   /* SS_UNCONNECTED in "St": it listens, or is bound and does neither */
 };
 
 /* Makes a row of a line.  False: the line is not to be used. */
@@ -105,29 +106,42 @@ int proc_net_udp_connected(struct diag_rows *rows)
 	        "/proc/self/net/udp", "/proc/self/net/udp6", 1u << TCP_ESTABLISHED, NEVER, rows);
 }
 
+/* One line of unix; `name` is in the line. */
+struct unix_line {
+	unsigned flags, type, state;
+	unsigned long long inode;
+	const char *name;
+	size_t length;
+};
+
 /* "ffff8880: 00000002 00000000 00010000 0001 01 4712 /run/a.sock"; without a name nothing follows */
+static bool parse_unix_line(const char *line, struct unix_line *it)
+{
+	int end = 0;
+
+	if (sscanf(line, "%*[0-9A-Fa-fx]: %*x %*x %x %x %x %llu%n", &it->flags, &it->type,
+	            &it->state, &it->inode, &end) != 4 ||
+	        !end || it->type > UINT8_MAX)
+		return false;
+	it->name = line + end + (line[end] == ' ');
+	it->length = strcspn(it->name, "\n");
+	return true;
+}
+
 static bool parse_unix(const char *line, struct diag_row *row)
 {
-	unsigned flags, type;
-	unsigned long long inode;
-	int end = 0;
-	size_t length;
+	struct unix_line it;
 
-	if (sscanf(line, "%*[0-9A-Fa-fx]: %*x %*x %x %x %*x %llu%n", &flags, &type, &inode, &end) !=
-	                3 ||
-	        !end || type > UINT8_MAX)
+	if (!parse_unix_line(line, &it))
 		return false;
 	row->family = AF_UNIX;
-	row->type = (uint8_t)type;
-	row->state = flags & LISTENS ? TCP_LISTEN : TCP_ESTABLISHED;
-	row->inode = inode;
+	row->type = (uint8_t)it.type;
+	row->state = it.flags & LISTENS ? TCP_LISTEN : TCP_ESTABLISHED;
+	row->inode = it.inode;
 	row->queued = UINT32_MAX;
 	row->vague = true;
-	if (line[end] == ' ')
-		end++;
-	length = strcspn(line + end, "\n");
-	if (length)
-		row->name = moult_hash(MOULT_HASH_START, line + end, length);
+	if (it.length)
+		row->name = moult_hash(MOULT_HASH_START, it.name, it.length);
 	return true;
 }
 
@@ -188,4 +202,55 @@ int proc_net_unix_one(uint64_t inode, nanoseconds deadline, struct diag_row *ret
 	row.queued = queued;
 	*ret_row = row;
 	return 0;
+}
+
+static bool is_name(const struct unix_line *it, const char *path)
+{
+	return it->length == strlen(path) && !memcmp(it->name, path, it->length);
+}
+
+/*
+ * One look at all lines.  With an empty `path` it becomes the name of that socket; else it is
+ * compared with the names of all sockets that are no connections.
+ */
+static int look_at_path(uint64_t inode, nanoseconds deadline, char *path, size_t size)
+{
+	FILE *file = fopen("/proc/self/net/unix", "re");
+	char *line = NULL;
+	size_t room = 0;
+	bool found = *path;
+	int result = file ? 0 : -errno;
+
+	while (result == 0 && getline(&line, &room, file) > 0) {
+		struct unix_line it;
+
+		if (now() >= deadline)
+			result = -ETIMEDOUT;
+		else if (!parse_unix_line(line, &it))
+			continue;
+		else if (it.inode != inode)
+			result = found && it.state == UNCONNECTED && is_name(&it, path) ? -EEXIST
+			                                                                : 0;
+		else if (*path)
+			result = is_name(&it, path) ? 0 : -EEXIST;
+		else if (*it.name != '/' || it.length >= size)
+			result = -ENOENT;
+		else
+			(void)snprintf(path, size, "%.*s", (int)it.length, it.name);
+	}
+	free(line);
+	if (file)
+		(void)fclose(file);
+	return result;
+}
+
+int proc_net_unix_path(uint64_t inode, nanoseconds deadline, char *path, size_t size)
+{
+	int result;
+
+	*path = '\0';
+	result = look_at_path(inode, deadline, path, size);
+	if (result == 0 && !*path)
+		return -ENOENT;
+	return result == 0 ? look_at_path(inode, deadline, path, size) : result;
 }

@@ -32,3 +32,10 @@ int proc_net_unix(struct diag_rows *rows);
  * large.  0; -ENOENT: there is none with this inode; -ETIMEDOUT at `deadline`; -errno.
  */
 int proc_net_unix_one(uint64_t inode, nanoseconds deadline, struct diag_row *ret_row);
+
+/*
+ * The absolute path to which that UNIX socket has been bound.  0; -EEXIST: another socket has been
+ * bound to the same path, or the name looks like two (it holds the end of a line); -ENOENT: no such
+ * socket, or no absolute path; -ETIMEDOUT; -errno.
+ */
+int proc_net_unix_path(uint64_t inode, nanoseconds deadline, char *path, size_t size);

@@ -212,6 +212,10 @@ static bool is_answered_by_a_process(int fd)
 static int operate(const struct path_task *task, struct path_result *result, int *ret_pinned)
 {
 	struct stat status;
+	if (task->operation == PATH_LEADS_TO)
+		return lstat(task->name, &status) < 0              ? -errno
+		       : file_id_equal(id_of(&status), task->file) ? 0
+		                                                   : -ESTALE;
 	int fd = pin(task->name), error = fd;
 	if (task->operation == PATH_LOOK) {
 		error = look(fd, task->asker, &result->look);
