@@ -37,10 +37,10 @@ int audit_connections(const struct audit_port *ports, size_t count, struct inode
  * inodes.  A connection whose other end is in `own` is not added: it is no client's.
  * *ret_internal: there is a connection with both ends in `own`, so the processes talk to each
  * other.  Where the kernel does not tell the other end, every connection is added, and one in `own`
- * counts as internal, too.  0 or -errno.
+ * may be internal, too.  `is_all`: `own` has all sockets of the processes.  0 or -errno.
  */
 int audit_unix_connections(const uint64_t *listeners, size_t count, const struct inode_set *own,
-        struct inode_set *set, bool *ret_internal);
+        bool is_all, struct inode_set *set, bool *ret_internal);
 
 /*
  * Adds UDP sockets that have a peer, on any port: a datagram service such as TFTP opens one for

@@ -75,8 +75,8 @@ static void leave_out_others(struct instance *instance, const struct generation 
  * count that its processes hold.  0 or -errno.
  */
 static int list_connections(struct instance *instance, const struct generation *generation,
-        const struct inode_set *own, struct inode_set *ret_rows, struct inode_set *ret_peers,
-        bool *ret_internal)
+        const struct inode_set *own, bool is_all, struct inode_set *ret_rows,
+        struct inode_set *ret_peers, bool *ret_internal)
 {
 	size_t ports = 0, listeners = 0;
 	bool datagrams = false;
@@ -98,7 +98,8 @@ static int list_connections(struct instance *instance, const struct generation *
 	if (result == 0 && ports)
 		result = audit_connections(port, ports, ret_rows);
 	if (result == 0 && listeners)
-		result = audit_unix_connections(inodes, listeners, own, ret_rows, ret_internal);
+		result = audit_unix_connections(
+		        inodes, listeners, own, is_all, ret_rows, ret_internal);
 	if (result == 0 && datagrams)
 		result = audit_datagram_peers(ret_peers);
 	free(port);
@@ -166,8 +167,8 @@ static int count_connections(const struct count_question *question, struct count
 		if (result == 0)
 			result = audit_sockets(&processes, &sockets, &unreadable, &in_flight);
 		if (result == 0)
-			result = list_connections(
-			        instance, generation, &sockets, &rows, &peers, &count->internal);
+			result = list_connections(instance, generation, &sockets, !unreadable,
+			        &rows, &peers, &count->internal);
 		if (result < 0)
 			return result;
 		count->in_flight = in_flight > 0;
