@@ -11,6 +11,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "helper/kernel/permitted.h"
+
 #define NOBODY ((uid_t)-1)
 
 static bool refused;
@@ -60,7 +62,7 @@ static int signal_as(uid_t uid, int pidfd, pid_t pid, int signal)
 	int dumpable = prctl(PR_GET_DUMPABLE);
 	int result;
 
-	if (uid == own || seteuid(uid) < 0)
+	if (uid == own || !permitted(PERMITTED_IDENTITY) || seteuid(uid) < 0)
 		return -EPERM;
 	result = send_signal(pidfd, pid, signal);
 	/* A process may always return to its real or saved user: this cannot fail */
@@ -103,7 +105,8 @@ bool owner_begin_look(pid_t pid)
 {
 	struct ids ids;
 
-	if (geteuid() != 0 || !read_ids(pid, &ids) || ids.uid[0] == 0)
+	if (geteuid() != 0 || !permitted(PERMITTED_IDENTITY) || !read_ids(pid, &ids) ||
+	        ids.uid[0] == 0)
 		return false;
 	for (int i = 1; i < 3; i++)
 		if (ids.uid[i] != ids.uid[0] || ids.gid[i] != ids.gid[0])

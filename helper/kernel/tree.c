@@ -289,15 +289,28 @@ static bool has_children_files(void)
 	return answer;
 }
 
+/*
+ * Is the process there, though /proc does not show it?  A keeper of an ordinary user is not
+ * dumpable, and so hidden by hidepid (ProtectProc=invisible), even from its own user.  What it has
+ * forked is shown, with its parent's pid.
+ */
+static bool is_hidden(pid_t pid)
+{
+	char path[64];
+
+	(void)snprintf(path, sizeof(path), "/proc/%d", (int)pid);
+	return access(path, F_OK) < 0 && errno == ENOENT && (kill(pid, 0) == 0 || errno == EPERM);
+}
+
 static int list(pid_t root, bool whole, nanoseconds deadline, struct pid_set *set)
 {
 	int result = 0;
+	bool down = has_children_files() && !is_hidden(root);
 
 	for (int i = 0; i < WALKS && result == 0; i++) {
 		CLEANUP(walk_deinit) struct walk walk = {.deadline = deadline};
 
-		result = has_children_files() ? walk_down(&walk, root, whole)
-		                              : walk_everything(&walk, root, whole);
+		result = down ? walk_down(&walk, root, whole) : walk_everything(&walk, root, whole);
 		for (size_t k = 1; k < walk.queue.count && result == 0; k++)
 			if (pid_set_add(set, walk.queue.pids[k]) < 0)
 				result = -ENOMEM;

@@ -19,6 +19,7 @@
 #include "helper/base/util.h"
 #include "helper/kernel/diag.h"
 #include "helper/kernel/owner.h"
+#include "helper/kernel/permitted.h"
 #include "helper/process/confine.h"
 
 enum { STRANGER = 65534, STRANGER_PATIENCE_MS = 1000 };
@@ -154,7 +155,7 @@ static void try_looks(const struct stranger *stranger)
 static void try_others(void)
 {
 	struct stranger stranger;
-	if (geteuid() != 0)
+	if (geteuid() != 0 || !permitted(PERMITTED_IDENTITY))
 		return;
 	if (stranger_start(&stranger)) {
 		try_signals(&stranger);

@@ -20,6 +20,7 @@
 #include "helper/base/units.h"
 #include "helper/check/inspection.h"
 #include "helper/control/server.h"
+#include "helper/kernel/permitted.h"
 #include "helper/lifecycle/abilities.h"
 #include "helper/lifecycle/aside.h"
 #include "helper/lifecycle/attempt.h"
@@ -356,6 +357,7 @@ int supervisor_run(const struct options *options)
 		return EXIT_FAILED;
 	}
 	close_to_own_user();
+	permitted_try();
 	confine_register_memory(unmap_shared);
 	int status = run(instance, options);
 	control_finish(VERB_STOP, false, EXIT_DONE);

@@ -13,13 +13,19 @@
 #include <unistd.h>
 
 #include "helper/base/util.h"
+#include "helper/kernel/permitted.h"
 
 bool confine_capabilities(uint32_t kept)
 {
 	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
 	struct __user_cap_data_struct sets[_LINUX_CAPABILITY_U32S_3] = {{0}};
+	bool has_others = false;
 	if (syscall(SYS_capget, &header, sets) < 0)
 		return false;
+	for (size_t i = 0; i < COUNT(sets); i++)
+		has_others |= sets[i].permitted & ~(i == 0 ? kept : 0);
+	if (!permitted(PERMITTED_CAPSET))
+		return !has_others;
 	for (size_t i = 0; i < COUNT(sets); i++) {
 		sets[i].permitted &= i == 0 ? kept : 0;
 		sets[i].effective = sets[i].permitted;

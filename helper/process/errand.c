@@ -17,6 +17,7 @@
 
 #include "helper/base/close.h"
 #include "helper/base/message.h"
+#include "helper/kernel/permitted.h"
 #include "helper/process/confine.h"
 
 enum {
@@ -57,7 +58,8 @@ static void limit(pid_t launcher)
 	sigprocmask(SIG_UNBLOCK, &alarms, NULL);
 	alarm(ERRAND_SECONDS);
 	prctl(PR_SET_NAME, "moult-look");
-	(void)setpriority(PRIO_PROCESS, 0, NICENESS);
+	if (permitted(PERMITTED_SETPRIORITY))
+		(void)setpriority(PRIO_PROCESS, 0, NICENESS);
 	if (!IS_SANITISED)
 		(void)setrlimit(RLIMIT_AS, &memory);
 }

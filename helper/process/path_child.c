@@ -21,6 +21,7 @@
 
 #include "helper/base/close.h"
 #include "helper/base/message.h"
+#include "helper/kernel/permitted.h"
 #include "helper/process/confine.h"
 
 #ifndef FUSE_SUPER_MAGIC
@@ -174,8 +175,9 @@ static int restore(int fd, const struct path_task *task)
 	if (result < 0)
 		return result;
 	if ((status.st_uid != task->uid || status.st_gid != task->gid) &&
-	        fchownat(fd, "", task->uid, task->gid, AT_EMPTY_PATH) < 0)
-		result = -errno;
+	        (!permitted(PERMITTED_CHOWN) ||
+	                fchownat(fd, "", task->uid, task->gid, AT_EMPTY_PATH) < 0))
+		result = permitted(PERMITTED_CHOWN) ? -errno : -EPERM;
 	if ((status.st_mode & 07777) != (task->mode & 0777) &&
 	        chmod(pinned_path(fd, path, sizeof(path)), task->mode & 0777) < 0)
 		result = -errno;

@@ -11,6 +11,7 @@
 
 #include "helper/base/util.h"
 #include "helper/kernel/diag.h"
+#include "helper/kernel/permitted.h"
 #include "helper/process/discard.h"
 #include "helper/state/place.h"
 #include "helper/state/socket_options.h"
@@ -244,7 +245,8 @@ static void listen_as_before(int fd)
 	socklen_t length = sizeof(peer);
 	uid_t uid = geteuid();
 	gid_t gid = getegid();
-	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) < 0)
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) < 0 ||
+	        ((peer.gid != gid || peer.uid != uid) && !permitted(PERMITTED_IDENTITY)))
 		return;
 	if ((peer.gid == gid || setegid(peer.gid) == 0) &&
 	        (peer.uid == uid || seteuid(peer.uid) == 0))

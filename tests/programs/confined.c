@@ -7,6 +7,7 @@
  *   no-netlink  RestrictAddressFamilies= without AF_NETLINK: socket() says EAFNOSUPPORT
  *   no-exec     MemoryDenyWriteExecute=: no memory becomes executable that was writable
  *   no-pidfd    a filter that is older than pidfds: pidfd_open() says ENOSYS
+ *   user        SystemCallFilter=~@privileged @resources: kills; for a launcher that is not root
  *
  * Needs CAP_SYS_ADMIN: no_new_privs would not let a set-user-ID program gain anything.
  */
@@ -63,6 +64,22 @@ static struct sock_filter no_pidfd[] = {
         ALLOW,
 };
 
+static struct sock_filter user[] = {
+        LOAD(nr),
+#define KILLS(call, left) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_##call, left, 0)
+        KILLS(capset, 9),
+        KILLS(setpriority, 8),
+        KILLS(setfsuid, 7),
+        KILLS(setgroups, 6),
+        KILLS(setresuid, 5),
+        KILLS(setuid, 4),
+        KILLS(fchownat, 3),
+        KILLS(chroot, 2),
+        KILLS(sched_setaffinity, 1),
+        ALLOW,
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
+};
+
 static const struct {
 	const char *name;
 	struct sock_fprog program;
@@ -70,6 +87,7 @@ static const struct {
         {"no-netlink", FILTER(no_netlink)},
         {"no-exec", FILTER(no_exec)},
         {"no-pidfd", FILTER(no_pidfd)},
+        {"user", FILTER(user)},
 };
 
 static void install(const char *name)
