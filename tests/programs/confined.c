@@ -9,7 +9,7 @@
  *   no-pidfd    a filter that is older than pidfds: pidfd_open() says ENOSYS
  *   user        SystemCallFilter=~@privileged @resources: kills; for a launcher that is not root
  *
- * Needs CAP_SYS_ADMIN: no_new_privs would not let a set-user-ID program gain anything.
+ * Needs CAP_SYS_ADMIN or no_new_privs.
  */
 #include <errno.h>
 #include <linux/filter.h>
