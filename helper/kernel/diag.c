@@ -35,24 +35,6 @@ enum {
 /* The launcher's loop stands still during a look for one UNIX socket in /proc. */
 static const nanoseconds ONE_PATIENCE = 100 * MILLISECOND;
 
-void diag_rows_deinit(struct diag_rows *rows)
-{
-	free(rows->rows);
-	*rows = (struct diag_rows){0};
-}
-
-int diag_rows_add(struct diag_rows *rows, const struct diag_row *row)
-{
-	struct diag_row *larger =
-	        array_grow(rows->rows, rows->count, &rows->allocated, sizeof(*row));
-
-	if (!larger)
-		return -ENOMEM;
-	rows->rows = larger;
-	rows->rows[rows->count++] = *row;
-	return 0;
-}
-
 union request {
 	struct nlmsghdr header;
 	uint8_t bytes[NLMSG_SPACE(sizeof(struct inet_diag_req_v2)) + NLA_HDRLEN +

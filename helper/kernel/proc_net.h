@@ -11,7 +11,8 @@
  */
 #pragma once
 
-#include "helper/kernel/diag.h"
+#include "helper/base/util.h"
+#include "helper/kernel/diag_rows.h"
 
 /* Appends TCP sockets in these states (bits). 0; -ETIMEDOUT at `deadline`; -errno. */
 int proc_net_tcp(unsigned states, nanoseconds deadline, struct diag_rows *rows);

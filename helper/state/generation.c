@@ -111,7 +111,7 @@ void generation_free(struct generation *generation)
 	loop_cancel(&generation->aftermath);
 	errand_cancel(&generation->survey.counting);
 	errand_cancel(&generation->survey.holding);
-	remains_deinit(&generation->survey.remains);
+	inode_set_deinit(&generation->survey.remains.set);
 	notifier_stop(&generation->notifier);
 	loop_unwatch(&generation->reports);
 	fd_close(&generation->reports.fd);

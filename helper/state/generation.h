@@ -6,12 +6,12 @@
 #include <sys/types.h>
 
 #include "helper/base/loop.h"
+#include "helper/kernel/inode_set.h"
 #include "helper/kernel/tree.h"
 #include "helper/process/errand.h"
 #include "helper/process/ledger.h"
 #include "helper/process/notifier.h"
 #include "helper/state/listener.h"
-#include "helper/state/remains.h"
 #include "helper/state/settings.h"
 #include "helper/state/slots.h"
 #include "shim/contract.h"
@@ -32,6 +32,22 @@ enum generation_state {
 enum holding { HOLDS_NOT, HOLDS_ALONE, HOLDS_SHARED };
 
 struct instance;
+
+/* helper/state/remains.h */
+/* When a list was read: a generation that has accepted since then has other connections. */
+struct remains_moment {
+	uint64_t accepted; /* generation_accepted() */
+	uint32_t openings; /* ->openings */
+	bool is_final;     /* no gate was open, and no accept under way */
+};
+
+/* All zero: not known. */
+struct remains {
+	struct inode_set set; /* as of the last count */
+	bool is_known;
+	bool is_valid; /* remains_prepare(): it has accepted nothing since the first count */
+	struct remains_moment since;
+};
 
 /* Counts of a generation that are under way, and their results: helper/state/survey.h */
 struct survey {

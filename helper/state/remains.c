@@ -6,8 +6,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "helper/state/instance.h"
-
 /*
  * A datagram that was read before the gate closed may get a socket of its own later, such as a
  * transfer of TFTP.
@@ -16,12 +14,6 @@ static const nanoseconds SETTLING = 5 * SECOND;
 
 /* A million connections are 8 MB; a larger set is not kept, so that all connections count. */
 enum { SET_MAX = 8 << 20 };
-
-void remains_deinit(struct remains *remains)
-{
-	inode_set_deinit(&remains->set);
-	*remains = (struct remains){0};
-}
 
 static bool accepts_no_more(struct generation *generation)
 {
@@ -90,9 +82,8 @@ void remains_take(struct generation *generation, const struct remains_moment *mo
 	struct remains *remains = &generation->survey.remains;
 	struct inode_set set = {0};
 	bool is_known = moment->is_final && read_set(parcel, &set);
-	remains_deinit(remains);
-	if (is_known)
-		*remains = (struct remains){.set = set, .is_known = true, .since = *moment};
-	else
-		inode_set_deinit(&set);
+	inode_set_deinit(&remains->set);
+	*remains = (struct remains){.set = set, .is_known = is_known, .since = *moment};
+	if (!is_known)
+		inode_set_deinit(&remains->set);
 }

@@ -11,25 +11,7 @@
 #pragma once
 
 #include "helper/kernel/inode_set.h"
-
-struct generation;
-
-/* When a list was read: a generation that has accepted since then has other connections. */
-struct remains_moment {
-	uint64_t accepted; /* generation_accepted() */
-	uint32_t openings; /* ->openings */
-	bool is_final;     /* no gate was open, and no accept under way */
-};
-
-/* All zero: not known. */
-struct remains {
-	struct inode_set set; /* as of the last count */
-	bool is_known;
-	bool is_valid; /* remains_prepare(): it has accepted nothing since the first count */
-	struct remains_moment since;
-};
-
-void remains_deinit(struct remains *remains);
+#include "helper/state/instance.h"
 
 /*
  * In the launcher, before it starts the child that counts the connections of `generation`.  Looks

@@ -8,6 +8,7 @@
 #include "helper/kernel/audit.h"
 #include "helper/kernel/descriptors.h"
 #include "helper/state/glance.h"
+#include "helper/state/remains.h"
 
 /*
  * How long the loop waits for an answer.  PATIENCE is enough for an ordinary daemon.  The loop
