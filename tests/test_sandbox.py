@@ -35,7 +35,8 @@ def confined(*what):
 
 
 def with_proc(options):
-    return ["unshare", "-m", "sh", "-c", f'mount -t proc -o {options} proc /proc && exec "$@"', "sh"]
+    return ["unshare", "-m", "sh", "-c", f'mount -t proc -o {options} proc /proc && exec "$@"',
+            "sh"]
 
 
 # What Docker gives a container by default.
@@ -223,3 +224,23 @@ def test_a_foreign_launcher_cannot_write_to_the_terminal(directory):
                                 env={"MOULT_RUNTIME_DIR": str(place)}, timeout=20)
         thread.join()
     assert (result.returncode, result.stdout) == (0, "one?[2J\ntwo\n"), result
+
+
+@pytest.mark.parametrize("through, remedy", [
+    (without("dac_override", "dac_read_search"), "CAP_DAC_OVERRIDE to CapabilityBoundingSet="),
+    (["unshare", "-m", "sh", "-c", 'mount --bind -o ro "$0" "$0" && exec "$@"'],
+     "ReadWritePaths="),
+], ids=["no-override", "read-only"])
+def test_a_file_that_may_not_be_put_aside(moult, port, directory, through, remedy):
+    """The upgrade fails, and says what the unit needs."""
+    place = directory / "place"
+    place.mkdir(mode=0o755)
+    lock = place / "lock"
+    lock.touch()
+    os.chown(place, NOBODY, NOBODY)
+    if "sh" in through:
+        through = [*through, str(place)]
+    instance = moult().run(f"--aside={lock}", command=waiter("g1", port), through=through)
+    result = instance.upgrade(command=waiter("g2", port), expect=1)
+    assert remedy in result.stderr, result.stderr
+    instance.stop()
