@@ -13,7 +13,7 @@ from harness.waiting import wait_until
 pytestmark = pytest.mark.daemons
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL], ids=["SIGTERM", "SIGKILL"])
 def test_a_bed_ends_with_the_script_that_has_booted_it(surroundings, number):
     """At SIGTERM it powers off; at SIGKILL the kernel kills all that runs in it."""
     boot = subprocess.Popen([BEDS / "boot", "/"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,

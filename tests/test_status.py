@@ -46,7 +46,8 @@ def keys(value):
 
 
 GENERATION = {"id": "int", "pid": "int", "state": "str", "processes": "int",
-              "connections": "int", "accepted": "int", "datagrams": "int", "started": "str", "ready_ms": "int",
+              "connections": "int", "connections_about": "bool", "accepted": "int",
+              "datagrams": "int", "started": "str", "ready_ms": "int",
               "count_age_ms": "int", "command": ["str"]}
 
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Streams and uploads that outlive upgrades, of the servers that graceful restarts are written for.
 
-Beside each of them the negative control: the same streams and the same load over a plain restart, and
-over a swap of two processes that share the port by SO_REUSEPORT.  Both lose clients, so the clients see
-losses where there are any.
+Beside each of them the negative control: the same streams and the same load over a plain restart,
+and over a swap of two processes that share the port by SO_REUSEPORT.  Both lose clients, so the
+clients see losses where there are any.
 """
 
 import contextlib
@@ -61,7 +61,7 @@ class Service:
         return streams
 
     def client(self):
-        return self.load(f"127.0.0.1:{self.setting.port}", rate=100,
+        return self.load(f"127.0.0.1:{self.setting.port}", rate=60,
                          **self.daemon.load(self.setting))
 
 
@@ -71,7 +71,7 @@ def service(request, directory, port, load, started):
 
 
 def queues(port):
-    """How many clients wait in the queue of each listening socket.  gRPC's are of IPv6, for both."""
+    """How many clients wait in the queue of each listening socket.  gRPC's are IPv6 sockets."""
     rows = []
     for table in ("tcp", "tcp6"):
         with open(f"/proc/thread-self/net/{table}") as file:
@@ -92,7 +92,7 @@ def busy(pids, port):
     for pid in pids:
         os.kill(pid, signal.SIGSTOP)
     try:
-        wait_until(lambda: max(queues(port)) >= 3, 10, "nobody waits in the queue")
+        wait_until(lambda: max(queues(port), default=0) >= 3, 10, "nobody waits in the queue")
         yield
     finally:
         for pid in pids:
@@ -100,27 +100,27 @@ def busy(pids, port):
 
 
 def test_streams_live_through_five_upgrades(moult, service):
-    """Two streams begin in each generation.  Each stays there, and all end by themselves.
+    """A stream begins in each generation.  Each stays there, and all end by themselves.
 
-    Five old generations drain at once; by default the oldest would be ended then.  One upgrade comes
-    when the old generation leaves its clients in the queue, as in the swap below.
+    Five old generations drain at once; by default the oldest would be ended then.  One upgrade
+    comes when the old generation leaves its clients in the queue, as in the swap below.
     """
     port = service.setting.port
     instance = moult().run("--max-draining=5", command=service.command("g1"))
     client, streams = service.client(), service.streams()
     tags, switched = ["g1", "g2", "g3", "g4", "g5", "g6"], []
     client.wait_answers(10, "g1")
-    streams.open(2, "g1")
+    streams.open(1, "g1")
     for old, tag in zip(tags, tags[1:]):
         with busy(servers(port, old), port) if tag == "g4" else contextlib.nullcontext():
             switched.append(instance.upgrade(command=service.command(tag)).instant)
             client.wait_answers(10, tag)
-        streams.open(2, tag)
+        streams.open(1, tag)
         streams.wait_messages()
     assert len(instance.status()["generations"]) == 6
     records = streams.finish()
     assert not losses(records), records
-    assert [record["tag"] for record in records] == sorted(tags * 2)
+    assert [record["tag"] for record in records] == tags
     result = client.stop()
     assert_nothing_lost(result)
     assert_switches(result, tags, switched)
@@ -155,13 +155,15 @@ def test_a_swap_by_so_reuseport_loses_clients(plain, service):
 
 
 def test_a_plain_restart_loses_clients(plain, service):
-    """Nobody listens until the new process does."""
+    """Nobody listens until the new process does.  A fast server would be back before the next client
+    comes, so the new process starts when one has come."""
     old = plain(service.command("g1"))
     wait_until(lambda: queues(service.setting.port), 10, "nobody listens")
     client, streams = service.client(), service.streams()
     client.wait_answers(10, "g1")
     streams.open(2, "g1")
     old.end()
+    client.wait(lambda report: report["refused"], reason="no client comes")
     new = plain(service.command("g2"))
     client.wait_answers(10, "g2")
     assert_loses(client, streams, {"refused"})
@@ -191,8 +193,8 @@ class Upload:
 
 
 def test_an_upload_that_stalls_across_upgrades_completes(moult, load, directory):
-    """One client sends to nginx, which passes it on; another sends to the server itself.  Both pause
-    while nginx and the server are upgraded, and the old generations wait for them."""
+    """One client sends to nginx, which passes it on; another sends to the server itself.  Both
+    pause while nginx and the server are upgraded, and the old generations wait for them."""
     for name in ("front", "back"):
         (directory / name).mkdir()
     front, back = (Setting(directory / name, network.new_port()) for name in ("front", "back"))

@@ -11,7 +11,6 @@ import pytest
 from harness.load import assert_nothing_lost, assert_switches
 from harness.network import ask
 from harness.no_overlap import connect
-from harness.waiting import wait_until
 
 pytestmark = [pytest.mark.daemons, pytest.mark.timeout(300)]
 
@@ -98,7 +97,7 @@ def test_what_a_daemon_says_is_not_what_the_service_is(unit, load):
     client.wait_answers(20, "g2")
     web.wait("StatusText", "generation 2: g2 works")
     client.close_persistent()
-    wait_until(lambda: "generation 1: drained" in web.log(), 15, web.log, pause=0.2)
+    web.wait_log("generation 1: drained")
     time.sleep(1.5)  # longer than TimeoutStopSec=
     assert states(web) == ACTIVE and web.show("MainPID", "StatusErrno") == [main, "0"]
     client.wait_answers(20, "g2")

@@ -8,7 +8,6 @@ import pytest
 from harness.load import assert_lost_only_with, assert_nothing_lost
 from harness.network import ask, listens
 from harness.no_overlap import connect
-from harness.waiting import wait_until
 
 pytestmark = [pytest.mark.daemons, pytest.mark.timeout(300)]
 
@@ -32,7 +31,7 @@ def test_a_restart_refuses_nobody(unit, load):
         web.version(tag).systemctl("restart")
         client.wait_answers(20, tag)
         mains.append(web.show("MainPID"))
-        wait_until(lambda: web.show("NFileDescriptorStore") == "1", 10, web.log)
+        web.wait("NFileDescriptorStore", "1")
     assert len(set(mains)) == 3
     web.version("g4").systemctl("reload")
     client.wait_answers(20, "g4")
@@ -58,7 +57,7 @@ def test_open_connections_have_their_time_at_a_restart(unit, connect):
     done, held = connect(web.port).ask(), connect(web.port).ask()
     assert done.answer() == held.answer() == "g1"
     restart = web.version("g2").bed.start("systemctl", "restart", web.unit)
-    wait_until(lambda: "draining, 2 connections" in web.log(), 10, web.log)
+    web.wait_log("draining, 2 connections")
     late = connect(web.port).ask()
     assert done.ask().answer() == "g1"
     done.close()
@@ -90,11 +89,11 @@ def test_a_stop_closes_the_door(unit, connect):
     time.  It starts again as ever."""
     web = unit("web").install(STORE)
     begun(web)
-    wait_until(lambda: web.show("NFileDescriptorStore") == "1", 10, web.log)
+    web.wait("NFileDescriptorStore", "1")
     held = connect(web.port).ask()
     assert held.answer() == "g1"
     stop = web.bed.start("systemctl", "stop", web.unit)
-    wait_until(lambda: "draining, 1 connections" in web.log(), 10, web.log)
+    web.wait_log("draining, 1 connections")
     assert not listens("127.0.0.1", web.port)
     with pytest.raises(ConnectionRefusedError):
         ask(web.port)

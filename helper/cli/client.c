@@ -11,11 +11,14 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "helper/base/fail.h"
+#include "helper/base/printable.h"
 #include "helper/cli/ask.h"
 #include "helper/cli/instances.h"
+#include "helper/cli/others.h"
 #include "helper/cli/screen.h"
 
 #define LIST_COLUMNS "%-20s %8s  %-9s %10s  %s\n"
@@ -59,6 +62,27 @@ static int relay(int fd, enum verb verb, const char *name, struct screen *screen
 	return status;
 }
 
+/* Root learns where another user has an instance of that name, which may be the one that is meant. */
+static int complain_none(const char *name, const char *path)
+{
+	CLEANUP(others_deinit) struct others others = {0};
+	char end[sizeof(struct sockaddr_un)];
+	size_t length = (size_t)snprintf(end, sizeof(end), "/%s.sock", name);
+
+	if (geteuid() == 0)
+		others_read("", &others);
+	for (size_t i = 0; i < others.count; i++) {
+		size_t all = strlen(others.paths[i]), directory = all > length ? all - length : 0;
+
+		if (directory && !strcmp(others.paths[i] + directory, end))
+			return fail(EXIT_NO_INSTANCE,
+			        "no running instance named %s (%s); there is one with "
+			        "MOULT_RUNTIME_DIR=%.*s",
+			        name, path, (int)directory, others.paths[i]);
+	}
+	return fail(EXIT_NO_INSTANCE, "no running instance named %s (%s)", name, path);
+}
+
 static int ask(enum verb verb, const char *name, const struct sockaddr_un *address,
         const struct control_request *request, struct screen *screen)
 {
@@ -67,8 +91,7 @@ static int ask(enum verb verb, const char *name, const struct sockaddr_un *addre
 	int result;
 
 	if (fd == -ENOENT || fd == -ECONNREFUSED)
-		return fail(EXIT_NO_INSTANCE, "no running instance named %s (%s)", name,
-		        address->sun_path);
+		return complain_none(name, address->sun_path);
 	if (fd == -EAGAIN)
 		return fail(EXIT_FAILED, "%s: the launcher does not answer", name);
 	if (fd < 0)
@@ -94,6 +117,7 @@ int client_run(enum verb verb, const struct options *options, int word_count, ch
 	};
 	char directory[sizeof(struct sockaddr_un)];
 	struct sockaddr_un address;
+	struct stat status;
 	char *json[] = {"--json"};
 	int result;
 
@@ -118,6 +142,7 @@ int client_run(enum verb verb, const struct options *options, int word_count, ch
 	if (control_address(&address, directory, name) < 0)
 		return fail(EXIT_FAILED, "%s/%s.sock: too long for a socket", directory, name);
 
+	screen.foreign = stat(directory, &status) == 0 && status.st_uid != geteuid();
 	for (;;) {
 		screen.clear_first = options->watch && isatty(STDOUT_FILENO);
 		result = ask(verb, name, &address, &request, &screen);
@@ -166,6 +191,32 @@ static void list_one(const char *directory, const char *name, const struct contr
 	(void)puts(answer.text);
 }
 
+/* With the directory, which the other commands need. */
+static void list_others(const char *own, const struct control_request *request)
+{
+	CLEANUP(others_deinit) struct others others = {0};
+	nanoseconds deadline = after(2 * PATIENCE_MS * MILLISECOND);
+
+	others_read(own, &others);
+	for (size_t i = 0; i < others.count; i++) {
+		if (now() >= deadline) {
+			(void)fail(EXIT_FAILED, "the instances of other users answer too slowly: "
+			                        "not all are shown");
+			return;
+		}
+		char *path = others.paths[i], *file = strrchr(path, '/');
+
+		*file = '\0';
+		if (i == 0 || strcmp(others.paths[i - 1], path) != 0) {
+			(void)fputs("MOULT_RUNTIME_DIR=", stdout);
+			printable_write(stdout, path);
+			(void)puts(":");
+		}
+		file[strlen(file + 1) - 4] = '\0'; /* without ".sock" */
+		list_one(path, file + 1, request);
+	}
+}
+
 int client_list(void)
 {
 	CLEANUP(control_request_deinit) struct control_request request = {0};
@@ -183,6 +234,8 @@ int client_list(void)
 	(void)printf(LIST_COLUMNS, "NAME", "PID", "STATE", "GENERATION", "COMMAND");
 	for (size_t i = 0; i < instances.count; i++)
 		list_one(directory, instances.names[i], &request);
+	if (geteuid() == 0)
+		list_others(directory, &request);
 	if (fflush(stdout) != 0 || ferror(stdout))
 		return fail(EXIT_FAILED, "cannot write the list: %s", strerror(errno));
 	return EXIT_DONE;

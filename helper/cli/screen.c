@@ -7,6 +7,8 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "helper/base/printable.h"
+
 #define CLEAR_SCREEN "\033[H\033[2J"
 #define ERASE_LINE   "\r\033[K"
 
@@ -49,6 +51,18 @@ static void show_progress(struct screen *screen, struct answer *answer)
 	screen->progress = true;
 }
 
+/* Lines end as they do; every other character that a terminal would obey becomes "?". */
+static void show_foreign(char *text)
+{
+	char *line;
+
+	while ((line = strsep(&text, "\n"))) {
+		printable_write(stdout, line);
+		if (text)
+			(void)fputc('\n', stdout);
+	}
+}
+
 void screen_show(struct screen *screen, struct answer *answer)
 {
 	switch (answer->kind) {
@@ -65,7 +79,10 @@ void screen_show(struct screen *screen, struct answer *answer)
 		if (screen->clear_first)
 			(void)fputs(CLEAR_SCREEN, stdout);
 		screen->clear_first = false;
-		(void)fwrite(answer->text, 1, answer->length, stdout);
+		if (screen->foreign)
+			show_foreign(answer->text);
+		else
+			(void)fwrite(answer->text, 1, answer->length, stdout);
 		(void)fflush(stdout);
 		break;
 	case CONTROL_PROGRESS: show_progress(screen, answer); break;

@@ -16,6 +16,7 @@ struct screen {
 	bool terminal;    /* stderr is one: progress is shown */
 	bool progress;    /* a progress line is on it now */
 	bool clear_first; /* clear the screen before the next text on stdout; once */
+	bool foreign;     /* the launcher is another user's: its text is made printable */
 	bool quiet;       /* hold lines back instead of printing them */
 	/* The lines held back, each with its newline */
 	char held[8192];

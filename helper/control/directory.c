@@ -4,6 +4,7 @@
  * socket by one of his own, so nobody else may write to it.
  */
 #include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -19,21 +20,42 @@ static const char *variable(const char *name)
 	return value && *value ? value : NULL;
 }
 
+/*
+ * The first directory of RuntimeDirectory= of a unit (systemd.exec(5)), separated by colons; NULL:
+ * none.
+ */
+static const char *of_the_unit(int *ret_length)
+{
+	const char *list = variable("RUNTIME_DIRECTORY");
+
+	*ret_length = list ? (int)strcspn(list, ":") : 0;
+	return list && list[0] == '/' ? list : NULL;
+}
+
+/* False also if it is certain that it cannot be made: a unit with ProtectSystem=strict. */
+static bool can_be_written(const char *directory, const char *parent)
+{
+	return access(directory, W_OK) == 0 || (errno == ENOENT && access(parent, W_OK) == 0);
+}
+
 static int find(char *path, size_t size)
 {
 	const char *chosen = variable("MOULT_RUNTIME_DIR");
 	const char *user = variable("XDG_RUNTIME_DIR");
-	int length;
+	int given, length;
+	const char *unit = of_the_unit(&given);
 
 	if (chosen) {
 		/* A relative path would change its meaning with the launcher's working directory */
 		if (chosen[0] != '/')
 			return -EINVAL;
 		length = snprintf(path, size, "%s", chosen);
-	} else if (geteuid() == 0) {
+	} else if (geteuid() == 0 && (!unit || can_be_written("/run/moult", "/run"))) {
 		length = snprintf(path, size, "/run/moult");
-	} else if (user && user[0] == '/') {
+	} else if (geteuid() != 0 && user && user[0] == '/') {
 		length = snprintf(path, size, "%s/moult", user);
+	} else if (unit && !(geteuid() != 0 && user)) {
+		length = snprintf(path, size, "%.*s/moult", given, unit);
 	} else {
 		return -ENOENT;
 	}
@@ -43,6 +65,7 @@ static int find(char *path, size_t size)
 int control_directory(char *path, size_t size, int create)
 {
 	struct stat status;
+	bool is_mine;
 	int result;
 
 	path[0] = '\0';
@@ -58,9 +81,11 @@ int control_directory(char *path, size_t size, int create)
 	}
 	if (!S_ISDIR(status.st_mode))
 		return -ENOTDIR;
-	if (status.st_uid != geteuid() || (status.st_mode & (S_IWGRP | S_IWOTH)))
+	/* Root may use the commands on another user's instances, but puts no socket of its own there */
+	is_mine = status.st_uid == geteuid() || (geteuid() == 0 && !create);
+	if (!is_mine || (status.st_mode & (S_IWGRP | S_IWOTH)))
 		return -EPERM;
-	return 0;
+	return create && access(path, W_OK) < 0 ? -errno : 0;
 }
 
 void control_directory_explain(int error, const char *path, char *text, size_t size)
@@ -79,13 +104,20 @@ void control_directory_explain(int error, const char *path, char *text, size_t s
 		(void)snprintf(text, size,
 		        "no directory for the control socket: neither XDG_RUNTIME_DIR (most often "
 		        "/run/user/%u) nor MOULT_RUNTIME_DIR is set; set one of them to a "
-		        "directory of yours",
+		        "directory of yours, or RuntimeDirectory= in a unit of systemd",
 		        (unsigned)geteuid());
 	else if (error == -EPERM)
 		(void)snprintf(text, size,
 		        "control directory %s: must belong to this user, and nobody else may write "
 		        "to it",
 		        path);
+	else if (error == -EROFS || (error == -EACCES && geteuid() == 0))
+		(void)snprintf(text, size,
+		        "control directory %s: %s; in a unit of systemd, add "
+		        "RuntimeDirectory=moult-NAME (not moult: that directory is everybody's, "
+		        "and "
+		        "would be removed with the unit)",
+		        path, strerror(-error));
 	else
 		(void)snprintf(text, size,
 		        "control directory %s: %s; MOULT_RUNTIME_DIR may name another", path,

@@ -30,7 +30,8 @@ enum { CONTROL_REQUEST_MAX = 128 * 1024, CONTROL_ANSWER_MAX = 128 * 1024 };
 
 /*
  * The runtime directory: $MOULT_RUNTIME_DIR, else /run/moult for root, else
- * $XDG_RUNTIME_DIR/moult.  `create`: makes the directory, mode 0700; without `create` a directory
+ * $XDG_RUNTIME_DIR/moult; in a unit of systemd $RUNTIME_DIRECTORY/moult where these cannot be had.
+ * Without `create` root may also have that of another user.  `create`: makes the directory, mode 0700; without `create` a directory
  * that does not exist is no error.  0; -EPERM: another user owns the directory or may write to it;
  * -EINVAL: MOULT_RUNTIME_DIR is not an absolute path; -ENOENT with an empty `path`: XDG_RUNTIME_DIR
  * is needed and is not an absolute path; other -errno.

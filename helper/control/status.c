@@ -49,9 +49,11 @@ static void json_generation(FILE *out, struct generation *g)
 	nanoseconds age = count_age(g);
 	(void)fprintf(out,
 	        "{\"id\":%u,\"pid\":%d,\"state\":\"%s\",\"processes\":%zu,\"connections\":%zu,"
-	        "\"accepted\":%llu,\"datagrams\":%llu,\"started\":\"%s\",\"ready_ms\":",
+	        "\"connections_about\":%s,\"accepted\":%llu,\"datagrams\":%llu,\"started\":\"%s\","
+	        "\"ready_"
+	        "ms\":",
 	        g->id, g->main, generation_state_name(g->state), g->processes, g->connections,
-	        (unsigned long long)generation_accepted(g),
+	        g->survey.is_about ? "true" : "false", (unsigned long long)generation_accepted(g),
 	        (unsigned long long)generation_datagrams(g),
 	        time_print(g->started_wall, started, sizeof(started)));
 	if (g->is_ready)
@@ -189,9 +191,9 @@ static void text_generation(FILE *out, struct generation *g)
 	else if (age)
 		(void)snprintf(counted, sizeof(counted), " (counted %s ago)", time);
 	(void)fprintf(out,
-	        "  generation %u: %s, pid %d, %zu processes, %zu connections%s, %llu accepted",
-	        g->id, generation_state_name(g->state), g->main, g->processes, g->connections,
-	        counted, (unsigned long long)generation_accepted(g));
+	        "  generation %u: %s, pid %d, %zu processes, %s%zu connections%s, %llu accepted",
+	        g->id, generation_state_name(g->state), g->main, g->processes, survey_about(g),
+	        g->connections, counted, (unsigned long long)generation_accepted(g));
 	if (generation_datagrams(g))
 		(void)fprintf(out, ", %llu datagrams", (unsigned long long)generation_datagrams(g));
 	if (g->is_ready) {

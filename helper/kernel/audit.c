@@ -11,6 +11,8 @@
 #include <netinet/tcp.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "helper/base/util.h"
 #include "helper/kernel/diag.h"
@@ -66,32 +68,67 @@ static bool is_one_of(uint64_t value, const uint64_t *values, size_t count)
 	return false;
 }
 
+/* A service manager gives all processes the same sockets as output; they lead out. */
+static bool is_standard_stream(uint64_t inode)
+{
+	struct stat status;
+
+	for (int fd = 0; fd <= STDERR_FILENO; fd++)
+		if (fstat(fd, &status) == 0 && S_ISSOCK(status.st_mode) && status.st_ino == inode)
+			return true;
+	return false;
+}
+
+/*
+ * Where the other ends are not known: may these processes be connected to each other?  Then they
+ * have a socket that was not accepted from the listeners with these names.
+ */
+static bool may_be_internal(const struct diag_rows *rows, const struct inode_set *own,
+        const uint64_t *names, size_t named)
+{
+	for (size_t i = 0; i < rows->count; i++) {
+		const struct diag_row *row = &rows->rows[i];
+
+		if (row->vague && row->state != TCP_LISTEN && row->type != SOCK_DGRAM &&
+		        inode_set_has(own, row->inode) && !is_standard_stream(row->inode) &&
+		        !is_one_of(row->name, names, named))
+			return true;
+	}
+	return false;
+}
+
 /* An accepted socket has the name and file of its listener. A row may have no inode or name: 0. */
 int audit_unix_connections(const uint64_t *listeners, size_t count, const struct inode_set *own,
-        struct inode_set *set, bool *ret_internal)
+        bool is_all, struct inode_set *set, bool *ret_internal)
 {
 	CLEANUP(diag_rows_deinit) struct diag_rows rows = {0};
-	uint64_t *names = calloc(count + 1, sizeof(*names));
+	int result = diag_unix(&rows);
+	uint64_t *names = result == 0 ? calloc(rows.count + 1, sizeof(*names)) : NULL;
 	size_t named = 0;
-	int result = names ? diag_unix(&rows) : -ENOMEM;
+	bool doubtful;
 
 	*ret_internal = false;
+	if (result == 0 && !names)
+		result = -ENOMEM;
 	for (size_t i = 0; i < rows.count && result == 0; i++) {
 		const struct diag_row *row = &rows.rows[i];
 
-		if (row->state == TCP_LISTEN && row->name && named < count &&
-		        is_one_of(row->inode, listeners, count))
+		if (row->state == TCP_LISTEN && row->name &&
+		        is_one_of(row->inode, listeners, count) &&
+		        !is_one_of(row->name, names, named))
 			names[named++] = row->name;
 	}
+	doubtful = result == 0 && (!is_all || may_be_internal(&rows, own, names, named));
 	for (size_t i = 0; i < rows.count && result == 0; i++) {
 		const struct diag_row *row = &rows.rows[i];
 
 		if (row->state == TCP_LISTEN || row->type == SOCK_DGRAM || !row->inode ||
 		        !row->name || !is_one_of(row->name, names, named))
 			continue;
-		if (!row->peer || !inode_set_has(own, row->peer))
+		bool is_internal = row->peer && inode_set_has(own, row->peer);
+		if (!is_internal)
 			result = inode_set_add(set, row->inode);
-		else if (inode_set_has(own, row->inode))
+		if ((is_internal || (row->vague && doubtful)) && inode_set_has(own, row->inode))
 			*ret_internal = true;
 	}
 	free(names);

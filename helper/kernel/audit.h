@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The kernel's tables of connections and listeners (sock_diag).  The connections of a set of
+ * The kernel's tables of connections and listeners (helper/kernel/diag.h).  The connections of a set of
  * processes are the sockets on a listener's port that are also in /proc/PID/fd (descriptors.h):
  * audit_join().
  *
@@ -36,10 +36,11 @@ int audit_connections(const struct audit_port *ports, size_t count, struct inode
  * Adds to `set` the connections of UNIX stream and seqpacket listeners, which are named by their
  * inodes.  A connection whose other end is in `own` is not added: it is no client's.
  * *ret_internal: there is a connection with both ends in `own`, so the processes talk to each
- * other.  0 or -errno.
+ * other.  Where the kernel does not tell the other end, every connection is added, and one in `own`
+ * may be internal, too.  `is_all`: `own` has all sockets of the processes.  0 or -errno.
  */
 int audit_unix_connections(const uint64_t *listeners, size_t count, const struct inode_set *own,
-        struct inode_set *set, bool *ret_internal);
+        bool is_all, struct inode_set *set, bool *ret_internal);
 
 /*
  * Adds UDP sockets that have a peer, on any port: a datagram service such as TFTP opens one for

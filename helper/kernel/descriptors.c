@@ -16,6 +16,7 @@
 
 #include "helper/base/util.h"
 #include "helper/kernel/diag.h"
+#include "helper/kernel/owner.h"
 
 /* Called for each descriptor of `pid`, which may be a thread; `link`: its target. 0 or -errno. */
 typedef int descriptor_visitor(void *context, pid_t pid, const char *number, const char *link);
@@ -92,7 +93,7 @@ static int visit_threads(pid_t pid, descriptor_visitor *visitor, void *context)
 	return result;
 }
 
-static int visit_descriptors(pid_t pid, descriptor_visitor *visitor, void *context)
+static int visit_as_we_are(pid_t pid, descriptor_visitor *visitor, void *context)
 {
 	size_t seen;
 	pid_t parent;
@@ -104,6 +105,17 @@ static int visit_descriptors(pid_t pid, descriptor_visitor *visitor, void *conte
 		seen = 0;
 	}
 	return result == 0 && seen == 0 ? visit_threads(pid, visitor, context) : result;
+}
+
+static int visit_descriptors(pid_t pid, descriptor_visitor *visitor, void *context)
+{
+	int result = visit_as_we_are(pid, visitor, context);
+
+	if (result != -EACCES || !owner_begin_look(pid))
+		return result;
+	result = visit_as_we_are(pid, visitor, context);
+	owner_end_look();
+	return result;
 }
 
 /* A socket, and one of the processes that have it open. */
@@ -150,6 +162,21 @@ static int compare_holders(const void *a, const void *b)
 	        &((const struct holder *)a)->inode, &((const struct holder *)b)->inode);
 }
 
+/* Opens a file in /proc/PID, if need be as the user of the process. NULL and errno on failure. */
+static FILE *open_as_owner(const char *path, pid_t pid)
+{
+	FILE *file = fopen(path, "re");
+	int error = errno;
+
+	if (file || error != EACCES || !owner_begin_look(pid))
+		return file;
+	file = fopen(path, "re");
+	error = errno;
+	owner_end_look();
+	errno = error;
+	return file;
+}
+
 /*
  * The number of descriptors in flight inside one socket.  -ENOENT: the descriptor is another socket
  * by now, or the kernel is too old to print scm_fds.
@@ -163,7 +190,7 @@ static long read_in_flight(const struct holder *holder)
 	FILE *info;
 
 	(void)snprintf(path, sizeof(path), "/proc/%d/fdinfo/%d", (int)holder->pid, holder->fd);
-	info = fopen(path, "re");
+	info = open_as_owner(path, holder->pid);
 	if (!info)
 		return -errno;
 	while (fgets(line, sizeof(line), info)) {

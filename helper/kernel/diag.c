@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* sock_diag requests and answers. Every length in an answer is checked before use. */
+/*
+ * sock_diag requests and answers.  Every length in an answer is checked before use.
+ *
+ * If the kernel does not answer such requests, the same list is read from /proc.
+ */
 #include <errno.h>
 #include <linux/inet_diag.h>
 #include <linux/netlink.h>
@@ -13,6 +17,7 @@
 
 #include "helper/base/util.h"
 #include "helper/kernel/diag.h"
+#include "helper/kernel/proc_net.h"
 #include "shim/contract.h"
 
 enum {
@@ -27,23 +32,8 @@ enum {
 	DUMP_BUFFER = 64 * 1024,
 };
 
-void diag_rows_deinit(struct diag_rows *rows)
-{
-	free(rows->rows);
-	*rows = (struct diag_rows){0};
-}
-
-int diag_rows_add(struct diag_rows *rows, const struct diag_row *row)
-{
-	struct diag_row *larger =
-	        array_grow(rows->rows, rows->count, &rows->allocated, sizeof(*row));
-
-	if (!larger)
-		return -ENOMEM;
-	rows->rows = larger;
-	rows->rows[rows->count++] = *row;
-	return 0;
-}
+/* The launcher's loop stands still during a look for one UNIX socket in /proc. */
+static const nanoseconds ONE_PATIENCE = 100 * MILLISECOND;
 
 union request {
 	struct nlmsghdr header;
@@ -258,12 +248,23 @@ static int dump(const union request *request, nanoseconds deadline, struct diag_
 	return result;
 }
 
-int diag_tcp(
+/*
+ * Is this the -errno of a kernel or a sandbox without sock_diag, or without the part for these
+ * sockets?  A sandbox chooses its errno itself, so every one counts that is not a matter of the
+ * moment.
+ */
+static bool is_missing(int result)
+{
+	return result < 0 && result != -ENOMEM && result != -ENOBUFS && result != -EMFILE &&
+	       result != -ENFILE && result != -EAGAIN && result != -ETIMEDOUT;
+}
+
+static int dump_tcp(
         unsigned states, const struct port_set *ports, nanoseconds deadline, struct diag_rows *rows)
 {
 	static const uint8_t families[] = {AF_INET, AF_INET6};
 	uint16_t list[FILTER_PORTS];
-	size_t count = 0, kept = 0;
+	size_t count = 0;
 
 	for (unsigned port = 0; ports && port < PORTS && count <= FILTER_PORTS; port++) {
 		if (!port_set_has(ports, (uint16_t)port))
@@ -289,6 +290,21 @@ int diag_tcp(
 		if (result < 0 && !(families[i] == AF_INET6 && result == -ENOENT))
 			return result;
 	}
+	return 0;
+}
+
+int diag_tcp(
+        unsigned states, const struct port_set *ports, nanoseconds deadline, struct diag_rows *rows)
+{
+	int result = dump_tcp(states, ports, deadline, rows);
+	size_t kept = 0;
+
+	if (is_missing(result)) {
+		rows->count = 0;
+		result = proc_net_tcp(states, deadline, rows);
+	}
+	if (result < 0)
+		return result;
 	for (size_t i = 0; i < rows->count; i++)
 		if (!ports || port_set_has(ports, rows->rows[i].port))
 			rows->rows[kept++] = rows->rows[i];
@@ -299,6 +315,7 @@ int diag_tcp(
 int diag_udp_connected(struct diag_rows *rows)
 {
 	static const uint8_t families[] = {AF_INET, AF_INET6};
+	size_t before = rows->count;
 
 	for (size_t i = 0; i < COUNT(families); i++) {
 		/* A UDP socket with a peer is in ESTABLISHED, one without a peer in CLOSE */
@@ -312,7 +329,14 @@ int diag_udp_connected(struct diag_rows *rows)
 
 		request_init(&request, &body, sizeof(body));
 		result = dump(&request, NEVER, rows);
-		if (result < 0 && result != -ENOENT)
+		/* -ENOENT: a kernel without IPv6 */
+		if (families[i] == AF_INET6 && result == -ENOENT)
+			continue;
+		if (is_missing(result)) {
+			rows->count = before;
+			return proc_net_udp_connected(rows);
+		}
+		if (result < 0)
 			return result;
 	}
 	return 0;
@@ -333,10 +357,16 @@ static void request_init_unix(union request *request, uint32_t inode)
 
 int diag_unix(struct diag_rows *rows)
 {
+	size_t before = rows->count;
 	union request request;
+	int result;
 
 	request_init_unix(&request, 0);
-	return dump(&request, NEVER, rows);
+	result = dump(&request, NEVER, rows);
+	if (!is_missing(result))
+		return result;
+	rows->count = before;
+	return proc_net_unix(rows);
 }
 
 int diag_unix_one(uint64_t inode, struct diag_row *ret_row)
@@ -349,10 +379,46 @@ int diag_unix_one(uint64_t inode, struct diag_row *ret_row)
 	/* Not a dump: a single answer without NLMSG_DONE. The acknowledgement ends it. */
 	request.header.nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK;
 	result = dump(&request, NEVER, &rows);
+	/* -ENOENT is also what a kernel without unix_diag says */
+	if (is_missing(result))
+		return proc_net_unix_one(inode, after(ONE_PATIENCE), ret_row);
 	if (result < 0)
 		return result;
 	if (rows.count != 1 || rows.rows[0].inode != inode)
 		return -ENOENT;
 	*ret_row = rows.rows[0];
 	return 0;
+}
+
+/* Asks for sockets in no state at all: the answer has no rows. */
+int diag_try(const char **ret_module)
+{
+	static const struct {
+		uint8_t protocol;
+		const char *module;
+	} inet[] = {{IPPROTO_TCP, "tcp_diag"}, {IPPROTO_UDP, "udp_diag"}};
+	const struct unix_diag_req nothing = {.sdiag_family = AF_UNIX};
+	struct diag_rows rows = {0};
+	union request request;
+	int result, fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
+
+	*ret_module = NULL;
+	if (fd < 0)
+		return -errno;
+	close(fd);
+	for (size_t i = 0; i < COUNT(inet); i++) {
+		const struct inet_diag_req_v2 body = {
+		        .sdiag_family = AF_INET, .sdiag_protocol = inet[i].protocol};
+
+		*ret_module = inet[i].module;
+		request_init(&request, &body, sizeof(body));
+		result = dump(&request, NEVER, &rows);
+		if (is_missing(result))
+			return result;
+	}
+	*ret_module = "unix_diag";
+	request_init(&request, &nothing, sizeof(nothing));
+	result = dump(&request, NEVER, &rows);
+	diag_rows_deinit(&rows);
+	return is_missing(result) ? result : 0;
 }

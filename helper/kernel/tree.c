@@ -15,6 +15,7 @@
 #include <sys/syscall.h>
 
 #include "helper/base/util.h"
+#include "helper/kernel/owner.h"
 #include "helper/kernel/tree.h"
 
 enum {
@@ -288,15 +289,28 @@ static bool has_children_files(void)
 	return answer;
 }
 
+/*
+ * Is the process there, though /proc does not show it?  A keeper of an ordinary user is not
+ * dumpable, and so hidden by hidepid (ProtectProc=invisible), even from its own user.  What it has
+ * forked is shown, with its parent's pid.
+ */
+static bool is_hidden(pid_t pid)
+{
+	char path[64];
+
+	(void)snprintf(path, sizeof(path), "/proc/%d", (int)pid);
+	return access(path, F_OK) < 0 && errno == ENOENT && (kill(pid, 0) == 0 || errno == EPERM);
+}
+
 static int list(pid_t root, bool whole, nanoseconds deadline, struct pid_set *set)
 {
 	int result = 0;
+	bool down = has_children_files() && !is_hidden(root);
 
 	for (int i = 0; i < WALKS && result == 0; i++) {
 		CLEANUP(walk_deinit) struct walk walk = {.deadline = deadline};
 
-		result = has_children_files() ? walk_down(&walk, root, whole)
-		                              : walk_everything(&walk, root, whole);
+		result = down ? walk_down(&walk, root, whole) : walk_everything(&walk, root, whole);
 		for (size_t k = 1; k < walk.queue.count && result == 0; k++)
 			if (pid_set_add(set, walk.queue.pids[k]) < 0)
 				result = -ENOMEM;
@@ -381,17 +395,20 @@ static int signal_all(pid_t root, int signal, bool whole, struct pid_set *told)
 		if (told && pid_set_has(told, pid))
 			continue;
 		fd = (int)syscall(SYS_pidfd_open, pid, 0);
-		if (fd < 0)
+		if (fd < 0 && tree_is_gone(-errno))
 			continue;
-		/* Check after the open: from now on the pidfd refers to the same process */
+		/*
+		 * Check after the open: from now on the pidfd refers to the same process.  A sandbox
+		 * may forbid pidfds (-1): then a pid that is used again within microseconds is hit.
+		 */
 		if ((whole ? tree_has(root, pid) : is_child(root, pid)) &&
-		        syscall(SYS_pidfd_send_signal, fd, signal, NULL, 0) == 0) {
+		        owner_signal(fd, pid, signal) == 0) {
 			signalled++;
 			/* Without memory for it the process may be signalled again */
 			if (told)
 				(void)pid_set_add(told, pid);
 		}
-		close(fd);
+		fd_close(&fd);
 	}
 	return signalled;
 }

@@ -192,6 +192,16 @@ static int begin_one(struct instance *instance, const char *path)
 	return result < 0 ? result : 0;
 }
 
+/* What a unit of systemd may lack. */
+static const char *remedy(int error)
+{
+	if (error == -EACCES && geteuid() == 0)
+		return "; add CAP_DAC_OVERRIDE to CapabilityBoundingSet= of the unit";
+	if (error == -EROFS)
+		return "; add its directory to ReadWritePaths= of the unit";
+	return "";
+}
+
 int aside_begin(struct instance *instance, char *const *paths, char *complaint, size_t size)
 {
 	size_t count = 0;
@@ -209,8 +219,9 @@ int aside_begin(struct instance *instance, char *const *paths, char *complaint, 
 	for (size_t i = 0; i < count && result == 0; i++) {
 		result = begin_one(instance, paths[i]);
 		if (result < 0)
-			snprintf(complaint, size, "--aside=%s: cannot be put aside: %s", paths[i],
-			        result == -EINVAL ? "Is a device" : strerror(-result));
+			snprintf(complaint, size, "--aside=%s: cannot be put aside: %s%s", paths[i],
+			        result == -EINVAL ? "Is a device" : strerror(-result),
+			        remedy(result));
 	}
 	if (result < 0)
 		aside_put_back();

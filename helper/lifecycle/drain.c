@@ -9,6 +9,7 @@
 #include "helper/base/log.h"
 #include "helper/base/units.h"
 #include "helper/control/server.h"
+#include "helper/kernel/owner.h"
 #include "helper/kernel/tree.h"
 #include "helper/lifecycle/retire.h"
 #include "helper/lifecycle/transitions.h"
@@ -69,10 +70,23 @@ static void arm(struct generation *generation, nanoseconds delay)
 	loop_after(&generation->drain, delay);
 }
 
+/* The signals are sent again and again; this is said once. */
+static void say_if_refused(struct generation *generation)
+{
+	uid_t uid;
+	if (!owner_was_refused(&uid) || generation->told_refused)
+		return;
+	generation->told_refused = true;
+	log_error("generation %u: moult may not send signals to processes of user %d, so it cannot "
+	          "end them; under systemd add CAP_KILL to CapabilityBoundingSet=",
+	        generation->id, (int)uid);
+}
+
 /* The next walk finds processes that were forked during this walk. */
 static void kill_again(struct generation *generation)
 {
 	tree_signal(generation->keeper, SIGKILL);
+	say_if_refused(generation);
 	arm(generation, 20 * MILLISECOND);
 }
 
@@ -113,6 +127,7 @@ static void tell_again(struct generation *generation)
 	}
 	tree_signal_children_once(
 	        generation->keeper, generation->settings.stop_signal, &generation->told);
+	say_if_refused(generation);
 	nanoseconds left = generation->kill_at - now();
 	arm(generation, left < 20 * MILLISECOND ? left : 20 * MILLISECOND);
 }
@@ -145,8 +160,8 @@ static void drained(struct generation *generation)
 	char time[32];
 	duration_print(now() - generation->drain_began, time, sizeof(time));
 	if (generation->by_deadline)
-		log_notice("generation %u: %zu connections left after %s, stopping", generation->id,
-		        generation->connections, time);
+		log_notice("generation %u: %s%zu connections left after %s, stopping",
+		        generation->id, survey_about(generation), generation->connections, time);
 	else
 		snprintf(
 		        generation->ending, sizeof(generation->ending), "drained after %s, ", time);
@@ -222,8 +237,8 @@ static void look(struct generation *generation)
 	}
 	generation->empty_in_a_row = quiet && retired ? generation->empty_in_a_row + 1 : 0;
 	if (generation->connections != before)
-		control_progress("generation %u: draining, %zu connections", generation->id,
-		        generation->connections);
+		control_progress("generation %u: draining, %s%zu connections", generation->id,
+		        survey_about(generation), generation->connections);
 	if (is_out_of_time(generation))
 		generation->by_deadline = true;
 	if (generation->empty_in_a_row >= 2 || generation->by_deadline) {
@@ -293,15 +308,15 @@ static void begin(struct instance *instance, struct generation *generation, nano
 		char time[32] = "as long as it takes";
 		if (timeout != NEVER)
 			duration_print(timeout, time, sizeof(time));
-		log_notice("generation %u: draining, %zu connections (%s); new ones wait in the "
+		log_notice("generation %u: draining, %s%zu connections (%s); new ones wait in the "
 		           "queue",
-		        generation->id, generation->connections, time);
+		        generation->id, survey_about(generation), generation->connections, time);
 	} else if (survey_is_uncertain(generation))
 		log_notice("generation %u: draining, its connections are still being counted",
 		        generation->id);
 	else
-		log_notice("generation %u: draining, %zu connections", generation->id,
-		        generation->connections);
+		log_notice("generation %u: draining, %s%zu connections", generation->id,
+		        survey_about(generation), generation->connections);
 	send_drain_signal(generation);
 	arm(generation, 0);
 }

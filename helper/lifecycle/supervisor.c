@@ -20,6 +20,8 @@
 #include "helper/base/units.h"
 #include "helper/check/inspection.h"
 #include "helper/control/server.h"
+#include "helper/kernel/permitted.h"
+#include "helper/lifecycle/abilities.h"
 #include "helper/lifecycle/aside.h"
 #include "helper/lifecycle/attempt.h"
 #include "helper/lifecycle/drain.h"
@@ -351,6 +353,7 @@ static int run(struct instance *instance, const struct options *options,
 		status = set_up(instance, options);
 	if (status)
 		return status;
+	abilities_try();
 	manager_open(instance);
 	kept_take_back(instance, passed, passed_count);
 	aside_recover(options->name, options->settings.aside);
@@ -382,6 +385,7 @@ int supervisor_run(const struct options *options)
 		return EXIT_FAILED;
 	}
 	close_to_own_user();
+	permitted_try();
 	confine_register_memory(unmap_shared);
 	int status = run(instance, options, passed, passed_count);
 	channel_stop();

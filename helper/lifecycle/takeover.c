@@ -7,11 +7,13 @@
 
 #include "helper/base/log.h"
 #include "helper/base/units.h"
+#include "helper/lifecycle/abilities.h"
 #include "helper/lifecycle/actions.h"
 #include "helper/lifecycle/aside.h"
 #include "helper/lifecycle/attempt.h"
 #include "helper/lifecycle/drain.h"
 #include "helper/lifecycle/restart.h"
+#include "helper/state/survey.h"
 #include "helper/switch/moves.h"
 #include "helper/switch/switch.h"
 
@@ -69,6 +71,9 @@ enum event takeover_switch(struct instance *instance)
 	if (old)
 		transitions_move(old, GENERATION_REPLACED);
 	nanoseconds waited = switch_to(instance, generation);
+	/* What the next generation accepts before this count is in it: helper/state/remains.h */
+	if (old && !abilities_see_all())
+		(void)survey_begin(old, true);
 	attempt->former_retire_at = instance->retire_at;
 	moves_begin(instance, settings_retire_after(&generation->settings));
 	if (old)

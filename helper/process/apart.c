@@ -27,6 +27,7 @@
 
 #include "helper/base/close.h"
 #include "helper/base/message.h"
+#include "helper/kernel/permitted.h"
 #include "helper/process/confine.h"
 
 enum {
@@ -60,6 +61,8 @@ static bool forbid_changes(void)
 	                             LANDLOCK_ACCESS_FS_MAKE_BLOCK | LANDLOCK_ACCESS_FS_MAKE_SYM};
 	CLEANUP(fd_close) int fd = -1;
 
+	if (!permitted(PERMITTED_LANDLOCK))
+		return false;
 	/* The first version of the kernel's struct has this field only. */
 	fd = (int)syscall(SYS_landlock_create_ruleset, &rules, sizeof rules.handled_access_fs, 0);
 	return fd >= 0 && syscall(SYS_landlock_restrict_self, fd, 0) == 0;

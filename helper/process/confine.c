@@ -13,23 +13,29 @@
 #include <unistd.h>
 
 #include "helper/base/util.h"
+#include "helper/kernel/permitted.h"
 
 bool confine_capabilities(uint32_t kept)
 {
 	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
 	struct __user_cap_data_struct sets[_LINUX_CAPABILITY_U32S_3] = {{0}};
+	bool changes = false, has_others = false;
 	if (syscall(SYS_capget, &header, sets) < 0)
 		return false;
-	bool changes = false;
 	for (size_t i = 0; i < COUNT(sets); i++) {
 		uint32_t left = i == 0 ? sets[i].permitted & kept : 0;
+		has_others = has_others || sets[i].permitted != left;
 		changes = changes || sets[i].permitted != left || sets[i].effective != left ||
 		          sets[i].inheritable;
 		sets[i].permitted = sets[i].effective = left;
 		sets[i].inheritable = 0;
 	}
-	/* A unit's SystemCallFilter=~@privileged kills who calls capset(), and leaves nothing to do */
-	return !changes || syscall(SYS_capset, &header, sets) == 0;
+	if (!changes)
+		return true;
+	/* A unit's SystemCallFilter=~@privileged may kill the process that calls capset(). */
+	if (!permitted(PERMITTED_CAPSET))
+		return !has_others;
+	return syscall(SYS_capset, &header, sets) == 0;
 }
 
 #if defined(__x86_64__)

@@ -25,7 +25,8 @@ enum { IS_SANITISED = false };
 
 /*
  * This process keeps only these of its capabilities (bits 0 to 31, such as 1u << CAP_KILL), and no
- * inheritable one.  False: nothing has changed.
+ * inheritable one.  False: nothing has changed, and it has others.  Where a sandbox kills for the
+ * call, nothing is changed: true if it has no others.
  */
 bool confine_capabilities(uint32_t kept);
 

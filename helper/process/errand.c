@@ -9,12 +9,15 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "helper/base/close.h"
+#include "helper/base/message.h"
+#include "helper/kernel/permitted.h"
 #include "helper/process/confine.h"
 
 enum {
@@ -55,9 +58,29 @@ static void limit(pid_t launcher)
 	sigprocmask(SIG_UNBLOCK, &alarms, NULL);
 	alarm(ERRAND_SECONDS);
 	prctl(PR_SET_NAME, "moult-look");
-	(void)setpriority(PRIO_PROCESS, 0, NICENESS);
+	if (permitted(PERMITTED_SETPRIORITY))
+		(void)setpriority(PRIO_PROCESS, 0, NICENESS);
 	if (!IS_SANITISED)
 		(void)setrlimit(RLIMIT_AS, &memory);
+}
+
+static int parcel = -1; /* in the child */
+
+int errand_pack(const void *content, size_t size)
+{
+	int fd = memfd_create("moult", MFD_CLOEXEC);
+	const char *from = content;
+	while (fd >= 0 && size) {
+		ssize_t length = write(fd, from, size);
+		if (length < 0)
+			fd_close(&fd);
+		from += length;
+		size -= length < 0 ? 0 : (size_t)length;
+	}
+	if (fd < 0)
+		return -errno;
+	parcel = fd;
+	return 0;
 }
 
 static _Noreturn void carry_out(
@@ -68,8 +91,8 @@ static _Noreturn void carry_out(
 	confine_leave_memory();
 	/* A listener that the launcher closes meanwhile must not stay open here. */
 	close_all_but(STDERR_FILENO + 1, to, -1);
-	if (look(question, answer) == 0)
-		(void)send(to, answer, size, MSG_NOSIGNAL); /* the launcher may not wait any more */
+	if (look(question, answer) == 0) /* the launcher may not wait any more */
+		(void)message_send(to, answer, size, &parcel, parcel >= 0, 0);
 	_exit(0);
 }
 
@@ -85,18 +108,38 @@ static void out_of_time(void *context)
 {
 	struct errand *errand = context;
 	errand->overdue = true;
+	errand->parcel = -1;
 	errand->done(errand->context, NULL);
+}
+
+static int take_parcel(struct msghdr *message)
+{
+	struct cmsghdr *header = CMSG_FIRSTHDR(message);
+	int fd = -1;
+	if (header && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS &&
+	        header->cmsg_len == CMSG_LEN(sizeof(fd)))
+		memcpy(&fd, CMSG_DATA(header), sizeof(fd));
+	return fd;
 }
 
 static void answered(void *context)
 {
 	static _Alignas(max_align_t) unsigned char answer[ERRAND_ANSWER_MAX];
+	_Alignas(struct cmsghdr) char room[CMSG_SPACE(sizeof(int))];
 	struct errand *errand = context;
-	ssize_t length = recv(errand->answer.fd, answer, sizeof(answer), MSG_DONTWAIT | MSG_TRUNC);
+	struct iovec part = {answer, sizeof(answer)};
+	struct msghdr message = {.msg_iov = &part,
+	        .msg_iovlen = 1,
+	        .msg_control = room,
+	        .msg_controllen = sizeof(room)};
+	ssize_t length =
+	        recvmsg(errand->answer.fd, &message, MSG_DONTWAIT | MSG_TRUNC | MSG_CMSG_CLOEXEC);
 	if (length < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
+	CLEANUP(fd_close) int fd = length < 0 ? -1 : take_parcel(&message);
 	bool overdue = errand->overdue;
 	end(errand);
+	errand->parcel = fd; /* closed here: `done` may begin the errand again */
 	if (!overdue)
 		errand->done(errand->context, length == (ssize_t)errand->size ? answer : NULL);
 }
@@ -121,6 +164,7 @@ int errand_begin(struct errand *errand, errand_look *look, const void *question,
 	        .began = now(),
 	        .size = size,
 	        .running = true,
+	        .parcel = -1,
 	        .done = done,
 	        .context = context,
 	};

@@ -26,6 +26,7 @@ struct errand {
 	size_t size;
 	bool running; /* the child has not ended, in time or not; no second one is started */
 	bool overdue; /* out of time: the answer is ignored when it comes */
+	int parcel;   /* in `done`: the file from errand_pack(); -1: none */
 	void (*done)(void *context, const void *answer);
 	void *context;
 };
@@ -35,6 +36,12 @@ enum { ERRAND_ANSWER_MAX = 8192, ERRAND_SECONDS = 5 };
 
 /* Runs in the child.  Fills in `answer`, which is all zero before.  0, or -errno: no answer. */
 typedef int errand_look(const void *question, void *answer);
+
+/*
+ * Runs in the child: a file (memfd) goes with the answer, for what has no fixed size.  The child has
+ * only one.  0 or -errno.
+ */
+int errand_pack(const void *content, size_t size);
 
 /*
  * Starts the child.  `done` is called once, from loop_run() or errand_wait(): with the answer

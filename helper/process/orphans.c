@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "helper/kernel/owner.h"
 #include "helper/kernel/tree.h"
 
 /*
@@ -39,7 +40,7 @@ static size_t kill_once(pid_t except)
 	for (size_t i = 0; i < all.count; i++)
 		if (is_orphan(all.pids[i], except)) {
 			(void)tree_signal(all.pids[i], SIGKILL);
-			(void)kill(all.pids[i], SIGKILL);
+			(void)owner_signal(-1, all.pids[i], SIGKILL);
 			count++;
 		}
 	pid_set_deinit(&all);

@@ -21,6 +21,7 @@
 
 #include "helper/base/close.h"
 #include "helper/base/message.h"
+#include "helper/kernel/permitted.h"
 #include "helper/process/confine.h"
 
 #ifndef FUSE_SUPER_MAGIC
@@ -174,8 +175,9 @@ static int restore(int fd, const struct path_task *task)
 	if (result < 0)
 		return result;
 	if ((status.st_uid != task->uid || status.st_gid != task->gid) &&
-	        fchownat(fd, "", task->uid, task->gid, AT_EMPTY_PATH) < 0)
-		result = -errno;
+	        (!permitted(PERMITTED_CHOWN) ||
+	                fchownat(fd, "", task->uid, task->gid, AT_EMPTY_PATH) < 0))
+		result = permitted(PERMITTED_CHOWN) ? -errno : -EPERM;
 	if ((status.st_mode & 07777) != (task->mode & 0777) &&
 	        chmod(pinned_path(fd, path, sizeof(path)), task->mode & 0777) < 0)
 		result = -errno;
@@ -212,6 +214,10 @@ static bool is_answered_by_a_process(int fd)
 static int operate(const struct path_task *task, struct path_result *result, int *ret_pinned)
 {
 	struct stat status;
+	if (task->operation == PATH_LEADS_TO)
+		return lstat(task->name, &status) < 0              ? -errno
+		       : file_id_equal(id_of(&status), task->file) ? 0
+		                                                   : -ESTALE;
 	int fd = pin(task->name), error = fd;
 	if (task->operation == PATH_LOOK) {
 		error = look(fd, task->asker, &result->look);

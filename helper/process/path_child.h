@@ -11,13 +11,13 @@
 #include "helper/process/asker.h"
 #include "helper/process/look.h"
 
-enum path_operation { PATH_LOOK, PATH_RESTORE, PATH_UNLINK, PATH_READ };
+enum path_operation { PATH_LOOK, PATH_RESTORE, PATH_UNLINK, PATH_READ, PATH_LEADS_TO };
 
 struct path_task {
 	enum path_operation operation;
 	const struct asker *asker;
 	int directory;
-	const char *name; /* NULL: the descriptor itself */
+	const char *name; /* NULL: the descriptor itself; PATH_LEADS_TO: an absolute path */
 	struct file_id file;
 	mode_t mode; /* PATH_RESTORE */
 	uid_t uid;

@@ -194,6 +194,16 @@ ssize_t paths_read(const struct asker *asker, int directory, const char *name, o
 	return (ssize_t)size;
 }
 
+bool paths_leads_to(const struct asker *asker, int directory, const char *path, struct file_id file)
+{
+	struct path_task task = {PATH_LEADS_TO, asker, directory, path, file, .most = 0};
+	struct path_result result;
+	int fd;
+	bool leads = run(&task, &result, &fd) == 0;
+	fd_close(&fd);
+	return leads;
+}
+
 bool paths_reaped(pid_t pid)
 {
 	for (size_t i = 0; i < COUNT(children); i++)

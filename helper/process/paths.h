@@ -46,5 +46,12 @@ int paths_unlink(const struct asker *asker, int directory, const char *name, str
 ssize_t paths_read(const struct asker *asker, int directory, const char *name, off_t most,
         char *text, size_t size);
 
+/*
+ * Does that absolute path lead to `file`, seen from the launcher's root with the rights of the
+ * asker?  `directory`: any descriptor.
+ */
+bool paths_leads_to(
+        const struct asker *asker, int directory, const char *path, struct file_id file);
+
 /* Call when a child of the launcher has ended.  True: it was one of these. */
 bool paths_reaped(pid_t pid);

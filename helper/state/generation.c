@@ -111,6 +111,7 @@ void generation_free(struct generation *generation)
 	loop_cancel(&generation->aftermath);
 	errand_cancel(&generation->survey.counting);
 	errand_cancel(&generation->survey.holding);
+	inode_set_deinit(&generation->survey.remains.set);
 	notifier_stop(&generation->notifier);
 	loop_unwatch(&generation->reports);
 	fd_close(&generation->reports.fd);
@@ -139,6 +140,7 @@ void gate_set(struct generation *generation, uint32_t listener, uint32_t word)
 	_Atomic uint32_t *at = &generation->board->gate[listener].word;
 	bool opens = (word & MOULT_GATE_STATE) == MOULT_GATE_OPEN;
 	generation->words[listener] = word;
+	generation->openings += opens;
 	ledger_begin();
 	if (opens)
 		ledger_note(generation->entry, listener, word);

@@ -6,6 +6,7 @@
 #include <sys/types.h>
 
 #include "helper/base/loop.h"
+#include "helper/kernel/inode_set.h"
 #include "helper/kernel/tree.h"
 #include "helper/process/errand.h"
 #include "helper/process/ledger.h"
@@ -35,14 +36,32 @@ enum holding { HOLDS_NOT, HOLDS_ALONE, HOLDS_SHARED, HOLDS_PASSED };
 
 struct instance;
 
+/* helper/state/remains.h */
+/* When a list was read: a generation that has accepted since then has other connections. */
+struct remains_moment {
+	uint64_t accepted; /* generation_accepted() */
+	uint32_t openings; /* ->openings */
+	bool is_final;     /* no gate was open, and no accept under way */
+};
+
+/* All zero: not known. */
+struct remains {
+	struct inode_set set; /* as of the last count */
+	bool is_known;
+	bool is_valid; /* remains_prepare(): it has accepted nothing since the first count */
+	struct remains_moment since;
+};
+
 /* Counts of a generation that are under way, and their results: helper/state/survey.h */
 struct survey {
 	struct errand counting, holding;
 	bool has_ended, is_empty; /* a count has ended, and has found nothing */
 	bool is_wanted;           /* a caller waits for the count */
 	nanoseconds cost;         /* of the last count */
-	uint64_t out_of_sight;    /* hash of the connections without a known holder; 0: none */
-	nanoseconds rests_until;  /* no count begins before */
+	bool is_about; /* the number of connections: not all processes could be looked at */
+	struct remains remains;
+	uint64_t out_of_sight;   /* hash of the connections without a known holder; 0: none */
+	nanoseconds rests_until; /* no count begins before */
 
 	uint8_t abandoned[MOULT_LISTENERS / 8]; /* bits: listeners that no process held */
 	nanoseconds looked_at;                  /* when `abandoned` was found */
@@ -91,6 +110,7 @@ struct generation {
 	 */
 	struct moult_board *board;
 	uint32_t words[MOULT_LISTENERS]; /* the gate words that the launcher has set */
+	uint32_t openings;               /* how often it has opened one */
 
 	/* generation_take() and instance_drop(): its listeners. */
 	uint8_t holds[MOULT_LISTENERS]; /* enum holding: has bound, or announced, that listener */
@@ -133,6 +153,7 @@ struct generation {
 	bool stayed;        /* it had a listener to serve at the last look: helper/switch/moves.h */
 	bool drain_signal_due; /* it gets its drain signal when it has no listener to serve */
 	bool by_deadline;
+	bool told_refused;   /* logged: it has processes that moult may not signal */
 	struct pid_set told; /* processes that got the stop signal */
 	char ending[64];     /* for the log: "drained after 4.2 s, " */
 };

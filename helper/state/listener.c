@@ -11,6 +11,7 @@
 
 #include "helper/base/util.h"
 #include "helper/kernel/diag.h"
+#include "helper/kernel/permitted.h"
 #include "helper/process/discard.h"
 #include "helper/state/place.h"
 #include "helper/state/socket_options.h"
@@ -180,19 +181,28 @@ static int unix_queue(const struct listener *listener, unsigned *ret_queued, uns
 	if (result < 0)
 		return result;
 	*ret_queued = row.queued;
-	*ret_backlog = row.limit;
+	*ret_backlog = row.vague ? (unsigned)listener->backlog : row.limit;
 	return 0;
+}
+
+/* Is a datagram in the queue of a UNIX socket that has been shut, and so is always readable? */
+static bool has_datagram(const struct listener *listener)
+{
+	struct diag_row row;
+	char byte;
+	if (diag_unix_one(listener->inode, &row) == 0 && !row.vague)
+		return row.queued;
+	return recv(listener->fd, &byte, sizeof(byte), MSG_PEEK | MSG_DONTWAIT) >= 0;
 }
 
 int listener_queue(const struct listener *listener, unsigned *ret_queued, unsigned *ret_backlog)
 {
 	if (identity_is_datagram(&listener->identity)) {
-		/* The kernel counts no datagrams.  A shut UNIX socket is always readable. */
-		struct diag_row row;
+		/* The kernel counts no datagrams. */
 		*ret_queued = listener->state != LISTENER_RETIRING ||
 		                              identity_is_inet(&listener->identity)
 		                      ? is_readable(listener->fd)
-		                      : diag_unix_one(listener->inode, &row) == 0 && row.queued;
+		                      : has_datagram(listener);
 		*ret_backlog = 0;
 		return 0;
 	}
@@ -235,7 +245,8 @@ static void listen_as_before(int fd)
 	socklen_t length = sizeof(peer);
 	uid_t uid = geteuid();
 	gid_t gid = getegid();
-	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) < 0)
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) < 0 ||
+	        ((peer.gid != gid || peer.uid != uid) && !permitted(PERMITTED_IDENTITY)))
 		return;
 	if ((peer.gid == gid || setegid(peer.gid) == 0) &&
 	        (peer.uid == uid || seteuid(peer.uid) == 0))
@@ -299,7 +310,10 @@ void listener_admit(struct listener *listener)
 bool listener_is_empty(const struct listener *listener, const struct port_set *handshakes)
 {
 	unsigned queued, backlog;
-	if (listener->deferred || listener_queue(listener, &queued, &backlog) < 0)
+	int result = listener->deferred ? -ENOTCONN : listener_queue(listener, &queued, &backlog);
+	if (result == -ETIMEDOUT || result == -ENOMEM || result == -EMFILE || result == -ENFILE)
+		return false;
+	if (result < 0)
 		return true; /* does not listen */
 	if (identity_is_datagram(&listener->identity) || !identity_is_inet(&listener->identity))
 		return queued == 0;

@@ -75,7 +75,8 @@ struct pending *fdstore_pending_at(struct fdstore *store, const struct look *loo
 {
 	for (size_t i = 0; i < store->pending_count; i++)
 		if (store->pending[i].directory >= 0 &&
-		        place_is_bound_to(store->pending[i].inode, look))
+		        place_is_bound_to(store->pending[i].inode, &store->pending[i].asker,
+		                store->pending[i].directory, look))
 			return &store->pending[i];
 	return NULL;
 }
@@ -107,7 +108,7 @@ static void settle(struct listener *listener, struct pending *pending)
 	if (pending->directory >= 0 &&
 	        paths_look(&pending->asker, pending->directory,
 	                identity_text(&pending->identity, name), &look, &listener->pinned) == 0 &&
-	        place_is_bound_to(listener->inode, &look) &&
+	        place_is_bound_to(listener->inode, &pending->asker, pending->directory, &look) &&
 	        listener_set_place(listener, &pending->asker, pending->directory, name, &look) == 0)
 		pending->directory = -1;
 	else

@@ -7,6 +7,10 @@
 #include <sys/stat.h>
 
 #include "helper/kernel/diag.h"
+#include "helper/kernel/proc_net.h"
+
+/* The launcher's loop stands still meanwhile. */
+static const nanoseconds PATIENCE = 100 * MILLISECOND;
 
 int place_set(struct identity *identity, const char *name, const struct look *look)
 {
@@ -27,10 +31,16 @@ int place_set(struct identity *identity, const char *name, const struct look *lo
 	return result;
 }
 
-bool place_is_bound_to(uint64_t socket, const struct look *look)
+bool place_is_bound_to(
+        uint64_t socket, const struct asker *asker, int directory, const struct look *look)
 {
+	char path[sizeof(struct sockaddr_un)];
 	struct diag_row row;
-	return S_ISSOCK(look->mode) && look->listed_inode && look->listed_device &&
-	       diag_unix_one(socket, &row) == 0 && row.file == look->listed_inode &&
+	if (!S_ISSOCK(look->mode) || diag_unix_one(socket, &row) < 0)
+		return false;
+	if (row.vague)
+		return proc_net_unix_path(socket, after(PATIENCE), path, sizeof(path)) == 0 &&
+		       paths_leads_to(asker, directory, path, look->file);
+	return look->listed_inode && look->listed_device && row.file == look->listed_inode &&
 	       row.file_device == look->listed_device;
 }

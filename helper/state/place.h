@@ -17,6 +17,8 @@ int place_set(struct identity *identity, const char *name, const struct look *lo
 
 /*
  * Is the socket with that inode bound to the file that `look` has found?  The kernel says so, not
- * the daemon.
+ * the daemon.  A kernel that does not tell the file tells the path: then the path must be absolute,
+ * lead to the file, and be that of no other socket.  `directory`: a descriptor of the place.
  */
-bool place_is_bound_to(uint64_t socket, const struct look *look);
+bool place_is_bound_to(
+        uint64_t socket, const struct asker *asker, int directory, const struct look *look);

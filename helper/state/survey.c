@@ -8,6 +8,7 @@
 #include "helper/kernel/audit.h"
 #include "helper/kernel/descriptors.h"
 #include "helper/state/glance.h"
+#include "helper/state/remains.h"
 
 /*
  * How long the loop waits for an answer.  PATIENCE is enough for an ordinary daemon.  The loop
@@ -38,13 +39,15 @@ struct count_question {
 	struct instance *instance;
 	struct generation *generation;
 	uint64_t counters;
+	struct remains_moment moment;
 	bool eager;
 };
 
 struct count {
 	bool is_new;  /* false: the old number stands */
 	bool is_late; /* the old number stands only because it is too soon for a new count */
-	bool in_flight, internal;
+	bool in_flight, internal, about;
+	struct remains_moment moment;
 	size_t processes, connections;
 	uint64_t out_of_sight;
 	struct glance glance;
@@ -73,8 +76,8 @@ static void leave_out_others(struct instance *instance, const struct generation 
  * count that its processes hold.  0 or -errno.
  */
 static int list_connections(struct instance *instance, const struct generation *generation,
-        const struct inode_set *own, struct inode_set *ret_rows, struct inode_set *ret_peers,
-        bool *ret_internal)
+        const struct inode_set *own, bool is_all, struct inode_set *ret_rows,
+        struct inode_set *ret_peers, bool *ret_internal)
 {
 	size_t ports = 0, listeners = 0;
 	bool datagrams = false;
@@ -96,7 +99,8 @@ static int list_connections(struct instance *instance, const struct generation *
 	if (result == 0 && ports)
 		result = audit_connections(port, ports, ret_rows);
 	if (result == 0 && listeners)
-		result = audit_unix_connections(inodes, listeners, own, ret_rows, ret_internal);
+		result = audit_unix_connections(
+		        inodes, listeners, own, is_all, ret_rows, ret_internal);
 	if (result == 0 && datagrams)
 		result = audit_datagram_peers(ret_peers);
 	free(port);
@@ -134,6 +138,22 @@ static uint64_t hash_of(const struct inode_set *set)
 	return hash;
 }
 
+/*
+ * Some processes cannot be looked at: they may have every connection that no other generation is
+ * seen to have.  Also the UDP sockets with a peer, once no further ones can become theirs.
+ */
+static int count_unseen(const struct count_question *question, struct inode_set *rows,
+        const struct inode_set *peers)
+{
+	int result = 0;
+	for (size_t i = 0; i < peers->count && question->moment.is_final && result == 0; i++)
+		result = inode_set_add(rows, peers->inodes[i]);
+	inode_set_sort(rows);
+	leave_out_others(question->instance, question->generation, rows);
+	remains_narrow(question->generation, &question->moment, rows);
+	return result;
+}
+
 static int count_connections(const struct count_question *question, struct count *count)
 {
 	struct instance *instance = question->instance;
@@ -148,8 +168,8 @@ static int count_connections(const struct count_question *question, struct count
 		if (result == 0)
 			result = audit_sockets(&processes, &sockets, &unreadable, &in_flight);
 		if (result == 0)
-			result = list_connections(
-			        instance, generation, &sockets, &rows, &peers, &count->internal);
+			result = list_connections(instance, generation, &sockets, !unreadable,
+			        &rows, &peers, &count->internal);
 		if (result < 0)
 			return result;
 		count->in_flight = in_flight > 0;
@@ -158,13 +178,15 @@ static int count_connections(const struct count_question *question, struct count
 			lost = rows;
 		else
 			inode_set_filter(&lost, &rows, true);
-		if (unreadable) { /* these processes may hold what no other generation holds */
-			leave_out_others(instance, generation, &rows);
-			count->connections = rows.count;
-		} else {
-			count->connections += audit_join(&peers, &sockets);
-		}
-		if (count->connections || in_flight || !generation_is_replaced(generation))
+		count->about = unreadable;
+		if (unreadable)
+			result = count_unseen(question, &rows, &peers);
+		if (result < 0)
+			return result;
+		count->connections =
+		        unreadable ? rows.count : count->connections + audit_join(&peers, &sockets);
+		if (count->connections || in_flight || unreadable ||
+		        !generation_is_replaced(generation))
 			break;
 		if (i == 0)
 			leave_out_others(instance, generation, &lost);
@@ -197,6 +219,7 @@ static int look_and_count(const void *context, void *answer)
 	if (result < 0)
 		return result;
 	count->processes = processes.count;
+	count->moment = question->moment;
 	count->glance = glance_at(question->counters, &processes);
 	bool stands = glance_holds(generation, &count->glance);
 	count->is_late = !stands && !question->eager && !glance_is_due(generation, &count->glance);
@@ -222,6 +245,8 @@ static void counted(void *context, const void *answer)
 	if (count && count->is_new) {
 		generation->connections = count->connections;
 		generation->audited = true;
+		survey->is_about = count->about;
+		remains_take(generation, &count->moment, survey->counting.parcel);
 		survey->out_of_sight = count->out_of_sight;
 		generation->talks_to_itself |= count->internal;
 		glance_counted(generation, &count->glance, count->cost);
@@ -248,6 +273,7 @@ int survey_begin(struct generation *generation, bool eager)
 	if (survey->counting.running)
 		return survey->counting.overdue ? -EAGAIN : 0;
 	question.counters = glance_counters(generation);
+	question.moment = remains_prepare(generation);
 	int result = errand_begin(&survey->counting, look_and_count, &question,
 	        sizeof(struct count), counted, generation);
 	if (result < 0)
@@ -265,6 +291,11 @@ bool survey_is_uncertain(const struct generation *generation)
 {
 	return !generation->audited || generation->count_is_old ||
 	       generation->survey.counting.running;
+}
+
+const char *survey_about(const struct generation *generation)
+{
+	return generation->survey.is_about ? "about " : "";
 }
 
 bool survey_take(struct generation *generation, nanoseconds since, bool *ret_empty)

@@ -3,8 +3,9 @@
  * The survey of a generation: how many processes and connections it has, and which of its listeners
  * its processes hold.
  *
- * The kernel says so (helper/kernel/audit.h), asked by a child (helper/process/errand.h).  If a
- * number cannot be had, the old one stands and ->count_is_old is set.  If a listener cannot be
+ * The kernel says so (helper/kernel/audit.h), asked by a child (helper/process/errand.h).  If not
+ * all processes may be looked at, the number of connections is an upper bound
+ * (helper/state/remains.h).  If a number cannot be had, the old one stands and ->count_is_old is set.  If a listener cannot be
  * looked for, it counts as held.
  */
 #pragma once
@@ -23,6 +24,9 @@ void survey_hurry(struct generation *generation);
 
 /* Are the numbers old, or is a count under way?  Then nothing can be concluded from them. */
 bool survey_is_uncertain(const struct generation *generation);
+
+/* Before the number of connections in a text: "about ", or "" if it is exact. */
+const char *survey_about(const struct generation *generation);
 
 /*
  * Has a count ended since the last call that began at `since` or later?  *ret_empty: that count has

@@ -30,7 +30,7 @@ GRPC_LOAD = {"mode": "request", "send": escaped(CALL), "until": " grpc.",
              "farewell": escaped(http2.FAREWELL)}
 
 TOKIO = Http("tokio", ("librust-tokio-dev", "cargo", "rustc"), "Rust; threads, epoll", tokio,
-             rate=150, failing=bad_port)
+             rate=150, failing=bad_port, fast=True)
 WEBSOCKETS = Http("websockets", ("python3-websockets",), "one process, asyncio",
                   python("websockets-server.py"), download="", persistent=0, failing=bad_port)
 WS = Daemon("node, ws", ("node-ws", "nodejs"), "one process, libuv", ws, half=HTTP_HALF,
@@ -38,16 +38,16 @@ WS = Daemon("node, ws", ("node-ws", "nodejs"), "one process, libuv", ws, half=HT
 GRPC = Daemon("gRPC", ("python3-grpcio",), "the C core's threads, epoll; SO_REUSEPORT",
               python("grpc-server.py"), load=lambda setting: GRPC_LOAD, rate=80, persistent=0,
               half=(CALL[:60], CALL[60:]), answer=b"GEN @TAG@ ", failing=bad_port)
-SECCOMP = Http("a strict seccomp filter", ("python3-seccomp",), "one process, asyncio",
+SECCOMP = Http("Python, seccomp", ("python3-seccomp",), "one process, asyncio; a strict filter",
                python("seccomp-server.py"), download="", failing=bad_port,
-               notes="its filter forbids fork and execve")
+               notes="the filter forbids fork and execve")
 
 DAEMONS = [
     TOKIO,
     WEBSOCKETS,
     WS,
     GRPC,
-    GRPC.but("gRPC, one socket",
+    GRPC.but("gRPC, one socket", model="the same without SO_REUSEPORT",
              command=lambda setting, tag: [*GRPC.command(setting, tag), "alone"]),
     SECCOMP,
 ]

@@ -30,7 +30,7 @@ def stream(requests, context):
             done.set()
     threading.Thread(target=count, daemon=True).start()
     sent = 0
-    while not done.wait(0.01):
+    while not done.wait(0.025):
         sent += 1
         yield f"{tag} {sent}".encode()
     yield f"{tag} end {sent} {received}".encode()

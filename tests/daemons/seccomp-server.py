@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 # seccomp-server.py PORT TAG [reuseport]: HTTP and streams of lines behind a strict seccomp filter.
 #
-# The filter kills the process at every system call that is not in the list.  Those that make a process or
-# execute a program fail with EPERM, so that the server can try them before it serves.
+# The filter kills the process at every system call that is not in the list.  Those that make a
+# process or execute a program fail with EPERM, so that the server can try them before it serves.
 import asyncio
 import errno
 import os
@@ -12,9 +12,10 @@ import seccomp
 
 port, tag, *options = sys.argv[1:]
 
-ALLOWED = """accept4 brk clock_gettime clock_nanosleep close epoll_ctl epoll_wait exit exit_group fcntl
-    futex getpeername getpid getrandom getsockname getsockopt gettid ioctl madvise mmap mremap munmap read
-    recvfrom restart_syscall rt_sigprocmask rt_sigreturn sendto setsockopt shutdown write""".split()
+ALLOWED = """accept4 brk clock_gettime clock_nanosleep close epoll_ctl epoll_wait exit exit_group
+    fcntl futex getpeername getpid getrandom getsockname getsockopt gettid ioctl madvise mmap mremap
+    munmap read recvfrom restart_syscall rt_sigprocmask rt_sigreturn sendto setsockopt shutdown
+    write""".split()
 REFUSED = "clone clone3 execve execveat fork vfork".split()
 
 
@@ -49,7 +50,7 @@ async def stream(reader, writer):
     while not client.done():
         sent += 1
         writer.write(f"{tag} {sent}\n".encode())
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(0.025)
     writer.write(f"{tag} end {sent} {client.result()}\n".encode())
 
 

@@ -31,7 +31,7 @@ async def stream(connection):
     while not client.done():
         sent += 1
         await connection.send(f"{tag} {sent}")
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(0.025)
     await connection.send(f"{tag} end {sent} {client.result()}")
 
 

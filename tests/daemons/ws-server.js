@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// node ws-server.js PORT TAG [FD]: streams over WebSocket, answers to plain HTTP.  FD is a bound socket.
+// node ws-server.js PORT TAG [FD]: streams over WebSocket, answers to plain HTTP.
+// FD is a bound socket.
 const http = require('http');
 const { WebSocketServer } = require('ws');
 
@@ -13,7 +14,7 @@ const server = http.createServer((request, response) => {
 new WebSocketServer({ server }).on('connection', (connection) => {
   let sent = 0;
   let received = 0;
-  const timer = setInterval(() => connection.send(`${tag} ${++sent}`), 10);
+  const timer = setInterval(() => connection.send(`${tag} ${++sent}`), 25);
   connection.on('close', () => clearInterval(timer));
   connection.on('message', (message) => {
     if (String(message) !== 'end') {

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A gRPC call as bytes, for the load client: HTTP/2 with prior knowledge, headers without Huffman."""
+"""A gRPC call as bytes, for the load client: HTTP/2 without TLS, headers without Huffman."""
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 DATA, HEADERS, SETTINGS, GOAWAY = 0, 1, 4, 7

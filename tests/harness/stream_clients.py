@@ -2,8 +2,9 @@
 """The clients of harness/streams.py: stream_clients.py KIND PORT
 
 Both sides of a stream number their messages.  The server's are "TAG 1", "TAG 2" ...; the client's
-are "1", "2" ... and at last "end".  The server then sends "TAG end SENT RECEIVED" and ends the stream.
-Nothing was lost if the numbers have no gap, both counts are right, and the stream ends in order.
+are "1", "2" ... and at last "end".  The server then sends "TAG end SENT RECEIVED" and ends the
+stream.  Nothing was lost if the numbers have no gap, both counts are right, and the stream ends in
+order.
 
 Obeys "open COUNT", "report" and "finish", and answers each with a line of JSON: all records.  A
 program of its own, because the threads of gRPC stay in the network namespace in which they began.
@@ -18,7 +19,7 @@ import sys
 import grpc
 import websockets
 
-PAUSE = 0.01  # seconds between the client's messages
+PAUSE = 0.025  # seconds between the client's messages
 
 
 class Lost(Exception):

@@ -49,10 +49,11 @@ class Streams:
             records[:] = self.report()[-count:]
             assert not losses(records), f"lost: {records}"
             return all(record["received"] > 2 for record in records)
-        wait_until(served, PATIENCE, lambda: f"streams without messages: {records}")
+        wait_until(served, PATIENCE, lambda: f"streams without messages: {records}",
+                   pause=0.05)
         assert {record["tag"] for record in records} == {tag}, records
 
-    def wait_messages(self, count=5):
+    def wait_messages(self, count=3):
         """Waits until each stream has received that many more messages, and has sent as many."""
         before, now = self.report(), []
 
@@ -61,7 +62,8 @@ class Streams:
             assert not losses(now), f"lost: {now}"
             return all(new[what] >= old[what] + count
                        for new, old in zip(now, before) for what in ("received", "sent"))
-        wait_until(all_have, PATIENCE, lambda: f"streams without messages: {now}")
+        wait_until(all_have, PATIENCE, lambda: f"streams without messages: {now}",
+                   pause=0.05)
 
     def finish(self):
         """Lets all streams end by themselves; returns their records."""
@@ -71,7 +73,7 @@ class Streams:
         def ended():
             records[:] = self.report()
             return all(record["ended"] for record in records)
-        wait_until(ended, PATIENCE, lambda: f"streams that do not end: {records}")
+        wait_until(ended, PATIENCE, lambda: f"streams that do not end: {records}", pause=0.05)
         return records
 
     def close(self):

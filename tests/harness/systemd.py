@@ -31,7 +31,7 @@ class Bed:
     def __init__(self, version, root=None):
         self.version = version
         root = root or ROOTS[version]
-        if root != "/":
+        if not root.startswith("/"):
             made = subprocess.run([BEDS / "tree", root], capture_output=True, text=True,
                                   timeout=TREE_DEADLINE)
             assert made.returncode == 0, made.stderr
@@ -163,6 +163,11 @@ class Unit:
 
     def log(self):
         return self.bed.journal(self.unit)
+
+    def wait_log(self, text, deadline=15.0):
+        """Until the journal of the unit has that text."""
+        wait_until(lambda: text in self.log(), deadline,
+                   lambda: f"no {text!r} in the journal:\n{self.log()}", pause=0.1)
 
     def close(self):
         """Ends what is left of it, and forgets it."""

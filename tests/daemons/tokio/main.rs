@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// tokio-server PORT TAG [reuseport]: HTTP/1.1 with keep-alive, downloads, uploads, and streams of lines.
+// tokio-server PORT TAG [reuseport]: HTTP/1.1 with keep-alive, downloads and uploads; streams of lines.
 use std::io::{Error, ErrorKind, Result};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -100,7 +100,7 @@ async fn stream(connection: BufReader<TcpStream>, tag: String) -> Result<()> {
     while !client.is_finished() {
         sent += 1;
         writer.write_all(format!("{} {}\n", tag, sent).as_bytes()).await?;
-        tokio::time::sleep(Duration::from_millis(10)).await;
+        tokio::time::sleep(Duration::from_millis(25)).await;
     }
     let received = client.await??;
     writer.write_all(format!("{} end {} {}\n", tag, sent, received).as_bytes()).await?;
