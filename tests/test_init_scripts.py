@@ -86,8 +86,8 @@ def test_options_and_arguments_of_the_script_apply_to_the_next_version(web, port
 
 @pytest.mark.daemons
 def test_the_script_stops_when_connections_have_finished(web, port):
-    """It waits for a client that is connected, and not for the rest of STOP_SECONDS."""
-    web.machine.write("/etc/default/web", "STOP_SECONDS=600\n")
+    """It waits for a client that is connected, and not for the rest of --stop-timeout."""
+    web.machine.write("/etc/default/web", "MOULT_OPTIONS=--stop-timeout=10m\n")
     web.start()
     with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
         connection.sendall(b"GET / HTTP/1.1\r\n")

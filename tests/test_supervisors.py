@@ -37,6 +37,7 @@ def serves(port):
 
 
 @pytest.mark.daemons
+@pytest.mark.timeout(120)
 @pytest.mark.parametrize("kind", SERVICES)
 def test_a_service_from_its_start_to_its_stop(service, load, port, kind):
     """Upgrades lose nobody, a version that fails is reported and changes nothing, and a restart

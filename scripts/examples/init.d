@@ -10,13 +10,13 @@
 # Description:       "reload" upgrades the web server without refusing a client.
 ### END INIT INFO
 #
-# An LSB init script for a daemon under moult.  It needs the packages coreutils and procps.
+# An LSB init script for a daemon under moult.  It needs the package procps.
 #
 #   start         returns when the daemon serves; a failure is shown, with the daemon's last words
 #   reload        the upgrade: new binary, new configuration, new DAEMON_ARGS; 1: it has failed, and
 #                 the old version serves
 #   restart       the same, or a start; refuses no client when a package restarts its service
-#   stop          connections may finish for STOP_SECONDS; stop and start renew moult itself, too
+#   stop          connections may finish for --stop-timeout; stop and start renew moult itself, too
 #   status        0: runs, 1: was killed, 3: does not run, 4: unknown
 
 # /etc/default/web may change these.
@@ -24,8 +24,7 @@ NAME=web
 DAEMON=/usr/sbin/nginx
 DAEMON_ARGS="-g 'daemon off;'" # the daemon has to stay in the foreground
 MOULT=/usr/local/bin/moult
-MOULT_OPTIONS= # options that run and upgrade have, for example --drain-timeout=1h
-STOP_SECONDS=20 # at least 1
+MOULT_OPTIONS=--stop-timeout=20s # those that run and upgrade have, with --drain-timeout=1h maybe
 PIDFILE=/run/moult-$NAME.pid
 LOG=/var/log/$NAME.log
 
@@ -83,8 +82,7 @@ stop() {
 		end_left
 		return
 	}
-	timeout "$STOP_SECONDS" "$MOULT" stop "$NAME" && return
-	"$MOULT" stop "$NAME" --now || [ $? -eq 3 ] || return 1
+	"$MOULT" stop "$NAME" || [ $? -eq 3 ] || return 1
 }
 
 status() {

@@ -104,7 +104,7 @@ class OpenRC(Script):
     def __init__(self, machine):
         super().__init__(machine)
         machine.install("openrc", "/etc/init.d/web")
-        machine.write("/etc/conf.d/web", "stop_seconds=600\n")
+        machine.write("/etc/conf.d/web", "stop_timeout=10m\n")
         machine.write("/run/openrc/softlevel", "default\n")  # as if OpenRC had booted
         machine.run("sh", "-c", "cd /run/openrc && mkdir exclusive daemons started starting "
                     "stopping failed init.d options tmp", expect=0)
@@ -123,7 +123,7 @@ class Runit(Service):
                    pause=0.05)
 
     def sv(self, verb, expect=0):
-        return self.machine.run("sv", verb, "/run/service/web", expect=expect)
+        return self.machine.run("sv", "-w30", verb, "/run/service/web", expect=expect)
 
     def start(self):
         return self.sv("start")
