@@ -107,6 +107,23 @@ def test_only_the_daemon_can_say_that_it_is_ready(moult, port, directory):
     instance.stop("--now")
 
 
+PADDED = """
+import os, socket, sys
+with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
+    notify.connect(("\\0" + os.environ["NOTIFY_SOCKET"][1:]).ljust(108, "\\0"))
+    notify.send(b"READY=1")
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+
+
+def test_an_address_with_the_rest_of_its_field_is_heard(moult, port):
+    """sshd and named connect to all of sun_path: for a name without a file another address."""
+    instance = moult().run("--ready=notify", command=[
+        "/usr/bin/python3", "-c", PADDED, *waiter("g1", port)])
+    assert ask(port).startswith("GEN g1 ")
+    instance.stop()
+
+
 BLOCKS = """
 import array, os, socket, struct, sys, time
 notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)

@@ -20,7 +20,7 @@
 #include "helper/process/confine.h"
 
 /* The numbers of the reader's descriptors. */
-enum { READER_INPUT = 3, READER_LINK, READER_FIRST };
+enum { READER_INPUT = 3, READER_PADDED, READER_LINK, READER_FIRST };
 
 /* ---- the reader ---- */
 
@@ -69,7 +69,7 @@ static pid_t sender_of(struct msghdr *message)
  * after that, and the launcher must have looked at the sender before.  A launcher that does not
  * read makes the daemon wait, as a service manager would.
  */
-static void pass_on(void)
+static void pass_on(int input)
 {
 	char text[4096];
 	_Alignas(struct cmsghdr) char space[CMSG_SPACE(sizeof(struct ucred)) + CMSG_SPACE(1024)];
@@ -78,7 +78,7 @@ static void pass_on(void)
 	        .msg_iovlen = 1,
 	        .msg_control = space,
 	        .msg_controllen = sizeof(space)};
-	ssize_t length = recvmsg(READER_INPUT, &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+	ssize_t length = recvmsg(input, &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
 	if (length < 0)
 		return;
 	text[length] = '\0';
@@ -108,21 +108,25 @@ static void confine_reader(void)
 }
 
 /* No close waits that the reader inherits: the launcher waits until all are closed (start()). */
-static _Noreturn void read_on(int input, int link)
+static _Noreturn void read_on(const int inputs[2], int link)
 {
-	int high_input = fcntl(input, F_DUPFD_CLOEXEC, READER_FIRST);
-	int high_link = fcntl(link, F_DUPFD_CLOEXEC, READER_FIRST);
-	if (high_input < 0 || high_link < 0 || dup2(high_input, READER_INPUT) < 0 ||
-	        dup2(high_link, READER_LINK) < 0)
-		_exit(1);
+	const int given[] = {inputs[0], inputs[1], link};
+	int high[COUNT(given)];
+	for (size_t i = 0; i < COUNT(given); i++)
+		high[i] = fcntl(given[i], F_DUPFD_CLOEXEC, READER_FIRST);
+	for (size_t i = 0; i < COUNT(given); i++)
+		if (high[i] < 0 || dup2(high[i], READER_INPUT + (int)i) < 0)
+			_exit(1);
 	close_from(READER_FIRST); /* also `begun` */
 	confine_leave_memory();
 	confine_reader();
-	struct pollfd watched[] = {{.fd = READER_INPUT, .events = POLLIN}, {.fd = READER_LINK}};
+	struct pollfd watched[] = {{.fd = READER_LINK}, {.fd = READER_INPUT, .events = POLLIN},
+	        {.fd = READER_PADDED, .events = POLLIN}};
 	for (;;) {
-		if (poll(watched, COUNT(watched), -1) > 0 && watched[1].revents)
+		if (poll(watched, COUNT(watched), -1) > 0 && watched[0].revents)
 			_exit(0); /* the launcher has closed its end */
-		pass_on();
+		pass_on(READER_INPUT);
+		pass_on(READER_PADDED);
 		nap(MILLISECOND); /* the launcher has work with each: a flood must not keep it busy */
 	}
 }
@@ -141,21 +145,21 @@ static void readable(void *context)
 		loop_unwatch(&notifier->link);
 }
 
-static int open_socket(struct notifier *notifier, const char *digits)
+/*
+ * `length`: of the name behind its NUL.  sshd, named and others pass all of sun_path to connect(),
+ * with the NULs behind the name.  Without a file that is another address: it has a socket, too.
+ */
+static int open_socket(const char *name, size_t length)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	/* The address is random, but need not be secret: the kernel says who has sent a message. */
-	int length = snprintf(
-	        notifier->address, sizeof(notifier->address), "moult-notify-%.16s", digits);
-	memcpy(address.sun_path + 1, notifier->address, (size_t)length);
+	memcpy(address.sun_path + 1, name, strlen(name));
 	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	int on = 1;
 	if (fd < 0)
 		return -errno;
 	if (setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)) < 0 ||
 	        bind(fd, (struct sockaddr *)&address,
-	                (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)length)) <
-	                0) {
+	                (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + length)) < 0) {
 		int error = errno;
 		close(fd);
 		return -error;
@@ -164,7 +168,7 @@ static int open_socket(struct notifier *notifier, const char *digits)
 }
 
 /* Forks the reader, and waits, a second at most, until it has closed what it has inherited. */
-static int start(int input, int *ret_link)
+static int start(const int inputs[2], int *ret_link)
 {
 	int ends[2], begun[2];
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
@@ -182,7 +186,7 @@ static int start(int input, int *ret_link)
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		if (getppid() != launcher)
 			_exit(0);
-		read_on(input, ends[1]);
+		read_on(inputs, ends[1]);
 	}
 	close(ends[1]);
 	close(begun[1]);
@@ -200,15 +204,20 @@ static int start(int input, int *ret_link)
 int notifier_start(struct notifier *notifier, const char *digits,
         void (*heard)(void *context, const struct notification *notification), void *context)
 {
-	int input = open_socket(notifier, digits);
-	if (input < 0)
-		return input;
+	/* The address is random, but need not be secret: the kernel says who has sent a message. */
+	int length = snprintf(
+	        notifier->address, sizeof(notifier->address), "moult-notify-%.16s", digits);
+	CLEANUP(fd_close) int exact = open_socket(notifier->address, (size_t)length);
+	CLEANUP(fd_close)
+	int padded =
+	        open_socket(notifier->address, sizeof(((struct sockaddr_un *)NULL)->sun_path) - 1);
+	if (exact < 0 || padded < 0)
+		return exact < 0 ? exact : padded;
 	notifier->link.ready = readable;
 	notifier->link.context = notifier;
 	notifier->heard = heard;
 	notifier->context = context;
-	int result = start(input, &notifier->link.fd);
-	close(input);
+	int result = start((const int[]){exact, padded}, &notifier->link.fd);
 	return result < 0 ? result : loop_watch(&notifier->link);
 }
 

@@ -37,7 +37,7 @@ static const struct quirk quirks[] = {
         },
         {
                 .program = "sshd",
-                .options = "--ready=serving --drain-timeout=infinity",
+                .options = "--drain-timeout=infinity",
                 .aside = "/run/sshd.pid",
                 .why = "a session lives on as long as its user wants",
         },

@@ -24,36 +24,34 @@ case $unit in *.service) ;; *) exit 0 ;; esac
 
 # A running service whose reload is an upgrade.
 under_moult() {
-	state=$(systemctl show -p ActiveState -p ExecReload -- "$unit" 2>/dev/null) || return 1
-	case $state in *ActiveState=active*) ;; *) return 1 ;; esac
-	case $state in */moult\ upgrade\ *) return 0 ;; *) return 1 ;; esac
+	state=$(systemctl show -p ActiveState -p ExecStart -p ExecReload -- "$unit" 2>/dev/null) ||
+		return 1
+	for part in ActiveState=active "/moult run " "/moult upgrade "; do
+		case $state in *"$part"*) ;; *) return 1 ;; esac
+	done
 }
 
-# "prerm upgrade", "postinst configure": the words of the maintainer script that asks; nothing if none.
-maintainer_script() {
+# The command lines of the processes that have led to this one, the nearest first.
+callers() {
 	pid=$PPID
-	while [ "$pid" -gt 1 ]; do
-		for word in $(tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null); do
-			case $word in
-			*.prerm | *.postinst | *.preinst | *.postrm) script=${word##*.} ;;
-			upgrade | configure | remove | failed-upgrade)
-				[ -z "${script:-}" ] || { echo "$script $word" && return; }
-				;;
-			esac
-		done
+	while [ "${pid:-0}" -gt 1 ]; do
+		tr '\0\n' '  ' <"/proc/$pid/cmdline" 2>/dev/null || return 0
+		echo
 		pid=$(sed -n 's/^PPid:[^0-9]*//p' "/proc/$pid/status" 2>/dev/null)
-		[ -n "$pid" ] || return
 	done
+}
+
+# Does the "prerm upgrade" of a package ask?
+is_before_an_upgrade() {
+	callers | grep -q '[./]prerm upgrade '
 }
 
 # The other units of the same call of deb-systemd-invoke, which skips all when one of them is refused.
 others() {
-	found=
-	for word in $(tr '\0' ' ' <"/proc/$PPID/cmdline" 2>/dev/null); do
+	for word in $(callers | sed -n 's/.*deb-systemd-invoke //p' | head -n 1); do
 		case $word in
-		*deb-systemd-invoke) found=yes ;;
-		-* | "$unit" | "$service" | "$1") ;;
-		*.*) [ -z "$found" ] || echo "$word" ;;
+		-* | "$unit") ;;
+		*.*) echo "$word" ;;
 		esac
 	done
 }
@@ -68,7 +66,7 @@ upgrade() { # ACTION: what the package has asked for
 	fi
 	# Those that have been asked for already are asked for again, and have no other answer.
 	# shellcheck disable=SC2046 # names of units have no blanks
-	set -- "$1" $(others "$1")
+	set -- "$1" $(others)
 	if [ $# -gt 1 ] && [ -z "${MOULT_POLICY:-}" ]; then
 		MOULT_POLICY=1 deb-systemd-invoke "$@" >&2 || :
 	fi
@@ -82,7 +80,7 @@ for action in $actions; do
 		;;
 	stop)
 		# Before the files are replaced: the start that follows becomes the upgrade.
-		if [ "$(maintainer_script)" = "prerm upgrade" ] && under_moult &&
+		if is_before_an_upgrade && under_moult &&
 			(umask 077; mkdir -p "$marks") && : >"$marks/$unit"; then
 			echo "moult: $unit is not stopped; it is upgraded later" >&2
 			exit 101
