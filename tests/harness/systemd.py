@@ -6,6 +6,7 @@ that its clients reach the services; afterwards its units are gone.
 """
 
 import ctypes
+import functools
 import os
 import pathlib
 import shutil
@@ -25,6 +26,19 @@ UNITS = "/run/systemd/system"
 CLONE_NEWNET = 0x40000000
 
 
+@functools.cache
+def _made(name):
+    return subprocess.run([BEDS / "tree", name], capture_output=True, text=True,
+                          timeout=TREE_DEADLINE)
+
+
+def tree(name):
+    """The root file system of that recipe.  A failure is not tried again in each test."""
+    made = _made(name)
+    assert made.returncode == 0, made.stderr
+    return made.stdout.strip()
+
+
 class Bed:
     """One booted systemd.  `root`: another tree than that of the tests."""
 
@@ -32,10 +46,7 @@ class Bed:
         self.version = version
         root = root or ROOTS[version]
         if not root.startswith("/"):
-            made = subprocess.run([BEDS / "tree", root], capture_output=True, text=True,
-                                  timeout=TREE_DEADLINE)
-            assert made.returncode == 0, made.stderr
-            root = made.stdout.strip()
+            root = tree(root)
         self.process = subprocess.Popen([BEDS / "boot", root], stdin=subprocess.PIPE,
                                         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                                         text=True, start_new_session=True)
