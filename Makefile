@@ -85,6 +85,9 @@ $(BUILD)/tests/%: tests/%.c
 	@mkdir -p $(@D)
 	$(COMPILE) -pthread -o $@ $<
 
+rust:
+	scripts/rust $(BUILD)/tests/rust
+
 -include $(shim:.o=.d) $(helper:.o=.d) $(load:.o=.d) $(programs:=.d)
 
 # Sanitised without real daemons (not all of them stand the runtime) and without the tests that compare
@@ -144,5 +147,5 @@ uninstall:
 clean:
 	rm -rf build build-*
 
-.PHONY: all programs fuzz test check format install uninstall clean
+.PHONY: all programs rust fuzz test check format install uninstall clean
 .DELETE_ON_ERROR:

@@ -9,11 +9,13 @@
 #include "helper/cli/options.h"
 #include "helper/lifecycle/supervisor.h"
 #include "helper/process/inherited.h"
+#include "helper/unit/enable.h"
 
 #define VERSION "0.1.0"
 
-static const char usage[] = "usage: moult run|upgrade|status|list|stop|check [OPTIONS] ...\n"
-                            "       moult --help\n";
+static const char usage[] =
+        "usage: moult run|upgrade|status|list|stop|check|enable|disable [OPTIONS] ...\n"
+        "       moult --help\n";
 
 static int say(const char *text)
 {
@@ -38,6 +40,12 @@ static int dispatch(enum verb verb, struct options *options, int word_count, cha
 		return check_run(options->settings.command, options->json);
 	if (verb == VERB_LIST)
 		return client_list();
+	if (verb == VERB_ENABLE || verb == VERB_DISABLE) {
+		const struct enable enable = {
+		        options->units, options->passed, options->dry_run, options->now};
+
+		return verb == VERB_ENABLE ? enable_run(&enable) : disable_run(&enable);
+	}
 	if (options->name_word >= 0) {
 		/* The request holds the words without the instance's name */
 		for (int i = options->name_word; i + 1 < word_count; i++)

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "shim/gate.h"
+#include "shim/interest_discover.h"
 #include "shim/interest_record.h"
 #include "shim/interest_settle.h"
 #include "shim/interest_sleep.h"
@@ -64,7 +65,7 @@ static int ctl_add_first(int epoll, int fd, struct epoll_event *event, int liste
 	 * Threads asleep in this epoll wait for the listener from now on.  They settle its entry
 	 * only when they wake up.
 	 */
-	bool sleeps = interest_has_sleepers(epoll);
+	bool sleeps = interest_has_sleepers(epoll) || interest_discover_sleepers(epoll, fd);
 	if (sleeps)
 		gate_mark_waiting(listener);
 	if ((!sleeps || gate_is_open(record_word(record))) && !record_is_settled(record))
@@ -238,6 +239,7 @@ void interest_drop(int fd)
 
 void interest_drop_epoll(int epoll)
 {
+	interest_sleep_shared(epoll, -1);
 	for (uint32_t i = 0, end = atomic_load(&records_end); i < end; i++) {
 		struct interest *record = &records[i];
 		if (!record_is_active(record) || atomic_load(&record->epoll) != epoll ||

@@ -12,6 +12,7 @@
 #include "shim/fdtable.h"
 #include "shim/interest_record.h"
 #include "shim/interest_settle.h"
+#include "shim/interest_sleep.h"
 #include "shim/procfs.h"
 #include "shim/raw.h"
 
@@ -53,6 +54,7 @@ struct search {
 	int fd; /* -1: all that the table calls listeners */
 	int listener;
 	bool fresh;
+	bool *ret_listed; /* not NULL: is there a registration of `fd`?  Nothing is recorded. */
 };
 
 static void discover_line(const char *line, int epoll, const struct search *search)
@@ -62,6 +64,10 @@ static void discover_line(const char *line, int epoll, const struct search *sear
 	        !field(line, "events:", 16, &events) || !field(line, "data:", 16, &data))
 		return;
 	int fd = (int)target;
+	if (search->ret_listed) {
+		*search->ret_listed |= fd == search->fd;
+		return;
+	}
 	int listener = search->fd < 0 ? fd_listener(fd) : search->listener;
 	if ((search->fd >= 0 && fd != search->fd) || listener < 0)
 		return;
@@ -117,15 +123,42 @@ static void discover_epoll(long directory, const char *name, int epoll, const st
 	raw(SYS_close, file);
 }
 
-void interest_rediscover(void)
+static void discover_number(int epoll, const struct search *search)
 {
 	static const char start[] = "/proc/self/fdinfo/";
+	char name[sizeof(start) + PROCFS_DIGITS];
+	discover_epoll(AT_FDCWD, procfs_name(start, epoll, name), epoll, search);
+}
+
+void interest_rediscover(void)
+{
 	const struct search all = {.fd = -1};
-	for (int fd = 0, end = atomic_load(&fd_table_end); fd < end; fd++) {
-		char name[sizeof(start) + PROCFS_DIGITS];
+	for (int fd = 0, end = atomic_load(&fd_table_end); fd < end; fd++)
 		if (fd_kind(fd) == FD_EPOLL)
-			discover_epoll(AT_FDCWD, procfs_name(start, fd, name), fd, &all);
-	}
+			discover_number(fd, &all);
+}
+
+/* Does the kernel list `fd` in the epoll `number`, although it was not added by this number? */
+static bool is_twin(int number, int fd)
+{
+	bool listed = false;
+	const struct search search = {.fd = fd, .ret_listed = &listed};
+	struct interest *record = record_find(number, fd);
+	if (record)
+		record_release(record);
+	else
+		discover_number(number, &search);
+	return listed;
+}
+
+bool interest_discover_sleepers(int epoll, int fd)
+{
+	for (int number = -1; (number = interest_sleep_next(number + 1)) >= 0;)
+		if (number != epoll && is_twin(number, fd)) {
+			interest_sleep_shared(epoll, number);
+			return true;
+		}
+	return false;
 }
 
 /*
@@ -148,7 +181,7 @@ static bool may_be_epoll(long directory, const char *name)
 void interest_discover(int fd, int listener, int fresh)
 {
 	static const char start[] = "../fdinfo/";
-	const struct search search = {fd, listener, fresh};
+	const struct search search = {fd, listener, fresh, NULL};
 	if (!atomic_load(&interest_possible))
 		return;
 	alignas(struct procfs_entry) char list[LIST];

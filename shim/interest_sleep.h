@@ -19,6 +19,15 @@
 void interest_sleep_begins(int epoll, uintptr_t frame);
 void interest_sleep_ends(int epoll, uintptr_t frame);
 
+/* The first number from `from` on under which a thread sleeps, or -1. */
+int interest_sleep_next(int from);
+
+/*
+ * `twin` is another number of the same epoll instance, under which threads sleep; -1: none is known.
+ * From now on these threads count for `epoll`, too.
+ */
+void interest_sleep_shared(int epoll, int twin);
+
 bool interest_has_sleepers(int epoll);
 
 /*

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Fixtures: each test has its own network, directory and processes, and leaves nothing behind."""
 
+import contextlib
 import ctypes
+import os
 import pathlib
 import shutil
 import signal
@@ -13,6 +15,7 @@ from harness import build, network, processes
 from harness.load import Load
 from harness.moult import Moult
 from harness.plain import Plain
+from harness.systemd import ROOTS, Bed, Unit
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -98,6 +101,39 @@ def plain(started):
     return make
 
 
+@pytest.fixture(scope="session")
+def beds(built):
+    """Each systemd is booted when the first test wants it."""
+    with contextlib.ExitStack() as stack:
+        booted = {}
+
+        def boot(version):
+            if version not in booted:
+                booted[version] = Bed(version)
+                stack.callback(booted[version].close)
+            return booted[version]
+        yield boot
+
+
+@pytest.fixture(params=ROOTS)
+def bed(request, beds, surroundings):
+    """A real systemd of each version.  The test is in its network."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can boot a systemd")
+    booted = beds(request.param)
+    booted.enter_network()
+    return booted
+
+
+@pytest.fixture
+def unit(started, bed):
+    """unit(NAME): a service of the bed."""
+    def make(name):
+        started.append(Unit(bed, name))
+        return started[-1]
+    return make
+
+
 STARTED = pytest.StashKey()
 
 
@@ -109,5 +145,7 @@ def pytest_runtest_makereport(item, call):
         for thing in item.stash.get(STARTED, []):
             if isinstance(thing, Moult):
                 report.sections.append((f"log of {thing.name}", thing.log()))
+            elif isinstance(thing, Unit):
+                report.sections.append((f"journal of {thing.name}", thing.log()))
             elif isinstance(thing, Load) and thing.last:
                 report.sections.append(("the last the clients saw", thing.last.explain()))

@@ -9,7 +9,8 @@ from harness.load import assert_nothing_lost, assert_switches
 from harness.network import ask, ask_unix
 from harness.waiting import wait_until
 
-MODELS = ["level", "edge", "exclusive", "edge-exclusive", "level-poll", "edge-exclusive-poll"]
+MODELS = ["level", "edge", "exclusive", "edge-exclusive", "level-poll", "edge-exclusive-poll",
+          "level-dup", "edge-exclusive-dup-poll"]
 
 
 def late(tag, model, *more):
@@ -80,7 +81,8 @@ def test_an_additional_address_registered_while_threads_sleep(moult, port, model
     instance.stop()
 
 
-@pytest.mark.parametrize("model", ["level-poll", "edge-poll", "exclusive-poll"])
+@pytest.mark.parametrize("model", ["level-poll", "edge-poll", "exclusive-poll",
+                                   "edge-dup-poll"])
 def test_a_thread_that_slept_through_another_wait_sees_the_switch(moult, port, directory, model):
     """Another thread waited for something else meanwhile and does not wait any more, so only the
     sleeper can notice the switch."""

@@ -31,6 +31,7 @@ enum {
 
 static struct {
 	bool to_syslog;
+	bool errors_to_stderr; /* as well */
 	enum log_level most;
 	char prefix[96]; /* "web: " */
 	unsigned lost;   /* lines since the last one that could be written */
@@ -52,6 +53,11 @@ void log_open(bool to_syslog, enum log_level most, const char *name)
 		(void)snprintf(state.prefix, sizeof(state.prefix), "%.64s: ", name);
 	if (to_syslog)
 		openlog("moult", LOG_PID, LOG_DAEMON);
+}
+
+void log_repeat_errors(bool yes)
+{
+	state.errors_to_stderr = yes;
 }
 
 void log_listen(log_listener *listener, void *context)
@@ -173,9 +179,10 @@ static void say(enum log_level level, char *line)
 	printable_make(line);
 	state.said[state.said_next++ % COUNT(state.said)] = hash(line);
 	if (level <= state.most) {
+		bool repeated = state.errors_to_stderr && level == LOG_LEVEL_ERROR;
 		if (state.to_syslog)
 			write_syslog(syslog_priority(level), line);
-		else
+		if (!state.to_syslog || repeated)
 			write_stderr(line);
 	}
 	if (state.listener)

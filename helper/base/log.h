@@ -17,6 +17,9 @@ enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_NOTICE, LOG_LEVEL_DEBUG };
 /* `most`: the last level that is written (-q: errors only, -v: debug too). `name` may be NULL. */
 void log_open(bool to_syslog, enum log_level most, const char *name);
 
+/* With syslog: errors also go to stderr.  For the time in which somebody waits for the start. */
+void log_repeat_errors(bool yes);
+
 /* Receives every line, also those above `most`: a client may ask for more than this log shows. */
 typedef void log_listener(void *context, enum log_level level, const char *line);
 void log_listen(log_listener *listener, void *context);

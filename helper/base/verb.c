@@ -14,6 +14,8 @@ static const char *const names[] = {
         [VERB_LIST] = "list",
         [VERB_STOP] = "stop",
         [VERB_CHECK] = "check",
+        [VERB_ENABLE] = "enable",
+        [VERB_DISABLE] = "disable",
 };
 
 const char *verb_name(enum verb verb)

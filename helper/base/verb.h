@@ -4,7 +4,16 @@
 
 #include <stdbool.h>
 
-enum verb { VERB_RUN, VERB_UPGRADE, VERB_STATUS, VERB_LIST, VERB_STOP, VERB_CHECK };
+enum verb {
+	VERB_RUN,
+	VERB_UPGRADE,
+	VERB_STATUS,
+	VERB_LIST,
+	VERB_STOP,
+	VERB_CHECK,
+	VERB_ENABLE,
+	VERB_DISABLE,
+};
 
 /* Exit statuses, documented in the man page. 3 means "not running" in the LSB, too. */
 enum exit_status {

@@ -14,7 +14,6 @@
 #include "helper/base/json.h"
 #include "helper/base/printable.h"
 #include "helper/base/verb.h"
-#include "helper/check/findings.h"
 #include "helper/check/inspect.h"
 #include "helper/process/preload.h"
 
@@ -179,6 +178,19 @@ static void print_json(
 		(void)putchar('}');
 	}
 	(void)fputs("]}\n", stdout);
+}
+
+const struct finding *check_find(char *const command[], struct findings *findings)
+{
+	int error = 0;
+	struct chain *chain = chain_new(command, &error);
+
+	findings->count = 0;
+	if (!chain)
+		return findings_add(findings, SEVERITY_REFUSED, "unknown", "out of memory");
+	find_all(chain, error, findings);
+	free(chain);
+	return first_refusal(findings);
 }
 
 int check_run(char *const command[], bool json)

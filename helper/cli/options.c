@@ -21,11 +21,13 @@ enum key {
 	KEY_NAME,
 	KEY_PID_FILE,
 	KEY_BACKGROUND,
+	KEY_NOTIFY_FD,
 	KEY_LOG,
 	KEY_READY,
 	KEY_READY_TIMEOUT,
 	KEY_RETIRE_AFTER,
 	KEY_DRAIN_TIMEOUT,
+	KEY_STOP_TIMEOUT,
 	KEY_DRAIN_SIGNAL,
 	KEY_STOP_SIGNAL,
 	KEY_KILL_AFTER,
@@ -39,6 +41,7 @@ enum key {
 	KEY_JSON,
 	KEY_WATCH,
 	KEY_NOW,
+	KEY_DRY_RUN,
 	KEY_HELP,
 };
 
@@ -49,6 +52,10 @@ enum {
 	LIST = 1 << VERB_LIST,
 	STOP = 1 << VERB_STOP,
 	CHECK = 1 << VERB_CHECK,
+	ENABLE = 1 << VERB_ENABLE,
+	DISABLE = 1 << VERB_DISABLE,
+	/* What a generation is run with */
+	SETTING = RUN | UPGRADE | ENABLE,
 };
 
 static const struct known {
@@ -61,25 +68,28 @@ static const struct known {
         {"name", 'n', required_argument, RUN, KEY_NAME},
         {"pid-file", 'p', required_argument, RUN, KEY_PID_FILE},
         {"background", 'b', no_argument, RUN, KEY_BACKGROUND},
+        {"notify-fd", 0, required_argument, RUN, KEY_NOTIFY_FD},
         {"log", 0, required_argument, RUN, KEY_LOG},
-        {"ready", 0, required_argument, RUN | UPGRADE, KEY_READY},
-        {"ready-timeout", 0, required_argument, RUN | UPGRADE, KEY_READY_TIMEOUT},
-        {"retire-after", 0, required_argument, RUN | UPGRADE, KEY_RETIRE_AFTER},
-        {"drain-timeout", 0, required_argument, RUN | UPGRADE, KEY_DRAIN_TIMEOUT},
-        {"drain-signal", 0, required_argument, RUN | UPGRADE, KEY_DRAIN_SIGNAL},
-        {"stop-signal", 0, required_argument, RUN | UPGRADE, KEY_STOP_SIGNAL},
-        {"kill-after", 0, required_argument, RUN | UPGRADE, KEY_KILL_AFTER},
-        {"max-draining", 0, required_argument, RUN | UPGRADE, KEY_MAX_DRAINING},
+        {"ready", 0, required_argument, SETTING, KEY_READY},
+        {"ready-timeout", 0, required_argument, SETTING, KEY_READY_TIMEOUT},
+        {"retire-after", 0, required_argument, SETTING, KEY_RETIRE_AFTER},
+        {"drain-timeout", 0, required_argument, SETTING, KEY_DRAIN_TIMEOUT},
+        {"drain-signal", 0, required_argument, SETTING, KEY_DRAIN_SIGNAL},
+        {"stop-signal", 0, required_argument, SETTING, KEY_STOP_SIGNAL},
+        {"kill-after", 0, required_argument, SETTING, KEY_KILL_AFTER},
+        {"max-draining", 0, required_argument, SETTING, KEY_MAX_DRAINING},
+        {"stop-timeout", 0, required_argument, SETTING, KEY_STOP_TIMEOUT},
         {"restart", 0, required_argument, RUN | UPGRADE, KEY_RESTART},
-        {"aside", 0, required_argument, RUN | UPGRADE, KEY_ASIDE},
+        {"aside", 0, required_argument, SETTING, KEY_ASIDE},
         {"quiet", 'q', no_argument, RUN | UPGRADE, KEY_QUIET},
-        {"verbose", 'v', no_argument, RUN | UPGRADE, KEY_VERBOSE},
+        {"verbose", 'v', no_argument, SETTING, KEY_VERBOSE},
         {"wait", 0, no_argument, UPGRADE, KEY_WAIT},
         {"json", 0, no_argument, STATUS | CHECK, KEY_JSON},
         {"watch", 0, no_argument, STATUS, KEY_WATCH},
-        {"now", 0, no_argument, STOP, KEY_NOW},
-        {"help", 0, no_argument, RUN | UPGRADE | STATUS | LIST | STOP | CHECK, KEY_HELP},
-        {"no-overlap", 0, no_argument, RUN | UPGRADE, KEY_NO_OVERLAP},
+        {"now", 0, no_argument, STOP | ENABLE | DISABLE, KEY_NOW},
+        {"dry-run", 0, no_argument, ENABLE | DISABLE, KEY_DRY_RUN},
+        {"help", 0, no_argument, ~0u, KEY_HELP},
+        {"no-overlap", 0, no_argument, SETTING, KEY_NO_OVERLAP},
 };
 
 /* getopt_long returns FIRST_VALUE + the index in the table, which is above every letter. */
@@ -96,6 +106,8 @@ void options_deinit(struct options *options)
 	settings_deinit(&options->settings);
 	string_free(&options->name);
 	string_free(&options->pid_file);
+	word_list_free(options->units);
+	word_list_free(options->passed);
 }
 
 static int take_option(struct options *options, const struct known *option, const char *text,
@@ -110,6 +122,7 @@ static int take_option(struct options *options, const struct known *option, cons
 			return complain(to, "--pid-file=: the path is missing");
 		return string_replace(&options->pid_file, text, to);
 	case KEY_BACKGROUND: options->background = true; return 0;
+	case KEY_NOTIFY_FD: return value_notify_fd(&options->notify_fd, text, to);
 	case KEY_LOG: return value_log(&options->syslog, text, to);
 	case KEY_READY: return value_ready(settings, text, to);
 	case KEY_READY_TIMEOUT: return value_ready_timeout(&settings->ready_timeout, text, to);
@@ -119,6 +132,9 @@ static int take_option(struct options *options, const struct known *option, cons
 	case KEY_DRAIN_TIMEOUT:
 		settings->drain_timeout_given = true;
 		return value_time(&settings->drain_timeout, option->name, text, to);
+	case KEY_STOP_TIMEOUT:
+		settings->stop_timeout_given = true;
+		return value_time(&settings->stop_timeout, option->name, text, to);
 	case KEY_DRAIN_SIGNAL: return value_signal(&settings->drain_signal, option->name, text, to);
 	case KEY_STOP_SIGNAL: return value_signal(&settings->stop_signal, option->name, text, to);
 	case KEY_KILL_AFTER: return value_time(&settings->kill_after, option->name, text, to);
@@ -135,6 +151,7 @@ static int take_option(struct options *options, const struct known *option, cons
 	case KEY_JSON: options->json = true; return 0;
 	case KEY_WATCH: options->watch = true; return 0;
 	case KEY_NOW: options->now = true; return 0;
+	case KEY_DRY_RUN: options->dry_run = true; return 0;
 	case KEY_HELP: options->help = true; break;
 	}
 	return 0;
@@ -200,12 +217,44 @@ static int complain_option(int answer, enum verb verb, const char *word, const s
 	return complain(to, "%s: not an option of %s (see moult --help)", word, verb_name(verb));
 }
 
+/* Adds a copy of the word. */
+static int list_add(char ***list, const char *word, const struct complaint *to)
+{
+	size_t count = word_list_count(*list);
+	char **longer = reallocarray(*list, count + 2, sizeof(*longer));
+
+	if (!longer)
+		return out_of_memory(to);
+	*list = longer;
+	longer[count + 1] = NULL;
+	longer[count] = strdup(word);
+	return longer[count] ? 0 : out_of_memory(to);
+}
+
+/* enable checks the value, and keeps the words for the command line that it writes. */
+static int pass_option(struct options *options, const struct known *option, const char *text,
+        const struct complaint *to)
+{
+	char *word = NULL;
+	int result;
+
+	if (!(option->verbs & UPGRADE) || !(option->verbs & ENABLE) || option->key == KEY_HELP)
+		return 0;
+	if (asprintf(&word, "--%s%s%s", option->name, text ? "=" : "", text ? text : "") < 0)
+		return out_of_memory(to);
+	result = list_add(&options->passed, word, to);
+	free(word);
+	return result;
+}
+
 /* A word that is not an option, before or after "--". `index`: its place after the verb. */
 static int take_word(struct options *options, enum verb verb, const char *word, int index,
         const struct complaint *to)
 {
 	if (verb == VERB_LIST)
 		return complain(to, "%s: list takes no name", word);
+	if (verb == VERB_ENABLE || verb == VERB_DISABLE)
+		return list_add(&options->units, word, to);
 	if (options->name_word >= 0)
 		return complain(to, "%s: one name is enough%s", word,
 		        verb == VERB_UPGRADE ? " (a new command line goes after --)" : "");
@@ -264,6 +313,8 @@ static int read_words(
 
 			result = option ? take_option(options, option, optarg, to)
 			                : complain_option(answer, verb, argv[optind - 1], to);
+			if (result == 0 && verb == VERB_ENABLE)
+				result = pass_option(options, option, optarg, to);
 		}
 		if (result < 0 || options->help)
 			return result;
@@ -279,6 +330,8 @@ static int read_words(
 	}
 	for (int i = optind; i < argc && result == 0; i++)
 		result = take_word(options, verb, argv[i], i - 1, to);
+	if (result == 0 && !options->units && (verb == VERB_ENABLE || verb == VERB_DISABLE))
+		return complain(to, "%s: the name of the unit is missing", verb_name(verb));
 	return result;
 }
 

@@ -14,13 +14,17 @@ struct options {
 	char *pid_file;   /* NULL: none */
 	bool aside_named; /* --aside has been read: settings.aside is a new list */
 	bool background;
+	int notify_fd; /* 0: none */
 	bool syslog;
 	enum log_level level;
 	bool help;     /* --help: the words after it have not been read */
 	bool wait;     /* upgrade --wait */
 	bool json;     /* status, check --json */
 	bool watch;    /* status --watch */
-	bool now;      /* stop --now */
+	bool now;      /* stop, enable, disable --now */
+	bool dry_run;  /* enable, disable --dry-run */
+	char **units;  /* enable, disable: the names, NULL at the end; or NULL */
+	char **passed; /* enable: the options for run, as words like "--aside=PATH"; or NULL */
 	int name_word; /* upgrade, status, stop: the index of the name in argv; -1: none */
 };
 

@@ -71,6 +71,13 @@ int value_ready(struct settings *settings, const char *how, const struct complai
 	return 0;
 }
 
+int value_notify_fd(int *number, const char *text, const struct complaint *to)
+{
+	if (!number_parse(text, STDERR_FILENO + 1, 1023, number))
+		return complain(to, "--notify-fd=%s: not a descriptor number from 3 to 1023", text);
+	return 0;
+}
+
 int value_time(nanoseconds *time, const char *option, const char *text, const struct complaint *to)
 {
 	if (duration_parse(text, time) < 0)

@@ -34,6 +34,8 @@ int value_signal(int *number, const char *option, const char *text, const struct
 
 /* --ready: how, and the descriptor or command that belongs to it. */
 int value_ready(struct settings *settings, const char *how, const struct complaint *to);
+/* --notify-fd: a descriptor's number. */
+int value_notify_fd(int *number, const char *text, const struct complaint *to);
 /* --ready-timeout: a time, but not 0. */
 int value_ready_timeout(nanoseconds *time, const char *text, const struct complaint *to);
 int value_restart(enum restart_policy *policy, const char *text, const struct complaint *to);

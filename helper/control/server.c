@@ -194,8 +194,7 @@ static void readable(void *context)
 	ssize_t length = recv(client->watch.fd, text, sizeof(text), MSG_DONTWAIT | MSG_TRUNC);
 	if (length < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
-	if (length <= 0 || client->attached ||
-	        client->kept) { /* gone, or it sends a second request */
+	if (length <= 0 || client->attached || client->kept) { /* gone, or a second request */
 		forget(client);
 		return;
 	}
@@ -437,9 +436,6 @@ void control_stop(void)
 {
 	if (server.fd < 0)
 		return;
-	for (size_t i = 0; i < CLIENTS; i++)
-		if (clients[i].used)
-			forget(&clients[i]);
 	loop_cancel(&idle_timer);
 	loop_cancel(&server_rest);
 	reserve_release(RESERVE);
@@ -447,4 +443,8 @@ void control_stop(void)
 	loop_unwatch(&server);
 	(void)unlink(address.sun_path);
 	fd_close(&server.fd);
+	control_finish(VERB_STOP, false, EXIT_DONE); /* now the next launcher may start */
+	for (size_t i = 0; i < CLIENTS; i++)
+		if (clients[i].used)
+			forget(&clients[i]);
 }

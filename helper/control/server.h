@@ -19,7 +19,10 @@ typedef void control_handler(void *context, struct control_client *client, int c
 int control_start(const char *name, control_handler *handler, void *context, char *reason,
         size_t reason_size);
 
-/* Removes the socket's path and closes the connections of all clients. */
+/*
+ * Removes the socket's path, ends the requests to stop, and closes the connections of all other
+ * clients.  Call last: the next launcher may have the name, the pid file and the addresses now.
+ */
 void control_stop(void);
 
 /* control_text() answers, any number of times; control_reply() answers and ends the request. */

@@ -14,10 +14,12 @@
 #include "helper/lifecycle/actions.h"
 #include "helper/lifecycle/aside.h"
 #include "helper/lifecycle/diagnosis.h"
+#include "helper/lifecycle/kept.h"
 #include "helper/lifecycle/manager.h"
 #include "helper/lifecycle/retire.h"
 #include "helper/lifecycle/vacate.h"
 #include "helper/process/background.h"
+#include "helper/process/notify_fd.h"
 #include "helper/process/preload.h"
 #include "helper/process/spawn.h"
 #include "helper/requests/channel.h"
@@ -92,8 +94,10 @@ void attempt_finish(struct instance *instance, int exit_status)
 	attempt->is_running = false;
 	publish_newness(instance, false);
 	retire_unheld(instance);
-	if (attempt->kind == ATTEMPT_START && exit_status == EXIT_DONE)
+	if (attempt->kind == ATTEMPT_START && exit_status == EXIT_DONE) {
 		background_done(exit_status);
+		notify_fd_ready();
+	}
 	if (attempt->kind != ATTEMPT_UPGRADE) {
 		if (exit_status == EXIT_DONE)
 			manager_serves(instance);
@@ -196,9 +200,10 @@ static void said(void *context, const struct notification *notification)
 	struct instance *instance = generation->instance;
 	if (!tree_has(generation->keeper, notification->sender))
 		return;
-	if (generation == instance->current)
-		manager_pass_on(instance, notification);
-	if (generation == instance->attempt->generation && notification->ready)
+	bool is_next = generation == instance->attempt->generation;
+	if (generation == instance->current || is_next)
+		manager_pass_on(instance, generation, notification);
+	if (is_next && notification->ready)
 		readiness_notified(&instance->attempt->readiness);
 }
 
@@ -312,6 +317,7 @@ static int start(struct instance *instance, const struct settings *settings)
 	instance->newest = attempt->generation = generation;
 	publish_addresses(instance);
 	publish_newness(instance, true);
+	kept_give(instance, generation);
 	for (uint32_t i = 0; i < instance->store.count; i++)
 		listener_remember_mode(instance_listener(instance, i));
 	int result = make_room(instance, generation);

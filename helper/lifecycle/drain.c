@@ -327,18 +327,24 @@ void drain_begin(struct instance *instance, struct generation *generation)
 	begin(instance, generation, generation->settings.drain_timeout);
 }
 
+void drain_limit(struct generation *generation, nanoseconds timeout)
+{
+	if (generation->state != GENERATION_DRAINING && generation->state != GENERATION_VACATING)
+		return;
+	if (generation->drain_deadline > after(timeout))
+		generation->drain_deadline = after(timeout);
+	arm(generation, 0);
+}
+
 void drain_vacate(struct instance *instance, struct generation *generation, nanoseconds timeout)
 {
 	bool drains = generation->state == GENERATION_DRAINING;
 	if (!transitions_move(generation, GENERATION_VACATES))
 		return;
-	if (!drains) {
+	if (drains)
+		drain_limit(generation, timeout);
+	else
 		begin(instance, generation, timeout);
-		return;
-	}
-	if (generation->drain_deadline > after(timeout))
-		generation->drain_deadline = after(timeout);
-	arm(generation, 0);
 }
 
 void drain_cancel(struct generation *generation)

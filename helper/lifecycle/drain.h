@@ -30,6 +30,9 @@ void drain_begin(struct instance *instance, struct generation *generation);
  */
 void drain_vacate(struct instance *instance, struct generation *generation, nanoseconds timeout);
 
+/* A drain that is under way lasts at most that much longer.  No-op if the generation does not drain. */
+void drain_limit(struct generation *generation, nanoseconds timeout);
+
 /* The generation serves again: stops the drain.  The caller opens the gates. */
 void drain_cancel(struct generation *generation);
 

@@ -22,6 +22,7 @@ static struct timer extending, watchdog, passing_on;
 static nanoseconds watchdog_pause; /* 0: the manager does not watch */
 static uint32_t has_own_watchdog;  /* the generation that has said WATCHDOG=1 last; 0: none */
 static bool was_ready, ends;
+static bool may_store;
 static nanoseconds fed;   /* when the daemon's last WATCHDOG=1 was passed on */
 static char known[256];   /* what print_status() said the last time */
 static char heard[320];   /* the daemon's */
@@ -32,10 +33,35 @@ bool manager_is_there(void)
 	return manager >= 0;
 }
 
+bool manager_may_store(void)
+{
+	return manager >= 0 && may_store;
+}
+
+bool manager_say(const char *text, int fd)
+{
+	union {
+		struct cmsghdr header;
+		char room[CMSG_SPACE(sizeof(int))];
+	} control = {0};
+	struct iovec data = {(char *)text, strlen(text)};
+	struct msghdr message = {.msg_iov = &data, .msg_iovlen = 1};
+	if (manager < 0)
+		return false;
+	if (fd >= 0) {
+		message.msg_control = &control;
+		message.msg_controllen = sizeof(control);
+		control.header = (struct cmsghdr){.cmsg_len = CMSG_LEN(sizeof(int)),
+		        .cmsg_level = SOL_SOCKET,
+		        .cmsg_type = SCM_RIGHTS};
+		memcpy(CMSG_DATA(&control.header), &fd, sizeof(fd));
+	}
+	return sendmsg(manager, &message, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0;
+}
+
 static void tell(const char *text)
 {
-	if (manager >= 0)
-		(void)send(manager, text, strlen(text), MSG_DONTWAIT | MSG_NOSIGNAL);
+	(void)manager_say(text, -1);
 }
 
 /* ---- status ---- */
@@ -107,6 +133,23 @@ static void feed_watchdog(void *context)
 	loop_after(&watchdog, watchdog_pause);
 }
 
+/* ---- what the daemon says ---- */
+
+static void pass_on_last(void *context)
+{
+	const struct instance *instance = context;
+	if (instance->current && instance->current->id == heard_of)
+		tell_with_status("", heard);
+}
+
+static void pass_on_soon(struct instance *instance)
+{
+	passing_on.fire = pass_on_last;
+	passing_on.context = instance;
+	if (heard_of && !passing_on.armed)
+		loop_after(&passing_on, PACE);
+}
+
 /* ---- what happens ---- */
 
 void manager_upgrade_begins(struct instance *instance)
@@ -138,6 +181,8 @@ void manager_upgrade_ends(struct instance *instance, bool failed)
 		if (*at == '\n')
 			*at = ' ';
 	tell_with_status(failed ? "READY=1\nERRNO=22\n" : "READY=1\n", status);
+	if (!failed)
+		pass_on_soon(instance);
 }
 
 void manager_serves(struct instance *instance)
@@ -147,6 +192,7 @@ void manager_serves(struct instance *instance)
 		loop_cancel(&extending);
 	tell_with_status(was_ready ? "" : "READY=1\n", known);
 	was_ready = true;
+	pass_on_soon(instance);
 }
 
 void manager_ends(struct instance *instance)
@@ -159,32 +205,22 @@ void manager_ends(struct instance *instance)
 	takes_time(instance);
 }
 
-static void pass_on_last(void *context)
-{
-	const struct instance *instance = context;
-	if (instance->current && instance->current->id == heard_of)
-		tell_with_status("", heard);
-}
-
 /* A daemon may talk all the time: the manager hears the last of it, ten times a second. */
-void manager_pass_on(struct instance *instance, const struct notification *notification)
+void manager_pass_on(struct instance *instance, const struct generation *generation,
+        const struct notification *notification)
 {
 	if (manager < 0)
 		return;
-	if (notification->watchdog && now() - fed >= PACE) {
-		has_own_watchdog = instance->current->id;
+	if (notification->watchdog && generation == instance->current && now() - fed >= PACE) {
+		has_own_watchdog = generation->id;
 		fed = now();
 		tell("WATCHDOG=1");
 	}
 	if (!notification->status[0])
 		return;
-	snprintf(heard, sizeof(heard), "generation %u: %s", instance->current->id,
-	        notification->status);
-	heard_of = instance->current->id;
-	passing_on.fire = pass_on_last;
-	passing_on.context = instance;
-	if (!passing_on.armed)
-		loop_after(&passing_on, PACE);
+	snprintf(heard, sizeof(heard), "generation %u: %s", generation->id, notification->status);
+	heard_of = generation->id;
+	pass_on_soon(instance);
 }
 
 /* ---- start ---- */
@@ -208,11 +244,14 @@ static int reach(const char *name)
 void manager_open(struct instance *instance)
 {
 	const char *name = getenv("NOTIFY_SOCKET"), *pid = getenv("WATCHDOG_PID");
-	const char *usec = getenv("WATCHDOG_USEC");
+	const char *usec = getenv("WATCHDOG_USEC"), *stored = getenv("FDSTORE");
 	manager = name ? reach(name) : -1;
 	if (manager < 0)
 		return;
 	(void)unsetenv("NOTIFY_SOCKET");
+	/* systemd 254 and later tells how many descriptors its store may have; earlier ones do not. */
+	may_store = !stored || strcmp(stored, "0") != 0;
+	(void)unsetenv("FDSTORE");
 	takes_time(instance);
 	long long time = usec ? strtoll(usec, NULL, 10) : 0;
 	if (time <= 0 || (pid && atol(pid) != getpid()))

@@ -34,8 +34,18 @@ void manager_upgrade_ends(struct instance *instance, bool failed);
 void manager_serves(struct instance *instance);
 void manager_ends(struct instance *instance);
 
+/*
+ * May the manager store sockets?  False: it has said that it stores none (FDSTORE=0), or there is no
+ * manager.
+ */
+bool manager_may_store(void);
+
+/* Sends this text, and the descriptor (-1: none) with it.  False: it could not be sent. */
+bool manager_say(const char *text, int fd);
+
 /* Generations or their connections have changed. */
 void manager_tell_status(struct instance *instance);
 
-/* The current generation has said this. */
-void manager_pass_on(struct instance *instance, const struct notification *notification);
+/* The current generation has said this, or the next one, whose status is for later. */
+void manager_pass_on(struct instance *instance, const struct generation *generation,
+        const struct notification *notification);

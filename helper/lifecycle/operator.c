@@ -11,6 +11,7 @@
 #include "helper/control/status.h"
 #include "helper/lifecycle/actions.h"
 #include "helper/lifecycle/attempt.h"
+#include "helper/lifecycle/kept.h"
 #include "helper/lifecycle/refusal.h"
 #include "helper/lifecycle/restart.h"
 #include "helper/state/survey.h"
@@ -192,11 +193,16 @@ void operator_request(void *context, struct control_client *client, int count, c
 		control_reply(client, EXIT_USAGE, "moult: the launcher does not know this request");
 }
 
+static void stop(struct instance *instance)
+{
+	transitions_event(instance, EVENT_STOP);
+}
+
 void operator_signalled(struct instance *instance, int signal)
 {
 	switch (signal) {
 	case SIGHUP: request_upgrade(instance, NULL, 0, (char *[]){NULL}); break;
-	case SIGTERM: transitions_event(instance, EVENT_STOP); break;
+	case SIGTERM: kept_before_stop(instance, stop); break;
 	case SIGINT:
 	case SIGQUIT: transitions_event(instance, EVENT_STOP_NOW); break;
 	case SIGUSR1:

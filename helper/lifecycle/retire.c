@@ -19,7 +19,7 @@ static bool is_left_behind(
         struct instance *instance, const struct generation *generation, uint32_t i)
 {
 	bool another_comes = !instance->current && !instance_is_ending(instance);
-	if (!generation->holds[i] || another_comes ||
+	if (!generation->holds[i] || another_comes || instance_leaves(instance, i) ||
 	        instance_listener(instance, i)->state == LISTENER_GONE)
 		return false;
 	for (struct generation *g = instance->newest; g; g = g->older)

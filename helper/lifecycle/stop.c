@@ -27,6 +27,21 @@ static bool is_needed(struct instance *instance, uint32_t i)
 	return instance->current && retire_is_needed(instance->current, i);
 }
 
+/* Is the socket to be closed, or is it needed, or does it outlive the launcher? */
+static bool is_to_close(struct instance *instance, uint32_t i, bool all)
+{
+	return (all || !is_needed(instance, i)) && !instance_leaves(instance, i);
+}
+
+/* Do new clients wait for the next launcher? */
+static bool leaves_any(struct instance *instance)
+{
+	for (uint32_t i = 0; i < instance->store.count; i++)
+		if (instance_leaves(instance, i))
+			return true;
+	return false;
+}
+
 static bool is_datagram(struct instance *instance, uint32_t i)
 {
 	return identity_is_datagram(&instance_listener(instance, i)->identity);
@@ -50,7 +65,8 @@ static void release_readers(struct instance *instance)
 
 /*
  * Closes the gates, then the sockets.  `all` false: not the sockets by which the services of the
- * current generation reach each other.  Its drain closes those.
+ * current generation reach each other.  Its drain closes those.  Of a listener that outlives the
+ * launcher only the gates close, and blocked accepts return by a poke as at a switch.
  */
 static void close_listeners(struct instance *instance, bool all)
 {
@@ -62,11 +78,11 @@ static void close_listeners(struct instance *instance, bool all)
 		generation_tell(g);
 	}
 	for (uint32_t i = 0; i < instance->store.count; i++)
-		if ((all || !is_needed(instance, i)) && !is_datagram(instance, i))
+		if (is_to_close(instance, i, all) && !is_datagram(instance, i))
 			listener_close(instance_listener(instance, i));
 	release_readers(instance);
 	for (uint32_t i = 0; i < instance->store.count; i++)
-		if (all || !is_needed(instance, i))
+		if (is_to_close(instance, i, all))
 			listener_close(instance_listener(instance, i));
 	publish_addresses(instance);
 }
@@ -75,7 +91,7 @@ static void refuse_new_clients(struct instance *instance)
 {
 	for (uint32_t i = 0; i < instance->store.count; i++) {
 		struct generation *acceptor = instance_acceptor(instance, i);
-		if (is_needed(instance, i))
+		if (!is_to_close(instance, i, false))
 			continue;
 		if (acceptor)
 			retire_refuse(acceptor, i);
@@ -96,7 +112,7 @@ static void look_at_queues(void *context)
 		return;
 	bool empty = audit_handshakes(&handshakes) == 0;
 	for (uint32_t i = 0; i < instance->store.count; i++)
-		empty &= is_needed(instance, i) ||
+		empty &= !is_to_close(instance, i, false) ||
 		         instance_listener(instance, i)->state == LISTENER_GONE ||
 		         listener_is_empty(instance_listener(instance, i), &handshakes);
 	if (!empty && instance->current && now() < queue_deadline)
@@ -107,20 +123,26 @@ static void look_at_queues(void *context)
 
 /*
  * The keepers are told first: from here on they finish the end if the launcher is killed.  If a
- * start is still under way here, its generation must be killed.
+ * start is still under way here, its generation must be killed.  If nobody has asked for the end, the
+ * service manager may start the service again (Restart=), so what it keeps stays open; otherwise it
+ * closes its duplicates when the launcher has ended.
  */
 enum event stop_close(struct instance *instance, const struct happening *what)
 {
-	(void)what;
 	(void)restart_cancel();
+	if (what->event == EVENT_DESERTED)
+		instance->leaves_listeners = true;
 	ledger_announce_end();
 	manager_ends(instance);
 	rollback_abandon(instance);
 	control_finish(VERB_UPGRADE, true, EXIT_FAILED);
 	if (instance->current)
 		survey_hurry(instance->current);
+	for (uint32_t i = 0; i < instance->store.count; i++)
+		if (instance_leaves(instance, i))
+			listener_raise(instance_listener(instance, i));
 	refuse_new_clients(instance);
-	nanoseconds patience = instance->settings.drain_timeout;
+	nanoseconds patience = settings_stop_timeout(&instance->settings, false);
 	queue_deadline = after(patience < QUEUE_PATIENCE ? patience : QUEUE_PATIENCE);
 	queue_timer.fire = look_at_queues;
 	queue_timer.context = instance;
@@ -170,12 +192,19 @@ enum event stop_close_vacating(struct instance *instance, const struct happening
  */
 enum event stop_drain(struct instance *instance, const struct happening *what)
 {
+	const struct settings *settings =
+	        instance->current ? &instance->current->settings : &instance->settings;
+	bool awaited = leaves_any(instance);
+	nanoseconds timeout = settings_stop_timeout(settings, awaited);
 	(void)what;
 	loop_cancel(&queue_timer);
 	close_listeners(instance, false);
 	if (instance->current)
 		drain_begin(instance, instance->current);
 	instance_set_current(instance, NULL);
+	for (struct generation *g = instance->newest; g; g = g->older)
+		if (awaited || settings->stop_timeout_given)
+			drain_limit(g, timeout);
 	return EVENT_NONE;
 }
 
@@ -196,11 +225,15 @@ enum event stop_now(struct instance *instance, const struct happening *what)
 	return instance->newest ? EVENT_NONE : EVENT_NONE_LEFT;
 }
 
-/* Other generations may be left: they drain or stop, and the launcher ends after them. */
+/*
+ * Other generations may be left: they drain or stop, and the launcher ends after them.  What the
+ * service manager keeps stays open, as in stop_close().
+ */
 enum event stop_give_up(struct instance *instance, const struct happening *what)
 {
 	(void)what;
 	(void)restart_cancel();
+	instance->leaves_listeners = true;
 	manager_ends(instance);
 	if (!instance->newest)
 		return EVENT_NONE_LEFT;

@@ -25,6 +25,7 @@
 #include "helper/lifecycle/aside.h"
 #include "helper/lifecycle/attempt.h"
 #include "helper/lifecycle/drain.h"
+#include "helper/lifecycle/kept.h"
 #include "helper/lifecycle/manager.h"
 #include "helper/lifecycle/operator.h"
 #include "helper/lifecycle/restart.h"
@@ -34,6 +35,7 @@
 #include "helper/process/confine.h"
 #include "helper/process/inherited.h"
 #include "helper/process/launcher_pidfile.h"
+#include "helper/process/notify_fd.h"
 #include "helper/process/orphans.h"
 #include "helper/process/paths.h"
 #include "helper/requests/broker_process.h"
@@ -151,15 +153,27 @@ static void surveyed(struct generation *generation)
 	manager_tell_status(generation->instance);
 }
 
+/*
+ * Signals that were ignored when the launcher was started ("&", nohup) are not meant for it when
+ * they come from the terminal.  With SIGHUP the sender does not matter: when a terminal closes, the
+ * kernel tells the shell, and the shell sends SIGHUP to its jobs by kill().
+ */
+static bool is_obeyed(const struct instance *instance, const struct signalfd_siginfo *info)
+{
+	int number = (int)info->ssi_signo;
+	if (!inherited_ignored(number))
+		return true;
+	if (number == SIGHUP)
+		log_notice("SIGHUP is ignored, because it was ignored when moult was started (as "
+		           "by nohup); to upgrade, use moult upgrade %s",
+		        instance->name);
+	return number != SIGHUP && info->ssi_code != SI_KERNEL;
+}
+
 static void signalled(void *context)
 {
 	struct signalfd_siginfo info;
-	if (read(signals.fd, &info, sizeof(info)) != sizeof(info))
-		return;
-	/*
-	 * The launcher was started with this signal ignored (nohup, "&"): ^C is not meant for it.
-	 */
-	if (info.ssi_code == SI_KERNEL && inherited_ignored((int)info.ssi_signo))
+	if (read(signals.fd, &info, sizeof(info)) != sizeof(info) || !is_obeyed(context, &info))
 		return;
 	if (info.ssi_signo == SIGCHLD)
 		reap(context);
@@ -290,10 +304,14 @@ static void unmap_shared(void)
 	}
 }
 
-/* Before each event: keepers may have opened gates while the launcher was stopped. */
-static void look_at_ledger(void *context)
+/*
+ * Keepers may have opened gates while the launcher was stopped.  The last event may have opened or
+ * closed listeners.
+ */
+static void before_event(void *context)
 {
 	switch_assert(context);
+	kept_tell(context);
 }
 
 /*
@@ -319,7 +337,8 @@ static int start(struct instance *instance)
 	return result < 0 ? EXIT_FAILED : 0;
 }
 
-static int run(struct instance *instance, const struct options *options)
+static int run(struct instance *instance, const struct options *options,
+        const struct passed *passed, unsigned passed_count)
 {
 	static struct attempt attempt = {.fallback = FALLBACK_NONE};
 	instance->name = options->name;
@@ -336,17 +355,26 @@ static int run(struct instance *instance, const struct options *options)
 		return status;
 	abilities_try();
 	manager_open(instance);
+	kept_take_back(instance, passed, passed_count);
 	aside_recover(options->name, options->settings.aside);
 	status = start(instance);
 	if (status)
 		return status;
-	loop_run(look_at_ledger, instance);
+	loop_run(before_event, instance);
 	return instance->exit_status;
 }
 
 int supervisor_run(const struct options *options)
 {
 	struct instance *instance = &the_only_instance;
+	struct passed *passed;
+	unsigned passed_count = passed_take(&passed); /* first: LISTEN_PID is this process */
+	int number = options->notify_fd;
+	int result = number ? notify_fd_take(number) : 0;
+	if (result < 0) {
+		log_error("--notify-fd=%d: %s", number, strerror(-result));
+		return EXIT_FAILED;
+	}
 	inherited_take_timers();
 	if (options->background)
 		background_begin();
@@ -359,15 +387,15 @@ int supervisor_run(const struct options *options)
 	close_to_own_user();
 	permitted_try();
 	confine_register_memory(unmap_shared);
-	int status = run(instance, options);
-	control_finish(VERB_STOP, false, EXIT_DONE);
-	control_stop();
+	int status = run(instance, options, passed, passed_count);
 	channel_stop();
 	await_children();
 	if (options->pid_file)
 		launcher_pidfile_remove();
-	background_done(status);
+	free(passed);
 	fdstore_deinit(&instance->store);
+	control_stop();
+	background_done(status);
 	settings_deinit(&instance->settings);
 	return status;
 }

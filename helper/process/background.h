@@ -5,6 +5,9 @@
 /*
  * Forks and returns in the child, in a session of its own.  The parent waits until the child calls
  * background_done() or ends, and exits with that status.  If the fork fails, logs and exits.
+ *
+ * Until then errors go to stderr even if the log goes to syslog, and a signal that ends the parent
+ * ends the child.
  */
 void background_begin(void);
 

@@ -19,19 +19,18 @@ bool confine_capabilities(uint32_t kept)
 {
 	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
 	struct __user_cap_data_struct sets[_LINUX_CAPABILITY_U32S_3] = {{0}};
-	bool has_others = false;
 	if (syscall(SYS_capget, &header, sets) < 0)
 		return false;
-	for (size_t i = 0; i < COUNT(sets); i++)
-		has_others |= sets[i].permitted & ~(i == 0 ? kept : 0);
-	if (!permitted(PERMITTED_CAPSET))
-		return !has_others;
+	bool changes = false;
 	for (size_t i = 0; i < COUNT(sets); i++) {
-		sets[i].permitted &= i == 0 ? kept : 0;
-		sets[i].effective = sets[i].permitted;
+		uint32_t left = i == 0 ? sets[i].permitted & kept : 0;
+		changes = changes || sets[i].permitted != left || sets[i].effective != left ||
+		          sets[i].inheritable;
+		sets[i].permitted = sets[i].effective = left;
 		sets[i].inheritable = 0;
 	}
-	return syscall(SYS_capset, &header, sets) == 0;
+	/* Where a sandbox kills for capset(), there is mostly nothing to do. */
+	return !changes || (permitted(PERMITTED_CAPSET) && syscall(SYS_capset, &header, sets) == 0);
 }
 
 #if defined(__x86_64__)

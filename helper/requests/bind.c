@@ -38,13 +38,14 @@ static int requested_identity(
  * gets the socket again
  *   - for one more member of a SO_REUSEPORT group (helper/requests/group.h);
  *   - when it has removed the path, and so made room for another socket there;
- *   - when none of its processes has the socket open any more.
+ *   - when none of its processes has the socket open any more;
+ *   - when it has inherited the socket, once (HOLDS_PASSED).
  */
 static bool is_due(struct instance *instance, struct generation *generation, uint32_t i,
         const struct request *request)
 {
 	const struct listener *listener = instance_listener(instance, i);
-	if (!generation->holds[i])
+	if (!generation->holds[i] || generation->holds[i] == HOLDS_PASSED)
 		return true;
 	if (listener->ephemeral) /* another bind() to port 0 asks for another port */
 		return false;

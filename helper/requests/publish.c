@@ -29,6 +29,7 @@ static void publish(struct moult_gate *gate, const struct listener *listener)
 
 void publish_addresses(struct instance *instance)
 {
+	instance->publications++;
 	uint32_t count = instance->store.count, paths = 0;
 	for (uint32_t i = 0; i < count; i++)
 		paths += !identity_is_inet(&instance->store.listeners[i].identity);

@@ -61,7 +61,7 @@ bool right_to_take(const struct generation *generation, const struct listener *l
 	uid_t uid = request->asker.uid;
 	if (uid == 0)
 		return true;
-	if (generation->holds[i])
+	if (generation->holds[i] && generation->holds[i] != HOLDS_PASSED)
 		return uid == generation->taken_by[i];
 	return uid == listener->taken_by ||
 	       (uid == generation->first_uid && could_bind(listener, request, look));

@@ -28,8 +28,11 @@ enum generation_state {
 	GENERATION_STATES
 };
 
-/* ALONE: by one socket; SHARED: by any number of sockets, with SO_REUSEPORT. */
-enum holding { HOLDS_NOT, HOLDS_ALONE, HOLDS_SHARED };
+/*
+ * ALONE: by one socket; SHARED: by any number of sockets, with SO_REUSEPORT; PASSED: by a descriptor
+ * that it has inherited, and it may also bind the address (helper/lifecycle/kept.h).
+ */
+enum holding { HOLDS_NOT, HOLDS_ALONE, HOLDS_SHARED, HOLDS_PASSED };
 
 struct instance;
 

@@ -36,6 +36,8 @@ struct instance {
 	bool background;          /* its starter waits until the first generation is ready */
 	struct settings settings; /* what a restart starts; the defaults of the next upgrade */
 	enum instance_state state;
+	bool leaves_listeners; /* the service is started again: its queues live on (kept.h) */
+	unsigned publications; /* how often listeners have come or gone: publish_addresses() */
 	time_t since;    /* when the state's name in the status (instance_state_name()) changed */
 	int exit_status; /* the launcher's, at the end */
 
@@ -67,6 +69,13 @@ struct instance {
 static inline struct listener *instance_listener(struct instance *instance, uint32_t i)
 {
 	return &instance->store.listeners[i];
+}
+
+/* Does this listener outlive the launcher? helper/lifecycle/kept.h */
+static inline bool instance_leaves(struct instance *instance, uint32_t i)
+{
+	const struct listener *listener = instance_listener(instance, i);
+	return listener->activated || (instance->leaves_listeners && listener->kept);
 }
 
 /* The name in the status: "starting", "serving", "draining" or "stopping". */

@@ -286,7 +286,7 @@ void listener_lower(struct listener *listener)
 
 void listener_refuse(struct listener *listener)
 {
-	if (listener->state == LISTENER_GONE)
+	if (listener->state == LISTENER_GONE || listener->activated)
 		return;
 	if (!identity_is_inet(&listener->identity)) {
 		/* connect() fails from now on; accept() succeeds until the queue is empty. */
@@ -324,7 +324,7 @@ bool listener_is_empty(const struct listener *listener, const struct port_set *h
 
 void listener_close(struct listener *listener)
 {
-	if (listener->state == LISTENER_GONE)
+	if (listener->state == LISTENER_GONE || listener->activated)
 		return;
 	/* Not a datagram socket: shutdown() would also end it for processes that still send. */
 	if (!identity_is_datagram(&listener->identity))

@@ -40,6 +40,10 @@ struct listener {
 	uint32_t last_holder; /* the newest generation that has ever taken it up */
 	uid_t taken_by;       /* the user of the process that took it up last */
 	bool late;            /* bound when its generation served already, perhaps for one client */
+	/* helper/lifecycle/kept.h */
+	uint32_t kept;        /* its number in the service manager's store; 0: it is not there */
+	bool activated;       /* it is the service manager's own; nobody here closes or shuts it */
+	bool starts_nonblock; /* activated: O_NONBLOCK as each generation finds it at its start */
 	uint64_t inode;
 	struct identity identity;
 	int backlog;          /* the largest that a generation using it has asked for */
@@ -105,7 +109,8 @@ void listener_lower(struct listener *listener);
 
 /*
  * _refuse: new clients are refused or dropped; queued connections can still be accepted.  _admit:
- * new clients get in again.  A UNIX listener that has refused once cannot admit again.
+ * new clients get in again.  A UNIX listener that has refused once cannot admit again.  An activated
+ * listener goes on letting them in, for the service manager starts the service again for them.
  */
 void listener_refuse(struct listener *listener);
 void listener_admit(struct listener *listener);
@@ -149,7 +154,7 @@ void listener_unlink(const struct listener *listener);
 
 /*
  * Ends the queue for all holders: blocked accepts fail with EINVAL, new connections are refused.
- * Of a datagram socket only the store's duplicate is closed.
+ * Of a datagram socket only the store's duplicate is closed.  An activated listener stays as it is.
  */
 void listener_close(struct listener *listener);
 

@@ -87,6 +87,13 @@ nanoseconds settings_vacate_timeout(const struct settings *settings)
 	return settings->drain_timeout_given ? settings->drain_timeout : 5 * SECOND;
 }
 
+nanoseconds settings_stop_timeout(const struct settings *settings, bool awaited)
+{
+	if (settings->stop_timeout_given)
+		return settings->stop_timeout;
+	return awaited ? settings_vacate_timeout(settings) : settings->drain_timeout;
+}
+
 nanoseconds settings_retire_after(const struct settings *settings)
 {
 	return settings->retire_after_given ? settings->retire_after : settings->ready_timeout;

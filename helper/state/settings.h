@@ -19,6 +19,8 @@ struct settings {
 	bool retire_after_given;
 	nanoseconds drain_timeout;
 	bool drain_timeout_given;
+	nanoseconds stop_timeout; /* use settings_stop_timeout() */
+	bool stop_timeout_given;
 	nanoseconds kill_after;
 	int drain_signal; /* 0: none */
 	int stop_signal;
@@ -41,6 +43,9 @@ void settings_deinit(struct settings *settings);
  * for the next one.
  */
 nanoseconds settings_vacate_timeout(const struct settings *settings);
+
+/* How long connections may last when the instance stops.  `awaited`: new clients wait meanwhile. */
+nanoseconds settings_stop_timeout(const struct settings *settings, bool awaited);
 
 /* How long after a switch a listener stays open that the new generation has not taken over. */
 nanoseconds settings_retire_after(const struct settings *settings);

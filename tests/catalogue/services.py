@@ -169,6 +169,11 @@ def chrony(setting, tag):
         "chrony.conf", tag, NUMBER=number_of(tag, 1))]
 
 
+def chrony_confined(setting, tag):
+    """With its own seccomp filter, of the level that kills it for a call that it does not expect."""
+    return [*chrony(setting, tag), "-F", "1"]
+
+
 def turnserver(setting, tag):
     return ["turnserver", "-c", setting.fill_in("turnserver.conf", tag)]
 
@@ -372,6 +377,8 @@ DAEMONS = [
            questions=(dns.Udp, dns.Udp, dns.Tcp), rate=200),
     Daemon("chrony", ("chrony",), "one process, select", chrony, questions=(packets.Ntp,),
            run=aside, notes=ASIDE, pid_file=pid_file),
+    Daemon("chrony, `-F 1`", ("chrony",), "the same, behind a seccomp filter", chrony_confined,
+           questions=(packets.Ntp,), run=aside, notes=ASIDE, pid_file=pid_file, fast=True),
     Daemon("coturn", ("coturn",), "threads with sockets of their own, libevent", turnserver,
            questions=(packets.TurnUdp, packets.TurnTcp), rate=200, pid_file=pid_file),
     Daemon("mosquitto", ("mosquitto",), "one process, epoll", mosquitto,

@@ -12,6 +12,12 @@ from harness.waiting import wait_until
 Process = collections.namedtuple("Process", "pid parent state command")
 
 PR_SET_CHILD_SUBREAPER = 36
+_apart = set()
+
+
+def set_apart(pid, apart=True):
+    """That child and its descendants belong to no test: they serve several of them."""
+    (_apart.add if apart else _apart.discard)(pid)
 
 
 def become_subreaper():
@@ -57,6 +63,8 @@ def descendants(root=None):
     found, todo = [], [root or os.getpid()]
     while todo:
         for process in children[todo.pop()]:
+            if process.pid in _apart:
+                continue
             todo.append(process.pid)
             if process.state not in "ZX":
                 found.append(process)

@@ -7,7 +7,9 @@
  *
  *   --threads=N                                      number of threads (default 2)
  *   --model=level edge exclusive edge-exclusive      how the listener is registered
- *   --wait=HOW-poll                                  the same; then the main thread also polls
+ *   --model=HOW-dup                                  the same, by a duplicate of the epoll's
+ *                                                    descriptor
+ *   --model=HOW-poll                                 the same; then the main thread also polls
  *                                                    another descriptor for 1 ms
  *   --output=FILE                                    the program makes FILE after all that
  */
@@ -29,7 +31,8 @@
 
 enum { DESCRIPTORS = 1024, THREADS = 16 };
 
-static int epoll_fd;
+static int epoll_fd,
+        registry; /* one epoll: the threads wait by the first, all is added by the second */
 static struct legacy_line lines[DESCRIPTORS];
 static pthread_t threads[THREADS];
 static _Atomic int ids[THREADS];
@@ -37,7 +40,7 @@ static _Atomic int ids[THREADS];
 static void watch(int operation, int fd, uint32_t events)
 {
 	struct epoll_event event = {.events = events, .data.fd = fd};
-	if (epoll_ctl(epoll_fd, operation, fd, &event) < 0)
+	if (epoll_ctl(registry, operation, fd, &event) < 0)
 		legacy_die(4, "epoll_ctl");
 }
 
@@ -113,6 +116,9 @@ static void start_threads(void)
 	wake.data.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (epoll_fd < 0 || epoll_ctl(epoll_fd, EPOLL_CTL_ADD, wake.data.fd, &wake) < 0)
 		legacy_die(4, "epoll");
+	registry = epoll_fd;
+	if (strstr(legacy.style, "-dup") && (registry = fcntl(epoll_fd, F_DUPFD_CLOEXEC, 3)) < 0)
+		legacy_die(4, "F_DUPFD_CLOEXEC");
 	for (int i = 0; i < count && i < THREADS; i++) {
 		if (pthread_create(&threads[i], NULL, work, (void *)&ids[i]))
 			legacy_die(4, "pthread_create");
