@@ -116,9 +116,11 @@ static void plan_paths(struct changes *changes, const struct unit *unit, const s
 {
 	const char *values[4];
 
+	/* The launcher asks systemctl whether systemd restarts the service (lifecycle/unit_job.c). */
 	if (unit_file_list(&unit->file, "NoExecPaths", values, COUNT(values)) > 0)
-		changes_add(changes, "NoExecPaths= would keep systemd from starting moult",
-		        "ExecPaths=%s %s", place->moult, place->library);
+		changes_add(changes,
+		        "NoExecPaths= would keep moult from starting, and from asking systemd",
+		        "ExecPaths=%s %s /usr/bin/systemctl", place->moult, place->library);
 }
 
 /* The launcher puts its control socket below the first RuntimeDirectory= if it may not use /run. */

@@ -94,7 +94,7 @@ SERVICES = (
                         "inet_protocols = ipv4", "smtpd_client_connection_count_limit = 0")),
     Service("252=postgresql@15-main 257=postgresql@17-main", "127.0.0.1:5432",
             asked(r"\x00\x00\x00\x10\x00\x03\x00\x00user\x00x\x00\x00", "SCRAM-", "-",
-                  r"SCRAM-SHA-256\x00\x00"),
+                  r"SCRAM-SHA-256\x00\x00", sources=0),  # pg_hba.conf knows 127.0.0.1 alone
             "252=/etc/postgresql/15/main/postgresql.conf "
             "257=/etc/postgresql/17/main/postgresql.conf", "no_such_word = 1",
             package="252=postgresql-15 257=postgresql-17", tree="more", rate=20),
