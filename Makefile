@@ -6,6 +6,7 @@
 #   make fuzz                         build/fuzz/NAME: the decoders, for scripts/fuzz (clang)
 #   make format                       clang-format in place
 #   make install PREFIX=/usr/local DESTDIR=
+#   make deb                          build/deb/moult_VERSION_ARCHITECTURE.deb: scripts/deb
 #
 # SANITIZE wants gcc.  Also: CC=clang, WERROR=1, BUILD=directory, TESTS="tests/test_x.py -k name".
 
@@ -144,8 +145,11 @@ uninstall:
 		$(DESTDIR)$(PREFIX)/share/man/man8/moult.8
 	-rmdir $(DESTDIR)$(PREFIX)/lib/moult
 
+deb:
+	scripts/deb
+
 clean:
 	rm -rf build build-*
 
-.PHONY: all programs rust fuzz test check format install uninstall clean
+.PHONY: all programs rust fuzz test check format install uninstall deb clean
 .DELETE_ON_ERROR:

@@ -25,6 +25,15 @@
 #define MOULT_CONTRACT 4u
 
 /*
+ * This text is in the file of the library.  A package upgrade replaces the file under running
+ * launchers.  So a launcher looks for the text before it starts a program with the library.
+ */
+#define MOULT_CONTRACT_TEXT             MOULT_CONTRACT_TEXT_OF(MOULT_CONTRACT)
+#define MOULT_CONTRACT_TEXT_OF(x)       MOULT_CONTRACT_PREFIX MOULT_CONTRACT_TEXT_EXPANDED(x)
+#define MOULT_CONTRACT_TEXT_EXPANDED(x) #x
+#define MOULT_CONTRACT_PREFIX           "moult-contract="
+
+/*
  * MOULT=CONTRACT:GENERATION:TOKEN:PID:UID:ADDRESS
  *
  * TOKEN is 32 hexadecimal digits.  ADDRESS is the name, without the leading NUL, of an abstract

@@ -209,19 +209,33 @@ static void said(void *context, const struct notification *notification)
 
 /* ---- start ---- */
 
-/* 0 or -errno; ->keeper tells whether processes exist. */
-static int spawn(struct instance *instance, struct generation *generation)
+/* 0; -EPROTO: the library is of another contract; other -errno. */
+static int find_library(char *path, size_t size)
 {
-	struct attempt *attempt = instance->attempt;
-	char library[PATH_MAX], variable[256], notify[128];
-	int result = preload_library(library, sizeof(library));
+	uint32_t contract;
+	int result = preload_library(path, size);
 	if (result < 0) {
 		log_error("libmoult.so was not found beside moult or in ../lib/moult, or its path "
 		          "has a space or colon in it: %s",
 		        strerror(-result));
 		return result;
 	}
-	result = readiness_init(&attempt->readiness, instance, generation);
+	if (!preload_is_of_other_contract(path, &contract))
+		return 0;
+	log_error("%s (contract %u) and this launcher (contract %u) are of different versions; "
+	          "start the instance again, with moult and libmoult.so of one build",
+	        path, contract, MOULT_CONTRACT);
+	return -EPROTO;
+}
+
+/* 0 or -errno; ->keeper tells whether processes exist. */
+static int spawn(struct instance *instance, struct generation *generation)
+{
+	struct attempt *attempt = instance->attempt;
+	char library[PATH_MAX], variable[256], notify[128];
+	int result = find_library(library, sizeof(library));
+	if (result == 0)
+		result = readiness_init(&attempt->readiness, instance, generation);
 	if (result == 0 && (generation->settings.ready == READY_NOTIFY || manager_is_there()))
 		result = notifier_start(&generation->notifier,
 		        generation->token + MOULT_TOKEN_DIGITS / 2, said, generation);

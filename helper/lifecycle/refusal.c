@@ -3,12 +3,15 @@
 #include "helper/lifecycle/refusal.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "helper/check/inspection.h"
 #include "helper/lifecycle/actions.h"
 #include "helper/lifecycle/attempt.h"
+#include "helper/process/preload.h"
+#include "shim/contract.h"
 
 static void count(struct instance *instance, const char *text)
 {
@@ -85,12 +88,31 @@ static int by_inspection(
 	return 0;
 }
 
+/* A package upgrade has replaced the library, and this launcher is the one from before it. */
+static int by_library(const struct instance *instance, char *text, size_t size)
+{
+	char library[PATH_MAX];
+	uint32_t contract;
+	if (preload_library(library, sizeof(library)) < 0 ||
+	        !preload_is_of_other_contract(library, &contract))
+		return 0;
+	snprintf(text, size,
+	        "moult: %s: %s was replaced after this launcher was started, and the two do not "
+	        "understand each other (contract %u of the library, %u of the launcher)%s; stop "
+	        "and start the instance, then it can be upgraded",
+	        instance->name, library, contract, MOULT_CONTRACT,
+	        instance->current ? "; the current generation still serves" : "");
+	return EXIT_FAILED;
+}
+
 bool refusal_check(struct instance *instance, const struct upgrade_request *request)
 {
-	char text[700];
+	char text[PATH_MAX + 700];
 	int status = by_verdict(instance, text, sizeof(text));
 	if (!status)
 		status = by_listeners(instance, text, sizeof(text));
+	if (!status)
+		status = by_library(instance, text, sizeof(text));
 	if (!status)
 		status = by_inspection(instance, request->settings->command, text, sizeof(text));
 	if (status)

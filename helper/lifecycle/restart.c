@@ -2,6 +2,7 @@
 /* The current generation has ended, or its first process: is the program started again? */
 #include "helper/lifecycle/restart.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -60,6 +61,11 @@ enum event restart_begin(struct instance *instance, const struct happening *what
 	int result = attempt_begin(instance, ATTEMPT_RESTART, &instance->settings, &event);
 	if (result < 0) {
 		log_error("cannot start the program again: %s", strerror(-result));
+		/* The library was replaced.  A new launcher can start the program, this one never. */
+		if (result == -EPROTO && !instance->current) {
+			instance->exit_status = EXIT_FAILED;
+			return EVENT_GIVE_UP;
+		}
 		loop_after(&restart_timer, RESTART_MOST);
 		return EVENT_NONE;
 	}

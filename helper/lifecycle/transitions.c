@@ -32,7 +32,7 @@
  *    UPGRADING -> STARTING, FAILING -> FAILING_ALONE: likewise, if no older one serves again
  *    PROBATION -> FAILING_ALONE  by a failure, if no older generation can serve again
  *    VACATING -> WAITING         if neither program can be started, and a restart is wanted
- *    FAILING_ALONE, VACATING -> DRAINING: if nothing is to be started any more
+ *    FAILING_ALONE, VACATING, WAITING -> DRAINING: if nothing is to be started any more
  *    SERVING -> CLOSING          when what is left of the current generation does not accept
  *
  *  The end:
@@ -186,6 +186,7 @@ static const struct cell instance_table[INSTANCE_STATES][EVENTS] = {
 		[EVENT_NONE_LEFT]           = {nothing,                 SAME},
 		[EVENT_STARTED]             = {nothing,                 INSTANCE_STARTING},
 		[EVENT_VACATING]            = {nothing,                 INSTANCE_VACATING},
+		[EVENT_GIVE_UP]             = {stop_give_up,            INSTANCE_DRAINING},
 	},
 	[INSTANCE_CLOSING] = {
 		[EVENT_UPGRADE]             = {refusal_stopping,        SAME},

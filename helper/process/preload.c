@@ -3,8 +3,8 @@
 #include "helper/process/preload.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -72,4 +72,32 @@ int preload_library(char *path, size_t size)
 		return 0;
 	}
 	return -ENOENT;
+}
+
+/*
+ * read() and not mmap(): a file that becomes shorter would end the launcher with SIGBUS.  The end of
+ * each block is looked at again with the next one, since the text may lie across both.
+ */
+bool preload_is_of_other_contract(const char *library, uint32_t *ret_contract)
+{
+	enum { ROOM = sizeof(MOULT_CONTRACT_PREFIX) + 16 };
+	char block[16384];
+	CLEANUP(fd_close) int fd = open(library, O_RDONLY | O_CLOEXEC);
+	size_t kept = 0;
+	ssize_t length;
+	while ((length = fd < 0 ? -1 : read(fd, block + kept, sizeof(block) - 1 - kept)) > 0) {
+		size_t end = kept + (size_t)length;
+		block[end] = '\0';
+		const char *text = memmem(
+		        block, end, MOULT_CONTRACT_PREFIX, sizeof(MOULT_CONTRACT_PREFIX) - 1);
+		if (text && text + ROOM <= block + end) {
+			*ret_contract = (uint32_t)strtoul(
+			        text + sizeof(MOULT_CONTRACT_PREFIX) - 1, NULL, 10);
+			return *ret_contract != MOULT_CONTRACT;
+		}
+		kept = end < ROOM ? end : ROOM;
+		memmove(block, block + end - kept, kept);
+	}
+	*ret_contract = 0;
+	return length == 0;
 }
