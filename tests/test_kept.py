@@ -161,6 +161,45 @@ def test_a_program_whose_rest_does_not_accept_leaves_the_queue(managed, manager,
         assert kept.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
 
 
+SESSIONS = """
+import os, signal, socket, sys
+server = socket.create_server(("127.0.0.1", int(sys.argv[2])))
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+while True:
+    client = server.accept()[0]
+    if os.fork() == 0:
+        server.close()
+        while client.recv(100):
+            client.sendall(b"GEN " + sys.argv[1].encode() + b" 0\\n")
+        os._exit(0)
+    client.close()
+"""
+
+
+def test_a_stop_that_leaves_the_sessions(managed, connect, port):
+    """As without moult the sessions of sshd outlive a restart; and those of older generations."""
+    def sessions(tag):
+        return ["/usr/bin/python3", "-c", SESSIONS, tag, str(port)]
+    first = managed().run("--leave-sessions", command=sessions("g1"))
+    held = [connect(port).ask()]
+    assert held[0].answer() == "g1"
+    first.upgrade(command=sessions("g2"))
+    held.append(connect(port).ask())
+    assert held[1].answer() == "g2"
+    first.stop()
+    assert not listens("127.0.0.1", port)
+    second = managed().run("--leave-sessions", command=sessions("g3"))
+    held.append(connect(port).ask())
+    assert [client.answer() for client in held[2:]] == ["g3"]
+    assert [client.ask().answer() for client in held] == ["g1", "g2", "g3"]
+    second.stop("--now")
+    assert held[2].ask().answer() == ""
+    assert [client.ask().answer() for client in held[:2]] == ["g1", "g2"]
+    for client in held:
+        client.close()
+    wait_until(lambda: not processes.descendants(), 5, lambda: str(processes.descendants()))
+
+
 # ---- sockets of the manager's own ----
 
 ACTIVATED = """

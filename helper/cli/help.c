@@ -55,6 +55,8 @@ const char options_help[] =
         "                             out of time (default: TERM)\n"
         "      --kill-after=TIME    the time from the stop signal to SIGKILL (default: 10s)\n"
         "      --max-draining=N     how many generations may drain at once, 1 to 64 (default: 4)\n"
+        "      --leave-sessions     a stop ends the first process of the daemon and leaves the\n"
+        "                             others to their clients, as sshd's sessions\n"
         "      --no-overlap         for a program that cannot run twice: the old generation ends\n"
         "                             (its --drain-timeout is 5s unless given), then the next\n"
         "                             one starts; clients wait in the queue meanwhile\n"

@@ -32,6 +32,7 @@ enum key {
 	KEY_STOP_SIGNAL,
 	KEY_KILL_AFTER,
 	KEY_MAX_DRAINING,
+	KEY_LEAVE_SESSIONS,
 	KEY_NO_OVERLAP,
 	KEY_RESTART,
 	KEY_ASIDE,
@@ -89,6 +90,7 @@ static const struct known {
         {"now", 0, no_argument, STOP | ENABLE | DISABLE, KEY_NOW},
         {"dry-run", 0, no_argument, ENABLE | DISABLE, KEY_DRY_RUN},
         {"help", 0, no_argument, ~0u, KEY_HELP},
+        {"leave-sessions", 0, no_argument, RUN | UPGRADE, KEY_LEAVE_SESSIONS},
         {"no-overlap", 0, no_argument, SETTING, KEY_NO_OVERLAP},
 };
 
@@ -142,6 +144,7 @@ static int take_option(struct options *options, const struct known *option, cons
 		if (!number_parse(text, 1, 64, &settings->max_draining))
 			return complain(to, "--max-draining=%s: not a number from 1 to 64", text);
 		return 0;
+	case KEY_LEAVE_SESSIONS: settings->leaves_sessions = true; return 0;
 	case KEY_NO_OVERLAP: settings->no_overlap = true; return 0;
 	case KEY_RESTART: return value_restart(&settings->restart, text, to);
 	case KEY_ASIDE: return value_aside(settings, &options->aside_named, text, to);

@@ -376,6 +376,21 @@ static bool is_child(pid_t root, pid_t pid)
 	return tree_stat(pid, &state, &parent) == 0 && parent == root;
 }
 
+/*
+ * To a descendant of `root`, or to a child of it.  Checks after the open: from now on the pidfd refers
+ * to the same process.  A sandbox may forbid pidfds (-1): then a pid that is used again within
+ * microseconds is hit.
+ */
+static bool signal_one(pid_t root, pid_t pid, int signal, bool whole)
+{
+	CLEANUP(fd_close) int fd = (int)syscall(SYS_pidfd_open, pid, 0);
+
+	if (fd < 0 && tree_is_gone(-errno))
+		return false;
+	return (whole ? tree_has(root, pid) : is_child(root, pid)) &&
+	       owner_signal(fd, pid, signal) == 0;
+}
+
 /* Leaves out the processes in `told` and adds those that it signals; NULL: signals all. */
 static int signal_all(pid_t root, int signal, bool whole, struct pid_set *told)
 {
@@ -390,27 +405,20 @@ static int signal_all(pid_t root, int signal, bool whole, struct pid_set *told)
 	deadline = after(MOMENT);
 	for (size_t i = 0; i < set.count && now() < deadline; i++) {
 		pid_t pid = set.pids[i];
-		int fd;
 
-		if (told && pid_set_has(told, pid))
+		if ((told && pid_set_has(told, pid)) || !signal_one(root, pid, signal, whole))
 			continue;
-		fd = (int)syscall(SYS_pidfd_open, pid, 0);
-		if (fd < 0 && tree_is_gone(-errno))
-			continue;
-		/*
-		 * Check after the open: from now on the pidfd refers to the same process.  A sandbox
-		 * may forbid pidfds (-1): then a pid that is used again within microseconds is hit.
-		 */
-		if ((whole ? tree_has(root, pid) : is_child(root, pid)) &&
-		        owner_signal(fd, pid, signal) == 0) {
-			signalled++;
-			/* Without memory for it the process may be signalled again */
-			if (told)
-				(void)pid_set_add(told, pid);
-		}
-		fd_close(&fd);
+		signalled++;
+		/* Without memory for it the process may be signalled again */
+		if (told)
+			(void)pid_set_add(told, pid);
 	}
 	return signalled;
+}
+
+bool tree_signal_one(pid_t root, pid_t pid, int signal)
+{
+	return pid > 0 && signal_one(root, pid, signal, true);
 }
 
 int tree_signal(pid_t root, int signal)

@@ -70,6 +70,9 @@ bool tree_has(pid_t root, pid_t pid);
  */
 int tree_signal(pid_t root, int signal);
 
+/* The same for one process.  True: it was a descendant of `root`, and got the signal. */
+bool tree_signal_one(pid_t root, pid_t pid, int signal);
+
 /* The same for the direct children of `root` only. */
 int tree_signal_children(pid_t root, int signal);
 

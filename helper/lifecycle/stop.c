@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* The instance ends. */
+#include "helper/base/log.h"
 #include "helper/control/server.h"
 #include "helper/kernel/diag.h"
+#include "helper/kernel/tree.h"
 #include "helper/lifecycle/actions.h"
 #include "helper/lifecycle/aside.h"
 #include "helper/lifecycle/attempt.h"
@@ -187,6 +189,27 @@ enum event stop_close_vacating(struct instance *instance, const struct happening
 }
 
 /*
+ * --leave-sessions: the first processes get the stop signal, and the launcher ends.  The keepers stay
+ * with the others.  They open no gate in place of the launcher, for gate_end() has made them forget
+ * the listeners.  The first processes are waited for, because the daemon may be started again at once.
+ */
+static enum event leave_sessions(struct instance *instance)
+{
+	nanoseconds deadline = after(SECOND);
+	ledger_retract_end();
+	for (struct generation *g = instance->newest; g; g = g->older) {
+		loop_cancel(&g->drain);
+		if (!g->main_exited)
+			(void)tree_signal_one(g->keeper, g->main, g->settings.stop_signal);
+	}
+	for (struct generation *g = instance->newest; g; g = g->older)
+		while (!g->main_exited && g->main > 0 && tree_birth(g->main) && now() < deadline)
+			nap(MILLISECOND);
+	log_notice("the sessions of the daemon go on without moult");
+	return EVENT_NONE_LEFT;
+}
+
+/*
  * The gates close, and the sockets after the gates.  In this order an accept() that finds its
  * socket closed looks at the gate, sees it closed, and waits instead of failing.
  */
@@ -205,7 +228,7 @@ enum event stop_drain(struct instance *instance, const struct happening *what)
 	for (struct generation *g = instance->newest; g; g = g->older)
 		if (awaited || settings->stop_timeout_given)
 			drain_limit(g, timeout);
-	return EVENT_NONE;
+	return settings->leaves_sessions ? leave_sessions(instance) : EVENT_NONE;
 }
 
 enum event stop_now(struct instance *instance, const struct happening *what)

@@ -153,6 +153,11 @@ void ledger_announce_end(void)
 	atomic_store(&ledger->ending, 1);
 }
 
+void ledger_retract_end(void)
+{
+	atomic_store(&ledger->ending, 0);
+}
+
 /* One signal for many gates: the next is due when the keeper has set `alert` to 0 again. */
 void ledger_begin(void)
 {

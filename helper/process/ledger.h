@@ -51,6 +51,8 @@ void ledger_is_stopping(struct ledger_entry *entry);
 
 /* Notes that the instance is to end: keepers send the stop signal if the launcher cannot. */
 void ledger_announce_end(void);
+/* The opposite: the keepers are to leave their generations alone when the launcher has ended. */
+void ledger_retract_end(void);
 
 /*
  * _begin: gates are about to change (called by gate_set()).  _end: they have been changed, and the

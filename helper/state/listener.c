@@ -7,6 +7,7 @@
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <stdio.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 
 #include "helper/base/util.h"
@@ -241,6 +242,7 @@ static unsigned longest_queue(void)
  */
 static void listen_as_before(int fd)
 {
+	int dumpable = prctl(PR_GET_DUMPABLE);
 	struct ucred peer;
 	socklen_t length = sizeof(peer);
 	uid_t uid = geteuid();
@@ -256,6 +258,8 @@ static void listen_as_before(int fd)
 		abort();
 	if (getegid() != gid && setegid(gid) < 0)
 		abort();
+	/* A change of the user sets it to what the system has chosen for such processes. */
+	(void)prctl(PR_SET_DUMPABLE, dumpable == 1);
 }
 
 void listener_raise(struct listener *listener)

@@ -37,9 +37,9 @@ static const struct quirk quirks[] = {
         },
         {
                 .program = "sshd",
-                .options = "--drain-timeout=infinity",
+                .options = "--drain-timeout=infinity --leave-sessions",
                 .aside = "/run/sshd.pid",
-                .why = "a session lives on as long as its user wants",
+                .why = "a session lives on as long as its user wants, also over a restart",
         },
         {
                 /* 9.20 has garbage behind the name of an address that is no file */
