@@ -68,14 +68,17 @@ SERVICES = (
     Service("dnsmasq", "127.0.0.1:53", DNS, "/etc/dnsmasq.conf", "no-such-word", rate=50,
             setup=lines("/etc/dnsmasq.conf", "no-resolv", "host-record=gen.bed,10.9.8.7")),
     Service("unbound", "127.0.0.1:53", DNS, "/etc/unbound/unbound.conf", "no-such-word: 1",
-            setup=lines("/etc/unbound/unbound.conf", "server:", " incoming-num-tcp: 200",
+            # The trust anchor comes with a package that unbound only recommends.
+            setup="rm -f /etc/unbound/unbound.conf.d/root-auto-trust-anchor-file.conf; " +
+            lines("/etc/unbound/unbound.conf", "server:", " incoming-num-tcp: 200",
                         " local-data: \"gen.bed. A 10.9.8.7\"")),
     Service("mosquitto", "127.0.0.1:1883",
             asked(r"\x10\x0c\x00\x04MQTT\x04\x02\x00\x3c\x00\x00", "", r"\x02", r"\x02\x00\x00"),
             "/etc/mosquitto/mosquitto.conf", "no_such_word 1", rate=50),
     Service("dovecot", "127.0.0.1:143", banner("* ", " "), "/etc/dovecot/dovecot.conf",
             "no_such_word = 1", package="dovecot-core", rate=20, tree="more"),
-    Service("mariadb", "127.0.0.1:3306", banner(r"\n", "-", r"mysql_native_password\x00"),
+    Service("mariadb", "127.0.0.1:3306",  # its only host is localhost
+            banner(r"\n", "-", r"mysql_native_password\x00", sources=0),
             "/etc/mysql/mariadb.conf.d/50-server.cnf", "[mysqld]\nno-such-word = 1",
             package="mariadb-server", tree="more", rate=50,
             setup=lines("/etc/mysql/mariadb.conf.d/50-server.cnf", "[mysqld]",
