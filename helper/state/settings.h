@@ -27,9 +27,9 @@ struct settings {
 	enum restart_policy restart;
 	int max_draining;
 	bool leaves_sessions; /* a stop ends the first process, and no other */
-	bool no_overlap; /* the next generation starts when the old one has ended */
-	char **aside;    /* NULL: none; else NULL-terminated: helper/lifecycle/aside.h */
-	char **command;  /* NULL-terminated; for upgrade NULL means "as before" */
+	bool no_overlap;      /* the next generation starts when the old one has ended */
+	char **aside;         /* NULL: none; else NULL-terminated: helper/lifecycle/aside.h */
+	char **command;       /* NULL-terminated; for upgrade NULL means "as before" */
 };
 
 /* Sets the defaults, which --help prints, and no command. */
