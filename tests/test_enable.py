@@ -155,7 +155,8 @@ DIRECTIVES = (
     ("CapabilityBoundingSet=~CAP_KILL", ["CapabilityBoundingSet=CAP_KILL"]),
     ("RestrictAddressFamilies=AF_INET",
      ["RestrictAddressFamilies=AF_UNIX", "RestrictAddressFamilies=AF_NETLINK"]),
-    ("NoExecPaths=/\nExecPaths=/opt", [f"ExecPaths={MOULT} /usr/local/lib/moult/libmoult.so"]),
+    ("NoExecPaths=/\nExecPaths=/opt",
+     [f"ExecPaths={MOULT} /usr/local/lib/moult/libmoult.so /usr/bin/systemctl"]),
     ("User=nobody\nProtectProc=invisible", ["ProtectProc=default", "RuntimeDirectory=moult-NAME"]),
     ("ProtectSystem=strict", ["RuntimeDirectory=moult-NAME"]),
 )

@@ -61,6 +61,7 @@ struct survey {
 	bool is_about; /* the number of connections: not all processes could be looked at */
 	struct remains remains;
 	uint64_t out_of_sight;   /* hash of the connections without a known holder; 0: none */
+	unsigned looks;          /* how often they have been looked for */
 	nanoseconds rests_until; /* no count begins before */
 
 	uint8_t abandoned[MOULT_LISTENERS / 8]; /* bits: listeners that no process held */

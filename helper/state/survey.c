@@ -50,6 +50,7 @@ struct count {
 	struct remains_moment moment;
 	size_t processes, connections;
 	uint64_t out_of_sight;
+	unsigned looks;
 	struct glance glance;
 	nanoseconds cost, paused; /* the cost is without the pauses */
 };
@@ -118,9 +119,12 @@ static int list_connections(struct instance *instance, const struct generation *
  * millisecond, so that they do not keep step with the processes that pass a connection on.  20
  * looks take 0.2 s.  A connection that is not found even then is out of sight: another program has
  * it, on the same port of another address or in another PID namespace.
+ *
+ * Where a look takes long, as on a busy machine, a count ends before that, and the next count goes
+ * on with the search.  Until the search is over the connections count as the generation's.
  */
 enum { SEARCHES = 20 };
-static const nanoseconds SEARCHING = SECOND; /* the limit where a look takes long */
+static const nanoseconds SEARCHING = SECOND; /* the longest search of one count */
 
 static nanoseconds pause_before(int search)
 {
@@ -190,12 +194,17 @@ static int count_connections(const struct count_question *question, struct count
 			break;
 		if (i == 0)
 			leave_out_others(instance, generation, &lost);
-		/* The last count has already looked for the same connections. */
-		uint64_t before = generation->survey.out_of_sight;
+		const struct survey *survey = &generation->survey;
 		count->out_of_sight = hash_of(&lost);
-		if (!lost.count || (i == 0 && count->out_of_sight == before) || i == SEARCHES ||
-		        now() - began > SEARCHING)
+		count->looks = (unsigned)i + 1;
+		if (count->out_of_sight == survey->out_of_sight) /* looked for before */
+			count->looks += survey->looks;
+		if (!lost.count || count->looks > SEARCHES)
 			break;
+		if (now() - began > SEARCHING) {
+			count->connections = lost.count;
+			break;
+		}
 		if (i) /* the first `rows` live on as `lost` */
 			inode_set_deinit(&rows);
 		inode_set_deinit(&sockets);
@@ -248,6 +257,7 @@ static void counted(void *context, const void *answer)
 		survey->is_about = count->about;
 		remains_take(generation, &count->moment, survey->counting.parcel);
 		survey->out_of_sight = count->out_of_sight;
+		survey->looks = count->looks;
 		generation->talks_to_itself |= count->internal;
 		glance_counted(generation, &count->glance, count->cost);
 		survey->is_empty = !count->connections && !count->in_flight;

@@ -5,8 +5,8 @@
  *
  * The kernel says so (helper/kernel/audit.h), asked by a child (helper/process/errand.h).  If not
  * all processes may be looked at, the number of connections is an upper bound
- * (helper/state/remains.h).  If a number cannot be had, the old one stands and ->count_is_old is set.  If a listener cannot be
- * looked for, it counts as held.
+ * (helper/state/remains.h).  If a number cannot be had, the old one stands and ->count_is_old is
+ * set.  If a listener cannot be looked for, it counts as held.
  */
 #pragma once
 
