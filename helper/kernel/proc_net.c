@@ -192,10 +192,10 @@ int proc_net_unix_one(uint64_t inode, nanoseconds deadline, struct diag_row *ret
 
 		if (result < 0)
 			return result;
-		if (!find_one(&rows, inode, &row))
-			continue;
-		found = true;
-		queued = row.queued > queued ? row.queued : queued;
+		if (find_one(&rows, inode, &row)) {
+			found = true;
+			queued = row.queued > queued ? row.queued : queued;
+		}
 	}
 	if (!found)
 		return -ENOENT;

@@ -61,6 +61,7 @@ static int read_word(const char **text, char *to)
 static int read_words(struct execline *line, char *word)
 {
 	const char *at = line->text;
+	char *copy;
 	int result;
 
 	while (*(at += strspn(at, BLANKS))) {
@@ -71,9 +72,10 @@ static int read_words(struct execline *line, char *word)
 		result = read_word(&at, word);
 		if (result < 0)
 			return result;
-		line->words[line->count] = strdup(word);
-		if (!line->words[line->count++])
+		copy = strdup(word);
+		if (!copy)
 			return -ENOMEM;
+		line->words[line->count++] = copy;
 	}
 	return line->count > 0 ? 0 : -EINVAL;
 }
