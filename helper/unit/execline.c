@@ -58,10 +58,11 @@ static int read_word(const char **text, char *to)
 	return quote ? -EINVAL : 0;
 }
 
-static int read_words(struct execline *line, char *word)
+/* A word without its quotes is not longer, and its NUL takes the place of the blank behind it. */
+static int read_words(struct execline *line)
 {
 	const char *at = line->text;
-	char *copy;
+	char *word = line->storage;
 	int result;
 
 	while (*(at += strspn(at, BLANKS))) {
@@ -72,17 +73,14 @@ static int read_words(struct execline *line, char *word)
 		result = read_word(&at, word);
 		if (result < 0)
 			return result;
-		copy = strdup(word);
-		if (!copy)
-			return -ENOMEM;
-		line->words[line->count++] = copy;
+		line->words[line->count++] = word;
+		word += strlen(word) + 1;
 	}
 	return line->count > 0 ? 0 : -EINVAL;
 }
 
 int execline_read(struct execline *line, const char *value)
 {
-	CLEANUP(string_free) char *word = NULL;
 	size_t count;
 
 	*line = (struct execline){0};
@@ -93,18 +91,17 @@ int execline_read(struct execline *line, const char *value)
 	memcpy(line->prefix, value, count);
 	line->text = strdup(value + count);
 	line->words = calloc(EXECLINE_WORDS_MAX + 1, sizeof(*line->words));
-	word = malloc(strlen(value) + 1);
-	if (!line->text || !line->words || !word)
+	line->storage = malloc(strlen(value) + 1);
+	if (!line->text || !line->words || !line->storage)
 		return -ENOMEM;
 	line->second_at = strlen(line->text);
-	return read_words(line, word);
+	return read_words(line);
 }
 
 void execline_deinit(struct execline *line)
 {
-	for (size_t i = 0; line->words && i < line->count; i++)
-		free(line->words[i]);
 	free(line->words);
+	free(line->storage);
 	free(line->text);
 	*line = (struct execline){0};
 }

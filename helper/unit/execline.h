@@ -16,6 +16,7 @@ struct execline {
 	char prefix[8];   /* of the characters - @ : + ! | */
 	char *text;       /* all behind the prefix, allocated */
 	char **words;     /* unquoted, NULL at the end */
+	char *storage;    /* of the words, allocated */
 	size_t count;     /* of the words; more than 0 */
 	size_t second_at; /* where the second word begins in `text`; its length if there is none */
 };
