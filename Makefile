@@ -99,11 +99,12 @@ test: all programs
 
 # Each tests/fuzz/fuzz_NAME.c is a program of its own.  What it includes of the product is compiled with
 # it; all else comes from an archive, from which no second copy is taken.  The hooks are left out: the
-# sanitiser's runtime has its own.
+# sanitiser's runtime has its own.  So are folders that decode nothing.
 FUZZ         = $(BUILD)/fuzz
 FUZZ_COMPILE = clang -std=gnu11 -D_GNU_SOURCE -I. -O1 -g $(WARNINGS) -MMD -MP \
                -fno-omit-frame-pointer -fno-sanitize-recover=undefined
-fuzz_helper := $(patsubst %.c,$(FUZZ)/%.o,$(wildcard helper/*/*.c))
+fuzz_helper := $(patsubst %.c,$(FUZZ)/%.o,$(filter-out helper/lifecycle/% helper/unit/%, \
+                 $(wildcard helper/*/*.c)))
 fuzz_shim   := $(patsubst %.c,$(FUZZ)/%.o,$(filter-out shim/startup.c,$(wildcard shim/*.c)))
 fuzzers     := $(patsubst tests/fuzz/fuzz_%.c,$(FUZZ)/%,$(wildcard tests/fuzz/fuzz_*.c))
 
