@@ -94,6 +94,17 @@ def test_only_a_listener_where_clients_are_served_is_stored(managed, manager, po
     instance.stop()
 
 
+def test_a_listener_is_removed_by_the_name_with_which_it_was_stored(managed, manager, port):
+    """The next version binds it as another user, and that user is in the name."""
+    instance = managed().run(command=["setpriv", "--reuid=65534", "--regid=65534",
+                                      "--clear-groups", *waiter("g1", port)])
+    manager.wait_stored(1)
+    instance.upgrade(command=waiter("g2", port))
+    assert ask(port).startswith("GEN g2 ")
+    instance.stop()
+    manager.wait_stored(0)
+
+
 def test_a_kept_listener_that_the_next_service_does_not_want(managed, manager, port):
     first = managed().run(command=waiter("g1", port))
     stored = manager.wait_stored(1)

@@ -31,22 +31,25 @@ static void (*stop_then)(struct instance *instance);
 
 /*
  * What the kernel does not tell about a listener.  "NUMBER.FLAGS.UID.GID"; e: bound to port 0.  The
- * user is the one that has bound the socket: helper/requests/rights.c.
+ * user is the one that has bound the socket: helper/requests/rights.c.  The name stays as it was when
+ * the socket was stored, although a later generation may bind as another user.
  */
 static void print_name(const struct listener *listener, char *name)
 {
 	snprintf(name, PASSED_NAME, PASSED_PREFIX "%u.%s.%u.%u", listener->kept,
-	        listener->ephemeral ? "e" : "-", listener->taken_by, listener->asker.gid);
+	        listener->ephemeral ? "e" : "-", listener->kept_uid, listener->kept_gid);
 }
 
 static bool read_name(const char *name, struct listener *listener)
 {
 	char flag, rest;
-	if (sscanf(name, "%u.%c.%u.%u%c", &listener->kept, &flag, &listener->taken_by,
-	            &listener->asker.gid, &rest) != 4 ||
+	if (sscanf(name, "%u.%c.%u.%u%c", &listener->kept, &flag, &listener->kept_uid,
+	            &listener->kept_gid, &rest) != 4 ||
 	        !listener->kept)
 		return false;
 	listener->ephemeral = flag == 'e';
+	listener->taken_by = listener->asker.uid = listener->kept_uid;
+	listener->asker.gid = listener->kept_gid;
 	return true;
 }
 
@@ -64,6 +67,8 @@ static bool store(struct listener *listener)
 {
 	char name[PASSED_NAME], text[PASSED_NAME + 64];
 	listener->kept = last_kept + 1;
+	listener->kept_uid = listener->taken_by;
+	listener->kept_gid = listener->asker.gid;
 	print_name(listener, name);
 	/* FDPOLL=0: a listening socket is never "hung up", and the manager need not look. */
 	snprintf(text, sizeof(text), "FDSTORE=1\nFDNAME=%s\nFDPOLL=0", name);
@@ -173,6 +178,8 @@ static int take_back(struct instance *instance, const struct passed *one, struct
 	listener->starts_nonblock = nonblock;
 	listener->shared = shared;
 	listener->kept = known->kept;
+	listener->kept_uid = known->kept_uid;
+	listener->kept_gid = known->kept_gid;
 	listener->taken_by = known->taken_by;
 	listener->asker.gid = known->asker.gid;
 	listener->ephemeral = known->ephemeral;
@@ -194,7 +201,6 @@ void kept_take_back(struct instance *instance, const struct passed *passed, unsi
 	for (unsigned n = 0; n < count; n++) {
 		struct listener known = {.asker = {.uid = geteuid(), .gid = getegid()}};
 		bool named = !passed[n].is_stored || read_name(passed[n].name, &known);
-		known.asker.uid = known.taken_by;
 		if (known.kept > last_kept)
 			last_kept = known.kept;
 		any_stored |= passed[n].is_stored;

@@ -41,7 +41,9 @@ struct listener {
 	uid_t taken_by;       /* the user of the process that took it up last */
 	bool late;            /* bound when its generation served already, perhaps for one client */
 	/* helper/lifecycle/kept.h */
-	uint32_t kept;        /* its number in the service manager's store; 0: it is not there */
+	uint32_t kept;  /* its number in the service manager's store; 0: it is not there */
+	uid_t kept_uid; /* as its name in that store says */
+	gid_t kept_gid;
 	bool activated;       /* it is the service manager's own; nobody here closes or shuts it */
 	bool starts_nonblock; /* activated: O_NONBLOCK as each generation finds it at its start */
 	uint64_t inode;
